@@ -1,0 +1,78 @@
+"""The result of a run as tables: what the Python API returns and reports are made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nstbench.records import MethodCard, MetricCard, PictureCard, Timing
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """Everything that is known about a run.
+
+    Attributes:
+        root: the run folder; paths in the tables are relative to it.
+        info: ``run.json``: ``name``, ``command``, ``config``, ``suite``, ``environment``,
+            ``started``, ``finished`` (ISO 8601, UTC), ``version``.
+        units: one row per unit: ``key, method, plugin, content, style, size, seed, status,
+            message, traceback, seconds, output`` (``output`` is a path or an empty string).
+        scores: tidy, one row per value: ``method, plugin, content, style, size, seed, metric,
+            part, value``. ``method`` is the variant's label, ``plugin`` its registry name.
+            ``part`` is ``""`` for a metric's own value. Set and timing metrics leave
+            ``content`` and ``style`` empty and ``seed`` missing.
+        leaderboard: one row per method variant and size, best first: ``rank, rank_low,
+            rank_high, method, plugin, flexibility, size, coverage`` (``"15/16"``), ``done,
+            planned``, then each metric under its registry name, with ``<metric>_low`` and
+            ``<metric>_high`` (95 % interval) where there is one. Missing numbers are NaN.
+            Baselines are ranked beside the methods, and have flexibility ``"baseline"``.
+        timings: raw timing records.
+        methods: variant label -> card, in the order of the configuration.
+        metrics: metric name -> card, in table order.
+        pictures: cards of all contents and styles.
+    """
+
+    root: Path
+    info: Mapping[str, Any]
+    units: pd.DataFrame
+    scores: pd.DataFrame
+    leaderboard: pd.DataFrame
+    timings: tuple[Timing, ...]
+    methods: Mapping[str, MethodCard]
+    metrics: Mapping[str, MetricCard]
+    pictures: tuple[PictureCard, ...]
+
+    def metric_with_role(self, role: str) -> MetricCard | None:
+        """Return the metric that stands for ``role`` (see MetricInfo), if the run has it."""
+        return next((m for m in self.metrics.values() if m.role == role), None)
+
+    def trace(self, key: str) -> list[dict[str, float]]:
+        """Return the loss trace of a unit: rows of step, seconds and losses (may be empty)."""
+        path = self.root / "traces" / f"{key}.json"
+        return list(json.loads(path.read_text())["steps"]) if path.exists() else []
+
+    def to_html(self, path: Path | str | None = None) -> str:
+        """Return the self-contained report page; write it to ``path`` if one is given."""
+        from nstbench.report import render_page
+
+        page = render_page(self)
+        if path is not None:
+            Path(path).write_text(page, encoding="utf-8")
+        return page
+
+    def to_csv(self, path: Path | str | None = None) -> str:
+        """Return the leaderboard as CSV; write it to ``path`` if one is given."""
+        text = self.leaderboard.to_csv(index=False)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _repr_html_(self) -> str:
+        """Show the leaderboard in a notebook."""
+        return self.leaderboard.to_html(index=False, float_format="{:.4g}".format, na_rep="")

@@ -1,0 +1,36 @@
+"""Errors that a user can cause and mend.
+
+Every one carries what was wrong, why, and the way out; the command line prints
+the message without a traceback and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NstbenchError(Exception):
+    """Base of all errors that are reported to the user without a traceback."""
+
+
+class UsageError(NstbenchError):
+    """An option, a configuration file or a name is wrong."""
+
+
+class ImageError(NstbenchError):
+    """An image file cannot be used; the message names the file and the reason."""
+
+
+class WeightsError(NstbenchError):
+    """Network weights are missing, damaged or not what their checksum says."""
+
+
+class StoreError(NstbenchError):
+    """A run folder cannot be read or written."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string."""
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{match[0]}'?" if match else ""
