@@ -178,6 +178,10 @@ class Method(ABC):
             Diverged: if the optimisation left the finite numbers.
         """
 
+    def expected_seconds(self, size: int) -> float:
+        """Guess the CPU seconds of one unit at ``size`` px, for the plan's first estimate."""
+        return 0.05
+
     def parameter_count(self) -> int | None:
         """Number of network parameters held after ``load``, or ``None`` if unknown."""
         return None

@@ -1,0 +1,215 @@
+"""What there is to run: plug-ins described, parameters checked, availability found out."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from nstbench import registry
+from nstbench.config import MethodSpec, RunConfig, parse_named
+from nstbench.contracts import Method
+from nstbench.errors import UsageError, did_you_mean
+from nstbench.records import Availability, MethodCard, MetricCard
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A method with its parameters, ready to be planned; ``method`` is None if it is broken."""
+
+    card: MethodCard
+    method: Method | None
+
+
+def resolve_methods(config: RunConfig) -> list[Variant]:
+    """Return the variants to run; broken plug-ins become variants without a method.
+
+    Raises:
+        UsageError: for unknown names, unknown or invalid parameters, and equal labels.
+    """
+    if config.methods == "all":
+        specs = [MethodSpec(name=name) for name in registry.names("methods")]
+    else:
+        specs = [
+            spec
+            for given in config.methods
+            for spec in (
+                [MethodSpec(name=name) for name in registry.names("methods")]
+                if given.name == "all"
+                else [given]
+            )
+        ]
+    for name in config.method_params:
+        registry.find("methods", name)
+    variants = [make_variant(spec, config.method_params.get(spec.name, {})) for spec in specs]
+    labels = [variant.card.variant for variant in variants]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise UsageError(f"--methods: '{twice[0]}' is named twice. Give one of them a label.")
+    return variants
+
+
+def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
+    """Check a method's parameters and describe it.
+
+    Raises:
+        UsageError: if the method is unknown or a parameter unknown or invalid.
+    """
+    try:
+        cls = registry.load("methods", spec.name)
+    except registry.PluginError as error:
+        return Variant(_broken_card(spec, str(error)), None)
+    params = check_params(cls.Params, {**suite_params, **spec.params}, f"method '{spec.name}'")
+    method: Method = cls(params)
+    info = method.info
+    card = MethodCard(
+        variant=spec.variant,
+        method=spec.name,
+        title=info.title,
+        authors=info.authors,
+        year=info.year,
+        paper=info.paper,
+        code=info.code,
+        family=info.family,
+        flexibility=str(info.flexibility),
+        licence=info.licence,
+        trained_on=info.trained_on,
+        deviations=info.deviations,
+        params=params.model_dump(mode="json"),
+        defaults=cls.Params().model_dump(mode="json"),
+        weights={weight.name: weight.sha256 for weight in method.required_weights()},
+        availability=_availability(info.requires, method.required_weights()),
+    )
+    return Variant(card, method)
+
+
+def check_params(model: type[BaseModel], given: Mapping[str, Any], owner: str) -> Any:
+    """Validate plug-in parameters.
+
+    Raises:
+        UsageError: if a parameter is unknown (with a suggestion) or has a wrong value.
+    """
+    for name in given:
+        if name not in model.model_fields:
+            known = ", ".join(model.model_fields) or "none"
+            hint = did_you_mean(name, model.model_fields)
+            raise UsageError(f"{owner} has no parameter '{name}'.{hint} It has: {known}.")
+    try:
+        return model(**given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0]) if problem["loc"] else "parameters"
+        reason = problem["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{owner}: {name}: {reason} (got {problem['input']!r}).") from None
+
+
+def metric_cards(wanted: Iterable[str] | str) -> dict[str, MetricCard]:
+    """Return the cards of the wanted metrics in table order.
+
+    Raises:
+        UsageError: if a name is unknown.
+    """
+    names = registry.names("metrics") if wanted == "all" else list(wanted)
+    cards = [metric_card(name) for name in names]
+    return {card.name: card for card in sorted(cards, key=lambda c: (c.order, c.name))}
+
+
+def metric_card(name: str) -> MetricCard:
+    """Describe one metric; one that cannot be imported is unavailable with the reason."""
+    try:
+        info = registry.load("metrics", name).info
+    except registry.PluginError as error:
+        return MetricCard(
+            name=name, title=name, scope="pair", higher_is_better=False, range=(0.0, 0.0), unit="",
+            citation="", description="", version=0, home_for=(), role="", order=10_000,
+            availability=Availability(False, str(error), "mend the plug-in"),
+        )  # fmt: skip
+    return MetricCard(
+        name=name,
+        title=info.title,
+        scope=str(info.scope),
+        higher_is_better=info.higher_is_better,
+        range=info.range,
+        unit=info.unit,
+        citation=info.citation,
+        description=info.description,
+        version=info.version,
+        home_for=info.home_for,
+        role=info.role,
+        order=info.order,
+        availability=_availability(info.requires, metric_weights(info)),
+    )
+
+
+def metric_weights(info: Any) -> tuple[Any, ...]:
+    """Return all weights a metric needs: its own and those of the networks it reads."""
+    from nstbench.nn.backbones import BACKBONES
+
+    networks = dict.fromkeys(need.network for need in info.features)
+    return (*info.weights, *(BACKBONES[network].weight for network in networks))
+
+
+def _availability(requires: Iterable[str], needed: Iterable[Any]) -> Availability:
+    from nstbench import weights
+
+    for package in requires:
+        if importlib.util.find_spec(package) is None:
+            return Availability(
+                False, f"the package '{package}' is not installed", f"pip install {package}"
+            )
+    for weight in needed:
+        state = weights.availability(weight)
+        if not state.ok:
+            return state
+    return Availability()
+
+
+def _broken_card(spec: MethodSpec, reason: str) -> MethodCard:
+    return MethodCard(
+        variant=spec.variant, method=spec.name, title=spec.name, authors="", year=0, paper="",
+        code="", family="", flexibility="", licence="", trained_on=(), deviations=(),
+        params=spec.params, defaults={}, weights={},
+        availability=Availability(False, reason, "mend the plug-in"),
+    )  # fmt: skip
+
+
+def open_dataset(text: str, option: str) -> Any:
+    """Return the dataset named by an option's text: a registry name or a path.
+
+    Raises:
+        UsageError: if it is neither, or its parameters are wrong, or it is unavailable.
+    """
+    try:
+        name, params = parse_named(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}.") from None
+    known = registry.names("datasets")
+    if name not in known:
+        path = Path(text).expanduser()
+        if not path.exists():
+            raise UsageError(
+                f"{option} {text}: neither a dataset nor an existing folder."
+                f"{did_you_mean(name, known)} Datasets: {', '.join(known)}."
+            )
+        name, params = _path_dataset(known), {"path": str(path.resolve())}
+    cls = registry.load("datasets", name)
+    dataset = cls(check_params(cls.Params, params, f"dataset '{name}'"))
+    state = dataset.availability()
+    if not state.ok:
+        way_out = f" {state.remedy}" if state.remedy else ""
+        raise UsageError(f"{option} {text}: {state.reason}.{way_out}")
+    return dataset
+
+
+def _path_dataset(known: Iterable[str]) -> str:
+    for name in known:
+        try:
+            if registry.load("datasets", name).info.opens_paths:
+                return name
+        except registry.PluginError:
+            continue
+    raise UsageError("No dataset plug-in opens folders.")

@@ -1,0 +1,249 @@
+"""The configuration of a run: one model for suites, YAML files, the CLI and the API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from nstbench.errors import UsageError, did_you_mean
+
+SUITES = Path(__file__).parent / "suites"
+DEFAULT_SUITE = "starter"
+
+
+class MethodSpec(BaseModel):
+    """A method and the parameters in which it departs from its defaults.
+
+    ``label`` is how the variant is called on the board; by default it is the
+    method's name followed by the parameters that were given by hand.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    label: str = ""
+
+    @property
+    def variant(self) -> str:
+        """Label on the board."""
+        if self.label:
+            return self.label
+        given = ",".join(f"{key}={_plain(value)}" for key, value in self.params.items())
+        return f"{self.name}:{given}" if given else self.name
+
+
+class RunConfig(BaseModel):
+    """Everything that decides what a run does.
+
+    Suites and configuration files may set any of these fields; command-line
+    options set them last.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str = Field("", description="suite that gave the defaults of this run")
+    suite_version: int = Field(0, description="raised when a suite's pictures or settings change")
+    methods: tuple[MethodSpec, ...] | Literal["all"] = Field(
+        "all", description="methods to run, or 'all' of the registry"
+    )
+    method_params: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="parameters a suite gives to methods, below those given by hand",
+    )
+    metrics: tuple[str, ...] | Literal["all"] = Field("all", description="metrics to compute")
+    contents: str = Field("starter", description="dataset or folder of content pictures")
+    styles: str = Field("starter", description="dataset or folder of style pictures")
+    limit: int | None = Field(None, ge=1, description="use only the first N contents and styles")
+    contents_per_style: int | None = Field(
+        None,
+        ge=1,
+        description="pair each style with this many contents, in rotation; all of them if unset",
+    )
+    size: int = Field(512, ge=32, le=8192, description="side of the pictures in pixels")
+    timing_sizes: tuple[int, ...] = Field((), description="sizes to time at; `size` if empty")
+    fit: Literal["crop", "inside"] = Field(
+        "crop", description="centre-crop to a square, or keep the aspect and fit inside one"
+    )
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one repetition per seed")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    threads: int | None = Field(None, ge=1, description="CPU threads; all cores if unset")
+    timing_repeats: int = Field(10, ge=0, description="timed calls per method and size; 0 for none")
+    timeout: float = Field(3600, gt=0, description="seconds after which one unit is stopped")
+    out: Path | None = Field(None, description="run folder; runs/<suite> if unset")
+    resume: Literal["missing", "never", "always"] = Field(
+        "missing",
+        description="missing: run what has no result; never: run everything again; "
+        "always: accept results made by other versions of a method's code, too",
+    )
+    retry: tuple[Literal["failed", "timeout", "oom", "skipped", "unavailable"], ...] = Field(
+        (), description="run units with these outcomes again"
+    )
+    formats: tuple[str, ...] = Field(
+        ("html", "csv", "md", "parquet"), description="report files to write"
+    )
+    plugins: tuple[Path, ...] = Field((), description="files with further plug-ins")
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            raise ValueError("must be auto, cpu, cuda or cuda:N")
+        return value
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _parse_methods(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return parse_methods(value)
+        if isinstance(value, Sequence):
+            parsed: list[Any] = []
+            for entry in value:
+                more = parse_methods(entry) if isinstance(entry, str) else (entry,)
+                if more == "all":
+                    return more
+                parsed.extend(more)
+            return tuple(parsed)
+        return value
+
+    @field_validator("metrics", "formats", "retry", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "all":
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run."""
+        return self.out or Path("runs") / (self.suite or "custom")
+
+
+def suites() -> dict[str, Path]:
+    """Return suite name -> file, sorted by name."""
+    return {path.stem: path for path in sorted(SUITES.glob("*.yaml"))}
+
+
+def build_config(
+    options: Mapping[str, Any], *, suite: str | None = None, file: Path | None = None
+) -> RunConfig:
+    """Combine a suite, a configuration file and options, the later ones winning.
+
+    A run on the user's own pictures starts from the default suite as well, so
+    that its methods run with the same settings as on the published board.
+
+    Raises:
+        UsageError: if a name or value is wrong; the message names the option.
+    """
+    from_file = _read_yaml(file) if file else {}
+    name = suite or from_file.pop("suite", None) or DEFAULT_SUITE
+    known = suites()
+    if name not in known:
+        raise UsageError(
+            f"There is no suite called '{name}'.{did_you_mean(name, known)} "
+            "`nstbench list suites` shows all of them."
+        )
+    given = {key: value for key, value in options.items() if value is not None}
+    own_pictures = {"contents", "styles"} & (given.keys() | from_file.keys())
+    merged = {**_read_yaml(known[name]), "suite": name, **from_file, **given}
+    if own_pictures and "contents_per_style" not in given.keys() | from_file.keys():
+        # the rotation is designed for the suite's own pictures
+        merged.pop("contents_per_style", None)
+    if merged.get("out") is None and own_pictures:
+        merged["out"] = Path("runs") / "custom"
+    try:
+        return RunConfig(**merged)
+    except ValidationError as error:
+        raise UsageError(_describe(error, file)) from None
+
+
+def parse_methods(text: str) -> tuple[MethodSpec, ...] | Literal["all"]:
+    """Parse ``"all"`` or ``"a,b:param=value,other=value,c"``.
+
+    A part with ``=`` continues the parameters of the method before it; values are
+    YAML, so ``sizes=[128,256]`` is a list and ``init=noise`` a string.
+    """
+    if text.strip() == "all":
+        return "all"
+    specs: list[tuple[str, dict[str, Any]]] = []
+    for part in _split_outside_brackets(text):
+        name, colon, rest = part.partition(":")
+        if "=" in name:
+            if not specs:
+                raise ValueError(f"'{part}' gives a parameter before any method is named")
+            _add_parameter(specs[-1][1], part)
+            continue
+        specs.append((name.strip(), {}))
+        if colon:
+            _add_parameter(specs[-1][1], rest)
+    if not specs:
+        raise ValueError("no method is named; write 'all' or names separated by commas")
+    return tuple(MethodSpec(name=name, params=params) for name, params in specs)
+
+
+def parse_named(text: str) -> tuple[str, dict[str, Any]]:
+    """Parse ``"name"`` or ``"name:param=value,param=value"`` of a dataset."""
+    name, colon, rest = text.partition(":")
+    params: dict[str, Any] = {}
+    for part in _split_outside_brackets(rest) if colon else ():
+        _add_parameter(params, part)
+    return name, params
+
+
+def _add_parameter(params: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"'{text}' is not of the form parameter=value")
+    try:
+        params[key.strip()] = _number(yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise ValueError(f"the value of '{key.strip()}' cannot be read: {value}") from None
+
+
+def _number(value: Any) -> Any:
+    """Read ``1e-4`` as a number, which YAML 1.1 takes for a string."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def _split_outside_brackets(text: str) -> list[str]:
+    parts = re.split(r",(?![^\[{(]*[\]})])", text)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _plain(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The configuration file {path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"The configuration file {path} is not valid YAML: {error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise UsageError(f"The configuration file {path} must hold `name: value` lines.")
+    return data
+
+
+def _describe(error: ValidationError, file: Path | None) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else "configuration"
+        if problem["type"] == "extra_forbidden":
+            hint = did_you_mean(name, RunConfig.model_fields)
+            lines.append(f"There is no setting called '{name}'.{hint}")
+        else:
+            reason = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"--{name.replace('_', '-')}: {reason} (got {problem['input']!r})")
+    where = f" (in {file} or on the command line)" if file else ""
+    return "\n".join(lines) + where

@@ -1,0 +1,196 @@
+"""The run folder: keys, atomic records, and loading them back.
+
+```
+run.json  plan.json
+inputs/<role>/<sha>.png                   fitted pictures
+outputs/<method>/<k2>/<key>.png, .json    the record is written last: it exists = the unit is done
+scores/<metric>/<k2>/<key>.json
+timings/<method>/<key>.json               raw samples
+traces/<key>.json                         loss curves
+```
+
+Every file is written to a temporary name in its folder, synchronised and renamed,
+so that a run killed at any moment leaves either the old file, the new one, or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nstbench.errors import StoreError
+
+SCHEMA = 1
+# Parts of a key that name code instead of inputs; `--resume always` disregards them.
+CODE_PARTS = ("source", "schema")
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of plain data: equal parts give equal keys in any order."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def key_without_code(parts: Mapping[str, Any]) -> str:
+    """Return the key that the parts would have if code had no versions."""
+    return key_of({name: part for name, part in parts.items() if name not in CODE_PARTS})
+
+
+def seed_of(key: str) -> int:
+    """Return the random seed of a unit, which depends on nothing but its key."""
+    return int(key[:15], 16)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically.
+
+    Raises:
+        StoreError: if the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror}. What was computed before is intact; "
+            "free space or change permissions, then run the same command again."
+        ) from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON atomically; numbers that are not finite become null."""
+    text = json.dumps(_finite(data), indent=1, sort_keys=True, default=str)
+    write_bytes(path, text.encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; return ``None`` if it is missing or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return data
+
+
+class Store:
+    """One run folder.
+
+    Args:
+        root: the folder; it is created when something is first written.
+
+    Raises:
+        StoreError: if a newer version of nstbench has written the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        info = read_json(root / "run.json")
+        if isinstance(info, dict) and info.get("schema", SCHEMA) > SCHEMA:
+            raise StoreError(
+                f"{root} was written by a newer nstbench (schema {info['schema']}, this one "
+                f"reads {SCHEMA}). Upgrade nstbench, or choose another folder with --out."
+            )
+
+    # -- generation -----------------------------------------------------------------------
+
+    def record_path(self, method: str, key: str) -> Path:
+        """Return where the record of a unit is kept."""
+        return self.root / "outputs" / method / key[:2] / f"{key}.json"
+
+    def output_path(self, method: str, key: str) -> Path:
+        """Return where the picture of a unit is kept."""
+        return self.record_path(method, key).with_suffix(".png")
+
+    def record(self, method: str, key: str) -> dict[str, Any] | None:
+        """Return the record of a unit, or ``None`` if it has none (or a torn one)."""
+        data = read_json(self.record_path(method, key))
+        if not isinstance(data, dict) or data.get("key") != key or "status" not in data:
+            return None
+        if data["status"] == "done" and not self.output_path(method, key).is_file():
+            return None
+        return data
+
+    def write_record(self, method: str, key: str, record: Mapping[str, Any]) -> None:
+        """Write the record of a unit; call it after everything the record speaks of."""
+        write_json(self.record_path(method, key), {"schema": SCHEMA, "key": key, **record})
+
+    def records(self, method: str) -> Iterator[dict[str, Any]]:
+        """Yield all records of a method, whatever plan they were made for."""
+        for path in sorted((self.root / "outputs" / method).glob("*/*.json")):
+            record = self.record(method, path.stem)
+            if record is not None:
+                yield record
+
+    def keys_by_inputs(self, method: str) -> dict[str, str]:
+        """Return key without the version of the code -> newest key that has a record."""
+        newest = sorted(self.records(method), key=lambda record: str(record.get("finished", "")))
+        return {key_without_code(r["parts"]): str(r["key"]) for r in newest if "parts" in r}
+
+    # -- scores, timings, traces ----------------------------------------------------------
+
+    def score_path(self, metric: str, key: str) -> Path:
+        """Return where a score is kept."""
+        return self.root / "scores" / metric / key[:2] / f"{key}.json"
+
+    def score(self, metric: str, key: str) -> dict[str, Any] | None:
+        """Return a score record: ``{"values": {part: value}}`` or ``{"error": message}``."""
+        data = read_json(self.score_path(metric, key))
+        return data if isinstance(data, dict) and ("values" in data or "error" in data) else None
+
+    def write_score(self, metric: str, key: str, record: Mapping[str, Any]) -> None:
+        """Write a score record."""
+        write_json(self.score_path(metric, key), record)
+
+    def timing_path(self, method: str, key: str) -> Path:
+        """Return where the timing samples of a method variant at one size are kept."""
+        return self.root / "timings" / method / f"{key}.json"
+
+    def trace_path(self, key: str) -> Path:
+        """Return where the loss trace of a unit is kept."""
+        return self.root / "traces" / f"{key}.json"
+
+    def find_key(self, prefix: str) -> tuple[str, dict[str, Any]]:
+        """Return kind and record of the only output or score whose key begins so.
+
+        Raises:
+            StoreError: if no key or more than one begins with ``prefix``.
+        """
+        hits = [
+            (kind, path)
+            for kind in ("outputs", "scores", "timings")
+            for path in sorted((self.root / kind).rglob(f"{prefix}*.json"))
+        ]
+        if len(hits) != 1:
+            found = "no record" if not hits else f"{len(hits)} records"
+            raise StoreError(
+                f"{found} in {self.root} with a key that begins with '{prefix}'. "
+                "Keys stand in the failure list of the report and in plan.json."
+            )
+        kind, path = hits[0]
+        data = read_json(path)
+        if not isinstance(data, dict):
+            raise StoreError(f"{path} is damaged; delete it and run the same command again.")
+        return kind, data
