@@ -1,0 +1,44 @@
+r"""Gram matrices of feature maps, with the divisor spelt out.
+
+For activations F of C channels at N = H W positions the Gram matrix is F F^T (C x C).
+Published codes divide it differently, which changes a style loss by more than a
+constant once layers of different width or pictures of different size are summed:
+
+=============  =========  ==================================================================
+``divide_by``  divisor    who
+=============  =========  ==================================================================
+``"nothing"``  1          Gatys et al., arXiv 1508.06576, eq. 3 (E_l then divides by 4 C^2 N^2)
+``"n"``        H W        Gatys' PyTorch code; all metrics of nstbench
+``"chw"``      C H W      Johnson et al. 2016, eq. 3; neural-style, fast-neural-style
+=============  =========  ==================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+Divisor = Literal["nothing", "n", "chw"]
+
+
+def gram_matrix(features: torch.Tensor, divide_by: Divisor = "n") -> torch.Tensor:
+    """Return the Gram matrix of each feature map; differentiable.
+
+    Args:
+        features: float activations (B, C, H, W).
+        divide_by: divisor, see the table of this module.
+
+    Returns:
+        Symmetric positive semi-definite matrices (B, C, C) of the input's dtype.
+
+    Raises:
+        ValueError: if ``divide_by`` is none of the three.
+    """
+    channels, height, width = features.shape[1:]
+    divisors = {"nothing": 1, "n": height * width, "chw": channels * height * width}
+    if divide_by not in divisors:
+        raise ValueError(f"divide_by={divide_by!r} is none of {', '.join(divisors)}")
+    # In both memory formats this is a view: no copy of the activations is made.
+    flat = features.flatten(2)
+    return torch.bmm(flat, flat.transpose(1, 2)) / divisors[divide_by]

