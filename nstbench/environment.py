@@ -1,0 +1,126 @@
+"""What a run ran on, as plain data for the record."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nstbench
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "lpips", "torchmetrics",
+             "onnxruntime", "pillow", "scikit-image")  # fmt: skip
+
+
+def resolve_device(device: str) -> str:
+    """Return the torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UsageError: if CUDA is asked for and there is none.
+    """
+    import torch
+
+    from nstbench.errors import UsageError
+
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda"):
+        index = int(device.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise UsageError(
+                f"--device {device}: torch {torch.__version__} sees "
+                f"{torch.cuda.device_count()} CUDA devices here. Use --device cpu, or install a "
+                "CUDA build of torch."
+            )
+        return f"cuda:{index}"
+    return device
+
+
+def describe_environment(device: str, threads: int | None = None) -> dict[str, Any]:
+    """Return machine, device, versions and thread count as plain data."""
+    import psutil
+    import torch
+
+    return {
+        "nstbench": nstbench.__version__,
+        "git": git_commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "threads": threads or torch.get_num_threads(),
+        "device": device,
+        "device_name": device_name(device),
+        "driver": cuda_driver() if device.startswith("cuda") else "",
+        "packages": package_versions(),
+    }
+
+
+def device_name(device: str) -> str:
+    """Return the product name of a torch device."""
+    if not device.startswith("cuda"):
+        return cpu_name()
+    import torch
+
+    return str(torch.cuda.get_device_name(device))
+
+
+@cache
+def cpu_name() -> str:
+    """Return the processor's product name as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cuda_driver() -> str:
+    """Return the version of the NVIDIA driver, or an empty string."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
+            capture_output=True, text=True, timeout=20, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.splitlines()[0].strip()
+
+
+@cache
+def git_commit() -> str:
+    """Return the commit of the checkout that this package runs from, ``+`` if it is changed."""
+    root = Path(nstbench.__file__).parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + ("+" if changed else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    answer = subprocess.run(
+        ["git", "-C", str(root), *arguments],
+        capture_output=True, text=True, timeout=20, check=True,
+    )  # fmt: skip
+    return answer.stdout.strip()
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of the packages that results depend on."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = ""
+    return versions

@@ -1,0 +1,84 @@
+"""The worker process: ``python -m nstbench.worker`` reads requests, writes events.
+
+Both directions are JSON, one object a line. A process of its own keeps a crash,
+a leak or a print of a method away from the others; it is started as a program
+instead of by :mod:`multiprocessing` so that it does not run the user's main
+script or notebook again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import TypeAdapter
+
+from nstbench.records import Step, Timing, Unit
+
+
+def main() -> None:
+    """Serve requests until ``stop`` or until the parent is gone."""
+    events = _claim_stdout()
+    requests: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    start = requests.get()
+
+    import torch
+
+    from nstbench import registry
+    from nstbench.runner import Runner, TimingRequest
+    from nstbench.store import Store
+
+    for file in start["plugins"]:
+        registry.add_file(Path(file))
+    torch.set_num_threads(start["threads"])
+    runner = Runner(Store(Path(start["store"])), start["device"], start["threads"])
+    units, timings = TypeAdapter(Unit), TypeAdapter(TimingRequest)
+    _send(events, {"event": "ready", "process": os.getpid()})
+    while (request := requests.get())["do"] != "stop":
+        try:
+            if request["do"] == "unit":
+                unit = units.validate_python(request["unit"])
+                record = runner.run(unit, lambda step: _send_step(events, step))
+                _send(events, {"event": "result", "record": record})
+            else:
+                timing = runner.time(timings.validate_python(request["timing"]))
+                answer = TypeAdapter(Timing).dump_python(timing, mode="json")
+                _send(events, {"event": "timing", "timing": answer})
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            text = traceback.format_exc()
+            _send(events, {"event": "error", "message": message, "traceback": text})
+
+
+def _claim_stdout() -> IO[str]:
+    """Keep the channel to the parent; whatever a method prints goes to the log instead."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return channel
+
+
+def _read(requests: queue.Queue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        requests.put(json.loads(line))
+    # the parent is gone: a result nobody waits for is not worth the processor
+    os._exit(1)
+
+
+def _send(events: IO[str], event: dict[str, Any]) -> None:
+    events.write(json.dumps(event, default=str) + "\n")
+    events.flush()
+
+
+def _send_step(events: IO[str], step: Step) -> None:
+    _send(events, {"event": "step", "index": step.index, "total": step.total})
+
+
+if __name__ == "__main__":
+    main()
