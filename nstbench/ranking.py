@@ -1,0 +1,264 @@
+"""The leaderboard: averages, 95 % intervals, ranks and tie groups.
+
+A method's number is the mean over styles of the mean over contents of the mean over
+seeds, so every style counts alike; intervals and tests treat the style as the unit of
+replication (:mod:`nstbench.stats`, reasons in ``docs/statistics.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from nstbench import stats
+from nstbench.records import MethodCard, MetricCard, Scope, Status
+from nstbench.scoretable import ScoreTable, pair_columns, pair_rows, score_tables
+
+HEAD = ["rank", "rank_low", "rank_high", "method", "plugin", "flexibility", "size"]
+COVERAGE = ["coverage", "done", "planned"]
+COMPARISON = ["size", "better", "worse", "difference", "low", "high", "styles", "p", "p_holm"]
+
+
+def quality_metric(metrics: Mapping[str, MetricCard]) -> MetricCard | None:
+    """Return the metric that orders the board.
+
+    It is the one with the role ``"quality"``; a run without it is ordered by its first
+    pair metric in table order, and a run without any pair metric is not ordered.
+    """
+    pair = [card for card in metrics.values() if card.scope == Scope.PAIR]
+    return next((card for card in pair if card.role == "quality"), pair[0] if pair else None)
+
+
+def build_leaderboard(
+    scores: pd.DataFrame,
+    units: pd.DataFrame,
+    metrics: Mapping[str, MetricCard],
+    methods: Mapping[str, MethodCard],
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> pd.DataFrame:
+    """Average, rank and group all method variants; one board per size, stacked.
+
+    The displayed mean of a method runs over the units it was scored on, and its
+    ``coverage`` says how many that are. Its *rank* does not: methods are ordered by
+    means made comparable on shared units (:func:`nstbench.stats.comparable_means`), and
+    tested on the units the two share. ``rank`` is the place by point estimate;
+    ``rank_low`` is one more than the number of methods that are significantly better,
+    ``rank_high`` the number of methods less those that are significantly worse. Methods
+    without a score of the ordering metric come last and share the remaining ranks.
+
+    Args:
+        scores: tidy scores as :class:`nstbench.board.Board` describes them; rows of units
+            that are not ``done`` are ignored, values that are not finite count as missing.
+        units: one row per unit with at least ``method, plugin, content, style, size, seed,
+            status``.
+        metrics: cards of the metrics, in table order; each becomes a column.
+        methods: cards of the method variants.
+        seed: of the bootstrap.
+        resamples: number of bootstrap resamples.
+
+    Returns:
+        The frame that :class:`nstbench.board.Board` documents as ``leaderboard``, sorted
+        by size, rank and name. The result does not depend on the order of rows.
+    """
+    scores = done_scores(scores, units)
+    tables = {table.size: table for table in score_tables(scores, pair_columns(metrics))}
+    board = _coverage(scores, units, methods)
+    means = _pair_means(tables, metrics, seed, resamples)
+    singles = _single_values(scores, metrics)
+    board = board.join(means, on=["method", "size"]).join(singles, on=["method", "size"])
+    board = _add_ranks(board, tables, metrics)
+    order = HEAD + COVERAGE + _metric_columns(board, metrics)
+    board = board.sort_values(["size", "rank", "method"], kind="stable")
+    return board.reindex(columns=order).reset_index(drop=True)
+
+
+def done_scores(scores: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores without those of units that are not ``done``."""
+    key = ["method", "content", "style", "size", "seed"]
+    good = pd.MultiIndex.from_frame(units.loc[units["status"] == Status.DONE, key])
+    rows = pair_rows(scores)
+    stale = rows.index[~pd.MultiIndex.from_frame(rows[key]).isin(good)]
+    return scores.drop(index=stale)
+
+
+def compare_methods(
+    scores: pd.DataFrame,
+    metrics: Mapping[str, MetricCard],
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> pd.DataFrame:
+    """Compare every two methods of a size by the metric that orders the board.
+
+    Returns:
+        One row per pair of methods that share units: ``size, better, worse`` (by point
+        estimate), ``difference`` (how much better, in units of the metric, never
+        negative), ``low, high`` (95 % interval of the difference, for this comparison
+        alone), ``styles`` (number of styles behind it), ``p`` (paired t-test over
+        styles) and ``p_holm`` (adjusted over all comparisons of the size; at most 0.05
+        means "significantly better"). Empty if nothing can be ordered.
+    """
+    card = quality_metric(metrics)
+    tables = score_tables(scores, [(card.name, "")]) if card else iter(())
+    frames = [_compare(table, card, seed, resamples) for table in tables if card]
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COMPARISON)
+
+
+def _compare(table: ScoreTable, card: MetricCard, seed: int, resamples: int) -> pd.DataFrame:
+    """Compare all methods of one size."""
+    values = table.of((card.name, ""))
+    first, second, differences = stats.style_differences(values, table.layout)
+    p, p_holm = _test(values, first, second, differences)
+    gain = stats.mean(differences) * (1.0 if card.higher_is_better else -1.0)
+    low, high = stats.interval(differences, seed=seed, resamples=resamples)
+    if not card.higher_is_better:
+        low, high = -high, -low
+    swapped = gain < 0
+    names = np.asarray(table.methods, dtype=object)
+    frame = pd.DataFrame(
+        {
+            "size": table.size,
+            "better": np.where(swapped, names[second], names[first]),
+            "worse": np.where(swapped, names[first], names[second]),
+            "difference": np.abs(gain),
+            "low": np.where(swapped, -high, low),
+            "high": np.where(swapped, -low, high),
+            "styles": np.isfinite(differences).sum(axis=1),
+            "p": p,
+            "p_holm": p_holm,
+        }
+    )
+    return frame[frame["styles"] > 0]
+
+
+def _test(
+    values: stats.Floats, first: np.ndarray, second: np.ndarray, differences: stats.Floats
+) -> tuple[stats.Floats, stats.Floats]:
+    """Return raw and Holm-adjusted p-values of the differences."""
+    level = np.abs(stats.mean(values))
+    p = stats.paired_t(differences, np.fmax(level[first], level[second]))
+    return p, stats.holm(p)
+
+
+# --- parts of the leaderboard ------------------------------------------------------------
+
+
+def _coverage(
+    scores: pd.DataFrame, units: pd.DataFrame, methods: Mapping[str, MethodCard]
+) -> pd.DataFrame:
+    """One row per method and size with the number of planned and finished units."""
+    done = units["status"] == Status.DONE
+    counts = units.assign(done=done).groupby(["method", "size"])["done"].agg(["sum", "size"])
+    counts.columns = pd.Index(["done", "planned"])
+    timed = pd.MultiIndex.from_frame(scores[["method", "size"]].drop_duplicates())
+    counts = counts.reindex(counts.index.union(timed), fill_value=0).astype(int)
+    board = counts.rename_axis(["method", "size"]).reset_index()
+    plugins = dict(zip(units["method"], units["plugin"], strict=True))
+    plugins.update(zip(scores["method"], scores["plugin"], strict=True))
+    plugins.update({label: card.method for label, card in methods.items()})
+    board["plugin"] = board["method"].map(plugins)
+    board["flexibility"] = [
+        methods[label].flexibility if label in methods else "" for label in board["method"]
+    ]
+    board["size"] = board["size"].astype(int)
+    board["coverage"] = [f"{d}/{p}" for d, p in zip(board["done"], board["planned"], strict=True)]
+    return board
+
+
+def _pair_means(
+    tables: Mapping[int, ScoreTable],
+    metrics: Mapping[str, MetricCard],
+    seed: int,
+    resamples: int,
+) -> pd.DataFrame:
+    """Means and intervals of all pair metrics, indexed by method and size."""
+    frames = []
+    for size, table in tables.items():
+        per_style = stats.style_means(table.values, table.layout)
+        frame = pd.DataFrame({"method": table.methods, "size": size})
+        for (name, _), means in zip(table.columns, per_style, strict=True):
+            low, high = stats.interval(means, seed=seed, resamples=resamples)
+            frame[name] = stats.mean(means)
+            # Student's interval knows nothing of a metric's bounds.
+            frame[f"{name}_low"] = np.clip(low, *metrics[name].range)
+            frame[f"{name}_high"] = np.clip(high, *metrics[name].range)
+        frames.append(frame)
+    if not frames:
+        return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=["method", "size"]))
+    return pd.concat(frames).set_index(["method", "size"])
+
+
+def _single_values(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
+    """Values of set and timing metrics, and their parts "low" and "high"."""
+    suffix = {"": "", "low": "_low", "high": "_high"}
+    names = [name for name, card in metrics.items() if card.scope != Scope.PAIR]
+    rows = scores[scores["metric"].isin(names) & scores["part"].isin(list(suffix))]
+    column = rows["metric"].astype(str) + rows["part"].map(suffix).astype(str)
+    value = rows["value"].astype(float).where(np.isfinite(rows["value"].astype(float)))
+    keyed = rows[["method", "size"]].assign(column=column, value=value)
+    return keyed.set_index(["method", "size", "column"])["value"].unstack("column")
+
+
+def _add_ranks(
+    board: pd.DataFrame, tables: Mapping[int, ScoreTable], metrics: Mapping[str, MetricCard]
+) -> pd.DataFrame:
+    """Add rank, rank_low and rank_high within each size."""
+    card = quality_metric(metrics)
+    ranks = pd.DataFrame(
+        [row for size, table in tables.items() if card for row in _rank_rows(size, table, card)],
+        columns=["method", "size", "rank", "rank_low", "rank_high"],
+    )
+    board = board.merge(ranks, on=["method", "size"], how="left")
+    scored = board["rank"].notna().groupby(board["size"]).transform("sum")
+    total = board.groupby("size")["method"].transform("size")
+    for column, fallback in (("rank", scored + 1), ("rank_low", scored + 1), ("rank_high", total)):
+        board[column] = board[column].fillna(fallback).astype(int)
+    return board
+
+
+def _rank_rows(
+    size: int, table: ScoreTable, card: MetricCard
+) -> list[tuple[str, int, int, int, int]]:
+    """Rank the methods of one size that have a score."""
+    values = table.of((card.name, ""))
+    scored = np.flatnonzero(np.isfinite(values).any(axis=1))
+    values, names = values[scored], [table.methods[i] for i in scored]
+    means = stats.comparable_means(values, table.layout)
+    keys = -means if card.higher_is_better else means
+    rank = np.empty(len(names), dtype=int)
+    rank[np.lexsort((np.arange(len(names)), keys))] = np.arange(1, len(names) + 1)
+    better, worse = _significant_counts(values, table, card.higher_is_better)
+    # With missing units the direct comparison may contradict the order by point estimate.
+    low = np.minimum(1 + better, rank)
+    high = np.maximum(len(names) - worse, rank)
+    columns = (names, rank.tolist(), low.tolist(), high.tolist())
+    return [(name, size, r, a, b) for name, r, a, b in zip(*columns, strict=True)]
+
+
+def _significant_counts(
+    values: stats.Floats, table: ScoreTable, higher_is_better: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count, for each method, how many others are significantly better and worse."""
+    first, second, differences = stats.style_differences(values, table.layout)
+    _, p_holm = _test(values, first, second, differences)
+    significant = p_holm <= 1 - stats.LEVEL + 1e-12
+    first_wins = (stats.mean(differences) > 0) == higher_is_better
+    winner = np.where(first_wins, first, second)[significant]
+    loser = np.where(first_wins, second, first)[significant]
+    count = len(values)
+    return np.bincount(loser, minlength=count), np.bincount(winner, minlength=count)
+
+
+def _metric_columns(board: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> list[str]:
+    """Order the metric columns; limits that no method has are left out."""
+    columns = []
+    for name in metrics:
+        limits = [f"{name}_low", f"{name}_high"]
+        columns.append(name)
+        columns += [c for c in limits if c in board and board[c].notna().any()]
+    return columns

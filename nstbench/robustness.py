@@ -1,0 +1,248 @@
+"""How far a ranking may be believed: other norms, other metrics, other backbones.
+
+Every function takes the tidy scores of :class:`nstbench.board.Board` in any row order,
+ranks methods within each image size by means over shared units
+(:func:`nstbench.stats.comparable_means`), and returns a tidy frame.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau, rankdata
+
+from nstbench import stats
+from nstbench.records import MethodCard, MetricCard
+from nstbench.scoretable import Column, ScoreTable, pair_columns, score_tables
+
+NORMS = (1.0, 2.0, 4.0, np.inf)
+"""Exponents p of the norm that combines content and style error; 2 is the default."""
+
+WEIGHT_RATIOS = (0.5, 2 / 3, 1.0, 1.5, 2.0)
+"""Weight of the content error over that of the style error; 1 is the default."""
+
+
+def ranks(values: stats.Floats, higher_is_better: bool) -> stats.Floats:
+    """Rank values (M,) from 1 = best; equal values share the mean of their ranks, NaN stays NaN."""
+    result = np.full(len(values), np.nan)
+    known = np.isfinite(values)
+    result[known] = rankdata(-values[known] if higher_is_better else values[known])
+    return result
+
+
+def tau(first: stats.Floats, second: stats.Floats) -> float:
+    """Kendall's tau-b of two columns (n,) over their common finite entries; NaN if undefined."""
+    both = np.isfinite(first) & np.isfinite(second)
+    if both.sum() < 2:
+        return float("nan")
+    return float(kendalltau(first[both], second[both]).statistic)
+
+
+def borda(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
+    """Rank methods by how many others they beat, averaged over all pair metrics.
+
+    A method's points on a metric are the share of the other methods that it beats, a tie
+    counting one half and a method without a score being beaten by all that have one. The
+    Borda count is the mean of the points over the metrics (J.-C. de Borda, 1781, divided
+    by its maximum). It needs no common unit, but counts what several metrics measure
+    several times; pass a selection of ``metrics`` to weigh otherwise.
+
+    Returns:
+        Columns ``size, method, points`` (in [0, 1], 1 is best; NaN for a single method)
+        and ``rank`` (1 is best, ties share the mean rank), best first.
+    """
+    columns = pair_columns(metrics)
+    frames = []
+    for table in score_tables(scores, columns):
+        points = [
+            _points(stats.comparable_means(values, table.layout), metrics[name].higher_is_better)
+            for (name, _), values in zip(columns, table.values, strict=True)
+            if np.isfinite(values).any()
+        ]
+        if points:
+            frames.append(_ranked(table, "points", np.mean(points, axis=0), True))
+    return _stack(frames, ["size", "method", "points", "rank"])
+
+
+def _points(means: stats.Floats, higher_is_better: bool) -> stats.Floats:
+    """Share of the other methods that each method beats."""
+    worst = -np.inf if higher_is_better else np.inf
+    place = rankdata(np.where(np.isfinite(means), means, worst) * (-1 if higher_is_better else 1))
+    if len(means) < 2:
+        return np.full(len(means), np.nan)
+    return np.asarray((len(means) - place) / (len(means) - 1))
+
+
+def pareto_front(frame: pd.DataFrame, axes: Mapping[str, bool]) -> pd.Series[bool]:
+    """Say which rows no other row beats: as good on every axis, and better on one.
+
+    Args:
+        frame: one row per candidate, for example the leaderboard of one size.
+        axes: column -> whether higher is better.
+
+    Returns:
+        One bool per row of ``frame``, on its index. Rows that lack a number are no
+        members; rows with equal numbers are members together.
+    """
+    signs = np.array([-1.0 if higher else 1.0 for higher in axes.values()])
+    costs = frame[list(axes)].to_numpy(dtype=np.float64, na_value=np.nan) * signs
+    known = np.isfinite(costs).all(axis=1)
+    rivals = costs[known]
+    member = np.zeros(len(frame), dtype=bool)
+    for row in np.flatnonzero(known):
+        no_worse = (rivals <= costs[row]).all(axis=1)
+        better = (rivals < costs[row]).any(axis=1)
+        member[row] = not (no_worse & better).any()
+    return pd.Series(member, index=frame.index, dtype=bool)
+
+
+def sensitivity(
+    scores: pd.DataFrame,
+    content_metric: str = "content_error",
+    style_metric: str = "style_error",
+) -> pd.DataFrame:
+    """Rank methods under other ways to combine content and style error than sqrt(c^2 + s^2).
+
+    Each unit's errors are combined as ((w_c c)^p + (w_s s)^p)^(1/p), w_c + w_s = 2, for p
+    in :data:`NORMS` and w_c / w_s in :data:`WEIGHT_RATIOS`, and then averaged like any
+    score.
+
+    Returns:
+        Columns ``size, p, ratio`` (w_c / w_s), ``method, value, rank`` and
+        ``kendall_tau`` of the ranking with that of p = 2, ratio = 1 (the same for all
+        methods of a setting; NaN for a single method).
+    """
+    frames = []
+    for table in score_tables(scores, [(content_metric, ""), (style_metric, "")]):
+        default = _combined(table, 2.0, 1.0)
+        for p, ratio in itertools.product(NORMS, WEIGHT_RATIOS):
+            value = _combined(table, p, ratio)
+            frame = _ranked(table, "value", value, False).assign(p=p, ratio=ratio)
+            frames.append(frame.assign(kendall_tau=tau(default, value)))
+    columns = ["size", "p", "ratio", "method", "value", "rank", "kendall_tau"]
+    return _stack(frames, columns)
+
+
+def _combined(table: ScoreTable, p: float, ratio: float) -> stats.Floats:
+    """Means (M,) of the weighted p-norm of the two errors."""
+    weights = np.array([ratio, 1.0]) * 2 / (1 + ratio)
+    values = np.abs(table.values) * weights[:, None, None]
+    norm = values.max(axis=0) if np.isinf(p) else (values**p).sum(axis=0) ** (1 / p)
+    return stats.comparable_means(norm, table.layout)
+
+
+def rank_correlation(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
+    """Say which pair metrics agree: rank correlations over all outputs of a run.
+
+    Values are turned so that higher is better for every metric: +1 means that two metrics
+    prefer the same outputs, -1 that what one rewards the other punishes.
+
+    Returns:
+        One row per ordered pair of metrics and size, the diagonal included: ``size,
+        metric, other, units`` (outputs with both scores), ``spearman`` and ``kendall``
+        (tau-b) over all outputs, and ``within``: Spearman's correlation of the ranks that
+        the methods take on each pair, which leaves out that some pairs are harder than
+        others. Undefined correlations are NaN. ``pivot(index="metric", columns="other",
+        values="spearman")`` is the matrix.
+    """
+    columns = pair_columns(metrics)
+    rows = [
+        row
+        for table in score_tables(scores, columns)
+        for row in _correlations(table, [metrics[name].higher_is_better for name, _ in columns])
+    ]
+    names = ["size", "metric", "other", "units", "spearman", "kendall", "within"]
+    frame = pd.DataFrame(rows, columns=names)
+    return frame.sort_values(["size", "metric", "other"], ignore_index=True)
+
+
+def _correlations(
+    table: ScoreTable, higher_is_better: list[bool]
+) -> Iterator[tuple[int, str, str, int, float, float, float]]:
+    """Yield the rows of one size, both orders of each pair of metrics."""
+    signs = np.where(higher_is_better, 1.0, -1.0)[:, None, None]
+    values = table.values * signs
+    for i, j in itertools.combinations_with_replacement(range(len(values)), 2):
+        both = np.isfinite(values[i]) & np.isfinite(values[j])
+        x, y = values[i][both], values[j][both]
+        spearman = _correlation(rankdata(x), rankdata(y))
+        row = (int(both.sum()), spearman, tau(x, y), _within(values[i], values[j], both))
+        first, second = table.columns[i][0], table.columns[j][0]
+        yield (table.size, first, second, *row)
+        if i != j:
+            yield (table.size, second, first, *row)
+
+
+def _within(x: stats.Floats, y: stats.Floats, both: np.ndarray) -> float:
+    """Correlate the ranks that methods take within each unit scored for all of them."""
+    methods = both.any(axis=1)
+    if methods.sum() < 2:
+        return float("nan")
+    units = both[methods].all(axis=0)
+    first, second = (rankdata(v[np.ix_(methods, units)], axis=0) for v in (x, y))
+    return _correlation(first - (len(first) + 1) / 2, second - (len(second) + 1) / 2)
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's correlation of two arrays; NaN if one of them is constant."""
+    if x.size < 2:
+        return float("nan")
+    x, y = x - x.mean(), y - y.mean()
+    norm = float(np.sqrt((x * x).sum() * (y * y).sum()))
+    return float((x * y).sum() / norm) if norm > 0 else float("nan")
+
+
+def home_away(
+    scores: pd.DataFrame, metric: MetricCard, methods: Mapping[str, MethodCard]
+) -> pd.DataFrame:
+    """Rank methods by a metric on each backbone alone, beside the combined value.
+
+    Most methods minimise statistics of one network, and look better on it. A part of the
+    metric that carries the name of a network is *home* for the methods that were trained
+    on it (``trained_on`` tags are ``network-statistic``).
+
+    Returns:
+        Columns ``size, method, part`` (``""`` is the combined value), ``value, rank, change``
+        (places lost against the combined value; negative is better) and ``home``.
+    """
+    rows = scores[scores["metric"] == metric.name]
+    parts = {"", *rows["part"]}
+    columns: list[Column] = [(metric.name, part) for part in sorted(parts)]
+    frames = []
+    for table in score_tables(rows, columns):
+        combined = stats.comparable_means(table.of((metric.name, "")), table.layout)
+        order = ranks(combined, metric.higher_is_better)
+        for (_, part), values in zip(columns, table.values, strict=True):
+            value = stats.comparable_means(values, table.layout)
+            frame = _ranked(table, "value", value, metric.higher_is_better, sort=False)
+            frame["part"], frame["change"] = part, frame["rank"] - order
+            frame["home"] = [part in _home_networks(methods.get(m)) for m in table.methods]
+            frames.append(frame)
+    names = ["size", "method", "part", "value", "rank", "change", "home"]
+    return _stack(frames, names).sort_values(["size", "part", "rank"], ignore_index=True)
+
+
+def _home_networks(card: MethodCard | None) -> set[str]:
+    """Networks that a method was trained on."""
+    return {tag.split("-", 1)[0] for tag in card.trained_on} if card else set()
+
+
+def _ranked(
+    table: ScoreTable, column: str, values: stats.Floats, higher_is_better: bool, sort: bool = True
+) -> pd.DataFrame:
+    """Frame with size, method, a value and its rank."""
+    place = ranks(values, higher_is_better)
+    frame = pd.DataFrame(
+        {"size": table.size, "method": table.methods, column: values, "rank": place}
+    )
+    return frame.sort_values(["rank", "method"]) if sort else frame
+
+
+def _stack(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """Stack frames in the given column order."""
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(frames, ignore_index=True)[columns]

@@ -1,0 +1,271 @@
+"""Statistics of crossed designs: averages, intervals and tests that respect the style image.
+
+Everything works on float64 arrays whose last axis runs over units (content, style,
+seed), sorted by style, then content, then seed; NaN means "no score". Why each
+procedure was chosen, and what it does on simulated boards, is told in
+``docs/statistics.md``; :mod:`nstbench.calibration` repeats those simulations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+LEVEL = 0.95
+"""Confidence level of every interval, and one minus the significance level of every test."""
+
+FEWEST_STYLES_TO_RESAMPLE = 6
+"""Below this many styles an interval is Student's, not a bootstrap's (see :func:`interval`)."""
+
+NEGLIGIBLE = 1e-3
+"""Relative difference between style means that counts as no difference (see :func:`paired_t`)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Layout:
+    """How the units of an array nest: seeds in pairs, pairs in styles.
+
+    Attributes:
+        styles: style of each unit, (U,), sorted.
+        contents: content of each unit, (U,), sorted within a style.
+        pair_starts: index of the first unit of each pair, int (P,).
+        style_starts: index of the first pair of each style, int (S,).
+    """
+
+    styles: NDArray[Any]
+    contents: NDArray[Any]
+    pair_starts: Ints
+    style_starts: Ints
+
+    @classmethod
+    def of(cls, styles: NDArray[Any], contents: NDArray[Any]) -> Layout:
+        """Read the nesting off the style and content of each unit, both (U,), both sorted."""
+        new_style = np.r_[True, styles[1:] != styles[:-1]]
+        new_pair = new_style | np.r_[True, contents[1:] != contents[:-1]]
+        pair_starts = np.flatnonzero(new_pair)
+        return cls(styles, contents, pair_starts, np.flatnonzero(new_style[pair_starts]))
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return len(self.styles)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Layout:
+        """Return the layout of the units selected by ``mask`` (U,)."""
+        return Layout.of(self.styles[mask], self.contents[mask])
+
+    def weights(self) -> Floats:
+        """Return each unit's share (U,) of a mean in which all styles count alike; sums to 1."""
+        seeds = np.diff(np.r_[self.pair_starts, self.units])
+        pairs = np.diff(np.r_[self.style_starts, len(self.pair_starts)])
+        per_pair = 1.0 / (len(pairs) * np.repeat(pairs, pairs))
+        return np.repeat(per_pair / seeds, seeds)
+
+
+def _group_mean(values: Floats, starts: Ints) -> Floats:
+    """Average runs of the last axis over their finite entries; NaN where there is none."""
+    finite = np.isfinite(values)
+    total = np.add.reduceat(np.where(finite, values, 0.0), starts, axis=-1)
+    count = np.add.reduceat(finite.astype(np.float64), starts, axis=-1)
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def style_means(values: Floats, layout: Layout) -> Floats:
+    """Average seeds within each pair, then pairs within each style.
+
+    Args:
+        values: scores (..., U).
+        layout: the nesting of the units.
+
+    Returns:
+        Means (..., S); NaN where a style has no score.
+    """
+    return _group_mean(_group_mean(values, layout.pair_starts), layout.style_starts)
+
+
+def mean(values: Floats) -> Floats:
+    """Average the last axis over its finite entries; NaN where there is none."""
+    return _group_mean(values, np.zeros(1, dtype=np.intp))[..., 0]
+
+
+def comparable_means(values: Floats, layout: Layout) -> Floats:
+    """Means of methods as if all of them had been scored on the same units.
+
+    Fits score = method + unit by least squares, each unit weighted so that all
+    styles count alike. Two methods are thus compared on the units they share,
+    directly or through others. For methods that were scored on every unit the
+    result is their plain mean; the score of an incomplete method is corrected for
+    how hard its units were. (The "least-squares means" of an unbalanced two-way
+    layout, Searle, Speed and Milliken, The American Statistician 34, 1980.)
+
+    Args:
+        values: scores of one metric (M, U).
+        layout: the nesting of the units.
+
+    Returns:
+        Means (M,); NaN for methods without a score.
+    """
+    own = mean(style_means(values, layout))
+    used = np.asarray(np.isfinite(values).any(axis=0))
+    values, finite = values[:, used], np.isfinite(values[:, used])
+    if finite.all():
+        return own
+    weights = layout.keep(used).weights()
+    result = np.full(len(values), np.nan)
+    for group in _comparable_groups(finite):
+        result[group] = _fit_methods(values[group], finite[group], weights, own[group])
+    return result
+
+
+def _comparable_groups(finite: NDArray[np.bool_]) -> list[Ints]:
+    """Split methods into groups connected by shared units."""
+    shares = (finite.astype(np.float64) @ finite.T) > 0
+    left = set(np.flatnonzero(finite.any(axis=1)).tolist())
+    groups = []
+    while left:
+        group = shares[min(left)]
+        while (grown := np.asarray(shares[group].any(axis=0))).sum() > group.sum():
+            group = grown
+        groups.append(np.flatnonzero(group))
+        left -= set(groups[-1].tolist())
+    return groups
+
+
+def _fit_methods(values: Floats, finite: NDArray[np.bool_], weights: Floats, own: Floats) -> Floats:
+    """Solve the normal equations of score = method + unit after eliminating the units."""
+    present = finite.astype(np.float64)
+    count = present.sum(axis=0)
+    share = np.divide(weights, count, out=np.zeros_like(weights), where=count > 0)
+    filled = np.where(finite, values, 0.0)
+    laplacian = np.diag(present @ weights) - (present * share) @ present.T
+    right = filled @ weights - present @ (share * filled.sum(axis=0))
+    effects = np.linalg.lstsq(laplacian, right, rcond=None)[0]
+    # The fit leaves the common level free: take it from the methods that cover most.
+    covered = present @ weights
+    anchors = covered >= covered.max() - 1e-12
+    level = float(np.mean(own[anchors] - effects[anchors]))
+    return np.asarray(effects + level, dtype=np.float64)
+
+
+# --- intervals ---------------------------------------------------------------------------
+
+
+def interval(means: Floats, *, seed: int, resamples: int) -> tuple[Floats, Floats]:
+    """95 % intervals of the mean over styles, by a bootstrap that resamples whole styles.
+
+    Percentiles of the resampled means are widened so that, for few styles, they reach as
+    far as Student's t would: the level a = 0.025 becomes Phi(-sqrt(n/(n-1)) t_{n-1,a})
+    (the "expanded percentile interval" of Hesterberg, The American Statistician 69,
+    2015, section 5.3). No resample of n styles reaches beyond the least and greatest of
+    them, which caps the coverage at 1 - 2^(1-n); below six styles Student's interval
+    itself is given. All rows see the same resamples, so that adding a method moves nobody.
+
+    Args:
+        means: style means (R, S); NaN where a method has no score in a style.
+        seed: of the resampling; the same seed gives the same intervals.
+        resamples: number of bootstrap resamples.
+
+    Returns:
+        Lower and upper limits, both (R,); NaN for rows with fewer than two styles.
+    """
+    low = np.full(len(means), np.nan)
+    high = np.full(len(means), np.nan)
+    if not means.size:
+        return low, high
+    patterns, row_pattern = np.unique(np.isfinite(means), axis=0, return_inverse=True)
+    for index, pattern in enumerate(patterns):
+        rows = np.flatnonzero(row_pattern.reshape(-1) == index)
+        if pattern.sum() >= 2:
+            low[rows], high[rows] = _interval(means[np.ix_(rows, pattern)], seed, resamples)
+    return low, high
+
+
+def _interval(means: Floats, seed: int, resamples: int) -> tuple[Floats, Floats]:
+    """Interval of complete rows (R, n), n >= 2."""
+    n = means.shape[1]
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    if n < FEWEST_STYLES_TO_RESAMPLE:
+        centre = means.mean(axis=1)
+        reach = quantile * means.std(axis=1, ddof=1) / np.sqrt(n)
+        return centre - reach, centre + reach
+    level = float(stats.norm.cdf(-np.sqrt(n / (n - 1)) * quantile))
+    draws = np.random.default_rng([seed, n]).multinomial(n, np.full(n, 1 / n), size=resamples)
+    low, high = np.quantile(means @ (draws.T / n), [level, 1 - level], axis=1)
+    return low, high
+
+
+# --- tests -------------------------------------------------------------------------------
+
+
+def paired_t(differences: Floats, scale: Floats) -> Floats:
+    """Two-sided p-values of "no difference on average over styles".
+
+    A paired t-test with the style as the unit of replication: pairs that share a style
+    rise and fall together, so they are averaged first. Differences of less than
+    ``NEGLIGIBLE`` of the scores count as zero: rounding to 8 bits, another device or
+    another library build can cause them, and without this rule two methods that agree
+    to five digits everywhere would be "significantly" different.
+
+    Args:
+        differences: style means of one method minus another's (R, S); NaN where the
+            two share no unit of a style.
+        scale: size of the scores (R,) that makes differences relative.
+
+    Returns:
+        p-values (R,); NaN for rows with fewer than two styles, 1 where all differences
+        are negligible.
+    """
+    n = np.isfinite(differences).sum(axis=1)
+    negligible = np.abs(differences) <= NEGLIGIBLE * scale[:, None]
+    kept = np.where(negligible, 0.0, differences)
+    centre = mean(kept)
+    squares = np.where(np.isfinite(kept), (kept - centre[:, None]) ** 2, 0.0).sum(axis=1)
+    testable = n >= 2
+    error = np.sqrt(squares / np.maximum(n * (n - 1), 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(centre == 0, 0.0, np.abs(centre) / error)
+    p = 2 * stats.t.sf(t, np.maximum(n - 1, 1))
+    return np.where(testable, p, np.nan)
+
+
+def holm(p: Floats) -> Floats:
+    """Adjust p-values (R,) for multiplicity; NaN entries are no part of the family.
+
+    Step-down method of Holm, Scandinavian Journal of Statistics 6, 1979: controls the
+    probability of any false positive under every dependence between the tests.
+    """
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(np.isfinite(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
+    return adjusted
+
+
+def style_differences(values: Floats, layout: Layout) -> tuple[Ints, Ints, Floats]:
+    """Style means of the differences between all methods, each on the units the two share.
+
+    Args:
+        values: scores of one metric (M, U).
+        layout: the nesting of the units.
+
+    Returns:
+        ``(first, second, differences)``: row indices of the two methods, int (R,), and
+        style means of first minus second, float64 (R, S), with R = M (M - 1) / 2.
+    """
+    first, second = (np.asarray(index) for index in np.triu_indices(len(values), 1))
+    if np.isfinite(values).all():
+        means = style_means(values, layout)
+        return first, second, means[first] - means[second]
+    # One method against all later ones at a time keeps the memory linear in their number.
+    differences = np.empty((len(first), len(layout.style_starts)))
+    for i in range(len(values) - 1):
+        differences[first == i] = style_means(values[i] - values[i + 1 :], layout)
+    return first, second, differences
