@@ -1,0 +1,98 @@
+"""Colour transfer between images (Reinhard, Ashikhmin, Gooch and Shirley 2001).
+
+Mean and standard deviation of each channel of the decorrelated l-alpha-beta space
+(Ruderman et al. 1998) are carried from the style to the content (paper,
+equations 10 and 11). It moves colours only, so it is the baseline that a method
+has to beat to have transferred anything beyond a palette.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from nstbench.contracts import Method, MethodInfo, OnStep, Picture
+from nstbench.records import Flexibility
+
+# Paper, equation 4: RGB to LMS cone responses.
+_RGB_TO_LMS = torch.tensor(
+    [
+        [0.3811, 0.5783, 0.0402],
+        [0.1967, 0.7244, 0.0782],
+        [0.0241, 0.1288, 0.8444],
+    ],
+    dtype=torch.float64,
+)
+# Paper, equation 6: log LMS to l-alpha-beta.
+_LMS_TO_LAB = torch.diag(torch.tensor([3.0, 6.0, 2.0], dtype=torch.float64).rsqrt()) @ torch.tensor(
+    [[1.0, 1.0, 1.0], [1.0, 1.0, -2.0], [1.0, -1.0, 0.0]], dtype=torch.float64
+)
+# One grey level of an 8-bit image: the logarithm has no value at black.
+_FLOOR = 1.0 / 255.0
+_FLAT = 1e-6
+
+
+class Reinhard2001(Method):
+    """Matches the first two moments of the style's colours in l-alpha-beta."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        title="Reinhard et al. 2001",
+        authors="E. Reinhard, M. Ashikhmin, B. Gooch, P. Shirley",
+        year=2001,
+        paper="https://doi.org/10.1109/38.946629",
+        family="colour transfer",
+        flexibility=Flexibility.BASELINE,
+        deviations=(
+            "The matrices act on sRGB values as stored, without undoing their gamma, as most "
+            "implementations do; the paper does not say.",
+            "Values below 1/255 are raised to 1/255 before the logarithm.",
+            "The way back inverts the forward matrices instead of using the paper's rounded ones.",
+            "A channel of the content without variance is set to the style's mean.",
+        ),
+    )
+
+    _mean: torch.Tensor
+    _std: torch.Tensor
+
+    def prepare(self, style: Picture) -> None:
+        """Measure the style's moments."""
+        self._mean, self._std = moments(to_lab(style.pixels))
+
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Return the content with the style's colour moments, clamped to [0, 1]."""
+        lab = transfer(to_lab(content.pixels), self._mean, self._std)
+        return to_rgb(lab).clamp(0.0, 1.0).to(content.pixels.dtype)
+
+
+def to_lab(rgb: torch.Tensor) -> torch.Tensor:
+    """Return l-alpha-beta values, float64 (B, 3, H, W), of RGB in [0, 1]."""
+    lms = _mix(_RGB_TO_LMS, rgb.double().clamp_min(_FLOOR))
+    return _mix(_LMS_TO_LAB, lms.log10())
+
+
+def to_rgb(lab: torch.Tensor) -> torch.Tensor:
+    """Return RGB, float64 (B, 3, H, W) and not clamped, of l-alpha-beta values."""
+    lms = 10.0 ** _mix(torch.linalg.inv(_LMS_TO_LAB), lab)
+    return _mix(torch.linalg.inv(_RGB_TO_LMS), lms)
+
+
+def moments(lab: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation over the pixels, each (B, 3, 1, 1)."""
+    return (
+        lab.mean(dim=(-2, -1), keepdim=True),
+        lab.std(dim=(-2, -1), keepdim=True, correction=0),
+    )
+
+
+def transfer(lab: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Give ``lab`` (B, 3, H, W) the wanted moments, each (B, 3, 1, 1)."""
+    own_mean, own_std = moments(lab)
+    gain = torch.where(own_std > _FLAT, std / own_std.clamp_min(_FLAT), 0.0)
+    return (lab - own_mean) * gain + mean
+
+
+def _mix(matrix: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("ij,bjhw->bihw", matrix.to(channels.device), channels)
