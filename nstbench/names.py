@@ -1,0 +1,63 @@
+"""Names that are safe in file names, tables and one-line messages."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePath
+
+_LONGEST = 60
+
+
+def printable(text: object) -> str:
+    """Return the text on one line: control and undecodable characters become escapes."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text)
+    )
+
+
+def slugify(text: str) -> str:
+    """Return the text in lower-case ``[a-z0-9_-]``, at most 60 characters, maybe empty.
+
+    Accents are dropped, every run of other characters becomes one hyphen.
+    """
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9_]+", "-", ascii_text.lower())
+    return slug[:_LONGEST].strip("-_")
+
+
+def unique_slugs(paths: Sequence[PurePath]) -> list[str]:
+    """Return one slug per path, made of its stem, no two of them equal.
+
+    A stem that leaves nothing to make a slug of, and every one of a group with equal
+    slugs, gets a checksum of its whole path: so the name of a picture depends neither
+    on the order of the paths nor on which of its namesakes turns out unreadable.
+
+    Args:
+        paths: different relative paths.
+    """
+    plain = [slugify(path.stem) for path in paths]
+    counts = Counter(plain)
+    slugs: list[str] = []
+    taken = {slug for slug, count in counts.items() if count == 1}
+    for path, slug in zip(paths, plain, strict=True):
+        if slug and counts[slug] == 1:
+            slugs.append(slug)
+            continue
+        digest = hashlib.sha256(os.fsencode(path.as_posix())).hexdigest()
+        length = 8
+        while (candidate := f"{slug or 'image'}-{digest[:length]}") in taken:
+            length += 1
+        taken.add(candidate)
+        slugs.append(candidate)
+    return slugs
+
+
+def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a sort key that orders numbers inside names by value: ``a2`` before ``a10``."""
+    parts = re.split(r"([0-9]+)", text.casefold())
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], text
