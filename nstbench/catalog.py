@@ -147,10 +147,10 @@ def metric_card(name: str) -> MetricCard:
 
 def metric_weights(info: Any) -> tuple[Any, ...]:
     """Return all weights a metric needs: its own and those of the networks it reads."""
-    from nstbench.nn.backbones import BACKBONES
+    from nstbench.nn.backbones import backbone_weight
 
     networks = dict.fromkeys(need.network for need in info.features)
-    return (*info.weights, *(BACKBONES[network].weight for network in networks))
+    return (*info.weights, *(backbone_weight(network) for network in networks))
 
 
 def _availability(requires: Iterable[str], needed: Iterable[Any]) -> Availability:

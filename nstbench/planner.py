@@ -84,7 +84,7 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     cached: set[str] = set()
     expected = 0.0
     for variant in variants:
-        parts = _method_parts(variant)
+        parts = method_parts(variant)
         known = store.keys_by_inputs(variant.card.method) if config.resume == "always" else {}
         for seed in config.seeds:
             for content, style in pairs:
@@ -173,7 +173,8 @@ def _pictures(
     return found, skipped
 
 
-def _method_parts(variant: Variant) -> dict[str, Any]:
+def method_parts(variant: Variant) -> dict[str, Any]:
+    """Return what decides a method's output besides its pictures: code, parameters, weights."""
     card = variant.card
     source = registry.source_hash("methods", card.method) if variant.method else "broken"
     params = variant.method.params.model_dump(mode="python") if variant.method else card.params

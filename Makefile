@@ -1,0 +1,44 @@
+# Two commands matter: `make leaderboard` and `make test`. Both set everything up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PLUGINS := methods metrics datasets reports
+SOURCES := nstbench $(PLUGINS) tests scripts
+
+.PHONY: help setup leaderboard test check format lint types fast clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("nstbench needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(INSTALLED) ## make .venv and install everything into it
+
+leaderboard: setup ## run all methods on the starter suite and write the report
+	$(BIN)/nstbench run --methods all --suite starter
+
+test: setup ## all tests that need no GPU
+	$(BIN)/python -m pytest -m "not gpu"
+
+check: format lint types fast ## formatting, lint, types and the fast tests
+
+format: setup
+	$(BIN)/ruff format --check $(SOURCES)
+
+lint: setup
+	$(BIN)/ruff check $(SOURCES)
+
+types: setup
+	$(BIN)/mypy nstbench
+	for folder in $(PLUGINS); do $(BIN)/mypy $$folder || exit 1; done
+
+fast: setup
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+clean: ## remove everything that these targets made, but no run
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

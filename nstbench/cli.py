@@ -1,0 +1,264 @@
+"""The command line. Thin: it parses, calls and prints; torch is imported by commands only."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nstbench import __version__
+from nstbench.errors import NstbenchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The benchmark for neural style transfer: run, score, time and rank every method.",
+)
+list_app = typer.Typer(no_args_is_help=True, help="List what there is, and whether it can be used.")
+weights_app = typer.Typer(no_args_is_help=True, help="Network weights: list, fetch, verify.")
+datasets_app = typer.Typer(no_args_is_help=True, help="Look at datasets.")
+app.add_typer(list_app, name="list")
+app.add_typer(weights_app, name="weights")
+app.add_typer(datasets_app, name="datasets")
+
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="Python file with a further plug-in.")
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"nstbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    methods: Annotated[
+        str | None, typer.Option(help="all, or names: a,b:param=value,other=value")
+    ] = None,
+    suite: Annotated[str | None, typer.Option(help="Suite that gives the defaults.")] = None,
+    contents: Annotated[str | None, typer.Option(help="Dataset or folder of contents.")] = None,
+    styles: Annotated[str | None, typer.Option(help="Dataset or folder of styles.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="all, or names: a,b")] = None,
+    limit: Annotated[int | None, typer.Option(help="First N contents and styles only.")] = None,
+    contents_per_style: Annotated[
+        int | None, typer.Option(help="Pair each style with this many contents, in rotation.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the pictures in pixels.")] = None,
+    fit: Annotated[
+        str | None, typer.Option(help="crop (square) or inside (keep the aspect).")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeatable.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    timing_repeats: Annotated[
+        int | None, typer.Option(help="Timed calls per method and size; 0 for none.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds a unit may take.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            help="missing: run what has no result. never: run everything again. "
+            "always: accept results made by other versions of a method's code, too."
+        ),
+    ] = None,
+    retry: Annotated[
+        str | None, typer.Option(help="Run units with these outcomes again: failed,timeout,oom.")
+    ] = None,
+    formats: Annotated[str | None, typer.Option("--format", help="Report files.")] = None,
+    plugin: Plugins = None,
+    config: Annotated[
+        Path | None, typer.Option("-c", "--config", help="YAML file with any of these settings.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+) -> None:
+    """Run methods over pictures, score and time them, and write the report."""
+    options: dict[str, Any] = {
+        "methods": methods, "contents": contents, "styles": styles, "metrics": metrics,
+        "limit": limit, "contents_per_style": contents_per_style, "size": size, "fit": fit,
+        "seeds": tuple(seed) if seed else None, "device": device, "threads": threads,
+        "timing_repeats": timing_repeats, "timeout": timeout, "out": out, "resume": resume,
+        "retry": retry, "formats": formats, "plugins": tuple(plugin) if plugin else None,
+    }  # fmt: skip
+    from nstbench.config import build_config
+
+    settings = build_config(options, suite=suite, file=config)
+
+    from nstbench import tables
+    from nstbench.pipeline import execute
+    from nstbench.progress import TerminalListener
+
+    listener = TerminalListener()
+    try:
+        board = execute(settings, command=shlex.join(sys.argv), listener=listener, dry_run=dry_run)
+    finally:
+        listener.close()
+    if board is not None:
+        tables.print_board(board)
+
+
+@app.command()
+def score(
+    run: RunFolder,
+    metrics: Annotated[str | None, typer.Option(help="all, or names: a,b")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    plugin: Plugins = None,
+) -> None:
+    """Score the pictures of a run again, for example with a new metric, and rewrite its report."""
+    from nstbench import tables
+    from nstbench.pipeline import rescore
+    from nstbench.progress import TerminalListener
+
+    _add_plugins(plugin)
+    listener = TerminalListener()
+    try:
+        board = rescore(run, metrics=metrics, device=device, listener=listener)
+    finally:
+        listener.close()
+    tables.print_board(board)
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option(help="Folder; RUN/report if unset.")] = None,
+    formats: Annotated[str, typer.Option("--format", help="Files.")] = "html,csv,md,parquet",
+    plugin: Plugins = None,
+) -> None:
+    """Write the report of a run, finished or not."""
+    from nstbench.report import write_report
+    from nstbench.run_files import load_board
+
+    _add_plugins(plugin)
+    for path in write_report(load_board(run), out or run / "report", formats.split(",")):
+        typer.echo(path)
+
+
+@app.command()
+def show(
+    method: Annotated[str, typer.Argument(help="Name of a method.")], plugin: Plugins = None
+) -> None:
+    """Show a method: paper, parameters with defaults, deviations, what it needs."""
+    from nstbench import tables
+
+    _add_plugins(plugin)
+    tables.print_method(method)
+
+
+@app.command()
+def explain(
+    key: Annotated[str, typer.Argument(help="Key of a result, or its first letters.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/starter"),
+) -> None:
+    """Print the plain data that a result's key was made from, and what became of it."""
+    from nstbench import tables
+    from nstbench.store import Store
+
+    tables.print_record(*Store(run).find_key(key))
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, devices and weights, and how to mend what is unavailable."""
+    from nstbench import tables
+
+    tables.print_doctor()
+
+
+def _list_command(kind: str) -> Any:
+    def command(plugin: Plugins = None) -> None:
+        from nstbench import tables
+
+        _add_plugins(plugin)
+        tables.print_list(kind)
+
+    command.__doc__ = f"List all {kind} with their availability."
+    return command
+
+
+for _kind in ("methods", "metrics", "datasets", "suites"):
+    list_app.command(_kind)(_list_command(_kind))
+
+
+@weights_app.command("list")
+def weights_list() -> None:
+    """List all weights, where they are and where they come from."""
+    from nstbench import tables
+
+    tables.print_weights(check=False)
+
+
+@weights_app.command("fetch")
+def weights_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Names; all if none is given.")] = None,
+) -> None:
+    """Fetch weights into the cache."""
+    from nstbench import tables
+
+    tables.fetch_weights(names or [])
+
+
+@weights_app.command("verify")
+def weights_verify() -> None:
+    """Compare the checksums of all cached weights with the pinned ones."""
+    from nstbench import tables
+
+    if not tables.print_weights(check=True):
+        raise typer.Exit(1)
+
+
+@datasets_app.command("preview")
+def datasets_preview(
+    name: Annotated[str, typer.Argument(help="Dataset or folder.")],
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("contact_sheet.png"),
+) -> None:
+    """Write a contact sheet of a dataset."""
+    from nstbench.catalog import open_dataset
+    from nstbench.contact_sheet import contact_sheet
+    from nstbench.images import write_png
+
+    dataset = open_dataset(name, "datasets preview")
+    images = [image for role in dataset.info.roles for image in dataset.load(role).images]
+    write_png(out, contact_sheet(list(dict.fromkeys(images))))
+    typer.echo(f"{out}: {len(images)} pictures")
+
+
+def _add_plugins(files: list[Path] | None) -> None:
+    from nstbench import registry
+
+    for file in files or []:
+        registry.add_file(file)
+
+
+def main() -> None:
+    """Run the command line; errors a user can mend end with exit code 2 and no traceback."""
+    try:
+        app()
+    except NstbenchError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("Interrupted. What is finished is kept; the same command goes on from there.", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    Console(stderr=True).print(f"[bold red]error[/bold red] {escape(message)}")
+    sys.exit(code)

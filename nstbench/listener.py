@@ -1,0 +1,39 @@
+"""What a run tells whoever watches it: a terminal, a notebook, a test, nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nstbench.records import Unit
+
+if TYPE_CHECKING:
+    from nstbench.planner import Plan
+
+
+class Listener:
+    """Receives the events of a run; this one ignores them all."""
+
+    def planned(self, plan: Plan) -> None:
+        """Tell the plan before anything runs."""
+
+    def stage(self, name: str, total: int, seconds: float | None = None) -> None:
+        """Begin a stage of ``total`` items, expected to take ``seconds``."""
+
+    def began(self, label: str) -> None:
+        """Name the item in work."""
+
+    def step(self, unit: Unit, index: int, total: int) -> None:
+        """Report progress inside a unit."""
+
+    def finished(self, unit: Unit, record: Mapping[str, Any]) -> None:
+        """Report a unit's record."""
+
+    def advanced(self) -> None:
+        """Report one finished item of the stage."""
+
+    def note(self, message: str) -> None:
+        """Tell something that the user should know, once."""
+
+    def close(self) -> None:
+        """End the display."""

@@ -1,0 +1,269 @@
+"""The whole job in its order: plan, generate, time, score, rank, report."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+import nstbench
+from nstbench import registry, weights
+from nstbench.board import Board
+from nstbench.catalog import Variant, metric_weights, resolve_methods
+from nstbench.config import RunConfig
+from nstbench.environment import describe_environment, resolve_device
+from nstbench.errors import WeightsError
+from nstbench.executors.local import LocalExecutor, WorkerSettings
+from nstbench.listener import Listener
+from nstbench.planner import Plan, make_plan, method_parts
+from nstbench.records import Status, Timing
+from nstbench.report import write_report
+from nstbench.run_files import load_board, write_info, write_plan, write_scores, write_timings
+from nstbench.runner import TimingRequest
+from nstbench.score_stage import score_units, timing_scores
+from nstbench.store import SCHEMA, Store, key_of, read_json, write_json
+
+# A method at least this slow is timed by the run's own units if they had the device alone.
+_OWN_SAMPLES_FROM_SECONDS = 1.0
+
+
+def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
+    """Return the configuration with its device resolved, the store and the plan."""
+    for file in config.plugins:
+        registry.add_file(file)
+    device = resolve_device(config.device)
+    threads = config.threads or os.cpu_count() or 1
+    config = config.model_copy(update={"device": device, "threads": threads})
+    store = Store(config.folder)
+    return config, store, make_plan(config, store)
+
+
+def execute(
+    config: RunConfig, *, command: str = "", listener: Listener | None = None, dry_run: bool = False
+) -> Board | None:
+    """Run everything that the configuration asks for and has no result yet.
+
+    Args:
+        config: what to run.
+        command: the command line, for the report.
+        listener: receives progress.
+        dry_run: plan only.
+
+    Returns:
+        The board, or ``None`` for a dry run.
+
+    Raises:
+        UsageError: if the configuration cannot be carried out.
+        StoreError: if the run folder cannot be written.
+    """
+    listener = listener or Listener()
+    config, store, plan = plan_run(config)
+    listener.planned(plan)
+    if dry_run:
+        return None
+    info = _info(config, plan, command)
+    write_plan(store, plan, info)
+    started = time.perf_counter()
+    _fetch_weights(config, plan, listener)
+    settings = WorkerSettings(store.root, config.device, config.threads or 1, config.timeout)
+    executor = LocalExecutor(settings)
+    try:
+        _generate(plan, executor, listener)
+        timings = _time(config, plan, store, executor, listener)
+    finally:
+        executor.close()
+    scores = score_units(store.root, config.device, listener)
+    write_timings(store, timings)
+    write_scores(store, timing_scores(scores, timings, plan.metrics))
+    finished = {
+        "finished": _now(),
+        "wall_seconds": time.perf_counter() - started,
+        "stylize_seconds": _stylize_seconds(plan, store),
+    }
+    write_info(store, (read_json(store.root / "run.json") or {}) | finished)
+    board = load_board(store.root)
+    listener.stage("report", 1)
+    write_report(board, store.root / "report", config.formats)
+    listener.advanced()
+    return board
+
+
+def _info(config: RunConfig, plan: Plan, command: str) -> dict[str, Any]:
+    return {
+        "name": config.folder.name,
+        "command": command,
+        "config": config.model_dump(mode="json"),
+        "suite": config.suite,
+        "suite_version": config.suite_version,
+        "plan_hash": key_of({"units": [unit.key for unit in plan.units]}),
+        "environment": describe_environment(config.device, config.threads),
+        "version": nstbench.__version__,
+        "started": _now(),
+        "finished": "",
+    }
+
+
+# --- weights -----------------------------------------------------------------------------
+
+
+def _fetch_weights(config: RunConfig, plan: Plan, listener: Listener) -> None:
+    """Fetch what methods and metrics need before the clock of any method starts."""
+    needed: dict[str, Any] = {}
+    for variant in resolve_methods(config):
+        if variant.method is not None and variant.card.availability.ok:
+            needed |= {weight.name: weight for weight in variant.method.required_weights()}
+    for name, card in plan.metrics.items():
+        if card.availability.ok:
+            info = registry.load("metrics", name).info
+            needed |= {weight.name: weight for weight in metric_weights(info)}
+    listener.stage("weights", len(needed))
+    for name, weight in needed.items():
+        listener.began(name)
+        try:
+            weights.path(weight)
+        except WeightsError as error:
+            listener.note(str(error))
+        listener.advanced()
+
+
+# --- generation --------------------------------------------------------------------------
+
+
+def _generate(plan: Plan, executor: LocalExecutor, listener: Listener) -> None:
+    units = plan.pending
+    listener.stage("generate", len(units), plan.expected_seconds)
+    if units:
+        listener.began(_label(units[0]))
+    following = [*units[1:], None]
+    for after, (unit, record) in zip(following, executor.run(units, listener.step), strict=False):
+        listener.finished(unit, record)
+        listener.advanced()
+        if after is not None:
+            listener.began(_label(after))
+
+
+def _label(unit: Any) -> str:
+    return f"{unit.variant} · {unit.content.name} × {unit.style.name}"
+
+
+def _stylize_seconds(plan: Plan, store: Store) -> float:
+    """Return the seconds inside ``stylize`` of the units that this call ran."""
+    records = (store.record(unit.method, unit.key) for unit in plan.pending)
+    return sum(record.get("seconds", 0.0) for record in records if record)
+
+
+# --- timing ------------------------------------------------------------------------------
+
+
+def _time(
+    config: RunConfig, plan: Plan, store: Store, executor: LocalExecutor, listener: Listener
+) -> list[Timing]:
+    """Time every available variant at every size; samples that exist are not taken again."""
+    if config.timing_repeats == 0:
+        return []
+    requests = [
+        request
+        for variant in resolve_methods(config)
+        for size in config.timing_sizes or (config.size,)
+        if (request := _timing_request(config, plan, store, variant, size)) is not None
+    ]
+    listener.stage("time", len(requests))
+    adapter = TypeAdapter(Timing)
+    timings: list[Timing] = []
+    missing: list[TimingRequest] = []
+    for request in requests:
+        known = read_json(store.timing_path(request.method, request.key))
+        if known is None or config.resume == "never":
+            missing.append(request)
+        else:
+            timings.append(adapter.validate_python(known))
+            listener.advanced()
+    if missing:
+        listener.began(missing[0].variant)
+    for request, answer in executor.time(missing):
+        if isinstance(answer, str):
+            listener.note(f"{request.variant} at {request.size} px has no timing: {answer}")
+        else:
+            path = store.timing_path(request.method, request.key)
+            write_json(path, adapter.dump_python(answer, mode="json"))
+            timings.append(answer)
+        listener.advanced()
+    return timings
+
+
+def _timing_request(
+    config: RunConfig, plan: Plan, store: Store, variant: Variant, size: int
+) -> TimingRequest | None:
+    """Return what to measure, or None if no unit of the variant was ever done."""
+    done = [
+        (unit, record)
+        for unit in plan.units
+        if unit.variant == variant.card.variant and unit.key not in plan.blocked
+        if (record := store.record(unit.method, unit.key)) and record["status"] == Status.DONE
+    ]
+    if variant.method is None or not done:
+        return None
+    environment = describe_environment(config.device, config.threads)
+    generation = _own_samples(config, [record for _, record in done], size, environment)
+    parts = method_parts(variant) | {
+        "size": size,
+        "device_name": environment["device_name"],
+        "threads": config.threads,
+        "repeats": config.timing_repeats,
+        "timing": {"schema": SCHEMA, "source": _timing_source()},
+        "packages": environment["packages"],
+    }
+    unit = done[0][0]
+    return TimingRequest(
+        key=key_of(parts),
+        variant=variant.card.variant,
+        method=variant.card.method,
+        params=variant.card.params,
+        content=unit.content,
+        style=unit.style,
+        size=size,
+        repeats=config.timing_repeats,
+        generation=tuple(record["seconds"] for record in generation),
+        generation_calibration=tuple(
+            dict.fromkeys(second for record in generation for second in record["calibration"])
+        ),
+    )
+
+
+def _own_samples(
+    config: RunConfig,
+    records: list[dict[str, Any]],
+    size: int,
+    environment: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Return the units that can serve as timing samples of a slow method.
+
+    Units had the device alone (there is one worker) and the same shape, so repeating
+    a slow method on one pair would only cost time. A method whose own units are too
+    few or fast is repeated on one pair instead.
+    """
+    same = [
+        record
+        for record in records
+        if record["size"] == size
+        and record.get("device_name") == environment["device_name"]
+        and record.get("threads") == config.threads
+    ]
+    if config.fit != "crop" or len(same) < config.timing_repeats:
+        return []
+    slow = statistics.median(record["seconds"] for record in same) >= _OWN_SAMPLES_FROM_SECONDS
+    return same if slow else []
+
+
+def _timing_source() -> str:
+    return key_of({"timing": (Path(__file__).parent / "timing.py").read_text()})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,159 @@
+"""The terminal display of a run: the plan, a bar per stage, failures as they happen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from nstbench.listener import Listener
+from nstbench.records import Status, Unit
+
+if TYPE_CHECKING:
+    from nstbench.planner import Plan
+
+# A PNG of a photograph needs about this many bytes a pixel.
+_PNG_BYTES_PER_PIXEL = 1.9
+_NOTED_SKIPS = 5
+
+
+class TerminalListener(Listener):
+    """Shows the events of a run with Rich; plain lines where there is no terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description:<9}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[item]}", markup=False),
+            console=self.console,
+        )
+        self._task: TaskID | None = None
+        self._item = ""
+        self._total = 0
+        self._done = 0
+
+    def planned(self, plan: Plan) -> None:
+        """Print the plan."""
+        self.console.print(plan_table(plan))
+        skipped = plan.skipped
+        for skip in skipped[:_NOTED_SKIPS]:
+            self.note(f"left out {skip.path}: {skip.reason}")
+        if len(skipped) > _NOTED_SKIPS:
+            self.note(f"... and {len(skipped) - _NOTED_SKIPS} more files left out (run.json)")
+        reasons = {
+            (unit.variant, plan.blocked[unit.key].message)
+            for unit in plan.units
+            if unit.key in plan.blocked
+        }
+        for variant, message in sorted(reasons):
+            self.note(f"{variant}: {message}")
+
+    def stage(self, name: str, total: int, seconds: float | None = None) -> None:
+        """Start a new bar."""
+        self._finish_line()
+        self._total, self._done, self._item = total, 0, ""
+        if not self.console.is_terminal:
+            self.console.print(f"{name}: {total} to do")
+            return
+        self._progress.start()
+        if self._task is not None:
+            self._progress.update(self._task, item="")
+        self._task = self._progress.add_task(name, total=total, item="")
+
+    def began(self, label: str) -> None:
+        """Name the item in work beside the bar."""
+        self._item = label
+        self._show(label)
+
+    def step(self, unit: Unit, index: int, total: int) -> None:
+        """Show the step beside the item."""
+        self._show(f"{self._item} · step {index}/{total}")
+        if self._task is not None and total:
+            self._progress.update(self._task, completed=self._done + min(1.0, index / total) * 0.99)
+
+    def finished(self, unit: Unit, record: Mapping[str, Any]) -> None:
+        """Print a failure at once."""
+        if record["status"] != Status.DONE:
+            self.console.print(
+                f"[red]{escape(str(record['status']))}[/red] {escape(self._item)}: "
+                f"{escape(str(record['message']))}"
+            )
+
+    def advanced(self) -> None:
+        """Advance the bar; without a terminal, print a line every tenth of the way."""
+        self._done += 1
+        if self._task is not None:
+            self._progress.update(self._task, completed=self._done)
+        elif not self.console.is_terminal and self._done * 10 // max(1, self._total) != (
+            (self._done - 1) * 10 // max(1, self._total)
+        ):
+            self.console.print(f"  {self._done}/{self._total} {escape(self._item)}")
+
+    def note(self, message: str) -> None:
+        """Print a note."""
+        self.console.print(f"[yellow]note[/yellow] {escape(message)}")
+
+    def close(self) -> None:
+        """Stop the display."""
+        self._finish_line()
+        self._progress.stop()
+
+    def _show(self, item: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, item=item)
+
+    def _finish_line(self) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, item="")
+
+
+def plan_table(plan: Plan) -> Table:
+    """Return the plan as a table: units, cached, blocked, expected time and disk per method."""
+    table = Table(title="Plan", title_justify="left")
+    for column in ("method", "units", "cached", "blocked", "to run"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    units = Counter(unit.variant for unit in plan.units)
+    cached = Counter(unit.variant for unit in plan.units if unit.key in plan.cached)
+    blocked = Counter(unit.variant for unit in plan.units if unit.key in plan.blocked)
+    for variant, count in units.items():
+        to_run = count - cached[variant] - blocked[variant]
+        counts = (count, cached[variant], blocked[variant], to_run)
+        table.add_row(escape(variant), *(str(number) for number in counts))
+    pending = len(plan.pending)
+    roles = Counter(picture.role for picture in plan.pictures)
+    disk = pending * plan.config.size**2 * _PNG_BYTES_PER_PIXEL / 2**20
+    table.caption_justify = "left"
+    table.caption = (
+        f"{roles['content']} contents, {roles['style']} styles, {plan.config.size} px, "
+        f"device {plan.config.device}; {len(plan.units)} units, {pending} to run: about "
+        f"{readable_seconds(plan.expected_seconds)} and {disk:.0f} MiB in {plan.config.folder}"
+    )
+    return table
+
+
+def readable_seconds(seconds: float) -> str:
+    """Return a duration for people: ``"45 s"``, ``"3 min"``, ``"2 h 10 min"``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

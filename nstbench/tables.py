@@ -1,0 +1,296 @@
+"""Tables on the terminal for the commands that only show something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from nstbench import registry
+from nstbench.board import Board
+from nstbench.catalog import make_variant, metric_card
+from nstbench.config import MethodSpec, suites
+from nstbench.errors import NstbenchError, UsageError, did_you_mean
+from nstbench.records import Availability, Flexibility, Scope
+from nstbench.weights import State, Weight, WeightStatus, fetch, status
+
+_BOARD_METRICS = 7
+
+
+def console() -> Console:
+    """Return the console for results; a pipe gets lines that are not cut."""
+    output = Console()
+    return output if output.is_terminal else Console(width=200)
+
+
+# --- the board ---------------------------------------------------------------------------
+
+
+def print_board(board: Board) -> None:
+    """Print the leaderboard and where its files are."""
+    shown = [
+        name
+        for name, card in board.metrics.items()
+        if name in board.leaderboard and (card.role or card.scope == Scope.PAIR)
+    ]
+    shown.sort(key=lambda name: (board.metrics[name].role == "", board.metrics[name].order))
+    shown = shown[:_BOARD_METRICS]
+    table = Table(title=f"Leaderboard of {board.root}", title_justify="left")
+    table.add_column("rank", justify="right")
+    table.add_column("method")
+    table.add_column("coverage", justify="right")
+    for name in shown:
+        card = board.metrics[name]
+        unit = f" [{card.unit}]" if card.unit else ""
+        arrow = "↑" if card.higher_is_better else "↓"
+        table.add_column(escape(f"{card.title}{unit} {arrow}"), justify="right")
+    several = board.leaderboard["size"].nunique() > 1
+    for _, row in board.leaderboard.iterrows():
+        baseline = row["flexibility"] == Flexibility.BASELINE
+        name = str(row["method"]) + (f" ({row['size']} px)" if several else "")
+        table.add_row(
+            _ranks(row),
+            escape(name) + (" [dim](baseline)[/dim]" if baseline else ""),
+            str(row["coverage"]),
+            *(_number(row, name) for name in shown),
+        )
+    output = console()
+    output.print(table)
+    overhead = harness_overhead(board.info)
+    if overhead:
+        output.print(overhead)
+    for path in sorted((board.root / "report").glob("*")):
+        if path.is_file():
+            output.print(str(path), soft_wrap=True)
+
+
+def harness_overhead(info: Mapping[str, Any]) -> str:
+    """Say how much of the wall time went into stylizing, if anything was stylized."""
+    wall, stylize = info.get("wall_seconds"), info.get("stylize_seconds")
+    if not wall or not stylize:
+        return ""
+    return f"{wall:.0f} s in all, {stylize:.0f} s of them stylizing"
+
+
+def _ranks(row: pd.Series[Any]) -> str:
+    low, high = row["rank_low"], row["rank_high"]
+    if pd.isna(low):
+        return "–"
+    return f"{low:.0f}" if low == high else f"{low:.0f}-{high:.0f}"
+
+
+def _number(row: pd.Series[Any], name: str) -> str:
+    value = row[name]
+    if pd.isna(value):
+        return "–"
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    if low is None or pd.isna(low):
+        return f"{value:.3g}"
+    return f"{value:.3f} [dim]{low:.2f}-{high:.2f}[/dim]"
+
+
+# --- list and show -----------------------------------------------------------------------
+
+
+def print_list(kind: str) -> None:
+    """Print all plug-ins of a kind, or the suites, with their availability."""
+    table = Table(title=kind, title_justify="left")
+    for column in ("name", "what it is", "available", "origin"):
+        table.add_column(column, overflow="fold")
+    for name, title, state, origin in _rows(kind):
+        available = "yes" if state.ok else f"[red]no[/red]: {escape(_reason(state))}"
+        table.add_row(f"[bold]{escape(name)}[/bold]", escape(title), available, escape(origin))
+    console().print(table)
+
+
+def _rows(kind: str) -> Iterable[tuple[str, str, Availability, str]]:
+    if kind == "suites":
+        for name, path in suites().items():
+            first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+            yield name, first, Availability(), "built in"
+        return
+    for name, plugin in registry.plugins(kind).items():
+        title, state = _describe(kind, name)
+        yield name, title, state, plugin.origin
+
+
+def _describe(kind: str, name: str) -> tuple[str, Availability]:
+    try:
+        if kind == "methods":
+            card = make_variant(MethodSpec(name=name), {}).card
+            flexibility = f" · {card.flexibility}" if card.flexibility else ""
+            return f"{card.title}{flexibility}", card.availability
+        if kind == "metrics":
+            metric = metric_card(name)
+            arrow = "↑" if metric.higher_is_better else "↓"
+            return f"{metric.title} {arrow} · {metric.scope}", metric.availability
+        cls = registry.load(kind, name)
+        required = [field for field, f in cls.Params.model_fields.items() if f.is_required()]
+        state = Availability() if required else cls(cls.Params()).availability()
+        return cls.info.title, state
+    except NstbenchError as error:
+        return name, Availability(False, str(error))
+
+
+def _reason(state: Availability) -> str:
+    return f"{state.reason}. {state.remedy}" if state.remedy else state.reason
+
+
+def print_method(name: str) -> None:
+    """Print everything that is known about a method.
+
+    Raises:
+        UsageError: if there is no such method.
+    """
+    variant = make_variant(MethodSpec(name=name), {})
+    card = variant.card
+    facts = Table(title=escape(card.title), title_justify="left", show_header=False)
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    for label, value in (
+        ("name", card.method), ("authors", f"{card.authors} ({card.year})"),
+        ("paper", card.paper), ("authors' code", card.code), ("family", card.family),
+        ("flexibility", card.flexibility), ("licence", card.licence),
+        ("optimises", ", ".join(card.trained_on)), ("weights", ", ".join(card.weights)),
+        ("available", "yes" if card.availability.ok else _reason(card.availability)),
+    ):  # fmt: skip
+        if value:
+            facts.add_row(label, escape(value))
+    for deviation in card.deviations:
+        facts.add_row("deviation", escape(deviation))
+    output = console()
+    output.print(facts)
+    if variant.method is None:
+        return
+    parameters = Table(title="Parameters", title_justify="left")
+    for column in ("parameter", "default", "type", "meaning"):
+        parameters.add_column(column, overflow="fold")
+    for field, description in type(variant.method.params).model_fields.items():
+        kind = str(description.annotation).replace("typing.", "")
+        kind = kind.removeprefix("<class '").removesuffix("'>")
+        default = str(card.defaults[field])
+        meaning = description.description or ""
+        parameters.add_row(field, escape(default), escape(kind), escape(meaning))
+    output.print(parameters)
+
+
+def print_record(kind: str, record: Mapping[str, Any]) -> None:
+    """Print a record of the store: the parts of its key first."""
+    output = console()
+    parts = record.get("parts", {})
+    table = Table(title=f"{kind}: parts of the key", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in parts.items():
+        table.add_row(escape(str(name)), escape(str(value)))
+    output.print(table)
+    rest = {name: value for name, value in record.items() if name != "parts" and value != ""}
+    output.print_json(data=rest, default=str)
+
+
+# --- weights and doctor ------------------------------------------------------------------
+
+
+def all_weights() -> dict[str, Weight]:
+    """Return name -> weight of the shared networks and of every plug-in that loads."""
+    from nstbench.nn.backbones import SHARED_WEIGHTS
+
+    found = {weight.name: weight for weight in SHARED_WEIGHTS}
+    for kind in ("methods", "metrics"):
+        for name in registry.names(kind):
+            try:
+                info = registry.load(kind, name).info
+            except registry.PluginError:
+                continue
+            found |= {weight.name: weight for weight in info.weights}
+    return found
+
+
+def print_weights(*, check: bool) -> bool:
+    """Print all weights; return False if one that is here is damaged."""
+    rows = [status(weight, check) for weight in all_weights().values()]
+    console().print(_weights_table(rows))
+    return all(row.state is not State.DAMAGED for row in rows)
+
+
+def _weights_table(rows: Iterable[WeightStatus]) -> Table:
+    table = Table(title="weights", title_justify="left")
+    for column in ("name", "state", "from", "MiB", "licence", "sha256", "way out"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        size = "" if row.size is None else f"{row.size / 2**20:.1f}"
+        way_out = f"{row.reason}. {row.remedy}" if row.reason else row.remedy
+        table.add_row(
+            row.name, row.state.value, escape(row.came_from), size, escape(row.licence),
+            row.sha256[:12], escape(way_out),
+        )  # fmt: skip
+    return table
+
+
+def fetch_weights(names: Iterable[str]) -> None:
+    """Fetch weights with a progress bar.
+
+    Raises:
+        UsageError: if a name is unknown.
+        WeightsError: if one could not be fetched; the others are fetched first.
+    """
+    known = all_weights()
+    wanted = list(names) or list(known)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"There are no weights called '{name}'.{did_you_mean(name, known)}")
+    failures: list[NstbenchError] = []
+    with Progress(console=Console(stderr=True)) as progress:
+        for name in wanted:
+            task = progress.add_task(name, total=None)
+
+            def show(file: str, done: int, total: int | None, task: Any = task) -> None:
+                progress.update(task, completed=done, total=total)
+
+            try:
+                location = fetch(known[name], show)
+            except NstbenchError as error:
+                failures.append(error)
+                progress.update(task, description=f"{name}: failed", total=1, completed=0)
+            else:
+                size = location.stat().st_size
+                progress.update(task, total=size, completed=size)
+    if failures:
+        raise failures[0]
+
+
+def print_doctor() -> None:
+    """Print versions, devices, what is unavailable and how to mend it."""
+    import torch
+
+    from nstbench.environment import describe_environment
+    from nstbench.paths import cache_dir
+
+    output = console()
+    devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    facts = Table(title="machine", title_justify="left", show_header=False)
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    environment = describe_environment(devices[-1])
+    packages = environment.pop("packages")
+    for name, value in environment.items():
+        facts.add_row(name, escape(str(value)))
+    facts.add_row("devices", ", ".join(devices))
+    facts.add_row("cache", str(cache_dir()))
+    for name, version in packages.items():
+        facts.add_row(name, version or "[red]not installed[/red]")
+    output.print(facts)
+    print_weights(check=False)
+    problems = Table(title="unavailable", title_justify="left")
+    for column in ("what", "why", "way out"):
+        problems.add_column(column, overflow="fold")
+    for kind in ("methods", "metrics", "datasets"):
+        for name, _, state, _ in _rows(kind):
+            if not state.ok:
+                problems.add_row(f"{kind.rstrip('s')} {name}", escape(state.reason), state.remedy)
+    output.print(problems if problems.row_count else "Everything is available.")

@@ -1,0 +1,102 @@
+"""The configuration: parsing, merging, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nstbench.config import RunConfig, build_config, parse_methods, parse_named, suites
+from nstbench.errors import UsageError
+
+
+def test_parse_methods_all():
+    assert parse_methods("all") == "all"
+
+
+def test_parse_methods_keeps_parameters_with_their_method():
+    first, second, third = parse_methods("a:x=1,y=noise,b:sizes=[128,256],rate=1e-3,c")
+    assert (first.name, first.params) == ("a", {"x": 1, "y": "noise"})
+    assert (second.name, second.params) == ("b", {"sizes": [128, 256], "rate": 1e-3})
+    assert (third.name, third.params) == ("c", {})
+
+
+def test_variant_label_names_only_what_was_given():
+    (spec,) = parse_methods("gatys_2015:optimizer=adam,iterations=5")
+    assert spec.variant == "gatys_2015:optimizer=adam,iterations=5"
+    assert parse_methods("gatys_2015")[0].variant == "gatys_2015"
+
+
+@pytest.mark.parametrize("text", ["", "x=1", "a:x", "a:=3"])
+def test_malformed_methods_are_refused(text):
+    with pytest.raises(UsageError, match="methods"):
+        build_config({"methods": text})
+
+
+def test_parse_named_dataset():
+    assert parse_named("coco_wikiart:count=20") == ("coco_wikiart", {"count": 20})
+    assert parse_named("pictures/mine") == ("pictures/mine", {})
+
+
+def test_suite_file_and_options_win_in_this_order(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("size: 100\nseeds: [1, 2]\n")
+    config = build_config({"size": 64}, file=file)
+    assert config.size == 64
+    assert config.seeds == (1, 2)
+    assert config.suite == "starter"
+    assert config.contents == "starter"
+
+
+def test_own_pictures_are_not_rotated_like_the_suite(tmp_path):
+    assert build_config({}).contents_per_style is not None
+    assert build_config({"contents": str(tmp_path)}).contents_per_style is None
+    assert build_config({"contents": str(tmp_path)}).folder == Path("runs/custom")
+    assert (
+        build_config({"contents": str(tmp_path), "contents_per_style": 1}).contents_per_style == 1
+    )
+
+
+def test_unknown_suite_gets_a_suggestion():
+    with pytest.raises(UsageError, match="Did you mean 'starter'"):
+        build_config({}, suite="startr")
+
+
+def test_unknown_setting_gets_a_suggestion(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("contens: x\n")
+    with pytest.raises(UsageError, match=r"(?s)'contens'.*Did you mean 'contents'.*own.yaml"):
+        build_config({}, file=file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1, 2]", "name: value"), ("a: [", "not valid YAML"), ("\x00", "not valid YAML")],
+)
+def test_bad_files_are_named(tmp_path, text, message):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=rf"bad\.yaml.*{message}"):
+        build_config({}, file=file)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("size", 3), ("device", "gpu"), ("resume", "sometimes"), ("limit", 0), ("seeds", ())],
+)
+def test_wrong_values_name_the_option(option, value):
+    with pytest.raises(UsageError, match=f"--{option}"):
+        build_config({option: value})
+
+
+@pytest.mark.parametrize("name", suites())
+def test_every_suite_is_valid_and_described(name):
+    config = build_config({}, suite=name)
+    assert config.suite_version >= 1
+    assert suites()[name].read_text().startswith("# ")
+
+
+def test_every_setting_is_described():
+    undocumented = {"suite_version", "suite"}
+    for name, field in RunConfig.model_fields.items():
+        assert field.description or name in undocumented, name
