@@ -1,0 +1,169 @@
+"""The report: sections found in ``reports/``, put together into one page and files beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from markupsafe import Markup
+
+from nstbench import registry
+from nstbench.board import Board
+from nstbench.contracts import Section
+from nstbench.errors import UsageError, did_you_mean
+from nstbench.reporting import pictures, templates
+
+HTML = "html"
+PAGE = "index.html"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A section that could not be loaded or drawn: a visible note takes its place."""
+
+    name: str
+    reason: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A section of the page after drawing."""
+
+    name: str
+    title: str
+    html: Markup
+
+
+def sections() -> tuple[dict[str, type[Section]], list[Broken]]:
+    """Return all section plug-ins by name, in page order, and those that cannot be loaded."""
+    loaded: dict[str, type[Section]] = {}
+    broken: list[Broken] = []
+    for name in registry.names("reports"):
+        try:
+            loaded[name] = registry.load("reports", name)
+        except registry.PluginError as error:
+            broken.append(Broken(name, str(error)))
+    ordered = sorted(loaded.items(), key=lambda item: (item[1].info.order, item[0]))
+    return dict(ordered), broken
+
+
+def formats() -> list[str]:
+    """Return every name that ``--format`` takes."""
+    known, _ = sections()
+    return sorted({cls.info.format for cls in known.values()} | {HTML})
+
+
+def render_page(board: Board, *, embed: bool = True, base: str = "..") -> str:
+    """Return the whole report as one HTML page that loads nothing from a network.
+
+    Args:
+        board: the result of a run.
+        embed: True puts small copies of the pictures into the page; False links to the
+            files of the run, at full resolution.
+        base: path from the page to the run folder, for ``embed=False``.
+    """
+    known, broken = sections()
+    fragments: list[Fragment] = []
+    for name, cls in known.items():
+        if cls.info.format != HTML:
+            continue
+        try:
+            content = Markup(cls().html(board))  # noqa: S704  sections return escaped HTML
+        except Exception as error:
+            log.warning("report section '%s' failed: %s", name, error)
+            reason = f"section '{name}' failed: {type(error).__name__}: {error}"
+            broken.append(Broken(name, reason, traceback.format_exc()))
+            continue
+        if content.strip():
+            fragments.append(Fragment(name, cls.info.title, content))
+    script, style = templates.static("report.js"), templates.static("report.css")
+    page = templates.render(
+        "page.html",
+        board=board,
+        fragments=fragments,
+        broken=broken,
+        script=Markup(script),  # noqa: S704  our own file
+        style=Markup(style),  # noqa: S704  our own file
+        policy=_policy(script, style, embed),
+    )
+    return pictures.fill(page, board.root, embed=embed, base=base)
+
+
+def write_report(
+    board: Board, out: Path, formats: Sequence[str], *, embed: bool = True
+) -> list[Path]:
+    """Write the report's files into a folder and return their paths.
+
+    Args:
+        board: the result of a run.
+        out: folder to write to; made if it does not exist.
+        formats: ``"html"`` for the page and the ``format`` of any other section.
+        embed: see :func:`render_page`.
+
+    Raises:
+        UsageError: if a format is unknown.
+        PluginError: if the format's own section cannot be loaded.
+    """
+    known, broken = sections()
+    by_format: dict[str, list[type[Section]]] = {HTML: []}
+    for cls in known.values():
+        if cls.info.format != HTML:
+            by_format.setdefault(cls.info.format, []).append(cls)
+    for name in formats:
+        if name not in by_format:
+            reasons = "".join(f" {b.reason}." for b in broken)
+            raise UsageError(
+                f"--format: there is no report format '{name}'.{did_you_mean(name, by_format)} "
+                f"Known: {', '.join(sorted(by_format))}.{reasons}"
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for name in dict.fromkeys(formats):
+        if name == HTML:
+            page = render_page(board, embed=embed, base=_relative(board.root, out))
+            written.append(_replace(out / PAGE, partial(_write_text, page)))
+        for cls in by_format[name]:
+            written.append(_replace(out / cls.info.filename, partial(cls().write, board)))
+    return written
+
+
+def _replace(path: Path, write: Callable[[Path], None]) -> Path:
+    """Write beside the file and rename, so that readers see the old or the new one whole."""
+    temporary = path.with_name(f".partial-{path.name}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _relative(root: Path, out: Path) -> str:
+    return Path(os.path.relpath(root.resolve(), out.resolve())).as_posix()
+
+
+def _policy(script: str, style: str, embed: bool) -> str:
+    """Return a content security policy that admits this page's own script and nothing else."""
+
+    def digest(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    sources = "data:" if embed else "data: file: 'self'"
+    return (
+        f"default-src 'none'; img-src {sources}; script-src 'sha256-{digest(script)}'; "
+        f"style-src 'sha256-{digest(style)}'; base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,1 @@
+"""What several report sections share: number formats, charts, pictures, templates."""

@@ -1,0 +1,127 @@
+"""Pictures inside the page: one small copy of each, whatever the number of places that show it.
+
+A section shows a picture by ``<img data-picture="path in the run folder" alt="...">`` and
+tells the page's script about further ones by the same attribute on any other element.
+:func:`fill` then gives the former their ``src`` and puts the latter into a store that the
+script reads.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from markupsafe import Markup
+from PIL import Image
+
+BUDGET = 13_000_000
+"""Bytes for all embedded pictures; base64 makes them a third larger, 20 MB is the limit."""
+
+EDGES = (512, 448, 384, 320, 256, 208, 160)
+"""Longest edges in pixels that are tried, largest first."""
+
+QUALITY = 82
+SAMPLE = 12
+MOST = 640
+"""So many pictures fit into the budget at about 256 px."""
+
+NOTE = Markup("<span data-picture-note></span>")
+"""Where a section writes this, the page says how the pictures were embedded."""
+
+_IMG = re.compile(r'<img([^>]*?) data-picture="([^"]*)"')
+_ANY = re.compile(r' data-picture="([^"]*)"')
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Embedded pictures: path -> data URI, and what a reader should know about them."""
+
+    uris: dict[str, str]
+    note: str
+
+
+def fill(page: str, root: Path, *, embed: bool, base: str) -> str:
+    """Return ``page`` with its pictures.
+
+    Args:
+        page: the page as the templates made it.
+        root: the run folder.
+        embed: True for data URIs, False for links to the files.
+        base: path from the page to the run folder, used for links.
+    """
+    paths = list(dict.fromkeys(html.unescape(p) for p in _ANY.findall(page)))
+    shown = {html.unescape(p) for _, p in _IMG.findall(page)}
+    encoded = embedded(paths, root) if embed else linked(paths, base)
+
+    def with_source(match: re.Match[str]) -> str:
+        source = encoded.uris.get(html.unescape(match[2]))
+        lazy = "" if embed else ' loading="lazy"'
+        return f'{match[0]}{lazy} src="{html.escape(source)}"' if source else match[0]
+
+    page = _IMG.sub(with_source, page).replace(str(NOTE), html.escape(encoded.note))
+    store = {path: uri for path, uri in encoded.uris.items() if path not in shown}
+    text = json.dumps(store, ensure_ascii=False).replace("<", "\\u003c")
+    block = f'<script type="application/json" id="picture-store">{text}</script>'
+    return page.replace("<!-- picture-store -->", block)
+
+
+def linked(paths: Sequence[str], base: str) -> Encoded:
+    """Return links to the files of the run."""
+    uris = {path: quote(f"{base}/{path}") for path in paths}
+    return Encoded(uris, "Pictures are the files of the run at full resolution.")
+
+
+def embedded(paths: Sequence[str], root: Path, budget: int = BUDGET) -> Encoded:
+    """Return all pictures as data URIs, at the largest size that keeps to the budget."""
+    present = [path for path in paths if _inside(root, path) is not None]
+    edge = EDGES[0]
+    for edge in EDGES:
+        if _estimate(present, root, edge) <= budget:
+            break
+    uris: dict[str, str] = {}
+    spent = 0
+    for path in present:
+        data = encode(root / path, edge)
+        spent += len(data)
+        if spent > budget:
+            break
+        uris[path] = "data:image/webp;base64," + base64.b64encode(data).decode()
+    note = f"Pictures are embedded at up to {edge} px, WebP quality {QUALITY}."
+    missing = len(paths) - len(present)
+    if missing:
+        note += f" {missing} files are missing from the run folder."
+    if len(uris) < len(present):
+        note += f" {len(present) - len(uris)} pictures were left out to keep the page below 20 MB."
+    return Encoded(uris, note)
+
+
+def encode(path: Path, edge: int) -> bytes:
+    """Return a picture as WebP with its longest edge at most ``edge`` pixels."""
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    if max(picture.size) > edge:
+        picture.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=QUALITY, method=2)
+    return buffer.getvalue()
+
+
+def _estimate(paths: Sequence[str], root: Path, edge: int) -> float:
+    every = max(1, len(paths) // SAMPLE)
+    sample = paths[::every]
+    total = sum(len(encode(root / path, edge)) for path in sample)
+    # a tenth more than the sample says: stylised pictures differ much in size
+    return 1.1 * total / max(1, len(sample)) * len(paths)
+
+
+def _inside(root: Path, path: str) -> Path | None:
+    """Return the file if it exists below the run folder, so that no record reaches outside."""
+    file = (root / path).resolve()
+    return file if file.is_relative_to(root.resolve()) and file.is_file() else None

@@ -1,0 +1,276 @@
+"""Charts as inline SVG: drawn on the server, styled by the page, readable without a script.
+
+Colours, fonts and dashes come from classes in ``reports/static/report.css``, so one
+drawing serves light mode, dark mode and print. Every mark that carries data can take the
+keyboard focus and says its numbers to screen readers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from nstbench.records import Flexibility
+from nstbench.reporting import numbers
+from nstbench.reporting.tables import Interval
+
+GLYPH_WIDTH = 6.4
+"""Average width in pixels of a label's character, for keeping labels apart."""
+
+WIDE = (880, 440)
+NARROW = (360, 380)
+
+SHAPES = {
+    Flexibility.ARBITRARY.value: "circle",
+    Flexibility.PER_STYLE.value: "triangle",
+    Flexibility.MULTI_STYLE.value: "square",
+    Flexibility.DOMAIN.value: "diamond",
+    Flexibility.BASELINE.value: "cross",
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps data values ``low..high`` to pixels ``start..stop``, linearly or by logarithm."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    log: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        values: Iterable[float],
+        start: float,
+        stop: float,
+        *,
+        log: bool = False,
+        zero: bool = False,
+    ) -> Scale:
+        """Return a scale that holds all finite values with some room at both ends."""
+        known = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
+        low, high = (min(known), max(known)) if known else (0.1, 1.0)
+        if log:
+            room = max(1.15, (high / low) ** 0.06)
+            return cls(low / room, high * room, start, stop, log=True)
+        low = 0.0 if zero and low >= 0 else low
+        room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+        return cls(low if zero and low == 0 else low - room, high + room, start, stop)
+
+    def __call__(self, value: float) -> float:
+        """Return the pixel of a value; values outside the scale land outside the plot."""
+        if self.log:
+            value = max(value, self.low * 1e-3)
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.stop - self.start)
+
+    def clip(self, value: float) -> float:
+        """Return the pixel of a value moved to the nearest end of the scale."""
+        return self(min(max(value, self.low), self.high))
+
+    def ticks(self, count: int = 6) -> list[float]:
+        """Return round values inside the scale, about ``count`` of them."""
+        return self._log_ticks(count) if self.log else self._linear_ticks(count)
+
+    def _linear_ticks(self, count: int) -> list[float]:
+        rough = (self.high - self.low) / count
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return [round(i * step, 12) for i in range(first, last + 1)]
+
+    def _log_ticks(self, count: int) -> list[float]:
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        mantissas = (1, 2, 5) if last - first <= count / 2 else (1,)
+        every = max(1, math.ceil((last - first) / count))
+        values = [m * 10.0**e for e in range(first, last + 1, every) for m in mantissas]
+        return [v for v in values if self.low <= v <= self.high]
+
+
+@dataclass
+class Canvas:
+    """One drawing with two axes; methods add marks, :meth:`svg` returns the markup."""
+
+    width: int
+    height: int
+    x: Scale
+    y: Scale
+    x_title: str
+    y_title: str
+    name: str
+    x_unit: str = ""
+    y_unit: str = ""
+    marks: list[Markup] = field(default_factory=list)
+    _boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
+
+    def path(self, points: Sequence[tuple[float, float]], css: str) -> None:
+        """Draw a line through data points."""
+        if len(points) > 1:
+            steps = " ".join(f"{self.x.clip(x):.1f},{self.y.clip(y):.1f}" for x, y in points)
+            self.marks.append(Markup('<polyline class="{}" points="{}"/>').format(css, steps))
+
+    def bars(self, x: Interval, y: Interval) -> None:
+        """Draw the intervals of a point as thin bars, horizontal and vertical."""
+        px, py = self.x.clip(x.value), self.y.clip(y.value)
+        if y.bounded:
+            self._line(px, self.y.clip(y.low), px, self.y.clip(y.high), "whisker")
+        if x.bounded:
+            self._line(self.x.clip(x.low), py, self.x.clip(x.high), py, "whisker")
+
+    def point(
+        self, x: float, y: float, kind: str, key: str, tip: Sequence[str], radius: float = 6.5
+    ) -> None:
+        """Draw a focusable marker; its shape and colour say the flexibility class ``kind``."""
+        px, py = self.x.clip(x), self.y.clip(y)
+        self._boxes.append((px - radius, py - radius, px + radius, py + radius))
+        self.marks.append(
+            Markup(
+                '<g class="mark k-{}" data-method="{}" data-tip="{}" tabindex="0" role="img" '
+                'aria-label="{}"><title>{}</title>'
+                '<circle class="halo" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>'
+                '<path d="{}"/></g>'
+            ).format(
+                kind, key, "\n".join(tip), ", ".join(tip), "\n".join(tip),
+                px, py, radius + 4, shape(SHAPES.get(kind, "circle"), px, py, radius),
+            )
+        )  # fmt: skip
+
+    def label(self, x: float, y: float, text: str, key: str = "", gap: float = 10) -> None:
+        """Write a label beside a data point where it covers nothing, or leave it out."""
+        px, py = self.x.clip(x), self.y.clip(y)
+        wide = len(text) * GLYPH_WIDTH
+        for anchor, dx, dy in (
+            ("start", gap, 4), ("end", -gap, 4), ("middle", 0, -gap - 1), ("middle", 0, gap + 11),
+            ("start", gap, -gap), ("start", gap, gap + 6), ("end", -gap, -gap),
+            ("end", -gap, gap + 6),
+        ):  # fmt: skip
+            left = px + dx - {"start": 0, "middle": wide / 2, "end": wide}[anchor]
+            box = (left, py + dy - 10, left + wide, py + dy + 3)
+            if self._free(box):
+                self._boxes.append(box)
+                self.marks.append(
+                    Markup(
+                        '<text class="label" x="{:.1f}" y="{:.1f}" text-anchor="{}" '
+                        'data-method="{}">{}</text>'
+                    ).format(px + dx, py + dy, anchor, key, text)
+                )
+                return
+
+    def note(self, x: float, y: float, text: str, css: str = "note", anchor: str = "start") -> None:
+        """Write text at a data point, whatever lies there."""
+        self.marks.append(
+            Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+                css, self.x(x), self.y(y), anchor, text
+            )
+        )
+
+    def svg(self) -> Markup:
+        """Return the drawing."""
+        return Markup(
+            '<svg viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="group" aria-label="{name}">'
+            "{axes}{marks}</svg>"
+        ).format(
+            w=self.width, h=self.height, name=self.name,
+            axes=self._axes(), marks=Markup("").join(self.marks),
+        )  # fmt: skip
+
+    def _free(self, box: tuple[float, float, float, float]) -> bool:
+        left, top, right, bottom = box
+        inside = (
+            left >= self.x.start and right <= self.width and top >= 0 and bottom <= self.y.start
+        )
+        return inside and not any(
+            left < r and right > lo and top < b and bottom > t for lo, t, r, b in self._boxes
+        )
+
+    def _axes(self) -> Markup:
+        few = 4 if self.width < 500 else 7
+        parts = []
+        for value in self.x.ticks(few):
+            px = self.x(value)
+            parts.append(self._grid(px, self.y.stop, px, self.y.start))
+            parts.append(
+                self._tick(px, self.y.start + 18, "middle", numbers.tick(value, self.x_unit))
+            )
+        for value in self.y.ticks(6):
+            py = self.y(value)
+            parts.append(self._grid(self.x.start, py, self.x.stop, py))
+            parts.append(
+                self._tick(self.x.start - 8, py + 4, "end", numbers.tick(value, self.y_unit))
+            )
+        parts.append(
+            Markup('<text class="axis" x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>').format(
+                self.x.stop, self.height - 6, f"{self.x_title} →"
+            )
+        )
+        parts.append(
+            Markup('<text class="axis" x="0" y="14">{}</text>').format(f"↑ {self.y_title}")
+        )
+        return Markup('<g class="axes" aria-hidden="true">{}</g>').format(Markup("").join(parts))
+
+    @staticmethod
+    def _grid(x1: float, y1: float, x2: float, y2: float) -> Markup:
+        return Markup('<path class="grid" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>').format(
+            x1, y1, x2, y2
+        )
+
+    @staticmethod
+    def _tick(x: float, y: float, anchor: str, text: str) -> Markup:
+        return Markup('<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+            x, y, anchor, text
+        )
+
+    def _line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
+        self.marks.append(
+            Markup('<path class="{}" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>').format(
+                css, x1, y1, x2, y2
+            )
+        )
+
+
+def shape(name: str, x: float, y: float, r: float) -> str:
+    """Return the path of a marker of about the same area whatever its shape."""
+    if name == "circle":
+        arc = f"a{r:.1f} {r:.1f} 0 1 0"
+        return f"M{x - r:.1f} {y:.1f}{arc} {2 * r:.1f} 0{arc} {-2 * r:.1f} 0Z"
+    corners = {
+        "triangle": [(0, -1.25), (1.15, 0.8), (-1.15, 0.8)],
+        "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+        "diamond": [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
+        "cross": [(-1, -0.65), (-0.65, -1), (0, -0.35), (0.65, -1), (1, -0.65), (0.35, 0),
+                  (1, 0.65), (0.65, 1), (0, 0.35), (-0.65, 1), (-1, 0.65), (-0.35, 0)],
+    }[name]  # fmt: skip
+    return "M" + "L".join(f"{x + a * r:.1f} {y + b * r:.1f}" for a, b in corners) + "Z"
+
+
+def responsive(draw: Callable[[int, int], Canvas]) -> Markup:
+    """Return a chart drawn twice, for wide and for narrow screens; the page shows one."""
+    return Markup('<div class="chart wide">{}</div><div class="chart narrow">{}</div>').format(
+        draw(*WIDE).svg(), draw(*NARROW).svg()
+    )
+
+
+def interval_bar(value: Interval, low: float, high: float) -> Markup:
+    """Return a small bar for a table cell: a dot at the value, a line along its interval."""
+    if not value.known or high <= low:
+        return Markup("")
+    scale = Scale(low, high, 4, 92)
+    ends = (value.low, value.high) if value.bounded else (value.value, value.value)
+    return Markup(
+        '<svg class="bar" viewBox="0 0 96 8" width="96" height="8" aria-hidden="true">'
+        '<path class="track" d="M4 4H92"/><path class="span" d="M{:.1f} 4H{:.1f}"/>'
+        '<circle cx="{:.1f}" cy="4" r="3"/></svg>'
+    ).format(*(scale.clip(v) for v in (*ends, value.value)))
+
+
+def legend(classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Return each flexibility class with the path of its mark in a 16 x 16 box."""
+    return [(name, shape(SHAPES.get(name, "circle"), 8, 8, 5.5)) for name in classes]

@@ -1,0 +1,185 @@
+"""The leaderboard as report sections read it: rows with labels, prices and ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nstbench.board import Board
+from nstbench.records import Flexibility, MethodCard, MetricCard
+from nstbench.reporting import numbers
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its 95 % interval; NaN where there is none."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def known(self) -> bool:
+        """True if the number itself is there."""
+        return not math.isnan(self.value)
+
+    @property
+    def bounded(self) -> bool:
+        """True if both ends of the interval are there."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    def over(self, divisor: float) -> Interval:
+        """Return the interval in a unit that is ``divisor`` times as large."""
+        return Interval(self.value / divisor, self.low / divisor, self.high / divisor)
+
+    def text(self, unit: str = "") -> str:
+        """Return "0.532 [0.501, 0.560]" with the unit where it has one."""
+        value = numbers.quantity(self.value, unit)
+        if not self.bounded:
+            return value
+        ends = [numbers.quantity(end, unit) for end in (self.low, self.high)]
+        return f"{value} [{ends[0]}, {ends[1]}]"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the leaderboard: a method variant at one size.
+
+    ``id`` is safe in HTML attributes and links; ``label`` is what people read and
+    carries the size only if the run has more than one.
+    """
+
+    id: str
+    method: str
+    label: str
+    flexibility: str
+    size: int
+    rank: str
+    coverage: str
+    done: int
+    planned: int
+    values: dict[str, Interval]
+
+    @property
+    def baseline(self) -> bool:
+        """True for trivial answers that every board carries."""
+        return self.flexibility == Flexibility.BASELINE
+
+    @property
+    def complete(self) -> bool:
+        """True if every planned unit was done."""
+        return self.planned > 0 and self.done == self.planned
+
+    def of(self, metric: MetricCard | None) -> Interval:
+        """Return the row's value of a metric, NaN if it was not measured."""
+        return self.values.get(metric.name, Interval(math.nan)) if metric else Interval(math.nan)
+
+
+def method_ids(board: Board) -> dict[str, str]:
+    """Return variant label -> "m0", "m1", ...: short names that need no escaping."""
+    known = list(board.methods)
+    extra = [m for m in board.leaderboard["method"].unique() if m not in board.methods]
+    return {name: f"m{i}" for i, name in enumerate([*known, *extra])}
+
+
+def short(label: str, limit: int = 28) -> str:
+    """Return a label cut in the middle, where the differing ends of long names survive."""
+    if len(label) <= limit:
+        return label
+    head = (limit - 1) * 2 // 3
+    return f"{label[:head]}…{label[-(limit - 1 - head) :]}"
+
+
+def measured_metrics(board: Board) -> list[MetricCard]:
+    """Return the metrics that have at least one number on the board, in table order."""
+    columns = board.leaderboard.columns
+    return [
+        card
+        for card in board.metrics.values()
+        if card.name in columns and board.leaderboard[card.name].notna().any()
+    ]
+
+
+def rows(board: Board) -> list[Row]:
+    """Return the rows of the leaderboard, best first."""
+    ids = method_ids(board)
+    several = board.leaderboard["size"].nunique() > 1
+    metrics = measured_metrics(board)
+    return [_row(record, ids, metrics, several) for record in board.leaderboard.to_dict("records")]
+
+
+def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: bool) -> Row:
+    values = {
+        m.name: Interval(
+            _float(record.get(m.name)),
+            _float(record.get(f"{m.name}_low")),
+            _float(record.get(f"{m.name}_high")),
+        )
+        for m in metrics
+    }
+    method, size = str(record["method"]), int(record["size"])
+    return Row(
+        id=ids[method],
+        method=method,
+        label=f"{method} · {size} px" if several else method,
+        flexibility=str(record["flexibility"]),
+        size=size,
+        rank=rank_text(record),
+        coverage=str(record["coverage"]),
+        done=int(record["done"]),
+        planned=int(record["planned"]),
+        values=values,
+    )
+
+
+def rank_text(record: dict) -> str:
+    """Return "2", or "1–3" for methods that cannot be separated, or a dash without a rank."""
+    rank, low, high = (_float(record.get(k)) for k in ("rank", "rank_low", "rank_high"))
+    if math.isnan(low) or math.isnan(high):
+        return numbers.DASH if math.isnan(rank) else f"{rank:.0f}"
+    return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
+
+
+def is_home(method: MethodCard | None, metric: MetricCard) -> bool:
+    """Return True if the method optimises what the metric measures."""
+    return method is not None and bool(set(method.trained_on) & set(metric.home_for))
+
+
+def main_size(board: Board) -> int:
+    """Return the image size that answers in words refer to: most work done, then largest."""
+    done = board.leaderboard.groupby("size")["done"].sum()
+    return int(max(done.index, key=lambda size: (done[size], size))) if len(done) else 0
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the indices of the points that no other beats, least first coordinate first.
+
+    Small is better in both coordinates; points with a NaN are left out.
+    """
+    known = [i for i, p in enumerate(points) if not any(math.isnan(v) for v in p)]
+    front: list[int] = []
+    for i in sorted(known, key=lambda i: points[i]):
+        if not front or points[i][1] < points[front[-1]][1]:
+            front.append(i)
+    return front
+
+
+def pair_values(board: Board, metric: MetricCard | None) -> pd.DataFrame:
+    """Return the whole values of a pair metric: method, content, style, size, seed, value."""
+    if metric is None:
+        return board.scores.iloc[:0]
+    scores = board.scores
+    return scores[(scores["metric"] == metric.name) & (scores["part"] == "")]
+
+
+def classes_present(rows: Iterable[Row]) -> list[str]:
+    """Return the flexibility classes among the rows, in the order of the enumeration."""
+    present = {row.flexibility for row in rows}
+    return [f.value for f in Flexibility if f.value in present]
+
+
+def _float(value: object) -> float:
+    return math.nan if value is None else float(value)  # type: ignore[arg-type]

@@ -1,0 +1,210 @@
+"""The gallery: content, style and what each method made of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+
+from nstbench.board import Board
+from nstbench.contracts import Section, SectionInfo
+from nstbench.records import Flexibility, MetricCard, Role, Status
+from nstbench.reporting import numbers, pictures, tables, templates
+
+LISTED = 3
+"""Pairs listed as best, worst and most disputed."""
+
+STATIC_OUTPUTS = 8
+"""Outputs in a row of the grid that readers without a script see."""
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """A list of pairs that deserve a look, with the reason."""
+
+    title: str
+    reason: str
+    pairs: list[Pair]
+    notes: list[str]
+
+
+class Gallery(Section):
+    """Picker for any pair, comparison slider, blind mode; a static grid without a script."""
+
+    info: ClassVar[SectionInfo] = SectionInfo("Gallery", "html", order=50)
+
+    def html(self, board: Board) -> str:
+        """Return the gallery; empty if no output was made."""
+        units = _shown_units(board)
+        done = units[units["status"] == Status.DONE]
+        if done.empty:
+            return ""
+        quality = board.metric_with_role("quality")
+        highlights = _highlights(board, done, quality)
+        units, total = _within_limit(units, highlights)
+        files = {(p.role, p.name): p.file for p in board.pictures}
+        values = _quality_by_output(board, quality)
+        ids = tables.method_ids(board)
+        outputs = [_output(unit, ids, values, quality) for unit in units.to_dict("records")]
+        return templates.render(
+            "gallery.html",
+            contents=_options(units["content"], Role.CONTENT, files),
+            styles=_options(units["style"], Role.STYLE, files),
+            methods=_methods(board, units, ids),
+            outputs=outputs,
+            highlights=highlights,
+            static=_static(highlights, _by_rank(outputs, board, ids), files),
+            quality=quality,
+            subset=_subset_note(units, total),
+            size=tables.main_size(board),
+            several=board.units["size"].nunique() > 1 or board.units["seed"].nunique() > 1,
+            picture_note=pictures.NOTE,
+        )
+
+
+def _shown_units(board: Board) -> pd.DataFrame:
+    """Return one unit per method and pair: of the main size and the smallest seed."""
+    units = board.units[board.units["size"] == tables.main_size(board)]
+    return units.sort_values("seed", kind="stable").drop_duplicates(["method", "content", "style"])
+
+
+def _highlights(board: Board, done: pd.DataFrame, quality: MetricCard | None) -> list[Highlight]:
+    first = [Highlight("First pairs", "in the order of the run", _pairs(done)[:LISTED], [""] * 3)]
+    values = tables.pair_values(board, quality)
+    values = values[values["size"] == tables.main_size(board)]
+    ranked = [m for m, card in board.methods.items() if card.flexibility != Flexibility.BASELINE]
+    values = values[values["method"].isin(ranked)]
+    if quality is None or values.empty:
+        return first
+    grouped = values.groupby(["content", "style"])["value"]
+    mean, spread = grouped.mean(), grouped.std(ddof=0)
+    easy = mean.sort_values(ascending=not quality.higher_is_better, kind="stable")
+    lists = [
+        _highlight("Best pairs", f"mean {quality.title} over the methods", easy),
+        _highlight("Worst pairs", f"mean {quality.title} over the methods", easy[::-1]),
+    ]
+    if spread.max() > 0:
+        order = spread.sort_values(ascending=False, kind="stable")
+        reason = f"methods differ most: standard deviation of {quality.title}"
+        lists.append(_highlight("Most disputed pairs", reason, order))
+    return lists
+
+
+def _highlight(title: str, reason: str, values: pd.Series) -> Highlight:
+    top = values.iloc[:LISTED]
+    return Highlight(title, reason, list(top.index), [numbers.significant(v) for v in top])
+
+
+def _pairs(units: pd.DataFrame) -> list[Pair]:
+    unique = units[["content", "style"]].drop_duplicates()
+    return list(unique.itertuples(index=False, name=None))
+
+
+def _within_limit(units: pd.DataFrame, highlights: list[Highlight]) -> tuple[pd.DataFrame, int]:
+    """Return the units of as many pairs as one page can carry, and how many pairs there are."""
+    pairs = _pairs(units)
+    limit = max(LISTED, pictures.MOST // max(1, units["method"].nunique()))
+    if len(pairs) <= limit:
+        return units, len(pairs)
+    kept = list(dict.fromkeys(pair for h in highlights for pair in h.pairs))[:limit]
+    rest = [pair for pair in pairs if pair not in set(kept)]
+    step = len(rest) / max(1, limit - len(kept))
+    kept += [rest[int(i * step)] for i in range(limit - len(kept))]
+    chosen = set(kept)
+    mask = [pair in chosen for pair in zip(units["content"], units["style"], strict=True)]
+    return units[mask], len(pairs)
+
+
+def _subset_note(units: pd.DataFrame, total: int) -> str:
+    shown = len(_pairs(units))
+    if shown == total:
+        return ""
+    return (
+        f"To keep the page below 20 MB it carries {shown} of {total} pairs: those listed above "
+        "and an even selection of the others. All outputs are in the run folder."
+    )
+
+
+def _quality_by_output(board: Board, quality: MetricCard | None) -> dict[tuple, float]:
+    values = tables.pair_values(board, quality)
+    keys = zip(values["method"], values["content"], values["style"], values["size"],
+               values["seed"], strict=True)  # fmt: skip
+    return dict(zip(keys, values["value"].astype(float), strict=True))
+
+
+def _output(
+    unit: dict, ids: dict[str, str], values: dict[tuple, float], quality: MetricCard | None
+) -> dict:
+    key = (unit["method"], unit["content"], unit["style"], unit["size"], unit["seed"])
+    value = values.get(key, math.nan)
+    done = unit["status"] == Status.DONE
+    return {
+        "content": unit["content"],
+        "style": unit["style"],
+        "method": ids[unit["method"]],
+        "label": unit["method"],
+        "picture": unit["output"] if done else "",
+        "status": unit["status"],
+        "value": "" if math.isnan(value) else repr(value),
+        "text": f"{quality.title} {numbers.significant(value)}" if quality else "",
+    }
+
+
+def _options(names: pd.Series, role: Role, files: dict[tuple[str, str], str]) -> list[dict]:
+    return [
+        {
+            "name": name,
+            "short": tables.short(name, 36),
+            "picture": files.get((role.value, name), ""),
+        }
+        for name in dict.fromkeys(names)
+    ]
+
+
+def _methods(board: Board, units: pd.DataFrame, ids: dict[str, str]) -> list[dict]:
+    present = set(units["method"])
+    order = [m for m in dict.fromkeys(board.leaderboard["method"]) if m in present]
+    cards = board.methods
+    return [
+        {
+            "id": ids[m],
+            "label": m,
+            "short": tables.short(m, 36),
+            "baseline": m in cards and cards[m].flexibility == Flexibility.BASELINE,
+        }
+        for m in order
+    ]
+
+
+def _by_rank(outputs: list[dict], board: Board, ids: dict[str, str]) -> list[dict]:
+    order = {ids[m]: i for i, m in enumerate(dict.fromkeys(board.leaderboard["method"]))}
+    return sorted(outputs, key=lambda output: order.get(output["method"], len(order)))
+
+
+def _static(
+    highlights: list[Highlight], outputs: list[dict], files: dict[tuple[str, str], str]
+) -> list[dict]:
+    """Return rows for readers without a script: the first pair of each list, no pair twice."""
+    rows: list[dict] = []
+    seen: set[Pair] = set()
+    for highlight in highlights:
+        pair = next((p for p in highlight.pairs if p not in seen), None)
+        if pair is None:
+            continue
+        seen.add(pair)
+        made = [o for o in outputs if (o["content"], o["style"]) == pair and o["picture"]]
+        rows.append(
+            {
+                "title": highlight.title.removesuffix("s"),
+                "content": pair[0],
+                "style": pair[1],
+                "content_file": files.get((Role.CONTENT.value, pair[0]), ""),
+                "style_file": files.get((Role.STYLE.value, pair[1]), ""),
+                "outputs": made[:STATIC_OUTPUTS],
+            }
+        )
+    return rows

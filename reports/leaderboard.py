@@ -1,0 +1,189 @@
+"""The leaderboard: every method with every number, its interval and its coverage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+from markupsafe import Markup
+
+from nstbench.board import Board
+from nstbench.contracts import Section, SectionInfo
+from nstbench.records import MetricCard, Scope
+from nstbench.reporting import numbers, svg, tables, templates
+from nstbench.reporting.tables import Interval, Row
+
+SHOWN = 7
+"""Metric columns shown at first; the column chooser brings the rest."""
+
+PER_STYLE = 6
+"""Metrics in the table that a row expands to."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric with the way its numbers are written."""
+
+    card: MetricCard
+    divisor: float
+    unit: str
+    form: Callable[[float], str]
+    low: float
+    high: float
+    best: float
+    shown: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table; ``sort`` is what the script sorts by."""
+
+    text: str
+    sort: str
+    interval: str
+    bar: Markup
+    home: bool
+    best: bool
+
+
+class Leaderboard(Section):
+    """Sortable table with ranks, coverage and all metrics."""
+
+    info: ClassVar[SectionInfo] = SectionInfo("Leaderboard", "html", order=20)
+
+    def html(self, board: Board) -> str:
+        """Return the table; empty if the run has no methods."""
+        rows = tables.rows(board)
+        if not rows:
+            return ""
+        columns = _columns(board, rows)
+        pair_cards = [c.card for c in columns if c.card.scope == Scope.PAIR][:PER_STYLE]
+        per_style = _per_style(board, pair_cards)
+        entries = [_entry(board, row, columns, per_style, pair_cards) for row in rows]
+        methods = [e for e in entries if not e["row"].baseline]
+        baselines = [e for e in entries if e["row"].baseline]
+        groups = [{"name": "methods", "title": "", "rows": methods}]
+        if baselines:
+            title = "Baselines: trivial answers that a method has to beat"
+            groups.append({"name": "baselines", "title": title, "rows": baselines})
+        return templates.render(
+            "leaderboard.html",
+            intro=_intro(board, methods),
+            caption=_caption(board),
+            columns=columns,
+            groups=groups,
+            pair_cards=pair_cards,
+            any_home=any(cell.home for e in entries for cell in e["cells"]),
+        )
+
+
+def _intro(board: Board, methods: list[dict]) -> str:
+    quality = board.metric_with_role("quality")
+    if not methods:
+        return "This run has baselines only."
+    if quality is None:
+        return "This run measured no overall quality, so the order is that of the configuration."
+    direction = "higher" if quality.higher_is_better else "lower"
+    return f"Ordered by {quality.title}, {direction} is better. {quality.description}"
+
+
+def _caption(board: Board) -> str:
+    pairs = board.units[["content", "style"]].drop_duplicates()
+    contents, styles = pairs["content"].nunique(), pairs["style"].nunique()
+    return (
+        f"{board.leaderboard['method'].nunique()} methods on {len(pairs)} pairs "
+        f"({contents} contents, {styles} styles)"
+    )
+
+
+def _columns(board: Board, rows: list[Row]) -> list[Column]:
+    cards = tables.measured_metrics(board)
+    with_role = [c for c in cards if c.role]
+    others = [c for c in cards if not c.role]
+    first = {c.name for c in (*with_role, *others)[:SHOWN]}
+    return [_column(card, rows, card.name in first) for card in cards]
+
+
+def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
+    cells = [row.of(card) for row in rows]
+    values = [cell.value for cell in cells]
+    divisor, unit = numbers.scaled(values, card.unit)
+    contest = [r.of(card).value for r in rows if not r.baseline and r.of(card).known]
+    best = (max if card.higher_is_better else min)(contest) if contest else math.nan
+    ends = [end for cell in cells if cell.bounded for end in (cell.low, cell.value, cell.high)]
+    return Column(
+        card=card,
+        divisor=divisor,
+        unit=unit,
+        form=numbers.column_format([v / divisor for v in values], card.range),
+        low=min(ends, default=0.0),
+        high=max(ends, default=0.0),
+        best=best,
+        shown=shown,
+    )
+
+
+def _entry(
+    board: Board,
+    row: Row,
+    columns: list[Column],
+    per_style: pd.DataFrame,
+    pair_cards: list[MetricCard],
+) -> dict:
+    method = board.methods.get(row.method)
+    rank = row.rank.partition("–")[0]
+    return {
+        "row": row,
+        "short": tables.short(row.label, 40),
+        "icon": svg.shape(svg.SHAPES.get(row.flexibility, "circle"), 8, 8, 5.5),
+        "sort_rank": rank,
+        "share": f"{row.done / max(1, row.planned):.6g}",
+        "cells": [_cell(row.of(c.card), c, tables.is_home(method, c.card)) for c in columns],
+        "styles": _styles(row, per_style, pair_cards),
+    }
+
+
+def _cell(value: Interval, column: Column, home: bool) -> Cell:
+    def text(number: float) -> str:
+        return column.form(number / column.divisor)
+
+    bounded = value.known and value.bounded
+    return Cell(
+        text=text(value.value),
+        sort=repr(value.value) if value.known else "",
+        interval=f"[{text(value.low)}, {text(value.high)}]" if bounded else "",
+        bar=svg.interval_bar(value, column.low, column.high),
+        home=home and value.known,
+        best=value.known and value.value == column.best,
+    )
+
+
+def _per_style(board: Board, cards: list[MetricCard]) -> pd.DataFrame:
+    """Return means and counts per method, size and style of the chosen pair metrics."""
+    scores = board.scores
+    wanted = scores[scores["metric"].isin([c.name for c in cards]) & (scores["part"] == "")]
+    grouped = wanted.groupby(["method", "size", "style", "metric"], sort=True)["value"]
+    return grouped.agg(["mean", "count"])
+
+
+def _styles(row: Row, per_style: pd.DataFrame, cards: list[MetricCard]) -> list[dict]:
+    if row.method not in per_style.index.get_level_values("method"):
+        return []
+    mine = per_style.loc[row.method]
+    if row.size not in mine.index.get_level_values("size"):
+        return []
+    means = mine.loc[row.size]["mean"].unstack("metric")
+    counts = mine.loc[row.size]["count"].groupby("style").max().to_dict()
+    forms = {c.name: numbers.column_format(means.get(c.name, []), c.range) for c in cards}
+    return [
+        {
+            "name": style,
+            "short": tables.short(str(style), 40),
+            "pairs": int(counts[style]),
+            "cells": [forms[c.name](values.get(c.name, math.nan)) for c in cards],
+        }
+        for style, values in means.iterrows()
+    ]

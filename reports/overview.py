@@ -1,0 +1,178 @@
+"""The head of the page: what was run, and the three answers in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from nstbench.board import Board
+from nstbench.contracts import Section, SectionInfo
+from nstbench.records import MetricCard
+from nstbench.reporting import numbers, tables, templates
+from nstbench.reporting.tables import Row
+
+ENOUGH = 0.9
+"""Share of its pairs that a method must have done to be an answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One of the three answers."""
+
+    question: str
+    label: str
+    figure: str
+    words: str
+
+    @property
+    def short(self) -> str:
+        """The label cut to a length that fits a card."""
+        return tables.short(self.label, 34)
+
+
+class Overview(Section):
+    """Name of the run, its facts, and the best by quality, speed and both."""
+
+    info: ClassVar[SectionInfo] = SectionInfo("At a glance", "html", order=0)
+
+    def html(self, board: Board) -> str:
+        """Return the head of the page."""
+        size = tables.main_size(board)
+        rows = [r for r in tables.rows(board) if r.size == size and not r.baseline]
+        quality, speed = board.metric_with_role("quality"), board.metric_with_role("speed")
+        found = (_best_quality(rows, quality), _fastest(rows, quality, speed),
+                 _trade_off(rows, quality, speed))  # fmt: skip
+        several = board.leaderboard["size"].nunique() > 1
+        return templates.render(
+            "overview.html",
+            name=board.info.get("name") or "run",
+            facts=_facts(board),
+            answers=[answer for answer in found if answer],
+            size_note=f"The answers are for {size} px." if several else "",
+            command=board.info.get("command", ""),
+        )
+
+
+def _facts(board: Board) -> list[str]:
+    done, planned = int(board.leaderboard["done"].sum()), int(board.leaderboard["planned"].sum())
+    pairs = len(board.units[["content", "style"]].drop_duplicates())
+    sizes = ", ".join(str(s) for s in sorted(board.leaderboard["size"].unique()))
+    environment = board.info.get("environment") or {}
+    facts = [
+        str(board.info.get("suite") or ""),
+        f"{board.leaderboard['method'].nunique()} methods × {pairs} pairs",
+        f"{sizes} px" if sizes else "",
+        f"{done} of {planned} outputs done",
+        _machine(environment),
+        _when(board.info),
+        f"nstbench {board.info.get('version', '')}",
+    ]
+    return [fact for fact in facts if fact.strip()]
+
+
+def _machine(environment: Mapping) -> str:
+    parts = [environment.get(k) for k in ("gpu", "device_name", "cpu", "device")]
+    return next((str(p) for p in parts if p), "")
+
+
+def _when(info: Mapping) -> str:
+    try:
+        start = datetime.fromisoformat(str(info.get("started")))
+    except ValueError:
+        return ""
+    text = f"{start.day} {start:%B %Y, %H:%M} UTC"
+    try:
+        seconds = (datetime.fromisoformat(str(info.get("finished"))) - start).total_seconds()
+    except ValueError:
+        return f"started {text}"
+    return f"{text}, took {numbers.seconds(seconds)}"
+
+
+def _contest(rows: list[Row], *metrics: MetricCard | None) -> list[Row]:
+    """Return rows that have all numbers; those that did most of their pairs, if there are any."""
+    known = [r for r in rows if all(r.of(m).known for m in metrics)]
+    return [r for r in known if r.done >= ENOUGH * r.planned] or known
+
+
+def _loss(row: Row, metric: MetricCard) -> float:
+    value = row.of(metric).value
+    return -value if metric.higher_is_better else value
+
+
+def _figure(row: Row, metric: MetricCard) -> str:
+    return f"{metric.title} {row.of(metric).text(metric.unit)}"
+
+
+def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
+    contest = _contest(rows, quality)
+    if quality is None or not contest:
+        return None
+    best = min(contest, key=lambda r: _loss(r, quality))
+    words = f"{_caveat(best, contest, rows, quality)}{quality.description}"
+    if "–" in best.rank and len(best.rank) > 1:
+        words = (
+            f"It shares rank {best.rank}: the data cannot separate it from its neighbours. {words}"
+        )
+    return Answer("Best quality", best.label, _figure(best, quality), words)
+
+
+def _fastest(
+    rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
+) -> Answer | None:
+    contest = _contest(rows, speed)
+    if speed is None or not contest:
+        return None
+    best = min(contest, key=lambda r: _loss(r, speed))
+    words = _caveat(best, contest, rows, speed)
+    if quality is not None and best.of(quality).known:
+        words += f"Its quality: {_figure(best, quality)}. "
+    return Answer("Fastest", best.label, _figure(best, speed), words + speed.description)
+
+
+def _trade_off(
+    rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
+) -> Answer | None:
+    contest = _contest(rows, quality, speed)
+    if quality is None or speed is None or len(contest) < 2:
+        return None
+    distances = _distances(contest, quality, speed)
+    best = min(contest, key=lambda r: (distances[r.label], _loss(r, quality)))
+    words = (
+        f"{_caveat(best, contest, rows, quality)}"
+        f"Of the {len(contest)} methods measured here it lies nearest to the corner "
+        f"“best {quality.title} and best {speed.title.lower()}”, both axes scaled to the "
+        "span of these methods, speed by its logarithm."
+    )
+    figure = f"{_figure(best, quality)} at {best.of(speed).text(speed.unit)}"
+    return Answer("Best trade-off", best.label, figure, words)
+
+
+def _distances(rows: list[Row], quality: MetricCard, speed: MetricCard) -> dict[str, float]:
+    qualities = _unit_span([_loss(r, quality) for r in rows])
+    logs = [math.log(max(abs(r.of(speed).value), 1e-9)) for r in rows]
+    speeds = _unit_span([-v for v in logs] if speed.higher_is_better else logs)
+    return {r.label: math.hypot(q, s) for r, q, s in zip(rows, qualities, speeds, strict=True)}
+
+
+def _unit_span(values: list[float]) -> list[float]:
+    low, high = min(values), max(values)
+    return [(v - low) / (high - low) if high > low else 0.0 for v in values]
+
+
+def _caveat(best: Row, contest: list[Row], rows: list[Row], metric: MetricCard) -> str:
+    """Say what coverage does to the answer: failures are results, not gaps."""
+    words = ""
+    if not best.complete:
+        words = f"It did {best.coverage} of its pairs. "
+        whole = [r for r in contest if r.complete]
+        if whole:
+            runner_up = min(whole, key=lambda r: _loss(r, metric))
+            label = tables.short(runner_up.label, 40)
+            words += f"Of those that did all, {label} leads: {_figure(runner_up, metric)}. "
+    left_out = [r for r in rows if r not in contest and r.of(metric).known]
+    if left_out:
+        words += f"Left out for doing less than {ENOUGH:.0%} of their pairs: {len(left_out)}. "
+    return words

@@ -1,0 +1,85 @@
+"""Where the numbers come from: environment, command, weights, pictures, downloads."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from nstbench.board import Board
+from nstbench.contracts import Section, SectionInfo
+from nstbench.reporting import templates
+
+LARGEST_DOWNLOAD = 3_000_000
+"""Bytes; larger tables stay beside the page, so that it keeps below 20 MB."""
+
+
+class Provenance(Section):
+    """Environment, exact command, weight checksums, picture licences and data downloads."""
+
+    info: ClassVar[SectionInfo] = SectionInfo("Provenance", "html", order=90)
+
+    def html(self, board: Board) -> str:
+        """Return the section."""
+        info = board.info
+        return templates.render(
+            "provenance.html",
+            command=info.get("command", ""),
+            config=json.dumps(info.get("config", {}), indent=2, default=str, ensure_ascii=False),
+            environment=list(_flat(info.get("environment") or {})),
+            run=[
+                (k, str(info[k]))
+                for k in ("suite", "version", "started", "finished")
+                if info.get(k)
+            ],
+            weights=_weights(board),
+            pictures=sorted(board.pictures, key=lambda p: (p.role, p.name)),
+            downloads=_downloads(board),
+        )
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as dotted names."""
+    rows: list[tuple[str, str]] = []
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{name}.")
+        else:
+            rows.append((name, str(value)))
+    return rows
+
+
+def _weights(board: Board) -> list[dict[str, Any]]:
+    users: dict[tuple[str, str], list[str]] = {}
+    for card in board.methods.values():
+        for name, sha256 in card.weights.items():
+            users.setdefault((name, sha256), []).append(card.variant)
+    return [{"name": n, "sha256": s, "users": u} for (n, s), u in sorted(users.items())]
+
+
+def _downloads(board: Board) -> list[dict[str, str]]:
+    facts = {
+        "info": dict(board.info),
+        "methods": {name: asdict(card) for name, card in board.methods.items()},
+        "metrics": {name: asdict(card) for name, card in board.metrics.items()},
+        "pictures": [asdict(card) for card in board.pictures],
+        "leaderboard": json.loads(board.leaderboard.to_json(orient="records")),
+    }
+    table = board.leaderboard.to_csv(index=False).encode()
+    scores = gzip.compress(board.scores.to_csv(index=False).encode(), mtime=0)
+    files = [
+        ("leaderboard.csv", "text/csv", table, "the leaderboard"),
+        ("board.json", "application/json", json.dumps(facts, default=str).encode(),
+         "leaderboard, cards of methods, metrics and pictures, configuration, environment"),
+        ("scores.csv.gz", "application/gzip", scores, "every single score, one per row"),
+    ]  # fmt: skip
+    return [_download(*file) for file in files if len(file[2]) <= LARGEST_DOWNLOAD]
+
+
+def _download(name: str, kind: str, data: bytes, what: str) -> dict[str, str]:
+    uri = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return {"name": name, "uri": uri, "what": what, "size": f"{len(data) / 1024:.0f} KiB"}

@@ -1,0 +1,128 @@
+"""The three-way trade-off: quality against latency, marked by flexibility, sized by memory."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from nstbench.board import Board
+from nstbench.contracts import Section, SectionInfo
+from nstbench.records import MetricCard
+from nstbench.reporting import numbers, svg, tables, templates
+from nstbench.reporting.tables import Row
+
+
+class Tradeoff(Section):
+    """Scatter plot of quality against speed with the Pareto front."""
+
+    info: ClassVar[SectionInfo] = SectionInfo("Quality against speed", "html", order=30)
+
+    def html(self, board: Board) -> str:
+        """Return the chart; empty unless the run has a quality and a speed."""
+        quality, speed = board.metric_with_role("quality"), board.metric_with_role("speed")
+        if quality is None or speed is None:
+            return ""
+        memory = board.metric_with_role("memory")
+        rows = [
+            r for r in tables.rows(board)
+            if r.of(quality).known and r.of(speed).known and r.of(speed).value > 0
+        ]  # fmt: skip
+        if not rows:
+            return ""
+        front = _front(rows, quality, speed)
+        sized = memory is not None and any(r.of(memory).known for r in rows)
+        return templates.render(
+            "chart.html",
+            lead="Each mark is a method. "
+            f"Further {_better(speed, 'right', 'left')} is faster, further "
+            f"{_better(quality, 'up', 'down')} is better; the line is the Pareto "
+            "front: no method beats those on it in both.",
+            chart=svg.responsive(lambda w, h: _chart(w, h, rows, quality, speed, memory, front)),
+            classes=svg.legend(tables.classes_present(rows)),
+            legend_note="larger mark = more memory" if sized else "",
+            caption="Shape and colour give the flexibility class, lines the 95 % intervals. "
+            "Baselines are drawn for scale and take no part in the front.",
+            facts=_facts(front, quality, speed),
+        )
+
+
+def _better(metric: MetricCard, high: str, low: str) -> str:
+    return high if metric.higher_is_better else low
+
+
+def _front(rows: list[Row], quality: MetricCard, speed: MetricCard) -> list[Row]:
+    contest = [r for r in rows if not r.baseline]
+    points = [(_loss(r, speed), _loss(r, quality)) for r in contest]
+    return [contest[i] for i in tables.pareto(points)]
+
+
+def _loss(row: Row, metric: MetricCard) -> float:
+    value = row.of(metric).value
+    return -value if metric.higher_is_better else value
+
+
+def _chart(
+    width: int,
+    height: int,
+    rows: list[Row],
+    quality: MetricCard,
+    speed: MetricCard,
+    memory: MetricCard | None,
+    front: list[Row],
+) -> svg.Canvas:
+    ends = [v for r in rows for v in (r.of(quality).value, r.of(quality).low, r.of(quality).high)]
+    speeds = [v for r in rows for v in (r.of(speed).value, r.of(speed).low, r.of(speed).high)]
+    canvas = svg.Canvas(
+        width=width,
+        height=height,
+        x=svg.Scale.fit(speeds, 52, width - 14, log=True),
+        y=svg.Scale.fit(ends, height - 48, 30),
+        x_title=f"{speed.title}, logarithmic",
+        y_title=f"{quality.title} ({'higher' if quality.higher_is_better else 'lower'} is better)",
+        name=f"{quality.title} against {speed.title}",
+        x_unit=speed.unit,
+    )
+    canvas.path([(r.of(speed).value, r.of(quality).value) for r in front], "front")
+    for row in rows:
+        canvas.bars(row.of(speed), row.of(quality))
+    largest = max((r.of(memory).value for r in rows if r.of(memory).known), default=math.nan)
+    for row in sorted(rows, key=lambda r: -_radius(r, memory, largest)):
+        canvas.point(
+            row.of(speed).value,
+            row.of(quality).value,
+            row.flexibility,
+            row.id,
+            _tip(row, quality, speed, memory),
+            _radius(row, memory, largest),
+        )
+    on_front = {r.label for r in front}
+    for row in sorted(rows, key=lambda r: (r.label not in on_front, r.baseline)):
+        label = tables.short(row.label, 24 if width > 500 else 16)
+        gap = _radius(row, memory, largest) + 4
+        canvas.label(row.of(speed).value, row.of(quality).value, label, row.id, gap)
+    return canvas
+
+
+def _radius(row: Row, memory: MetricCard | None, largest: float) -> float:
+    """Return the mark's radius: its area grows with memory, a floor keeps it visible."""
+    value = row.of(memory)
+    return 5 + 7 * math.sqrt(value.value / largest) if value.known and largest > 0 else 6.5
+
+
+def _tip(row: Row, quality: MetricCard, speed: MetricCard, memory: MetricCard | None) -> list[str]:
+    lines = [row.label, f"{quality.title} {row.of(quality).text(quality.unit)}",
+             f"{speed.title} {row.of(speed).text(speed.unit)}"]  # fmt: skip
+    if memory is not None and row.of(memory).known:
+        lines.append(f"{memory.title} {row.of(memory).text(memory.unit)}")
+    return [*lines, f"class {row.flexibility}, coverage {row.coverage}"]
+
+
+def _facts(front: list[Row], quality: MetricCard, speed: MetricCard) -> list[str]:
+    if not front:
+        return []
+    names = ", ".join(
+        f"{tables.short(r.label, 40)} ({numbers.quantity(r.of(speed).value, speed.unit)}, "
+        f"{quality.title} {numbers.quantity(r.of(quality).value, quality.unit)})"
+        for r in front
+    )
+    return [f"On the Pareto front, fastest first: {names}."]
