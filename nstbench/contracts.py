@@ -134,6 +134,8 @@ class Method(ABC):
     """
 
     info: ClassVar[MethodInfo]
+    quick: ClassVar[Mapping[str, Any]] = {}
+    """Parameters under which a 64 px picture takes about a second, for conformance checks."""
 
     class Params(Parameters):
         """No parameters."""

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 import nstbench
 from nstbench import registry, weights
 from nstbench.board import Board
-from nstbench.catalog import Variant, metric_weights, resolve_methods
+from nstbench.catalog import Variant, metric_cards, metric_weights, resolve_methods
 from nstbench.config import RunConfig
 from nstbench.environment import describe_environment, resolve_device
 from nstbench.errors import WeightsError
@@ -24,7 +24,17 @@ from nstbench.listener import Listener
 from nstbench.planner import Plan, make_plan, method_parts
 from nstbench.records import Status, Timing
 from nstbench.report import write_report
-from nstbench.run_files import load_board, write_info, write_plan, write_scores, write_timings
+from nstbench.run_files import (
+    load_board,
+    plain_card,
+    read_cards,
+    read_info,
+    read_timings,
+    write_info,
+    write_plan,
+    write_scores,
+    write_timings,
+)
 from nstbench.runner import TimingRequest
 from nstbench.score_stage import score_units, timing_scores
 from nstbench.store import SCHEMA, Store, key_of, read_json, write_json
@@ -91,6 +101,36 @@ def execute(
     listener.stage("report", 1)
     write_report(board, store.root / "report", config.formats)
     listener.advanced()
+    return board
+
+
+def rescore(
+    root: Path, *, metrics: str | None, device: str, listener: Listener | None = None
+) -> Board:
+    """Score a run again without generating anything, and rewrite its report.
+
+    Args:
+        root: run folder.
+        metrics: ``"all"`` or names separated by commas; the run's own metrics if None.
+        device: device of the feature networks.
+        listener: receives progress.
+
+    Raises:
+        UsageError: if the folder holds no run or a metric is unknown.
+    """
+    listener = listener or Listener()
+    info = read_info(root)
+    store = Store(root)
+    if metrics is not None:
+        wanted: Any = metrics if metrics == "all" else metrics.split(",")
+        cards = metric_cards(wanted)
+        info = info | {"metrics": [plain_card(card) for card in cards.values()]}
+        write_info(store, info)
+    scores = score_units(root, resolve_device(device), listener)
+    cards, _ = read_cards(root)
+    write_scores(store, timing_scores(scores, read_timings(root), cards))
+    board = load_board(root)
+    write_report(board, root / "report", info["config"]["formats"])
     return board
 
 

@@ -43,9 +43,9 @@ def write_plan(store: Store, plan: Plan, info: Mapping[str, Any]) -> None:
         {
             **info,
             "schema": SCHEMA,
-            "methods": [_plain(card) for card in plan.methods.values()],
-            "metrics": [_plain(card) for card in plan.metrics.values()],
-            "pictures": [_plain(card) for card in plan.pictures],
+            "methods": [plain_card(card) for card in plan.methods.values()],
+            "metrics": [plain_card(card) for card in plan.metrics.values()],
+            "pictures": [plain_card(card) for card in plan.pictures],
             "skipped": [{"path": str(s.path), "reason": s.reason} for s in plan.skipped],
         },
     )
@@ -96,24 +96,35 @@ def load_board(root: Path) -> Board:
     info = read_info(root)
     store = Store(root)
     methods = [_card(MethodCard, card) for card in info["methods"]]
-    metrics = [_card(MetricCard, card) for card in info["metrics"]]
     method_cards = {card.variant: card for card in methods}
-    metric_cards = {card.name: card for card in metrics}
+    metric_cards, pictures = read_cards(root)
     units = _units(store)
     path = root / "scores.parquet"
     scores = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=SCORE_COLUMNS)
-    timings = TypeAdapter(list[Timing]).validate_python(read_json(root / "timings.json") or [])
     return Board(
         root=root,
         info=info,
         units=units,
         scores=scores,
         leaderboard=build_leaderboard(scores, units, metric_cards, method_cards),
-        timings=tuple(timings),
+        timings=tuple(read_timings(root)),
         methods=method_cards,
         metrics=metric_cards,
-        pictures=tuple(_card(PictureCard, card) for card in info["pictures"]),
+        pictures=pictures,
     )
+
+
+def read_cards(root: Path) -> tuple[dict[str, MetricCard], tuple[PictureCard, ...]]:
+    """Return the cards of the metrics and pictures of a run."""
+    info = read_info(root)
+    metrics = [_card(MetricCard, card) for card in info["metrics"]]
+    pictures = tuple(_card(PictureCard, card) for card in info["pictures"])
+    return {card.name: card for card in metrics}, pictures
+
+
+def read_timings(root: Path) -> list[Timing]:
+    """Return the timing records that belong to the run."""
+    return TypeAdapter(list[Timing]).validate_python(read_json(root / "timings.json") or [])
 
 
 def _units(store: Store) -> pd.DataFrame:
@@ -141,7 +152,8 @@ def _units(store: Store) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=UNIT_COLUMNS)
 
 
-def _plain(card: Any) -> Any:
+def plain_card(card: Any) -> Any:
+    """Return a card as plain data for ``run.json``."""
     return TypeAdapter(type(card)).dump_python(card, mode="json")
 
 

@@ -89,7 +89,7 @@ class Runner:
                 record |= self._stylize(unit, trace)
             except StoreError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 record |= self._failure(unit, error)
                 self._loaded = None
         if trace.steps:
@@ -226,7 +226,7 @@ class Runner:
             "traceback": "",
         }
 
-    def _failure(self, unit: Unit, error: Exception) -> dict[str, Any]:
+    def _failure(self, unit: Unit, error: BaseException) -> dict[str, Any]:
         if isinstance(error, Diverged) and error.last_finite is not None:
             path = self.store.trace_path(unit.key).with_name(f"{unit.key}_last_finite.png")
             write_png(path, to_pixels(error.last_finite.clamp(0, 1)))
@@ -288,7 +288,7 @@ def check_output(output: Any, content: torch.Tensor) -> None:
         raise BadOutput(f"stylize returned values from {low:.3g} to {high:.3g}, outside [0, 1]")
 
 
-def _status_of(error: Exception) -> Status:
+def _status_of(error: BaseException) -> Status:
     text = str(error).lower()
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)

@@ -1,0 +1,195 @@
+"""What every method must do, whatever it is: the contract as executable checks.
+
+The project's own tests run these over the whole registry, and authors of
+plug-ins run the same ones over theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from nstbench import registry
+from nstbench.contracts import Method, Picture
+from nstbench.errors import UsageError
+from nstbench.records import Flexibility, Step
+from nstbench.runner import check_output
+
+CPU = torch.device("cpu")
+Check = Callable[[type[Method]], None]
+
+
+class NotConforming(AssertionError):  # noqa: N818  reads as the verdict it is
+    """A plug-in breaks the contract; the message says where and how to mend it."""
+
+
+def demand(condition: bool, message: str) -> None:
+    """Raise :class:`NotConforming` with the message unless the condition holds."""
+    if not condition:
+        raise NotConforming(message)
+
+
+def example(height: int = 64, width: int = 64, kind: int = 0) -> Picture:
+    """Return a small synthetic picture: a smooth scene (0) or a texture (1, 2)."""
+    rows = torch.linspace(0, 1, height)[:, None].expand(height, width)
+    columns = torch.linspace(0, 1, width)[None].expand(height, width)
+    if kind == 0:
+        disc = ((rows - 0.5) ** 2 + (columns - 0.4) ** 2 < 0.06).float()
+        planes = [rows * 0.6 + 0.3 * disc, columns * 0.7, 0.8 - 0.5 * disc]
+    else:
+        wave = torch.sin((18 + 9 * kind) * (rows + (kind - 1.5) * columns))
+        planes = [0.5 + 0.4 * wave, 0.4 + 0.3 * wave.abs(), 0.6 - 0.3 * wave * rows]
+    label = torch.stack([(columns > 0.5).float(), (columns <= 0.5).float(), 0 * rows])[None]
+    pixels = torch.stack(planes)[None].clamp(0, 1)
+    return Picture(pixels, f"example{kind}", f"example{kind}", semantic_map=label)
+
+
+def make(cls: type[Method]) -> Method:
+    """Return a loaded instance with the method's quick parameters."""
+    method = cls(cls.Params(**cls.quick))
+    method.load(CPU)
+    return method
+
+
+def call(method: Method, content: Picture, seed: int = 0, steps: list[Step] | None = None) -> Any:
+    """Stylize with a seeded generator, collecting the steps."""
+    collect = steps.append if steps is not None else _ignore
+    generator = torch.Generator().manual_seed(seed)
+    return method.stylize(content, generator=generator, on_step=collect)
+
+
+def _ignore(step: Step) -> None:
+    """Take no notice of a step."""
+
+
+# --- the checks --------------------------------------------------------------------------
+
+
+def states_its_facts(cls: type[Method]) -> None:
+    """``info`` is complete, and the class says what it does."""
+    info = cls.info
+    required = ["title", "family", "licence"]
+    if info.flexibility != Flexibility.BASELINE:
+        required += ["authors", "paper"]
+    for field in required:
+        demand(bool(getattr(info, field)), f"info.{field} is empty")
+    demand(info.flexibility in set(Flexibility), f"info.flexibility is {info.flexibility!r}")
+    demand(bool(inspect.getdoc(cls)), "the class has no docstring")
+
+
+def documents_its_parameters(cls: type[Method]) -> None:
+    """Every parameter has a default and a description; unknown ones are refused."""
+    from nstbench.catalog import check_params
+
+    for name, field in cls.Params.model_fields.items():
+        demand(not field.is_required(), f"parameter {name} has no default")
+        demand(bool(field.description), f"parameter {name} has no description")
+    with contextlib.suppress(UsageError):
+        check_params(cls.Params, {"no_such_parameter": 1}, "method")
+        demand(False, "unknown parameters are accepted; derive Params from contracts.Parameters")
+
+
+def declares_its_weights(cls: type[Method]) -> None:
+    """What ``required_weights`` asks for under the defaults is listed in ``info.weights``."""
+    listed = {weight.name for weight in cls.info.weights}
+    needed = {weight.name for weight in cls(cls.Params()).required_weights()}
+    demand(needed <= listed, f"info.weights does not list {sorted(needed - listed)}")
+
+
+def returns_a_picture(cls: type[Method]) -> None:
+    """The output has the content's shape, float32, finite, in [0, 1]; for odd sizes, too."""
+    method = make(cls)
+    for height, width in ((64, 64), (65, 83)):
+        method.prepare(example(72, 64, 1))
+        content = example(height, width)
+        check_output(call(method, content), content.pixels)
+
+
+def repeats_under_a_seed(cls: type[Method]) -> None:
+    """Two fresh instances with equal seeds return equal pictures."""
+    outputs = []
+    for _ in range(2):
+        method = make(cls)
+        method.prepare(example(kind=1))
+        outputs.append(call(method, example(), seed=3))
+    demand(torch.equal(*outputs), "two calls with one seed differ: draw from `generator` only")
+
+
+def forgets_the_last_style(cls: type[Method]) -> None:
+    """Preparing a second style leaves nothing of the first."""
+    reused, fresh = make(cls), make(cls)
+    reused.prepare(example(kind=1))
+    call(reused, example())
+    reused.prepare(example(kind=2))
+    fresh.prepare(example(kind=2))
+    same = torch.equal(call(reused, example()), call(fresh, example()))
+    demand(same, "the output depends on the style that was prepared before")
+
+
+def leaves_its_input_alone(cls: type[Method]) -> None:
+    """Content and style pixels are unchanged after the call."""
+    content, style = example(), example(kind=1)
+    before = content.pixels.clone(), style.pixels.clone()
+    method = make(cls)
+    method.prepare(style)
+    call(method, content)
+    demand(torch.equal(content.pixels, before[0]), "stylize changes the content picture")
+    demand(torch.equal(style.pixels, before[1]), "the style picture is changed")
+
+
+def leaves_the_world_alone(cls: type[Method]) -> None:
+    """Global random state, gradient mode, threads and standard output are untouched."""
+    before = (torch.get_rng_state(), torch.is_grad_enabled(), torch.get_num_threads())
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        method = make(cls)
+        method.prepare(example(kind=1))
+        call(method, example())
+    demand(torch.equal(before[0], torch.get_rng_state()), "torch's global generator was used")
+    demand(before[1] == torch.is_grad_enabled(), "the gradient mode was changed")
+    demand(before[2] == torch.get_num_threads(), "the number of threads was changed")
+    demand(not printed.getvalue(), "the method prints; report progress through on_step")
+
+
+def counts_its_steps(cls: type[Method]) -> None:
+    """Steps, where a method reports them, run up to their total and carry finite losses."""
+    steps: list[Step] = []
+    method = make(cls)
+    method.prepare(example(kind=1))
+    call(method, example(), steps=steps)
+    indices = [step.index for step in steps]
+    demand(indices == sorted(indices), f"step indices go back: {indices[:10]}")
+    for step in steps:
+        demand(step.index <= step.total, f"step {step.index} of {step.total}")
+        for name, value in step.losses.items():
+            demand(bool(torch.isfinite(torch.as_tensor(value))), f"loss {name} is not finite")
+
+
+METHOD_CHECKS: tuple[Check, ...] = (
+    states_its_facts,
+    documents_its_parameters,
+    declares_its_weights,
+    returns_a_picture,
+    repeats_under_a_seed,
+    forgets_the_last_style,
+    leaves_its_input_alone,
+    leaves_the_world_alone,
+    counts_its_steps,
+)
+
+
+def failures(name: str) -> dict[str, str]:
+    """Run every check over one method; return check name -> message of those that fail."""
+    cls = registry.load("methods", name)
+    found: dict[str, str] = {}
+    for check in METHOD_CHECKS:
+        try:
+            check(cls)
+        except Exception as error:
+            found[check.__name__] = f"{type(error).__name__}: {error}"
+    return found

@@ -1,0 +1,116 @@
+"""The contract, checked over every registered plug-in; new files are covered by themselves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nstbench import conformance, registry
+from nstbench.catalog import make_variant, metric_card
+from nstbench.config import MethodSpec
+from nstbench.records import Role
+
+METHODS = registry.names("methods")
+METRICS = registry.names("metrics")
+DATASETS = registry.names("datasets")
+
+
+@pytest.fixture(scope="module")
+def available():
+    """Return the class of a method; skip with the reason if it cannot be used here."""
+
+    def get(name):
+        state = make_variant(MethodSpec(name=name), {}).card.availability
+        if not state.ok:
+            pytest.skip(f"{name}: {state.reason}. {state.remedy}")
+        return registry.load("methods", name)
+
+    return get
+
+
+def test_there_are_plugins_of_every_kind():
+    for kind in registry.KINDS:
+        assert registry.names(kind), kind
+
+
+@pytest.mark.parametrize("check", conformance.METHOD_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", METHODS)
+def test_method(name, check, available):
+    check(available(name))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metric_states_its_facts(name):
+    cls = registry.load("metrics", name)
+    info = cls.info
+    assert info.title
+    assert info.citation
+    assert info.description
+    assert info.range[0] < info.range[1]
+    assert info.version >= 1
+    assert cls.__doc__
+    card = metric_card(name)
+    assert card.availability.ok or card.availability.reason
+
+
+def test_roles_are_taken_once():
+    roles = [metric_card(name).role for name in METRICS]
+    for role in ("quality", "content", "style", "speed", "memory"):
+        assert roles.count(role) == 1, role
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_dataset_states_its_facts(name):
+    info = registry.load("datasets", name).info
+    assert info.title
+    assert info.description
+    assert info.licence
+    assert info.citation
+    assert info.roles
+    assert set(info.roles) <= set(Role)
+
+
+class TestNonConformingMethods:
+    """Each check catches the mistake it is there for."""
+
+    @pytest.fixture
+    def mistaken(self):
+        base = registry.load("methods", "content_copy")
+
+        def make(**members):
+            return type("Mistaken", (base,), {"__doc__": "A mistake.", **members})
+
+        return make
+
+    def test_wrong_shape(self, mistaken):
+        cls = mistaken(stylize=lambda self, content, **_: content.pixels[..., :-1])
+        with pytest.raises(Exception, match="shape"):
+            conformance.returns_a_picture(cls)
+
+    def test_unseeded(self, mistaken):
+        cls = mistaken(stylize=lambda self, content, **_: torch.rand_like(content.pixels))
+        with pytest.raises(conformance.NotConforming, match="generator"):
+            conformance.repeats_under_a_seed(cls)
+        with pytest.raises(conformance.NotConforming, match="global generator"):
+            conformance.leaves_the_world_alone(cls)
+
+    def test_changes_input(self, mistaken):
+        cls = mistaken(stylize=lambda self, content, **_: content.pixels.mul_(0.5))
+        with pytest.raises(conformance.NotConforming, match="content picture"):
+            conformance.leaves_its_input_alone(cls)
+
+    def test_remembers_a_style(self, mistaken):
+        def prepare(self, style):
+            self.first = getattr(self, "first", style)
+
+        cls = mistaken(prepare=prepare, stylize=lambda self, content, **_: self.first.pixels)
+        with pytest.raises(conformance.NotConforming, match="prepared before"):
+            conformance.forgets_the_last_style(cls)
+
+    def test_prints(self, mistaken):
+        def stylize(self, content, **_):
+            print("hello")
+            return content.pixels.clone()
+
+        with pytest.raises(conformance.NotConforming, match="prints"):
+            conformance.leaves_the_world_alone(mistaken(stylize=stylize))

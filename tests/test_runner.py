@@ -1,0 +1,251 @@
+"""What the runner and the worker make of methods that misbehave."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+
+from nstbench import registry
+from nstbench.executors.local import LocalExecutor, WorkerSettings
+from nstbench.images import read_image, write_png
+from nstbench.records import ImageRecord, Status, Unit
+from nstbench.runner import Runner, TimingRequest
+from nstbench.store import Store, read_json
+
+HEAD = """
+import os, sys, time
+import numpy as np
+import torch
+from nstbench.contracts import Diverged, Method, MethodInfo
+from nstbench.records import Flexibility, Step
+
+class Plugin(Method):
+    info = MethodInfo("Plugin", "me", 2026, "paper", "test", Flexibility.ARBITRARY)
+
+    def prepare(self, style):
+        self.style = style.pixels
+
+    def stylize(self, content, *, generator, on_step):
+"""
+
+
+@pytest.fixture
+def setup(tmp_path):
+    """Return (store, add) where add(body) registers a method and returns its unit."""
+    store = Store(tmp_path / "run")
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 48, 3), dtype=np.uint8)
+    for name in ("content", "style"):
+        write_png(store.root / f"{name}.png", pixels)
+    count = iter(range(100))
+
+    def add(body, members="", **overrides):
+        name = f"plugin_{next(count)}"
+        file = tmp_path / f"{name}.py"
+        code = HEAD + textwrap.indent(textwrap.dedent(body), " " * 8)
+        file.write_text(code + "\n" + textwrap.indent(textwrap.dedent(members), " " * 4))
+        registry.add_file(file)
+        return Unit(
+            **{
+                "key": name.rjust(64, "0"),
+                "variant": name,
+                "method": name,
+                "params": {},
+                "content": ImageRecord("c", "content.png", sha256="c"),
+                "style": ImageRecord("s", "style.png", sha256="s"),
+                "size": 48,
+                "fit": "inside",
+                "seed": 0,
+                "unit_seed": 5,
+                "parts": {"method": name},
+                **overrides,
+            }
+        )
+
+    return store, add
+
+
+def run(store, unit):
+    return Runner(store, "cpu", 1).run(unit, lambda step: None)
+
+
+def executor(store, timeout=60.0):
+    return LocalExecutor(WorkerSettings(store.root, "cpu", 1, timeout))
+
+
+def test_a_good_unit_leaves_picture_trace_and_record(setup):
+    store, add = setup
+    unit = add(
+        """
+        for index in range(3):
+            on_step(Step(index + 1, 3, {"total": torch.tensor(1.0 / (index + 1))}))
+        return 1 - content.pixels
+        """
+    )
+    record = run(store, unit)
+    assert record["status"] == Status.DONE
+    assert record["seconds"] > 0
+    assert store.record(unit.method, unit.key)["output_sha256"] == record["output_sha256"]
+    content = read_image(store.root / "content.png")
+    assert np.array_equal(read_image(store.root / record["output"]), 255 - content)
+    trace = read_json(store.trace_path(unit.key))["steps"]
+    assert [row["total"] for row in trace] == pytest.approx([1, 1 / 2, 1 / 3])
+    assert trace[0]["seconds"] <= trace[2]["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return content.pixels * float('nan')", "NaN or infinite"),
+        ("return content.pixels[..., 1:]", "shape"),
+        ("return content.pixels * 3", r"outside \[0, 1\]"),
+        ("return content.pixels.double()", "float64"),
+        ("return content.pixels.numpy()", "instead of a tensor"),
+        ("return content.pixels.mul_(0.5)", "changed its input"),
+        ("raise ValueError('no such layer')", "ValueError: no such layer"),
+        ("raise SystemExit(3)", "SystemExit"),
+    ],
+)
+def test_misbehaviour_is_a_failed_unit_with_its_reason(setup, body, message):
+    store, add = setup
+    record = run(store, add(body))
+    assert record["status"] == Status.FAILED
+    assert re.search(message, record["message"])
+    assert "Traceback" in record["traceback"]
+
+
+def test_divergence_keeps_the_last_finite_picture(setup):
+    store, add = setup
+    unit = add("raise Diverged(17, content.pixels)")
+    record = run(store, unit)
+    assert record["status"] == Status.FAILED
+    assert "step 17" in record["message"]
+    last = store.trace_path(unit.key).with_name(f"{unit.key}_last_finite.png")
+    assert np.array_equal(read_image(last), read_image(store.root / "content.png"))
+
+
+@pytest.mark.parametrize(
+    "body", ["raise MemoryError", "torch.empty(2**46)", "raise torch.OutOfMemoryError('x')"]
+)
+def test_out_of_memory_is_told_apart(setup, body):
+    store, add = setup
+    assert run(store, add(body))["status"] == Status.OOM
+
+
+def test_global_state_is_restored(setup):
+    store, add = setup
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.is_grad_enabled()
+    unit = add(
+        """
+        torch.manual_seed(1); np.random.seed(1); torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64); torch.autograd.set_detect_anomaly(True)
+        torch.set_num_threads(2)
+        return content.pixels.clone()
+        """
+    )
+    assert run(store, unit)["status"] == Status.DONE
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])
+    assert torch.is_grad_enabled() == before[2]
+    assert torch.get_default_dtype() == torch.float32
+    assert not torch.is_anomaly_enabled()
+
+
+def test_the_unit_seed_is_the_only_chance(setup):
+    store, add = setup
+    unit = add("return torch.rand(content.pixels.shape, generator=generator)")
+    first = run(store, unit)["output_sha256"]
+    assert run(store, unit)["output_sha256"] == first
+
+
+def test_method_is_loaded_once_and_style_prepared_once(setup):
+    store, add = setup
+    unit = add(
+        """
+        assert self.prepared == 1
+        return content.pixels.clone()
+        """,
+        """
+        def load(self, device):
+            self.prepared = 0
+
+        def prepare(self, style):
+            self.prepared += 1
+        """,
+    )
+    runner = Runner(store, "cpu", 1)
+    for _ in range(3):
+        assert runner.run(unit, lambda step: None)["status"] == Status.DONE
+
+
+def test_worker_survives_what_a_process_can_do_to_itself(setup):
+    store, add = setup
+    units = [
+        add("os._exit(7)"),
+        add("import ctypes; ctypes.string_at(0)"),
+        add("print('on stdout'); sys.stdout.flush(); return content.pixels.clone()"),
+    ]
+    local = executor(store)
+    records = [record for _, record in local.run(units, lambda *_: None)]
+    local.close()
+    assert [r["status"] for r in records] == [Status.FAILED, Status.FAILED, Status.DONE]
+    assert "exit code 7" in records[0]["message"]
+    assert "SIGSEGV" in records[1]["message"]
+    for unit, record in zip(units, records, strict=True):
+        assert store.record(unit.method, unit.key)["status"] == record["status"]
+
+
+def test_a_hanging_unit_is_killed_and_the_next_one_runs(setup):
+    store, add = setup
+    units = [add("time.sleep(600)"), add("return content.pixels.clone()")]
+    local = executor(store, timeout=12)
+    records = [record for _, record in local.run(units, lambda *_: None)]
+    local.close()
+    assert [r["status"] for r in records] == [Status.TIMEOUT, Status.DONE]
+    assert "12 s" in records[0]["message"]
+
+
+def test_timing_keeps_every_sample_apart_from_load_and_prepare(setup):
+    store, add = setup
+    unit = add(
+        """
+        time.sleep(0.02)
+        return content.pixels.clone()
+        """,
+        """
+        def load(self, device):
+            time.sleep(0.05)
+
+        def prepare(self, style):
+            time.sleep(0.03)
+        """,
+    )
+    request = TimingRequest(
+        "k", unit.variant, unit.method, {}, unit.content, unit.style, size=32, repeats=5
+    )
+    local = executor(store)
+    ((_, timing),) = local.time([request])
+    local.close()
+    assert len(timing.latency) == 5
+    assert 0.02 <= min(timing.latency) < 0.05, "prepare is not part of it"
+    assert timing.load >= 0.05
+    assert len(timing.prepare) == 3
+    assert min(timing.prepare) >= 0.03
+    assert len(timing.calibration) >= 4
+    assert timing.environment["threads"] == 1
+    assert timing.samples_from == "repeats"
+
+
+def test_timing_of_a_broken_method_is_a_message(setup):
+    store, add = setup
+    unit = add("raise ValueError('no')")
+    request = TimingRequest(
+        "k", unit.variant, unit.method, {}, unit.content, unit.style, size=32, repeats=5
+    )
+    local = executor(store)
+    ((_, answer),) = local.time([request])
+    local.close()
+    assert answer == "ValueError: no"
