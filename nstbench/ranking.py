@@ -78,11 +78,15 @@ def build_leaderboard(
 
 def done_scores(scores: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
     """Return the scores without those of units that are not ``done``."""
-    key = ["method", "content", "style", "size", "seed"]
-    good = pd.MultiIndex.from_frame(units.loc[units["status"] == Status.DONE, key])
     rows = pair_rows(scores)
-    stale = rows.index[~pd.MultiIndex.from_frame(rows[key]).isin(good)]
-    return scores.drop(index=stale)
+    good = _unit_index(units[units["status"] == Status.DONE])
+    return scores.drop(index=rows.index[~_unit_index(rows).isin(good)])
+
+
+def _unit_index(frame: pd.DataFrame) -> pd.MultiIndex:
+    """Identify units; seeds are missing for some scores, which changes their type."""
+    key = frame[["method", "content", "style", "size", "seed"]]
+    return pd.MultiIndex.from_frame(key.astype({"size": "float64", "seed": "float64"}))
 
 
 def compare_methods(
@@ -158,10 +162,11 @@ def _coverage(
     timed = pd.MultiIndex.from_frame(scores[["method", "size"]].drop_duplicates())
     counts = counts.reindex(counts.index.union(timed), fill_value=0).astype(int)
     board = counts.rename_axis(["method", "size"]).reset_index()
-    plugins = dict(zip(units["method"], units["plugin"], strict=True))
-    plugins.update(zip(scores["method"], scores["plugin"], strict=True))
-    plugins.update({label: card.method for label, card in methods.items()})
-    board["plugin"] = board["method"].map(plugins)
+    known = pd.concat([units[["method", "plugin"]], scores[["method", "plugin"]]])
+    plugins = known.drop_duplicates("method").set_index("method")["plugin"].to_dict()
+    board["plugin"] = board["method"].map(
+        plugins | {label: card.method for label, card in methods.items()}
+    )
     board["flexibility"] = [
         methods[label].flexibility if label in methods else "" for label in board["method"]
     ]

@@ -63,7 +63,8 @@ def score_tables(scores: pd.DataFrame, columns: Sequence[Column]) -> Iterator[Sc
     rows = pair_rows(scores)
     wanted = pd.MultiIndex.from_tuples(columns, names=["metric", "part"])
     code = wanted.get_indexer(pd.MultiIndex.from_frame(rows[["metric", "part"]]))
-    rows = rows.assign(column=code)[code >= 0]
+    seed = rows["seed"].astype("float64")
+    rows = rows.assign(column=code, seed=seed)[code >= 0]
     for size, block in rows.groupby("size", sort=True):
         yield _table(int(str(size)), block, tuple(columns))
 
