@@ -224,9 +224,9 @@ def _time(
         else:
             timings.append(adapter.validate_python(known))
             listener.advanced()
-    if missing:
-        listener.began(missing[0].variant)
-    for request, answer in executor.time(missing):
+    for request in missing:
+        listener.began(request.variant)
+        answer = executor.time(request)
         if isinstance(answer, str):
             listener.note(f"{request.variant} at {request.size} px has no timing: {answer}")
         else:

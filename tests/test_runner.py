@@ -227,7 +227,7 @@ def test_timing_keeps_every_sample_apart_from_load_and_prepare(setup):
         "k", unit.variant, unit.method, {}, unit.content, unit.style, size=32, repeats=5
     )
     local = executor(store)
-    ((_, timing),) = local.time([request])
+    timing = local.time(request)
     local.close()
     assert len(timing.latency) == 5
     assert 0.02 <= min(timing.latency) < 0.05, "prepare is not part of it"
@@ -246,6 +246,6 @@ def test_timing_of_a_broken_method_is_a_message(setup):
         "k", unit.variant, unit.method, {}, unit.content, unit.style, size=32, repeats=5
     )
     local = executor(store)
-    ((_, answer),) = local.time([request])
+    answer = local.time(request)
     local.close()
     assert answer == "ValueError: no"

@@ -18,10 +18,8 @@ class Executor(Protocol):
         """Run units and yield each with its record, in the order in which they finish."""
         ...
 
-    def time(
-        self, requests: Sequence[TimingRequest]
-    ) -> Iterator[tuple[TimingRequest, Timing | str]]:
-        """Time methods one after another, alone on the device; a failure is its message."""
+    def time(self, request: TimingRequest) -> Timing | str:
+        """Time one method alone on its device; a failure is its message."""
         ...
 
     def close(self) -> None:

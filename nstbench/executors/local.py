@@ -164,23 +164,17 @@ class LocalExecutor:
             record = self._run_one(unit, request, on_step)
             yield unit, record
 
-    def time(
-        self, requests: Sequence[TimingRequest]
-    ) -> Iterator[tuple[TimingRequest, Timing | str]]:
-        """Time methods one after another; a failure is its message."""
-        adapter = TypeAdapter(TimingRequest)
-        for request in requests:
-            message = {"do": "time", "timing": adapter.dump_python(request, mode="json")}
-            try:
-                event = self._get_worker().ask(message, lambda event: None)
-            except (WorkerDied, WorkerTimeout) as error:
-                self._worker = None
-                yield request, str(error)
-                continue
-            if event["event"] == "error":
-                yield request, str(event["message"])
-            else:
-                yield request, TypeAdapter(Timing).validate_python(event["timing"])
+    def time(self, request: TimingRequest) -> Timing | str:
+        """Time one method; a failure is its message."""
+        timing = TypeAdapter(TimingRequest).dump_python(request, mode="json")
+        try:
+            event = self._get_worker().ask({"do": "time", "timing": timing}, lambda event: None)
+        except (WorkerDied, WorkerTimeout) as error:
+            self._worker = None
+            return str(error)
+        if event["event"] == "error":
+            return str(event["message"])
+        return TypeAdapter(Timing).validate_python(event["timing"])
 
     def close(self) -> None:
         """Stop the worker."""

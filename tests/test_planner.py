@@ -1,0 +1,182 @@
+"""From a configuration to units: pairs, keys, what is cached and what is blocked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nstbench import registry
+from nstbench.catalog import resolve_methods
+from nstbench.config import build_config
+from nstbench.errors import UsageError
+from nstbench.images import write_png
+from nstbench.planner import make_plan, pair_up
+from nstbench.records import ImageRecord, Status
+from nstbench.store import Store
+
+BASELINES = "content_copy,pixel_blend"
+
+
+@pytest.fixture
+def plan_of(picture_folders, tmp_path):
+    contents, styles = picture_folders
+
+    def make(**options):
+        settings = {
+            "methods": BASELINES, "contents": str(contents), "styles": str(styles),
+            "size": 64, "metrics": (), "out": tmp_path / "run", **options,
+        }  # fmt: skip
+        config = build_config(settings)
+        for file in config.plugins:
+            registry.add_file(file)
+        return make_plan(config, Store(config.folder))
+
+    return make
+
+
+def images(count):
+    return [ImageRecord(str(index), Path(str(index))) for index in range(count)]
+
+
+@pytest.mark.parametrize(("contents", "styles", "each"), [(7, 8, 2), (7, 10, 3), (3, 5, 2)])
+def test_rotation_is_balanced(contents, styles, each):
+    pairs = pair_up(images(contents), images(styles), each)
+    assert len(set(pairs)) == styles * each
+    assert set(Counter(style for _, style in pairs).values()) == {each}
+    uses = Counter(content for content, _ in pairs)
+    assert len(uses) == contents
+    assert max(uses.values()) - min(uses.values()) <= 1
+
+
+def test_all_pairs_without_rotation():
+    assert len(pair_up(images(3), images(4), None)) == 12
+    assert len(pair_up(images(3), images(4), 9)) == 12
+
+
+def test_units_are_ordered_by_method_then_style(plan_of):
+    plan = plan_of()
+    assert len(plan.units) == 2 * 2 * 2
+    order = [(unit.variant, unit.style.name) for unit in plan.units]
+    assert order == sorted(order, key=lambda entry: (BASELINES.index(entry[0]), entry[1]))
+    assert plan.pending == plan.units
+
+
+def test_keys_depend_on_inputs_only(plan_of):
+    keys = {unit.key for unit in plan_of().units}
+    assert len(keys) == 8
+    assert keys == {unit.key for unit in plan_of().units}
+    assert keys == {unit.key for unit in plan_of(methods="pixel_blend,content_copy").units}
+    assert not keys & {unit.key for unit in plan_of(size=48).units}
+    assert not keys & {unit.key for unit in plan_of(seeds=(1,)).units}
+
+
+def test_parameters_enter_the_key(plan_of):
+    field = next(iter(registry.load("methods", "pixel_blend").Params.model_fields))
+    units = plan_of(methods=f"pixel_blend,pixel_blend:{field}=0.25").units
+    assert len({unit.key for unit in units}) == 8
+
+
+def test_files_in_parameters_enter_the_key_by_content(plan_of, tmp_path):
+    plugin = tmp_path / "with_file.py"
+    plugin.write_text(
+        "from pathlib import Path\nfrom nstbench.contracts import *\n"
+        "from nstbench.contracts import Parameters\nfrom nstbench.records import Flexibility\n"
+        "class M(Method):\n"
+        "    info = MethodInfo('M', 'me', 2026, 'x', 'y', Flexibility.ARBITRARY)\n"
+        "    class Params(Parameters):\n        mask: Path = Path('none')\n"
+        "    def prepare(self, style): pass\n"
+        "    def stylize(self, content, *, generator, on_step): return content.pixels\n"
+    )
+    mask = tmp_path / "mask.png"
+    methods = f"with_file:mask={mask}"
+    mask.write_bytes(b"one")
+    first = plan_of(methods=methods, plugins=(plugin,)).units[0].key
+    mask.write_bytes(b"two")
+    assert plan_of(methods=methods, plugins=(plugin,)).units[0].key != first
+
+
+def test_same_pixels_twice_are_one_picture(plan_of, picture_folders):
+    contents, _ = picture_folders
+    (contents / "again.png").write_bytes((contents / "c0.png").read_bytes())
+    plan = plan_of()
+    assert len(plan.units) == 8
+    assert any("same pixels" in skip.reason for skip in plan.skipped)
+
+
+def test_unreadable_pictures_are_left_out_with_their_reason(plan_of, picture_folders):
+    contents, _ = picture_folders
+    (contents / "broken.png").write_bytes((contents / "c0.png").read_bytes()[:100])
+    plan = plan_of()
+    assert len(plan.units) == 8
+    (skip,) = plan.skipped
+    assert skip.path.name == "broken.png"
+    assert skip.reason
+
+
+def test_finished_units_are_cached_and_failures_wait_for_retry(plan_of):
+    store = Store(plan_of().config.folder)
+    done, failed, *_ = plan_of().units
+    write_png(store.output_path(done.method, done.key), np.zeros((64, 64, 3), np.uint8))
+    parts = {"parts": dict(done.parts), "finished": "2026"}
+    store.write_record(done.method, done.key, {"status": "done", **parts})
+    store.write_record(failed.method, failed.key, {"status": "failed", **parts})
+    assert plan_of().cached == {done.key, failed.key}
+    assert plan_of(retry="failed").cached == {done.key}
+    assert plan_of(resume="never").cached == set()
+
+
+def test_resume_always_accepts_results_of_other_code(plan_of, monkeypatch):
+    plan = plan_of()
+    store = Store(plan.config.folder)
+    for unit in plan.units:
+        write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
+        record = {"status": "done", "parts": dict(unit.parts), "finished": "2026"}
+        store.write_record(unit.method, unit.key, record)
+    monkeypatch.setattr(registry, "source_hash", lambda kind, name: "edited since")
+    assert not plan_of().cached
+    trusted = plan_of(resume="always")
+    assert trusted.cached == {unit.key for unit in plan.units}
+    assert {unit.unit_seed for unit in trusted.units} == {unit.unit_seed for unit in plan.units}
+
+
+def test_broken_plugin_is_a_row(plan_of, monkeypatch, tmp_path):
+    load = registry.load
+
+    def broken(kind, name):
+        if name == "pixel_blend":
+            raise registry.PluginError(
+                "method 'pixel_blend' cannot be imported: no torch_geometric"
+            )
+        return load(kind, name)
+
+    monkeypatch.setattr(registry, "load", broken)
+    plan = plan_of()
+    outcomes = {plan.blocked[unit.key] for unit in plan.units if unit.variant == "pixel_blend"}
+    ((status, message),) = {(o.status, o.message) for o in outcomes}
+    assert status == Status.UNAVAILABLE
+    assert "torch_geometric" in message
+    assert len(plan.pending) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"methods": "content_cpy"}, "Did you mean 'content_copy'"),
+        ({"methods": "content_copy:alpha=1"}, "no parameter 'alpha'"),
+        ({"methods": "content_copy,content_copy"}, "named twice"),
+        ({"metrics": ("uff",)}, "no metric called 'uff'"),
+        ({"contents": "no/such/folder"}, "neither a dataset nor an existing folder"),
+        ({"contents": "startr"}, "Did you mean 'starter'"),
+    ],
+)
+def test_wrong_names_are_refused_before_anything_runs(plan_of, options, message):
+    with pytest.raises(UsageError, match=message):
+        plan_of(**options)
+
+
+def test_all_means_every_registered_method():
+    variants = resolve_methods(build_config({"methods": "all"}))
+    assert [variant.card.method for variant in variants] == registry.names("methods")
