@@ -10,6 +10,7 @@ import pandas as pd
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.ranking import quality_metric
 from nstbench.records import Flexibility, MetricCard, Role, Status
 from nstbench.reporting import numbers, pictures, tables, templates
 
@@ -43,7 +44,7 @@ class Gallery(Section):
         done = units[units["status"] == Status.DONE]
         if done.empty:
             return ""
-        quality = board.metric_with_role("quality")
+        quality = quality_metric(board.metrics)
         highlights = _highlights(board, done, quality)
         units, total = _within_limit(units, highlights)
         files = {(p.role, p.name): p.file for p in board.pictures}

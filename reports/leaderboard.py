@@ -12,11 +12,12 @@ from markupsafe import Markup
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard, Scope
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.tables import Interval, Row
 
-SHOWN = 7
+SHOWN = 6
 """Metric columns shown at first; the column chooser brings the rest."""
 
 PER_STYLE = 6
@@ -81,11 +82,11 @@ class Leaderboard(Section):
 
 
 def _intro(board: Board, methods: list[dict]) -> str:
-    quality = board.metric_with_role("quality")
+    quality = quality_metric(board.metrics)
     if not methods:
         return "This run has baselines only."
     if quality is None:
-        return "This run measured no overall quality, so the order is that of the configuration."
+        return "This run measured no quality, so the methods are not ordered."
     direction = "higher" if quality.higher_is_better else "lower"
     return f"Ordered by {quality.title}, {direction} is better. {quality.description}"
 
@@ -110,7 +111,7 @@ def _columns(board: Board, rows: list[Row]) -> list[Column]:
 def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
     cells = [row.of(card) for row in rows]
     values = [cell.value for cell in cells]
-    divisor, unit = numbers.scaled(values, card.unit)
+    divisor, unit = numbers.scaled(card.unit)
     contest = [r.of(card).value for r in rows if not r.baseline and r.of(card).known]
     best = (max if card.higher_is_better else min)(contest) if contest else math.nan
     ends = [end for cell in cells if cell.bounded for end in (cell.low, cell.value, cell.high)]

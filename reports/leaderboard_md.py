@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,7 +25,7 @@ class LeaderboardMarkdown(Section):
         rows = sorted(tables.rows(board), key=lambda row: row.baseline)
         heads = ["Rank", "Method", "Class", "Coverage"]
         for card in metrics:
-            unit = numbers.scaled((), card.unit)[1]
+            unit = numbers.scaled(card.unit)[1]
             arrow = "↑" if card.higher_is_better else "↓"
             heads.append(f"{_escape(card.title)}{f' ({unit})' if unit else ''} {arrow}")
         lines = [heads, ["--:", ":--", ":--", *["--:"] * (len(heads) - 3)]]
@@ -32,7 +33,7 @@ class LeaderboardMarkdown(Section):
             name = f"{row.label} (baseline)" if row.baseline else row.label
             cells = [row.rank, _escape(name), row.flexibility, row.coverage]
             for card in metrics:
-                divisor, _ = numbers.scaled((), card.unit)
+                divisor, _ = numbers.scaled(card.unit)
                 cells.append(row.of(card).over(divisor).text())
             lines.append(cells)
         text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -43,6 +44,6 @@ class LeaderboardMarkdown(Section):
 def _escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line and in one column."""
     text = html.escape(" ".join(text.split()), quote=False)
-    for special in "\\`*_[]|~":
-        text = text.replace(special, f"\\{special}")
-    return text
+    text = re.sub(r"[\\`*\[\]|~]", r"\\\g<0>", text)
+    # an underscore inside a word is plain text, and names are full of them
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)

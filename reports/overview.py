@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, tables, templates
 from nstbench.reporting.tables import Row
@@ -42,7 +43,7 @@ class Overview(Section):
         """Return the head of the page."""
         size = tables.main_size(board)
         rows = [r for r in tables.rows(board) if r.size == size and not r.baseline]
-        quality, speed = board.metric_with_role("quality"), board.metric_with_role("speed")
+        quality, speed = quality_metric(board.metrics), board.metric_with_role("speed")
         found = (_best_quality(rows, quality), _fastest(rows, quality, speed),
                  _trade_off(rows, quality, speed))  # fmt: skip
         several = board.leaderboard["size"].nunique() > 1
@@ -74,7 +75,7 @@ def _facts(board: Board) -> list[str]:
 
 
 def _machine(environment: Mapping) -> str:
-    parts = [environment.get(k) for k in ("gpu", "device_name", "cpu", "device")]
+    parts = [environment.get(k) for k in ("device_name", "cpu", "device")]
     return next((str(p) for p in parts if p), "")
 
 
@@ -97,11 +98,6 @@ def _contest(rows: list[Row], *metrics: MetricCard | None) -> list[Row]:
     return [r for r in known if r.done >= ENOUGH * r.planned] or known
 
 
-def _loss(row: Row, metric: MetricCard) -> float:
-    value = row.of(metric).value
-    return -value if metric.higher_is_better else value
-
-
 def _figure(row: Row, metric: MetricCard) -> str:
     return f"{metric.title} {row.of(metric).text(metric.unit)}"
 
@@ -110,7 +106,7 @@ def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
     contest = _contest(rows, quality)
     if quality is None or not contest:
         return None
-    best = min(contest, key=lambda r: _loss(r, quality))
+    best = min(contest, key=lambda r: r.loss(quality))
     words = f"{_caveat(best, contest, rows, quality)}{quality.description}"
     if "–" in best.rank and len(best.rank) > 1:
         words = (
@@ -125,7 +121,7 @@ def _fastest(
     contest = _contest(rows, speed)
     if speed is None or not contest:
         return None
-    best = min(contest, key=lambda r: _loss(r, speed))
+    best = min(contest, key=lambda r: r.loss(speed))
     words = _caveat(best, contest, rows, speed)
     if quality is not None and best.of(quality).known:
         words += f"Its quality: {_figure(best, quality)}. "
@@ -139,7 +135,7 @@ def _trade_off(
     if quality is None or speed is None or len(contest) < 2:
         return None
     distances = _distances(contest, quality, speed)
-    best = min(contest, key=lambda r: (distances[r.label], _loss(r, quality)))
+    best = min(contest, key=lambda r: (distances[r.label], r.loss(quality)))
     words = (
         f"{_caveat(best, contest, rows, quality)}"
         f"Of the {len(contest)} methods measured here it lies nearest to the corner "
@@ -151,7 +147,7 @@ def _trade_off(
 
 
 def _distances(rows: list[Row], quality: MetricCard, speed: MetricCard) -> dict[str, float]:
-    qualities = _unit_span([_loss(r, quality) for r in rows])
+    qualities = _unit_span([r.loss(quality) for r in rows])
     logs = [math.log(max(abs(r.of(speed).value), 1e-9)) for r in rows]
     speeds = _unit_span([-v for v in logs] if speed.higher_is_better else logs)
     return {r.label: math.hypot(q, s) for r, q, s in zip(rows, qualities, speeds, strict=True)}
@@ -169,7 +165,7 @@ def _caveat(best: Row, contest: list[Row], rows: list[Row], metric: MetricCard) 
         words = f"It did {best.coverage} of its pairs. "
         whole = [r for r in contest if r.complete]
         if whole:
-            runner_up = min(whole, key=lambda r: _loss(r, metric))
+            runner_up = min(whole, key=lambda r: r.loss(metric))
             label = tables.short(runner_up.label, 40)
             words += f"Of those that did all, {label} leads: {_figure(runner_up, metric)}. "
     left_out = [r for r in rows if r not in contest and r.of(metric).known]

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.tables import Row
@@ -19,7 +20,7 @@ class Tradeoff(Section):
 
     def html(self, board: Board) -> str:
         """Return the chart; empty unless the run has a quality and a speed."""
-        quality, speed = board.metric_with_role("quality"), board.metric_with_role("speed")
+        quality, speed = quality_metric(board.metrics), board.metric_with_role("speed")
         if quality is None or speed is None:
             return ""
         memory = board.metric_with_role("memory")
@@ -29,7 +30,7 @@ class Tradeoff(Section):
         ]  # fmt: skip
         if not rows:
             return ""
-        front = _front(rows, quality, speed)
+        front = tables.front(rows, speed, quality)
         sized = memory is not None and any(r.of(memory).known for r in rows)
         return templates.render(
             "chart.html",
@@ -48,17 +49,6 @@ class Tradeoff(Section):
 
 def _better(metric: MetricCard, high: str, low: str) -> str:
     return high if metric.higher_is_better else low
-
-
-def _front(rows: list[Row], quality: MetricCard, speed: MetricCard) -> list[Row]:
-    contest = [r for r in rows if not r.baseline]
-    points = [(_loss(r, speed), _loss(r, quality)) for r in contest]
-    return [contest[i] for i in tables.pareto(points)]
-
-
-def _loss(row: Row, metric: MetricCard) -> float:
-    value = row.of(metric).value
-    return -value if metric.higher_is_better else value
 
 
 def _chart(
@@ -82,7 +72,9 @@ def _chart(
         name=f"{quality.title} against {speed.title}",
         x_unit=speed.unit,
     )
-    canvas.path([(r.of(speed).value, r.of(quality).value) for r in front], "front")
+    line = [(r.of(speed).value, r.of(quality).value) for r in front]
+    canvas.path(line, "front")
+    canvas.keep_clear(line)
     for row in rows:
         canvas.bars(row.of(speed), row.of(quality))
     largest = max((r.of(memory).value for r in rows if r.of(memory).known), default=math.nan)

@@ -56,19 +56,26 @@ def column_format(
     return lambda value: fixed(value, decimals)
 
 
+ROUND_SECONDS = (
+    *(10.0**e for e in range(-9, 2)), 60.0, 600.0, 3600.0, 36e3, 86400.0, 864e3, 864e4, 864e5,
+)  # fmt: skip
+"""Durations that make good ticks of a logarithmic axis."""
+
+
 def tick(value: float, unit: str = "") -> str:
     """Return the label of an axis: the shortest exact form of a round number."""
-    if unit == "s" and 0 < value < 120:
-        factor, shown = next(
-            f for f in ((1e6, "µs"), (1e3, "ms"), (1.0, "s")) if value * f[0] < 1e3
-        )
-        return f"{value * factor:.6g} {shown}"
+    if unit == "s" and value > 0:
+        scales = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
+        size, shown = next((s for s in scales if value >= s[0] * 0.999), (1e-6, "µs"))
+        return f"{value / size:.6g} {shown}"
     if unit:
         return quantity(value, unit)
-    return significant(value) if abs(value) >= 1e5 else _minus(f"{value:.6g}")
+    if 1e4 <= abs(value) < 1e6:
+        return _minus(f"{value:,.0f}".replace(",", "\u202f"))
+    return significant(value) if abs(value) >= 1e6 else _minus(f"{value:.6g}")
 
 
-def scaled(values: Iterable[float], unit: str) -> tuple[float, str]:
+def scaled(unit: str) -> tuple[float, str]:
     """Return the divisor and the unit in which a column is shown (bytes become MiB)."""
     return (2.0**20, "MiB") if unit in BYTE_UNITS else (1.0, unit)
 
@@ -95,7 +102,7 @@ def quantity(value: float, unit: str) -> str:
         return DASH
     if unit == "s":
         return seconds(value)
-    divisor, shown = scaled((value,), unit)
+    divisor, shown = scaled(unit)
     return f"{significant(value / divisor)} {shown}".strip()
 
 

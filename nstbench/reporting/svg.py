@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -20,7 +21,8 @@ from nstbench.reporting.tables import Interval
 GLYPH_WIDTH = 6.4
 """Average width in pixels of a label's character, for keeping labels apart."""
 
-WIDE = (880, 440)
+WIDE = (1120, 470)
+HALF = (550, 340)
 NARROW = (360, 380)
 
 SHAPES = {
@@ -75,8 +77,12 @@ class Scale:
         """Return the pixel of a value moved to the nearest end of the scale."""
         return self(min(max(value, self.low), self.high))
 
-    def ticks(self, count: int = 6) -> list[float]:
-        """Return round values inside the scale, about ``count`` of them."""
+    def ticks(self, count: int = 6, unit: str = "") -> list[float]:
+        """Return round values inside the scale, at most about ``count`` of them."""
+        if self.log and unit == "s":
+            inside = [v for v in numbers.ROUND_SECONDS if self.low <= v <= self.high]
+            if len(inside) > 2:
+                return inside[:: math.ceil(len(inside) / count)]
         return self._log_ticks(count) if self.log else self._linear_ticks(count)
 
     def _linear_ticks(self, count: int) -> list[float]:
@@ -114,8 +120,34 @@ class Canvas:
     def path(self, points: Sequence[tuple[float, float]], css: str) -> None:
         """Draw a line through data points."""
         if len(points) > 1:
-            steps = " ".join(f"{self.x.clip(x):.1f},{self.y.clip(y):.1f}" for x, y in points)
+            pixels = [(self.x.clip(x), self.y.clip(y)) for x, y in points]
+            steps = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
             self.marks.append(Markup('<polyline class="{}" points="{}"/>').format(css, steps))
+
+    def keep_clear(self, points: Sequence[tuple[float, float]]) -> None:
+        """Keep labels off a line through data points."""
+        pixels = [(self.x.clip(x), self.y.clip(y)) for x, y in points]
+        for (x1, y1), (x2, y2) in pairwise(pixels):
+            count = max(1, round(math.hypot(x2 - x1, y2 - y1) / 6))
+            for i in range(count + 1):
+                x, y = x1 + (x2 - x1) * i / count, y1 + (y2 - y1) * i / count
+                self._boxes.append((x - 2, y - 2, x + 2, y + 2))
+
+    def end_labels(self, ends: Sequence[tuple[float, str, str]], room: float = 15) -> None:
+        """Write (y value, text, key) at the right edge, moved apart where they would touch."""
+        placed = sorted((self.y.clip(y) + 4, text, key) for y, text, key in ends)
+        if not placed:
+            return
+        tops = [y for y, _, _ in placed]
+        for i in range(1, len(tops)):
+            tops[i] = max(tops[i], tops[i - 1] + room)
+        shift = max(0.0, tops[-1] - self.y.start)
+        for (_, text, key), top in zip(placed, tops, strict=True):
+            self.marks.append(
+                Markup(
+                    '<text class="label" x="{:.1f}" y="{:.1f}" data-method="{}">{}</text>'
+                ).format(self.x.stop + 8, top - shift, key, text)
+            )
 
     def bars(self, x: Interval, y: Interval) -> None:
         """Draw the intervals of a point as thin bars, horizontal and vertical."""
@@ -192,15 +224,15 @@ class Canvas:
         )
 
     def _axes(self) -> Markup:
-        few = 4 if self.width < 500 else 7
+        few = max(4, self.width // 110)
         parts = []
-        for value in self.x.ticks(few):
+        for value in self.x.ticks(few, self.x_unit):
             px = self.x(value)
             parts.append(self._grid(px, self.y.stop, px, self.y.start))
             parts.append(
                 self._tick(px, self.y.start + 18, "middle", numbers.tick(value, self.x_unit))
             )
-        for value in self.y.ticks(6):
+        for value in self.y.ticks(7, self.y_unit):
             py = self.y(value)
             parts.append(self._grid(self.x.start, py, self.x.stop, py))
             parts.append(
@@ -251,10 +283,10 @@ def shape(name: str, x: float, y: float, r: float) -> str:
     return "M" + "L".join(f"{x + a * r:.1f} {y + b * r:.1f}" for a, b in corners) + "Z"
 
 
-def responsive(draw: Callable[[int, int], Canvas]) -> Markup:
+def responsive(draw: Callable[[int, int], Canvas], wide: tuple[int, int] = WIDE) -> Markup:
     """Return a chart drawn twice, for wide and for narrow screens; the page shows one."""
     return Markup('<div class="chart wide">{}</div><div class="chart narrow">{}</div>').format(
-        draw(*WIDE).svg(), draw(*NARROW).svg()
+        draw(*wide).svg(), draw(*NARROW).svg()
     )
 
 

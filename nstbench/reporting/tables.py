@@ -11,6 +11,7 @@ import pandas as pd
 from nstbench.board import Board
 from nstbench.records import Flexibility, MethodCard, MetricCard
 from nstbench.reporting import numbers
+from nstbench.robustness import pareto_front
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class Row:
     def complete(self) -> bool:
         """True if every planned unit was done."""
         return self.planned > 0 and self.done == self.planned
+
+    def loss(self, metric: MetricCard) -> float:
+        """Return the value of a metric turned so that small is good."""
+        value = self.of(metric).value
+        return -value if metric.higher_is_better else value
 
     def of(self, metric: MetricCard | None) -> Interval:
         """Return the row's value of a metric, NaN if it was not measured."""
@@ -154,17 +160,16 @@ def main_size(board: Board) -> int:
     return int(max(done.index, key=lambda size: (done[size], size))) if len(done) else 0
 
 
-def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the indices of the points that no other beats, least first coordinate first.
-
-    Small is better in both coordinates; points with a NaN are left out.
-    """
-    known = [i for i, p in enumerate(points) if not any(math.isnan(v) for v in p)]
-    front: list[int] = []
-    for i in sorted(known, key=lambda i: points[i]):
-        if not front or points[i][1] < points[front[-1]][1]:
-            front.append(i)
-    return front
+def front(rows: Sequence[Row], first: MetricCard, second: MetricCard) -> list[Row]:
+    """Return the methods (baselines apart) that no other beats, best ``first`` first."""
+    contest = [r for r in rows if not r.baseline and r.of(first).known and r.of(second).known]
+    frame = pd.DataFrame(
+        [(r.of(first).value, r.of(second).value) for r in contest], columns=["first", "second"]
+    )
+    axes = {"first": first.higher_is_better, "second": second.higher_is_better}
+    members = pareto_front(frame, axes)
+    kept = [row for row, member in zip(contest, members, strict=True) if member]
+    return sorted(kept, key=lambda row: row.loss(first))
 
 
 def pair_values(board: Board, metric: MetricCard | None) -> pd.DataFrame:

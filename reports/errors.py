@@ -1,0 +1,105 @@
+"""Content error against style error: what each method gives up for what."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from nstbench.board import Board
+from nstbench.contracts import Section, SectionInfo
+from nstbench.ranking import quality_metric
+from nstbench.records import MetricCard
+from nstbench.reporting import svg, tables, templates
+from nstbench.reporting.tables import Row
+
+ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
+"""Distances from the ideal point that are drawn."""
+
+
+class Errors(Section):
+    """Scatter plot of the two halves of the quality, with arcs of equal distance."""
+
+    info: ClassVar[SectionInfo] = SectionInfo("Content against style", "html", order=35)
+
+    def html(self, board: Board) -> str:
+        """Return the chart; empty unless the run has both errors."""
+        content, style = board.metric_with_role("content"), board.metric_with_role("style")
+        if content is None or style is None:
+            return ""
+        rows = [r for r in tables.rows(board) if r.of(content).known and r.of(style).known]
+        if not rows:
+            return ""
+        quality = quality_metric(board.metrics)
+        arcs = not content.higher_is_better and not style.higher_is_better
+        ideal = (
+            " Arcs join points of equal distance from the ideal at (0, 0); the two trivial "
+            "answers, returning the content or the style, lie at distance 1."
+            if arcs
+            else ""
+        )
+        mean = (
+            f" A method's {quality.title} is the mean over its pairs, so it need not lie "
+            "exactly on the arc of its mark."
+            if quality
+            else ""
+        )
+        return templates.render(
+            "chart.html",
+            lead="Every method buys style with content. The chart shows at what rate." + ideal,
+            chart=svg.responsive(lambda w, h: _chart(w, h, rows, content, style, quality, arcs)),
+            classes=svg.legend(tables.classes_present(rows)),
+            legend_note="",
+            caption=f"{content.description} {style.description} Lines are 95 % intervals.{mean}",
+            facts=[],
+        )
+
+
+def _chart(
+    width: int,
+    height: int,
+    rows: list[Row],
+    content: MetricCard,
+    style: MetricCard,
+    quality: MetricCard | None,
+    arcs: bool,
+) -> svg.Canvas:
+    def ends(metric: MetricCard) -> list[float]:
+        return [v for r in rows for v in (r.of(metric).value, r.of(metric).low, r.of(metric).high)]
+
+    canvas = svg.Canvas(
+        width=width,
+        height=height,
+        x=svg.Scale.fit(ends(content), 52, width - 14, zero=True),
+        y=svg.Scale.fit(ends(style), height - 48, 30, zero=True),
+        x_title=content.title,
+        y_title=style.title,
+        name=f"{style.title} against {content.title}",
+        x_unit=content.unit,
+        y_unit=style.unit,
+    )
+    if arcs:
+        _draw_arcs(canvas)
+    for row in rows:
+        canvas.bars(row.of(content), row.of(style))
+    for row in rows:
+        tip = [row.label, *(f"{m.title} {row.of(m).text(m.unit)}" for m in (content, style))]
+        if quality is not None and row.of(quality).known:
+            tip.append(f"{quality.title} {row.of(quality).text(quality.unit)}")
+        canvas.point(row.of(content).value, row.of(style).value, row.flexibility, row.id, tip)
+    for row in sorted(rows, key=lambda r: r.baseline):
+        label = tables.short(row.label, 24 if width > 500 else 16)
+        canvas.label(row.of(content).value, row.of(style).value, label, row.id)
+    return canvas
+
+
+def _draw_arcs(canvas: svg.Canvas) -> None:
+    for radius in ARCS:
+        points = [
+            (radius * math.sin(i * math.pi / 120), radius * math.cos(i * math.pi / 120))
+            for i in range(61)
+        ]
+        inside = [p for p in points if p[0] <= canvas.x.high and p[1] <= canvas.y.high]
+        canvas.path(inside, "arc")
+        if inside:
+            x, y = inside[len(inside) // 2]
+            canvas.note(x, y, f"{radius:g}", anchor="middle")

@@ -1,0 +1,65 @@
+"""Failures: every unit that is not done, and every plug-in that could not take part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+
+from nstbench.board import Board
+from nstbench.contracts import Section, SectionInfo
+from nstbench.records import Availability, Status
+from nstbench.reporting import tables, templates
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Units of one method that ended alike."""
+
+    method: str
+    status: str
+    message: str
+    of: int
+    pairs: list[str]
+    tracebacks: list[str]
+
+
+class Failures(Section):
+    """Units that failed, timed out, ran out of memory or were left out, with the reason."""
+
+    info: ClassVar[SectionInfo] = SectionInfo("Failures", "html", order=70)
+
+    def html(self, board: Board) -> str:
+        """Return the tables, or one sentence if everything was done."""
+        planned = board.units.groupby("method").size().to_dict()
+        bad = board.units[board.units["status"] != Status.DONE]
+        grouped = bad.groupby(["method", "status", "message"], sort=False, dropna=False)
+        return templates.render(
+            "failures.html",
+            failures=[_failure(key, units, planned) for key, units in grouped],
+            units=len(bad),
+            planned=len(board.units),
+            missing=[
+                *_missing("method", {n: c.availability for n, c in board.methods.items()}),
+                *_missing("metric", {n: c.availability for n, c in board.metrics.items()}),
+            ],
+            short=tables.short,
+        )
+
+
+def _failure(key: tuple[object, ...], units: pd.DataFrame, planned: dict) -> Failure:
+    method, status, message = (str(part) for part in key)
+    several = units["size"].nunique() > 1 or units["seed"].nunique() > 1
+    form = "{content} × {style}, {size} px, seed {seed}" if several else "{content} × {style}"
+    pairs = [form.format_map(unit) for unit in units.to_dict("records")]
+    tracebacks = [str(t) for t in dict.fromkeys(units["traceback"]) if isinstance(t, str) and t]
+    return Failure(method, status, message, int(planned[method]), pairs, tracebacks)
+
+
+def _missing(kind: str, states: dict[str, Availability]) -> list[dict[str, str]]:
+    return [
+        {"kind": kind, "name": name, "reason": state.reason, "remedy": state.remedy}
+        for name, state in states.items()
+        if not state.ok
+    ]

@@ -1,0 +1,48 @@
+"""Methods: a card each, with paper, licence, parameters and known deviations."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from nstbench.board import Board
+from nstbench.contracts import Section, SectionInfo
+from nstbench.records import MethodCard
+from nstbench.reporting import svg, tables, templates
+
+
+class Methods(Section):
+    """What each method is, and how this implementation differs from its paper."""
+
+    info: ClassVar[SectionInfo] = SectionInfo("Methods", "html", order=80)
+
+    def html(self, board: Board) -> str:
+        """Return the cards in the order of the configuration."""
+        ids = tables.method_ids(board)
+        sizes = {t.variant: t.parameters for t in board.timings if t.parameters}
+        cards = [
+            {
+                "card": card,
+                "id": ids[name],
+                "short": tables.short(name, 44),
+                "icon": svg.shape(svg.SHAPES.get(card.flexibility, "circle"), 8, 8, 5.5),
+                "parameters": _millions(sizes.get(name)),
+                "settings": _settings(card),
+            }
+            for name, card in board.methods.items()
+        ]
+        return templates.render("methods.html", cards=cards) if cards else ""
+
+
+def _settings(card: MethodCard) -> list[dict[str, Any]]:
+    """Return the variant's parameters; those that are not the method's own come first."""
+    settings = [
+        {"name": k, "value": v, "changed": k in card.defaults and card.defaults[k] != v}
+        for k, v in card.params.items()
+    ]
+    return sorted(settings, key=lambda s: not s["changed"])
+
+
+def _millions(count: int | None) -> str:
+    if not count:
+        return ""
+    return f"{count / 1e6:.3g} million" if count >= 1e5 else f"{count}"

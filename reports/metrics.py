@@ -1,0 +1,30 @@
+"""Metrics: what every number means, in one sentence each."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from nstbench.board import Board
+from nstbench.contracts import Section, SectionInfo
+from nstbench.records import MetricCard
+from nstbench.reporting import templates
+
+
+class Metrics(Section):
+    """Glossary of the columns, with direction, range and source."""
+
+    info: ClassVar[SectionInfo] = SectionInfo("Metrics", "html", order=85)
+
+    def html(self, board: Board) -> str:
+        """Return the glossary; empty without metrics."""
+        cards = [{"card": c, "range": _range(c)} for c in board.metrics.values()]
+        return templates.render("metrics.html", cards=cards) if cards else ""
+
+
+def _range(card: MetricCard) -> str:
+    """Return the range as an interval, open where it has no end."""
+    low, high = card.range
+    left = "(−∞" if math.isinf(low) else f"[{low:g}".replace("-", "−")
+    right = "∞)" if math.isinf(high) else f"{high:g}]".replace("-", "−")
+    return f"{left}, {right}"
