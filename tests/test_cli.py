@@ -1,0 +1,135 @@
+"""The command line as a user meets it: help, lists, errors and exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nstbench import registry
+from nstbench.config import RunConfig
+
+
+def nstbench(*arguments, check=True, cwd=None, **environment):
+    result = subprocess.run(
+        [sys.executable, "-m", "nstbench", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | environment,
+    )
+    if check:
+        assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_help_is_quick_and_imports_no_torch():
+    code = (
+        "import sys; from nstbench.cli import app; import typer.main; typer.main.get_command(app);"
+        "heavy = {'torch', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        nstbench("--help")
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.4
+
+
+def test_every_setting_is_an_option():
+    text = nstbench("run", "--help", COLUMNS="200").stdout
+    differently_named = {"seeds": "--seed", "formats": "--format", "plugins": "--plugin"}
+    by_suite_only = {"method_params", "suite_version", "timing_sizes"}
+    for name in RunConfig.model_fields.keys() - by_suite_only:
+        assert differently_named.get(name, "--" + name.replace("_", "-")) in text, name
+
+
+@pytest.mark.parametrize("kind", ["methods", "metrics", "datasets"])
+def test_lists_show_every_plugin(kind):
+    text = nstbench("list", kind).stdout
+    for name in registry.names(kind):
+        assert name in text
+
+
+def test_list_suites():
+    text = nstbench("list", "suites").stdout
+    for name in ("starter", "standard", "full"):
+        assert name in text
+
+
+def test_list_shows_a_broken_plugin_with_its_reason(tmp_path):
+    package = tmp_path / "broken_plugin-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[nstbench.methods]\nbroken_one = no_module_here:X\n")
+    text = nstbench("list", "methods", PYTHONPATH=str(tmp_path)).stdout
+    assert "broken_one" in text
+    assert "no_module_here" in text
+
+
+def test_show_tells_parameters_and_deviations():
+    text = nstbench("show", "gatys_2015").stdout
+    for word in ("Gatys", "iterations", "1508.06576", "deviation"):
+        assert word in text
+
+
+def test_doctor_names_what_is_unavailable_and_the_way_out():
+    text = nstbench("doctor").stdout
+    for word in ("torch", "vgg16", "cache"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--methods", "gatys_2016", "--dry-run"], "Did you mean 'gatys_2015'"),
+        (["run", "--methods", "gatys_2015:iteration=3", "--dry-run"], "Did you mean 'iterations'"),
+        (["run", "--suite", "startr"], "Did you mean 'starter'"),
+        (["run", "--contents", "no/such/folder"], "no/such/folder"),
+        (["run", "--size", "3"], "--size"),
+        (["run", "-c", "missing.yaml"], "missing.yaml"),
+        (["show", "gatys"], "Did you mean 'gatys_2015'"),
+        (["report", "no/such/run"], "no/such/run"),
+        (["score", "no/such/run"], "no/such/run"),
+        (["explain", "abc", "--run", "no/such/run"], "no record"),
+        (["weights", "fetch", "vgg61"], "Did you mean 'vgg16'"),
+        (["run", "--device", "cuda:7", "--dry-run"], "--device cuda:7"),
+        (["run", "--plugin", "missing.py", "--dry-run"], "missing.py"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_end_with_code_2_and_no_traceback(arguments, message, tmp_path):
+    result = nstbench(*arguments, check=False, cwd=tmp_path, COLUMNS="1000")
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_dry_run_prints_the_plan(picture_folders, tmp_path):
+    contents, styles = picture_folders
+    result = nstbench(
+        "run", "--methods", "content_copy,noise", "--contents", str(contents),
+        "--styles", str(styles), "--dry-run", cwd=tmp_path, COLUMNS="200",
+    )  # fmt: skip
+    for word in ("content_copy", "noise", "8 units, 8 to run", "MiB"):
+        assert word in result.stderr
+
+
+def test_explain_prints_the_parts_of_a_key(picture_folders, tmp_path):
+    contents, styles = picture_folders
+    nstbench(
+        "run", "--methods", "content_copy", "--contents", str(contents), "--styles", str(styles),
+        "--size", "64", "--metrics", "ssim", "--timing-repeats", "0", "--format", "csv",
+        "--limit", "1", cwd=tmp_path,
+    )  # fmt: skip
+    run = tmp_path / "runs" / "custom"
+    (record,) = (run / "outputs").rglob("*.json")
+    text = nstbench("explain", record.stem[:10], "--run", str(run)).stdout
+    for word in ("content_copy", "source", "weights", "seed", "done"):
+        assert word in text
