@@ -203,12 +203,14 @@ class Features:
     ``of`` names the images they are read from: ``"output"``, ``"content"``,
     ``"style"`` or ``"style_as_content"`` (the style picture resized to the
     content's shape). The scorer runs each network once per image, to the deepest
-    layer that any metric asks for.
+    layer that any metric asks for. ``gram`` says that only the Gram matrices of these
+    layers are read: the activations, which are far larger, are then not kept.
     """
 
     network: str
     layers: tuple[str, ...]
     of: tuple[str, ...]
+    gram: bool = False
 
 
 @dataclass(frozen=True, slots=True)

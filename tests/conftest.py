@@ -32,3 +32,18 @@ def picture_folders(tmp_path):
             image = Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
             image.save(tmp_path / role / f"{role[0]}{index}.png")
     return tmp_path / "contents", tmp_path / "styles"
+
+
+@pytest.fixture(scope="session")
+def network_weights():
+    """Have VGG-16, AlexNet and the LPIPS heads in the cache, or skip with the reason."""
+    from nstbench import weights
+    from nstbench.nn.backbones import SHARED_WEIGHTS
+
+    for weight in SHARED_WEIGHTS:
+        if not any(source.automatic for source in weight.sources):
+            continue
+        state = weights.availability(weight)
+        if not state.ok:
+            pytest.skip(f"weights {weight.name}: {state.reason}")
+        weights.fetch(weight)

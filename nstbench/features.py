@@ -1,0 +1,228 @@
+"""Features of the pictures being scored: each network sees each picture once.
+
+A :class:`FeatureBank` holds the networks and remembers what it computed for contents
+and styles, which come back with every method; a :class:`ScoredPair` is one output with
+its content and style, as metrics see it. Everything is float32 without TF32 and with
+deterministic kernels, so a score does not depend on what else was scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import psutil
+import torch
+
+from nstbench.contracts import Features, Picture
+from nstbench.images import resize
+from nstbench.nn.backbones import load_backbone
+from nstbench.nn.gram import scoring_gram_matrix
+from nstbench.nn.layered import LayeredNetwork
+
+SOURCES = ("output", "content", "style", "style_as_content")
+"""What ``of`` in :class:`~nstbench.contracts.Features` may name."""
+
+# A share of the memory that is free at the start, because methods want the rest.
+_MEMORY_SHARE = 0.25
+
+LoadNetwork = Callable[[str, torch.device], LayeredNetwork]
+
+
+@dataclass(slots=True)
+class _Needs:
+    """Layers of one network wanted from one picture."""
+
+    activations: set[str] = field(default_factory=set)
+    grams: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known about one picture under one network."""
+
+    activations: dict[str, torch.Tensor] = field(default_factory=dict)
+    grams: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def size(self) -> int:
+        """Return the bytes held."""
+        return sum(t.nbytes for t in [*self.activations.values(), *self.grams.values()])
+
+
+class FeatureBank:
+    """Networks, and the features of contents and styles within a memory budget.
+
+    Args:
+        device: where the networks run.
+        budget: bytes of features to keep; the least recently used go first. By default a
+            quarter of the memory that is free.
+        load: how to load a network.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        budget: int | None = None,
+        load: LoadNetwork = load_backbone,
+    ) -> None:
+        self.device = device
+        self.budget = _free_memory(device) if budget is None else budget
+        self._load = load
+        self._networks: dict[str, LayeredNetwork] = {}
+        self._kept: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+
+    def pair(
+        self, output: Picture, content: Picture, style: Picture, needs: Iterable[Features]
+    ) -> ScoredPair:
+        """Return a pair that can answer for ``needs``; nothing is computed yet."""
+        return ScoredPair(self, output, content, style, needs)
+
+    def entry(self, network: str, key: str, pixels: torch.Tensor, needs: _Needs) -> _Entry:
+        """Return features of a picture; ``key`` names it, and is empty for one not to keep."""
+        entry = self._kept.get((network, key), _Entry()) if key else _Entry()
+        layers = (needs.activations - entry.activations.keys()) | (
+            needs.grams - entry.grams.keys() - entry.activations.keys()
+        )
+        found = {**entry.activations, **self._forward(network, pixels, layers)}
+        for layer in needs.grams - entry.grams.keys():
+            entry.grams[layer] = scoring_gram_matrix(found[layer])
+        for layer in needs.activations - entry.activations.keys():
+            entry.activations[layer] = found[layer]
+        if key:
+            self._keep((network, key), entry)
+        return entry
+
+    def _forward(
+        self, network: str, pixels: torch.Tensor, layers: set[str]
+    ) -> dict[str, torch.Tensor]:
+        if not layers:
+            return {}
+        if network not in self._networks:
+            self._networks[network] = self._load(network, self.device)
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with exact:
+            return self._networks[network](pixels, layers)
+
+    def _keep(self, key: tuple[str, str], entry: _Entry) -> None:
+        self._kept[key] = entry
+        self._kept.move_to_end(key)
+        held = sum(kept.size() for kept in self._kept.values())
+        while held > self.budget and len(self._kept) > 1:
+            held -= self._kept.popitem(last=False)[1].size()
+
+
+class ScoredPair:
+    """One output, its content and its style; implements ``contracts.ScoringPair``.
+
+    Pictures hold float32 RGB (B, 3, H, W) in [0, 1]; content and style may have B = 1
+    for any number of outputs.
+    """
+
+    def __init__(
+        self,
+        bank: FeatureBank,
+        output: Picture,
+        content: Picture,
+        style: Picture,
+        needs: Iterable[Features],
+    ) -> None:
+        self.output = output
+        self.content = content
+        self.style = style
+        self._bank = bank
+        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._pixels: dict[str, torch.Tensor] = {}
+        self._keys: dict[str, str] = {}
+        self._needs = _merged(needs)
+
+    def features(self, network: str, of: str) -> Mapping[str, torch.Tensor]:
+        """Return layer name -> float32 activations (B, C, H, W) that some metric declared.
+
+        Raises:
+            KeyError: if no metric declared features of that network and picture.
+        """
+        entry = self._entry(network, of)
+        return {name: self._expanded(tensor) for name, tensor in entry.activations.items()}
+
+    def gram(self, network: str, of: str, layer: str) -> torch.Tensor:
+        """Return the Gram matrix F F^T / N, N = H W, as float64 (B, C, C).
+
+        Raises:
+            KeyError: if no metric declared that layer.
+        """
+        entry = self._entry(network, of)
+        if layer not in entry.grams:
+            if layer not in entry.activations:
+                raise KeyError(f"no metric declares layer {layer!r} of {network!r} of {of!r}")
+            entry.grams[layer] = scoring_gram_matrix(entry.activations[layer])
+        return self._expanded(entry.grams[layer])
+
+    def _entry(self, network: str, of: str) -> _Entry:
+        if (network, of) not in self._entries:
+            if (network, of) not in self._needs:
+                raise KeyError(f"no metric declares features of {network!r} of {of!r}")
+            key = self._key(of)
+            wanted = _Needs()
+            # Content and style, or style and resized style, may be the same picture.
+            for other in SOURCES:
+                needs = self._needs.get((network, other))
+                if needs is not None and (other == of or (key and self._key(other) == key)):
+                    wanted.activations |= needs.activations
+                    wanted.grams |= needs.grams
+            entry = self._bank.entry(network, key, self._picture(of), wanted)
+            self._entries[network, of] = entry
+        return self._entries[network, of]
+
+    def _picture(self, of: str) -> torch.Tensor:
+        if of not in self._pixels:
+            if of == "style_as_content":
+                size = (self.content.height, self.content.width)
+                self._pixels[of] = resize(self.style.pixels, size)
+            else:
+                picture: Picture = getattr(self, of)
+                self._pixels[of] = picture.pixels
+        return self._pixels[of]
+
+    def _key(self, of: str) -> str:
+        """Return what names the picture in the bank; outputs are scored once, so they have none."""
+        if of == "output":
+            return ""
+        if of not in self._keys:
+            picture = self.content if of == "content" else self.style
+            digest = picture.sha256 or _digest(picture.pixels)
+            # Pictures of one checksum may differ in shape, a resized style from itself at least.
+            shape = "x".join(str(n) for n in picture.pixels.shape)
+            key = f"{digest}:{shape}"
+            resized = (self.content.height, self.content.width)
+            if of == "style_as_content" and resized != (picture.height, picture.width):
+                key += f":{resized[0]}x{resized[1]}"
+            self._keys[of] = key
+        return self._keys[of]
+
+    def _expanded(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.expand(self.output.pixels.shape[0], *tensor.shape[1:])
+
+
+def _merged(needs: Iterable[Features]) -> dict[tuple[str, str], _Needs]:
+    merged: dict[tuple[str, str], _Needs] = {}
+    for need in needs:
+        for of in need.of:
+            if of not in SOURCES:
+                raise ValueError(f"features of {of!r}: none of {', '.join(SOURCES)}")
+            entry = merged.setdefault((need.network, of), _Needs())
+            (entry.grams if need.gram else entry.activations).update(need.layers)
+    return merged
+
+
+def _digest(pixels: torch.Tensor) -> str:
+    return hashlib.sha256(pixels.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def _free_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(_MEMORY_SHARE * torch.cuda.mem_get_info(device)[0])
+    return int(_MEMORY_SHARE * psutil.virtual_memory().available)

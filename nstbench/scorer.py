@@ -1,0 +1,126 @@
+"""Metrics over outputs: one broken metric costs its own numbers and no other's."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
+from nstbench.errors import NstbenchError
+from nstbench.features import FeatureBank, ScoredPair
+
+Record = dict[str, Any]
+"""``{"values": {part: value}}`` with the metric's own value under ``""``, or ``{"error": why}``."""
+
+_log = logging.getLogger(__name__)
+
+
+class Scorer:
+    """Scores outputs with pair metrics and feeds set metrics.
+
+    Args:
+        metrics: registry name -> instance, not loaded yet. Timing metrics are ignored.
+        device: where networks and metrics run; pictures must lie there.
+        bank: the feature bank, if it is to be shared.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, Metric],
+        device: torch.device,
+        bank: FeatureBank | None = None,
+    ) -> None:
+        self.device = device
+        self.bank = bank or FeatureBank(device)
+        self._pairs = {n: m for n, m in metrics.items() if isinstance(m, PairMetric)}
+        self._sets = {n: m for n, m in metrics.items() if isinstance(m, SetMetric)}
+        self._broken: dict[str, str] = {}
+        for name, metric in (*self._pairs.items(), *self._sets.items()):
+            self._load(name, metric)
+
+    def score_pair(
+        self,
+        output: Picture,
+        content: Picture,
+        style: Picture,
+        only: Collection[str] | None = None,
+    ) -> dict[str, Record]:
+        """Score one output with every pair metric, and add it to every set metric.
+
+        Args:
+            output: the stylised picture (1, 3, H, W).
+            content: the content picture.
+            style: the style picture, of any size.
+            only: names of the metrics to use; all by default.
+
+        Returns:
+            Name of the pair metric -> its record.
+        """
+        wanted = self._pairs.keys() | self._sets.keys()
+        if only is not None:
+            wanted &= set(only)
+        used: dict[str, Metric] = {**self._pairs, **self._sets}
+        needs = [need for name in wanted for need in used[name].info.features]
+        records: dict[str, Record] = {}
+        with torch.inference_mode():
+            pair = self.bank.pair(output, content, style, needs)
+            for name, metric in self._pairs.items():
+                if name in wanted:
+                    records[name] = self._record(name, partial(_values, metric, pair))
+            for name, collector in self._sets.items():
+                if name in wanted and name not in self._broken:
+                    self._attempt(name, partial(collector.update, pair))
+        return records
+
+    def reset(self, names: Collection[str] | None = None) -> None:
+        """Empty the set metrics, all or those in ``names``, before another group of outputs."""
+        for name, metric in self._sets.items():
+            if names is None or name in names:
+                self._broken.pop(name, None)
+                self._sets[name] = type(metric)()
+                self._load(name, self._sets[name])
+
+    def set_scores(self, names: Collection[str] | None = None) -> dict[str, Record]:
+        """Return the record of each set metric over the outputs since :meth:`reset`."""
+        return {
+            name: self._record(name, metric.compute)
+            for name, metric in self._sets.items()
+            if names is None or name in names
+        }
+
+    def _load(self, name: str, metric: Metric) -> None:
+        self._attempt(name, partial(metric.load, self.device))
+
+    def _attempt(self, name: str, action: Callable[[], object]) -> None:
+        """Do something without which the metric has no value from here on."""
+        try:
+            action()
+        except Exception as error:
+            self._broken[name] = _reason(name, error)
+
+    def _record(self, name: str, compute: Callable[[], Mapping[str, float]]) -> Record:
+        if name in self._broken:
+            return {"error": self._broken[name]}
+        try:
+            values = dict(compute())
+        # Metrics are plug-ins: whatever they raise is a missing number, and must stay one.
+        except Exception as error:
+            return {"error": _reason(name, error)}
+        odd = [part or "value" for part, value in values.items() if not math.isfinite(value)]
+        if odd:
+            return {"error": f"{', '.join(odd)} is not a finite number"}
+        return {"values": values}
+
+
+def _values(metric: PairMetric, pair: ScoredPair) -> dict[str, float]:
+    return {part: float(value.item()) for part, value in metric.compute(pair).items()}
+
+
+def _reason(name: str, error: Exception) -> str:
+    _log.debug("metric %s failed", name, exc_info=error)
+    return str(error) if isinstance(error, NstbenchError) else f"{type(error).__name__}: {error}"
