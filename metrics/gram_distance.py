@@ -1,0 +1,48 @@
+"""Distance of Gram matrices on a scale from 0 to 1."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
+from nstbench.records import Scope
+
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+class GramDistance(PairMetric):
+    """mean_l |G(x) - G(s)|^2 / (|G(x)|^2 + |G(s)|^2), Frobenius norms, each G divided by its N.
+
+    Gram matrices are positive semi-definite, so their inner product is never negative and
+    each term lies in [0, 1]. No constant enters, and no layer dominates by its width.
+    """
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        title="Gram distance",
+        scope=Scope.PAIR,
+        higher_is_better=False,
+        range=(0.0, 1.0),
+        citation="nstbench, metric reference; statistics of Gatys et al., arXiv 1508.06576",
+        description="Relative distance of VGG-16 Gram matrices to the style's: 0 equal,"
+        " 1 disjoint.",
+        features=(Features("vgg16", LAYERS, ("output", "style"), gram=True),),
+        home_for=("vgg16-gram", "vgg19-gram"),
+        order=40,
+    )
+
+    def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
+        """Return the distance, float64 (B,)."""
+        terms = []
+        for layer in LAYERS:
+            output, style = (pair.gram("vgg16", of, layer) for of in ("output", "style"))
+            difference = _squares(output - style)
+            total = _squares(output) + _squares(style)
+            # Two pictures that leave a layer dead agree there.
+            terms.append(torch.where(total > 0, difference / total, 0.0))
+        return {"": torch.stack(terms).mean(dim=0)}
+
+
+def _squares(matrices: torch.Tensor) -> torch.Tensor:
+    return matrices.square().sum(dim=(1, 2))

@@ -1,0 +1,39 @@
+"""Seconds per stylised picture."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from nstbench.contracts import MetricInfo, TimingMetric
+from nstbench.records import Scope, Timing
+
+
+class Latency(TimingMetric):
+    """Median wall-clock time of one ``stylize`` call, after one untimed call."""
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        title="Latency",
+        scope=Scope.TIMING,
+        higher_is_better=False,
+        range=(0.0, float("inf")),
+        unit="s",
+        citation="nstbench, metric reference: timing",
+        description="Median time to stylise one picture once everything is loaded and prepared.",
+        role="speed",
+        order=200,
+    )
+
+    def compute(self, timing: Timing) -> dict[str, float]:
+        """Return the median, quartiles ``q25`` and ``q75``, ``min`` and the number ``n``."""
+        if not timing.latency:
+            return {}
+        q25, median, q75 = np.percentile(timing.latency, [25, 50, 75])
+        return {
+            "": float(median),
+            "q25": float(q25),
+            "q75": float(q75),
+            "min": min(timing.latency),
+            "n": float(len(timing.latency)),
+        }

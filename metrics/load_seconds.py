@@ -1,0 +1,27 @@
+"""Seconds until a method is ready."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nstbench.contracts import MetricInfo, TimingMetric
+from nstbench.records import Scope, Timing
+
+
+class LoadSeconds(TimingMetric):
+    """Wall-clock time of ``load``: reading weights, building and compiling networks."""
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        title="Load",
+        scope=Scope.TIMING,
+        higher_is_better=False,
+        range=(0.0, float("inf")),
+        unit="s",
+        citation="nstbench, metric reference: timing",
+        description="Time to load weights and networks, paid once per process.",
+        order=230,
+    )
+
+    def compute(self, timing: Timing) -> dict[str, float]:
+        """Return the seconds of the one ``load``."""
+        return {"": timing.load}

@@ -1,0 +1,43 @@
+"""Style loss of Gatys et al.: how far Gram matrices are from the style's."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
+from nstbench.records import Scope
+
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+class StyleLoss(PairMetric):
+    """L = sum_l 1/5 E_l with E_l = 1 / (4 C^2 N^2) sum (G(x) - G(s))^2 on VGG-16.
+
+    The Gram matrices of the paper are undivided. Output and style may differ in size here,
+    so each is divided by its own N first, which is the same for equal sizes. Johnson's paper
+    and pystiche give 4 times these numbers; codes that divide by a further C^2
+    (neural-style and its descendants) cannot be compared.
+    """
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        title="Style loss",
+        scope=Scope.PAIR,
+        higher_is_better=False,
+        range=(0.0, float("inf")),
+        citation="Gatys, Ecker, Bethge, arXiv 1508.06576, eq. 4 and 5",
+        description="Weighted squared difference of VGG-16 Gram matrices to the style's.",
+        features=(Features("vgg16", LAYERS, ("output", "style"), gram=True),),
+        home_for=("vgg16-gram", "vgg19-gram"),
+        order=110,
+    )
+
+    def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
+        """Return the loss, and E_l under each layer's name, float64 (B,)."""
+        energies = {}
+        for layer in LAYERS:
+            output, style = (pair.gram("vgg16", of, layer) for of in ("output", "style"))
+            squares = (output - style).square().sum(dim=(1, 2))
+            energies[layer] = squares / (4 * output.shape[1] ** 2)
+        return {"": torch.stack(list(energies.values())).mean(dim=0), **energies}

@@ -1,0 +1,27 @@
+"""Seconds of training behind a method's checkpoint."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nstbench.contracts import MetricInfo, TimingMetric
+from nstbench.records import Scope, Timing
+
+
+class TrainSeconds(TimingMetric):
+    """Training time from the checkpoint's card, on the machine that trained it."""
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        title="Training",
+        scope=Scope.TIMING,
+        higher_is_better=False,
+        range=(0.0, float("inf")),
+        unit="s",
+        citation="nstbench, metric reference: timing",
+        description="Time to train the model, as its card states; 0 for methods without training.",
+        order=240,
+    )
+
+    def compute(self, timing: Timing) -> dict[str, float]:
+        """Return the seconds."""
+        return {"": timing.training}
