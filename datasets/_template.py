@@ -1,0 +1,71 @@
+"""A minimal dataset. Copy this file to ``datasets/<name>.py``; the stem becomes its name.
+
+Files that begin with an underscore are not discovered, so this one never runs. Nothing
+else needs to be touched: ``nstbench list datasets`` shows the copy, ``nstbench datasets
+preview <name>`` draws it, and ``nstbench run --contents <name>:count=3`` uses it.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from nstbench.contracts import Dataset, DatasetInfo, Parameters
+from nstbench.images import write_png
+from nstbench.paths import cache_dir
+from nstbench.records import Collection, ImageRecord, Role
+
+
+class Template(Dataset):
+    """One sentence on what the pictures are, and why one would compare methods on them."""
+
+    info = DatasetInfo(
+        title="One line for tables",
+        description="what the pictures show",
+        # the parts the pictures may play; a dataset of paintings has only Role.STYLE
+        roles=(Role.CONTENT, Role.STYLE),
+        # an SPDX identifier, or "per image" if each record says it
+        licence="CC0-1.0",
+        # where the pictures come from: a paper, an archive, an address
+        citation="https://example.org/pictures",
+        # raise it when any picture changes
+        version=1,
+        # importable packages beyond nstbench's own; without them the dataset is unavailable
+        requires=(),
+    )
+
+    class Params(Parameters):
+        """What a user may choose with ``name:parameter=value``; every field says what it is."""
+
+        count: int = Field(4, ge=1, le=16, description="number of pictures")
+
+    params: Params
+
+    # Override `availability` if the pictures may be out of reach (no network, no licence):
+    # it says so, with the reason and the way out, without fetching anything.
+
+    def load(self, role: Role) -> Collection:
+        """Return the pictures in a fixed order.
+
+        Every record needs a short unique name of [a-z0-9_-] and a file; licence, author
+        and source go into the report. What had to be left out is listed in
+        ``Collection.skipped`` with a one-line reason.
+        """
+        import numpy as np  # heavy imports belong here: listing datasets must stay quick
+
+        images = []
+        for i in range(self.params.count):
+            path = cache_dir() / "template" / f"ramp-{i}.png"
+            if not path.is_file():
+                ramp = np.linspace(0, 255 * (i + 1) / self.params.count, 256).astype(np.uint8)
+                write_png(path, np.tile(ramp[None, :, None], (256, 1, 3)))
+            images.append(
+                ImageRecord(
+                    name=f"ramp-{i}",
+                    path=path,
+                    licence=self.info.licence,
+                    author="the author",
+                    source=self.info.citation,
+                    collection="ramps",
+                )
+            )
+        return Collection(tuple(images))
