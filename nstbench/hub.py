@@ -205,6 +205,7 @@ def _open(source: HubSource) -> Any:
         split="rows" if source.file else source.split,
         data_files={"rows": [source.file]} if source.file else None,
         revision=None if source.folder else source.revision,
+        cache_dir=str(cache_dir() / "hub" / "library"),
         streaming=True,
     )
     if rows.features is None:

@@ -290,6 +290,7 @@ def run_python(code: str, endpoint: str, tmp_path: Path, **environment: str) -> 
 
 
 @needs_package
+@pytest.mark.slow
 def test_a_commit_is_served_from_the_cache_without_a_network(tmp_path: Path) -> None:
     for i in range(2):
         path = tmp_path / "repo" / "data" / f"train-{i:05d}-of-00002.parquet"
@@ -318,6 +319,7 @@ for revision in (None, "{fake_hub.COMMIT}"):
 
 
 @needs_package
+@pytest.mark.slow
 def test_coco_wikiart_reads_the_listed_files_and_rows(tmp_path: Path) -> None:
     files = {n: f"data/train-{n:05d}-of-00009.parquet" for n in (2, 5, 7)}
     for n, file in files.items():
