@@ -17,7 +17,7 @@ from nstbench.records import MetricCard, Scope
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.tables import Interval, Row
 
-SHOWN = 6
+SHOWN = 5
 """Metric columns shown at first; the column chooser brings the rest."""
 
 PER_STYLE = 6

@@ -155,5 +155,5 @@ def _place(row: dict[Any, Any] | None) -> dict[str, Any]:
     return {
         **_rank(row["rank"], row["rank"] - row["change"]),
         "home": bool(row["home"]),
-        "value": numbers.significant(float(row["value"])),
+        "value": numbers.fixed(float(row["value"]), 3),
     }

@@ -35,7 +35,10 @@ def significant(value: float, digits: int = 3) -> str:
 
 def fixed(value: float, decimals: int) -> str:
     """Return ``value`` with a fixed number of decimals."""
-    return DASH if is_missing(value) else _minus(f"{value:.{decimals}f}")
+    if is_missing(value):
+        return DASH
+    text = f"{value:.{decimals}f}"
+    return _minus(text if float(text) else text.lstrip("-"))
 
 
 def column_format(

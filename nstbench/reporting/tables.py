@@ -181,9 +181,10 @@ def pair_values(board: Board, metric: MetricCard | None) -> pd.DataFrame:
 
 
 def classes_present(rows: Iterable[Row]) -> list[str]:
-    """Return the flexibility classes among the rows, in the order of the enumeration."""
+    """Return the flexibility classes among the rows, baselines last."""
     present = {row.flexibility for row in rows}
-    return [f.value for f in Flexibility if f.value in present]
+    order = sorted(Flexibility, key=lambda f: f == Flexibility.BASELINE)
+    return [f.value for f in order if f.value in present]
 
 
 def _float(value: object) -> float:

@@ -113,7 +113,7 @@
       const id = node.dataset.method;
       node.classList.toggle("dim", any && id !== "" && !selected.has(id));
       node.classList.toggle("selected", selected.has(id));
-      if (node.matches(".mark")) node.setAttribute("aria-pressed", selected.has(id));
+      if (id && node.matches(".mark")) node.setAttribute("aria-pressed", selected.has(id));
     });
     $$("#board .entry, .card[data-method]").forEach((entry) => entry.classList.toggle("selected", selected.has(entry.dataset.method)));
     banner.hidden = !any;
@@ -290,7 +290,7 @@
     };
     const figure = (path, alt, caption, css = "") => {
       const source = store[path];
-      const view = source ? el("img", { src: source, alt, loading: "lazy" })
+      const view = source ? el("img", { alt, loading: source.startsWith("data:") ? "eager" : "lazy", src: source })
         : el("div", { className: "absent", textContent: path ? "not in this page" : "no output" });
       return el("figure", { className: `picture ${css}` }, view, el("figcaption", {}, ...caption));
     };

@@ -1,0 +1,75 @@
+"""A headless Chromium for the tests of the page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_board import FakeRun
+
+from nstbench import report
+
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update")  # fmt: skip
+PATHS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: drives a headless Chromium")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+def unavailable(reason: str) -> None:
+    """Skip, unless the environment says that browser tests must run."""
+    if os.environ.get("NSTBENCH_REQUIRE_BROWSER"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        unavailable("browser tests need Playwright: pip install playwright axe-playwright-python")
+    found = os.environ.get("NSTBENCH_CHROMIUM") or next(filter(None, map(shutil.which, PATHS)), "")
+    if not found:
+        unavailable("browser tests need Chromium: apt-get install chromium, or NSTBENCH_CHROMIUM")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> object:
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ImportError:
+        unavailable("the accessibility test needs axe-core: pip install axe-playwright-python")
+    return Axe()
+
+
+@pytest.fixture(scope="session")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of an ordinary report."""
+    return _write(FakeRun(tmp_path_factory.mktemp("run"), size=64, fail=0.12))
+
+
+@pytest.fixture(scope="session")
+def hostile_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of a report full of hostile names."""
+    return _write(FakeRun(tmp_path_factory.mktemp("hostile"), size=64, hostile=True))
+
+
+def _write(run: FakeRun) -> str:
+    board = run.board()
+    return report.write_report(board, board.root / "report", ["html"])[0].as_uri()
