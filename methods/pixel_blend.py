@@ -1,0 +1,48 @@
+"""Baseline: a weighted mean of the content and the resized style, pixel by pixel.
+
+Half of each picture is half-right about both; a metric that prefers it to a real
+stylisation measures averages, not pictures.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
+from nstbench.images import resize
+from nstbench.records import Flexibility
+
+
+class PixelBlend(Method):
+    """Returns ``(1 - amount) * content + amount * style``."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        title="Pixel blend",
+        authors="",
+        year=2026,
+        paper="",
+        family="baseline",
+        flexibility=Flexibility.BASELINE,
+    )
+
+    class Params(Parameters):
+        """Parameters of the blend."""
+
+        amount: float = Field(0.5, ge=0.0, le=1.0, description="share of the style")
+
+    params: Params
+    _style: torch.Tensor
+
+    def prepare(self, style: Picture) -> None:
+        """Keep the style."""
+        self._style = style.pixels
+
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Return the blend at the content's height and width."""
+        style = resize(self._style, (content.height, content.width))
+        return torch.lerp(content.pixels, style.expand_as(content.pixels), self.params.amount)

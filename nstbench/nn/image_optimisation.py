@@ -1,0 +1,196 @@
+"""What all image-optimisation methods share: parameters, pyramid, starting point, loop.
+
+A method of this family says what it wants from the style (:meth:`style_targets`)
+and what it minimises (:meth:`objective`); everything else is here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+
+from nstbench.contracts import Method, OnStep, Parameters, Picture
+from nstbench.images import resize
+from nstbench.nn.backbones import backbone_weight
+from nstbench.nn.layered import IMAGENET_MEAN, LayeredNetwork
+from nstbench.nn.loss_network import Precision, load_loss_network
+from nstbench.nn.optimise import Descent, Losses, Objective, Optimizer, minimise
+from nstbench.nn.vgg import VGG16, VGG19, Pooling
+from nstbench.records import Step
+from nstbench.weights import Weight
+
+LOSS_NETWORKS: tuple[Weight, ...] = (VGG16, VGG19)
+# White noise around the mean colour; strong noise survives a few hundred steps as grain.
+_NOISE = 0.05
+_MIN_SIDE = 32
+
+
+class OptimisationParams(Parameters):
+    """Parameters of every image-optimisation method."""
+
+    network: Literal["vgg16", "vgg19"] = Field("vgg16", description="network of the losses")
+    pooling: Pooling = Field("average", description="pooling of that network")
+    init: Literal["noise", "content", "style"] = Field(
+        "noise",
+        description="picture to start from; noise is Gaussian around ImageNet's mean colour",
+    )
+    optimizer: Optimizer = Field("lbfgs", description="optimiser of the pixels")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="length of a step in pixel values of [0, 1] for adam and sgd (0.02 if left "
+        "out), factor of the step for lbfgs (1)",
+    )
+    iterations: int = Field(
+        500, ge=0, description="evaluations of the loss at the content's own size"
+    )
+    coarse_scales: tuple[float, ...] = Field(
+        (), description="scales below 1 to pass through first, for example [0.25, 0.5]"
+    )
+    coarse_iterations: tuple[int, ...] = Field(
+        (), description="evaluations at each of coarse_scales"
+    )
+    tv_weight: float = Field(
+        0.0, ge=0, description="weight of the total variation (sum over pixels, 0-255 scale)"
+    )
+    precision: Precision = Field(
+        "auto",
+        description="number format inside the network; auto takes bfloat16 where the hardware "
+        "multiplies it natively",
+    )
+
+    @model_validator(mode="after")
+    def _one_count_per_scale(self) -> Self:
+        if len(self.coarse_scales) != len(self.coarse_iterations):
+            raise ValueError(
+                f"coarse_scales has {len(self.coarse_scales)} entries and coarse_iterations "
+                f"{len(self.coarse_iterations)}; give one number of iterations per scale"
+            )
+        if any(not 0 < scale < 1 for scale in self.coarse_scales):
+            raise ValueError("coarse_scales must lie between 0 and 1; full size comes by itself")
+        return self
+
+
+class ImageOptimisation(Method):
+    """Base of methods that optimise the pixels of one picture."""
+
+    Params: ClassVar[type[Parameters]] = OptimisationParams  # type: ignore[assignment]
+    params: OptimisationParams
+    network: LayeredNetwork
+    _style: Picture
+    _targets: dict[float, Any]
+
+    # -- what a method adds -----------------------------------------------------------------
+
+    @abstractmethod
+    def style_targets(self, style: Picture) -> Any:
+        """Return what the losses need to know about a style picture of one scale."""
+
+    @abstractmethod
+    def objective(self, content: Picture, targets: Any) -> Objective:
+        """Return the loss of pixels at the content's shape, with ``"total"`` among its parts."""
+
+    def adapt(self, content: Picture, style: Picture) -> tuple[Picture, Picture]:
+        """Return the pictures to work on; override ``adapts`` beside it."""
+        return content, style
+
+    def adapts(self) -> bool:
+        """Return True if ``adapt`` changes the style in view of the content."""
+        return False
+
+    def finish(self, pixels: torch.Tensor, content: Picture) -> torch.Tensor:
+        """Return the final picture from the optimised pixels (clamped) and the content."""
+        return pixels
+
+    # -- the contract -----------------------------------------------------------------------
+
+    def required_weights(self) -> tuple[Weight, ...]:
+        """Return the weights of the chosen network."""
+        return (backbone_weight(self.params.network),)
+
+    def load(self, device: torch.device) -> None:
+        """Load the network of the losses."""
+        p = self.params
+        self.network = load_loss_network(p.network, device, p.pooling, p.precision)
+
+    def parameter_count(self) -> int:
+        """Return the number of parameters of the network of the losses."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def prepare(self, style: Picture) -> None:
+        """Compute the style's targets at all scales, unless they depend on the content."""
+        self._style = style
+        self._targets = {} if self.adapts() else self._targets_of(style)
+
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Optimise from the coarsest scale to the content's own size.
+
+        The losses of a step are the method's own ``content`` and ``style`` without their
+        weights, ``tv`` likewise, and the weighted ``total``. Where the optimisation works
+        at several scales, they jump from one to the next.
+        """
+        work, style, targets = content, self._style, self._targets
+        if self.adapts():
+            work, style = self.adapt(content, style)
+            targets = self._targets_of(style)
+        counts = (*self.params.coarse_iterations, self.params.iterations)
+        total, done = sum(counts), 0
+        pixels: torch.Tensor | None = None
+        for scale, count in zip(self._scales(), counts, strict=True):
+            level = scaled(work, scale)
+            size = (level.height, level.width)
+            start = self._start(level, style, generator) if pixels is None else pixels
+            start = F.interpolate(start, size=size, mode="bicubic", align_corners=False)
+            first = done
+
+            def report(index: int, losses: Losses, first: int = first) -> None:
+                on_step(Step(first + index, total, losses))
+
+            descent = Descent(self.params.optimizer, count, self.params.learning_rate)
+            pixels = minimise(start, self.objective(level, targets[scale]), descent, report)
+            done += count
+        assert pixels is not None
+        return self.finish(pixels.clamp(0.0, 1.0), content)
+
+    # -- helpers ----------------------------------------------------------------------------
+
+    def features(self, pixels: torch.Tensor, layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
+        """Return activations of the loss network, in its precision, channels last."""
+        laid_out = pixels.contiguous(memory_format=torch.channels_last)
+        found: dict[str, torch.Tensor] = self.network(laid_out, layers)
+        return found
+
+    def _scales(self) -> tuple[float, ...]:
+        return (*self.params.coarse_scales, 1.0)
+
+    @torch.no_grad()
+    def _targets_of(self, style: Picture) -> dict[float, Any]:
+        return {scale: self.style_targets(scaled(style, scale)) for scale in self._scales()}
+
+    def _start(self, level: Picture, style: Picture, generator: torch.Generator) -> torch.Tensor:
+        if self.params.init == "content":
+            return level.pixels
+        if self.params.init == "style":
+            return resize(style.pixels, (level.height, level.width)).expand_as(level.pixels)
+        noise = torch.randn(level.pixels.shape, generator=generator) * _NOISE
+        return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).to(level.pixels.device)
+
+
+def scaled(picture: Picture, scale: float) -> Picture:
+    """Return a picture at ``scale``, its map with it; no side gets shorter than 32 pixels."""
+    if scale == 1.0:
+        return picture
+    scale = min(1.0, max(scale, _MIN_SIDE / min(picture.height, picture.width)))
+    size = (round(picture.height * scale), round(picture.width * scale))
+    labels = picture.semantic_map
+    if labels is not None:
+        # A mean of two label colours would be a third label.
+        labels = F.interpolate(labels, size=size, mode="nearest-exact")
+    return replace(picture, pixels=resize(picture.pixels, size), semantic_map=labels)

@@ -1,0 +1,68 @@
+"""The frozen network of an image-optimisation method, in the precision that pays here."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from nstbench.nn.backbones import load_backbone
+from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.vgg import Pooling
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def fast_precision(device: torch.device) -> torch.dtype:
+    """Return bfloat16 where the device multiplies it natively, else float32.
+
+    The answer comes from what the hardware says, not from a stopwatch, so that it is
+    the same in every process of a run. Without AVX-512 BF16 or AMX, CPUs emulate
+    bfloat16, which is slower than float32.
+    """
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    elif device.type == "cpu":
+        # These two are private to torch and may go; float32 is then always right.
+        probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        native = any(getattr(torch.cpu, probe, bool)() for probe in probes)
+    else:
+        native = False
+    return torch.bfloat16 if native else torch.float32
+
+
+def load_loss_network(
+    name: str, device: torch.device, pooling: Pooling, precision: Precision = "auto"
+) -> LayeredNetwork:
+    """Return a feature network for differentiating with respect to the picture.
+
+    Pictures go in as float32 and are normalised as such; activations come out in the
+    network's precision, channels last.
+
+    Args:
+        name: ``"vgg16"`` or ``"vgg19"``.
+        device: where to put it.
+        pooling: ``"max"`` or ``"average"``.
+        precision: ``"auto"`` takes :func:`fast_precision`.
+
+    Raises:
+        WeightsError: see :func:`nstbench.weights.path`.
+    """
+    network = load_backbone(name, device, pooling)
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    dtype = fast_precision(device) if precision == "auto" else dtypes[precision]
+    if dtype != torch.float32:
+        lower_precision(network, dtype)
+    return network
+
+
+def lower_precision(network: LayeredNetwork, dtype: torch.dtype) -> None:
+    """Cast a network's weights, once, and its normalised input, at every pass.
+
+    Autocast would convert frozen weights anew at each step.
+    """
+    mean, std = network.mean, network.std
+    network.to(dtype)
+    network.mean, network.std = mean, std
+    first = network.get_submodule(network.layers[0])
+    first.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype),))

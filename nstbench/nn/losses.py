@@ -1,0 +1,87 @@
+"""Losses of image-optimisation methods, each with its gradient's cost in mind.
+
+All of them compute in float32 whatever the precision of the activations, and none
+waits for the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+# What a unit of torchvision's normalised input is on the 0-255 scale of the Caffe networks:
+# 255 times the mean of torchvision's three standard deviations. VGG is positively homogeneous
+# up to its biases, which torchvision's and Caffe's training scaled alike, so activations differ
+# by this factor, too.
+CAFFE_SCALE = 255.0 * (0.229 + 0.224 + 0.225) / 3.0
+
+
+def gram_energy(
+    features: torch.Tensor, target: torch.Tensor, shift: float = 0.0, positions: float | None = None
+) -> torch.Tensor:
+    """Return sum((G - A)^2) with G = (F + s)(F + s)^T / N; differentiable in ``features``.
+
+    Gatys et al. (arXiv 1508.06576, eq. 4) weight it with 1 / (4 C^2) to get E_l. The gradient
+    is theirs, 4/N (G - A) (F + s), taken in one product instead of the two that
+    differentiating F F^T costs.
+
+    Args:
+        features: activations F, (B, C, H, W), float32 or bfloat16.
+        target: Gram matrix A, float32 (B or 1, C, C), divided by its own N.
+        shift: s, added to every activation (Novak and Nikulin, arXiv 1605.04603, section 3.3).
+        positions: N; H * W if it is left out.
+
+    Returns:
+        0-d float32 tensor, summed over the batch.
+    """
+    count = float(features.shape[-2] * features.shape[-1]) if positions is None else positions
+    energy: torch.Tensor = _GramEnergy.apply(features, target, shift, count)
+    return energy
+
+
+class _GramEnergy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, features: torch.Tensor, target: torch.Tensor, shift: float, count: float
+    ) -> torch.Tensor:
+        # A view in both memory formats; half precision has too few digits for sums over N.
+        flat = features.flatten(2)
+        flat = flat if flat.dtype == torch.float64 else flat.float()
+        flat = flat + shift if shift else flat
+        difference = torch.baddbmm(
+            target.expand(len(flat), -1, -1), flat, flat.transpose(1, 2), beta=-1, alpha=1 / count
+        )
+        ctx.save_for_backward(features, difference)
+        ctx.shift, ctx.count = shift, count
+        return difference.square().sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        features, difference = ctx.saved_tensors
+        weight = (difference * (grad * 4 / ctx.count)).to(features.dtype)
+        flat = features.flatten(2)
+        flat = flat + ctx.shift if ctx.shift else flat
+        # Positions first: in channels-last order the result then needs no reordering.
+        product = torch.bmm(flat.transpose(1, 2), weight).transpose(1, 2)
+        return product.unflatten(2, features.shape[2:]), None, None, None
+
+
+def content_energy(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return sum((F - P)^2) over (B, C, H, W) as 0-d float32; Gatys' L_content is half of it."""
+    return (features - target).float().square().sum()
+
+
+def total_variation(pixels: torch.Tensor, exponent: float = 2.0) -> torch.Tensor:
+    """Return sum(((x_ij - x_i+1,j)^2 + (x_ij - x_i,j+1)^2)^(e/2)) of (B, C, H, W), 0-d.
+
+    Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them"
+    (arXiv 1412.0035), eq. 6, with e = ``exponent``.
+    """
+    down = (pixels[..., 1:, :-1] - pixels[..., :-1, :-1]).square()
+    right = (pixels[..., :-1, 1:] - pixels[..., :-1, :-1]).square()
+    squared = down + right
+    # The root's gradient is infinite at zero, where flat areas lie.
+    return squared.sum() if exponent == 2.0 else (squared + 1e-8).pow(exponent / 2).sum()

@@ -1,0 +1,71 @@
+"""Semantic maps: pictures painted in label colours, and the regions they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+# A label covers at least this share of one map; rarer colours are the soft edges of a brush.
+_LEAST_SHARE = 0.005
+_MOST_LABELS = 16
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Labels:
+    """Two maps in terms of the labels that either of them uses.
+
+    Attributes:
+        content: int64 (B, H, W), index of the label of each pixel.
+        style: the same for the style's map.
+        colours: float (L, 3), RGB of the labels.
+    """
+
+    content: torch.Tensor
+    style: torch.Tensor
+    colours: torch.Tensor
+
+    @property
+    def count(self) -> int:
+        """Number of labels."""
+        return len(self.colours)
+
+    def shared(self) -> list[int]:
+        """Return the labels that both maps use."""
+        both = set(self.content.unique().tolist()) & set(self.style.unique().tolist())
+        return sorted(both)
+
+
+def read_labels(content_map: torch.Tensor, style_map: torch.Tensor) -> Labels:
+    """Find the label colours of two maps and give every pixel the nearest one.
+
+    Args:
+        content_map: float RGB (B, 3, H, W) in [0, 1].
+        style_map: float RGB (B, 3, H', W') in [0, 1].
+    """
+    found = [_frequent_colours(content_map), _frequent_colours(style_map)]
+    colours = torch.unique(torch.cat(found), dim=0)
+    return Labels(_nearest(content_map, colours), _nearest(style_map, colours), colours)
+
+
+def one_hot(labels: torch.Tensor, count: int) -> torch.Tensor:
+    """Return masks, float32 (B, L, H, W), of label indices (B, H, W)."""
+    return F.one_hot(labels, count).permute(0, 3, 1, 2).float()
+
+
+def _frequent_colours(picture: torch.Tensor) -> torch.Tensor:
+    levels = (picture * 255).round().byte().transpose(0, 1).flatten(1).T
+    colours, counts = torch.unique(levels, dim=0, return_counts=True)
+    order = counts.argsort(descending=True, stable=True)[:_MOST_LABELS]
+    kept = order[counts[order] >= _LEAST_SHARE * len(levels)]
+    # A map of smooth gradients has no frequent colour; its commonest one is then its only label.
+    kept = kept if len(kept) else order[:1]
+    return colours[kept].float() / 255
+
+
+def _nearest(picture: torch.Tensor, colours: torch.Tensor) -> torch.Tensor:
+    pixels = picture.permute(0, 2, 3, 1).reshape(-1, 3)
+    nearest = torch.cdist(pixels, colours).argmin(dim=1)
+    batch, _, height, width = picture.shape
+    return nearest.view(batch, height, width)
