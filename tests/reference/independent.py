@@ -1,0 +1,258 @@
+"""Every metric once more, written independently of nstbench's own arithmetic.
+
+Networks are torchvision's models and the authors' ``lpips``, run in float64 with the
+tensors that nstbench has cached; formulas are plain NumPy. ``python tests/reference/
+independent.py`` writes the CSV files beside this one, which the tests only read.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from nstbench import weights
+from nstbench.nn.alexnet import ALEXNET
+from nstbench.nn.vgg import VGG16
+from nstbench.torchvision_shim import ensure_torchvision
+
+FOLDER = Path(__file__).parent
+COMMAND = "python tests/reference/independent.py"
+SIZES = {"same_size": ((96, 96), (96, 96)), "other_size": ((80, 112), (128, 90))}
+STYLE_VGG = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STYLE_ALEX = ("conv1", "conv2", "conv3", "conv4", "conv5")
+
+Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
+Values = dict[str, float]
+
+
+def scene(height: int, width: int) -> np.ndarray:
+    """Return a smooth uint8 picture with a disc, (H, W, 3)."""
+    rows, columns = np.mgrid[0:height, 0:width] / max(height, width)
+    disc = (rows - 0.45) ** 2 + (columns - 0.5) ** 2 < 0.05
+    planes = [0.6 * rows + 0.3 * disc, 0.7 * columns, 0.8 - 0.5 * disc + 0.1 * np.sin(20 * rows)]
+    return to_uint8(np.stack(planes, axis=-1))
+
+
+def texture(height: int, width: int) -> np.ndarray:
+    """Return a uint8 picture of crossing waves, (H, W, 3)."""
+    rows, columns = np.mgrid[0:height, 0:width] / 96
+    first, second = np.sin(40 * (rows + 0.4 * columns)), np.sin(23 * (columns - 0.7 * rows) ** 2)
+    planes = [0.5 + 0.4 * first, 0.4 + 0.3 * first * second, 0.6 - 0.3 * second]
+    return to_uint8(np.stack(planes, axis=-1))
+
+
+def to_uint8(values: np.ndarray) -> np.ndarray:
+    """Round values in [0, 1] to 0..255."""
+    return np.round(255 * values.clip(0, 1)).astype(np.uint8)
+
+
+def triple(case: str) -> Triple:
+    """Return output, content and style of a case as uint8 (H, W, 3)."""
+    size, style_size = SIZES[case]
+    content, style, pattern = scene(*size), texture(*style_size), texture(*size)
+    output = to_uint8((0.55 * content + 0.45 * pattern[:, ::-1]) / 255)
+    return output, content, style
+
+
+def as_tensor(pixels: np.ndarray) -> torch.Tensor:
+    """Return float64 (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(pixels.astype(np.float64) / 255).permute(2, 0, 1)[None]
+
+
+@cache
+def torchvision_model(network: str) -> Any:
+    """Return torchvision's model in float64 with the cached tensors, convolutions only."""
+    ensure_torchvision()
+    from torchvision import models
+
+    model: Any = getattr(models, network)(weights=None).features
+    tensors = weights.load({"vgg16": VGG16, "alexnet": ALEXNET}[network])
+    ordered = [tensors[name] for name in sorted(tensors, key=_layer_order)]
+    model.load_state_dict(dict(zip(model.state_dict(), ordered, strict=True)))
+    return model.double().eval()
+
+
+def _layer_order(name: str) -> tuple[str, bool]:
+    layer, kind = name.split(".")
+    return layer, kind == "bias"
+
+
+def _layer_names(network: str, model: Any) -> list[str]:
+    """Name torchvision's numbered steps: conv, relu, pool with VGG's or AlexNet's numbers."""
+    names, block, number = [], 1, 0
+    for step in model:
+        if isinstance(step, torch.nn.Conv2d):
+            number += 1
+        at = f"{block}_{number}" if network == "vgg16" else f"{number}"
+        if isinstance(step, torch.nn.MaxPool2d):
+            names.append(f"pool{block}")
+            if network == "vgg16":
+                block, number = block + 1, 0
+            continue
+        names.append(("conv" if isinstance(step, torch.nn.Conv2d) else "relu") + at)
+    return names
+
+
+def activations(network: str, image: torch.Tensor) -> dict[str, np.ndarray]:
+    """Return layer name -> float64 activations (C, N) of torchvision's model."""
+    model = torchvision_model(network)
+    from torchvision import transforms
+
+    x = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))(image)
+    found = {}
+    with torch.inference_mode():
+        for name, step in zip(_layer_names(network, model), model, strict=True):
+            x = step(x.clone())
+            found[name] = x[0].flatten(1).numpy().copy()
+    return found
+
+
+def gram(features: np.ndarray) -> np.ndarray:
+    """Return F F^T / N."""
+    return np.asarray(features @ features.T / features.shape[1])
+
+
+def resized(pixels: np.ndarray, like: np.ndarray) -> torch.Tensor:
+    """Scale bicubically with antialiasing, channel by channel in Pillow's float mode."""
+    size = (like.shape[1], like.shape[0])
+    planes = [
+        np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
+        for plane in (pixels.astype(np.float32) / 255).transpose(2, 0, 1)
+    ]
+    return torch.from_numpy(np.stack(planes).clip(0, 1).astype(np.float64))[None]
+
+
+def content_loss(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Gatys' sum over relu4_2."""
+    x, c = (activations("vgg16", as_tensor(p))["relu4_2"] for p in (output, content))
+    loss = float(0.5 * ((x - c) ** 2).sum())
+    return {"": loss, "per_element": loss / x.size}
+
+
+def style_loss(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Gatys' E_l with the undivided Gram matrices scaled by N each."""
+    x, s = (activations("vgg16", as_tensor(p)) for p in (output, style))
+    parts = {
+        layer: float(((gram(x[layer]) - gram(s[layer])) ** 2).sum() / (4 * len(x[layer]) ** 2))
+        for layer in STYLE_VGG
+    }
+    return {"": sum(parts.values()) / 5, **parts}
+
+
+def gram_distance(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Relative squared distance."""
+    x, s = (activations("vgg16", as_tensor(p)) for p in (output, style))
+    terms = []
+    for layer in STYLE_VGG:
+        a, b = gram(x[layer]), gram(s[layer])
+        terms.append(((a - b) ** 2).sum() / ((a**2).sum() + (b**2).sum()))
+    return {"": float(np.mean(terms))}
+
+
+def _ratio(value: np.ndarray, target: np.ndarray, trivial: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(value - target) / np.linalg.norm(trivial - other))
+
+
+def content_error(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Normalised content error on both networks."""
+    parts = {}
+    for network, layer in (("vgg16", "relu4_2"), ("alexnet", "conv4")):
+        images = (as_tensor(output), as_tensor(content), resized(style, content))
+        x, c, s = (activations(network, image)[layer] for image in images)
+        parts[network] = _ratio(x, c, s, c)
+    return {"": float(np.mean(list(parts.values()))), **parts}
+
+
+def style_error(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Normalised style error on both networks."""
+    parts = {}
+    for network, layers in (("vgg16", STYLE_VGG), ("alexnet", STYLE_ALEX)):
+        x, c, s = (activations(network, as_tensor(p)) for p in (output, content, style))
+        ratios = [_ratio(gram(x[n]), gram(s[n]), gram(c[n]), gram(s[n])) for n in layers]
+        parts[network] = float(np.mean(ratios))
+    return {"": float(np.mean(list(parts.values()))), **parts}
+
+
+def uef(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Euclidean distance to (0, 0)."""
+    first, second = content_error(output, content, style), style_error(output, content, style)
+    return {part: float(np.hypot(first[part], second[part])) for part in first}
+
+
+def ssim(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """scikit-image's SSIM on BT.601 luma."""
+    from skimage.metrics import structural_similarity
+
+    luma = [p.astype(np.float64) / 255 @ np.array([0.299, 0.587, 0.114]) for p in (output, content)]
+    value = structural_similarity(
+        *luma, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0
+    )
+    return {"": float(value)}
+
+
+def _lpips(net: str, network: str, output: np.ndarray, content: np.ndarray) -> Values:
+    ensure_torchvision()
+    import lpips
+
+    with warnings.catch_warnings():
+        # lpips 0.1.4 calls torchvision in a way that torchvision has deprecated.
+        warnings.simplefilter("ignore", UserWarning)
+        metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    tensors = torchvision_model(network).state_dict().values()
+    trunk = metric.net.state_dict()
+    metric.net.load_state_dict(dict(zip(trunk, tensors, strict=True)))
+    with torch.inference_mode():
+        value = metric.double()(as_tensor(output), as_tensor(content), normalize=True)
+    return {"": float(value)}
+
+
+def lpips_alex(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """The authors' package on AlexNet."""
+    return _lpips("alex", "alexnet", output, content)
+
+
+def lpips_vgg(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """The authors' package on VGG-16."""
+    return _lpips("vgg", "vgg16", output, content)
+
+
+Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], Values]
+NUMPY = "torchvision activations in float64, formula in NumPy"
+# Float32 activations carry about 1e-6 of rounding; sums over layers and squares a little more.
+METRICS: Mapping[str, tuple[Metric, float, str]] = {
+    "content_loss": (content_loss, 2e-5, NUMPY),
+    "style_loss": (style_loss, 2e-5, NUMPY),
+    "gram_distance": (gram_distance, 1e-5, NUMPY),
+    "content_error": (content_error, 1e-5, NUMPY),
+    "style_error": (style_error, 1e-5, NUMPY),
+    "uef": (uef, 1e-5, NUMPY),
+    "ssim": (ssim, 1e-6, "scikit-image structural_similarity on BT.601 luma"),
+    "lpips_alex": (lpips_alex, 1e-5, "lpips 0.1.4, net=alex, version=0.1, float64"),
+    "lpips_vgg": (lpips_vgg, 1e-5, "lpips 0.1.4, net=vgg, version=0.1, float64"),
+}
+
+
+def main() -> None:
+    """Write one CSV file per metric."""
+    for name, (metric, tolerance, source) in METRICS.items():
+        with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["case", "part", "value", "tolerance", "source", "command"])
+            for case in SIZES:
+                for part, value in metric(*triple(case)).items():
+                    writer.writerow([case, part, f"{value:.10g}", tolerance, source, COMMAND])
+
+
+if __name__ == "__main__":
+    main()
