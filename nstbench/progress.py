@@ -55,6 +55,7 @@ class TerminalListener(Listener):
     def planned(self, plan: Plan) -> None:
         """Print the plan."""
         self.console.print(plan_table(plan))
+        self.console.print(escape(plan_summary(plan)), soft_wrap=True)
         skipped = plan.skipped
         for skip in skipped[:_NOTED_SKIPS]:
             self.note(f"left out {skip.path}: {skip.reason}")
@@ -128,7 +129,7 @@ class TerminalListener(Listener):
 
 
 def plan_table(plan: Plan) -> Table:
-    """Return the plan as a table: units, cached, blocked, expected time and disk per method."""
+    """Return the plan as a table: units, cached, blocked and to run per method."""
     table = Table(title="Plan", title_justify="left")
     for column in ("method", "units", "cached", "blocked", "to run"):
         table.add_column(column, justify="left" if column == "method" else "right")
@@ -139,16 +140,19 @@ def plan_table(plan: Plan) -> Table:
         to_run = count - cached[variant] - blocked[variant]
         counts = (count, cached[variant], blocked[variant], to_run)
         table.add_row(escape(variant), *(str(number) for number in counts))
+    return table
+
+
+def plan_summary(plan: Plan) -> str:
+    """Return the plan in a line or two: pictures, units, expected time and disk."""
     pending = len(plan.pending)
     roles = Counter(picture.role for picture in plan.pictures)
     disk = pending * plan.config.size**2 * _PNG_BYTES_PER_PIXEL / 2**20
-    table.caption_justify = "left"
-    table.caption = (
+    return (
         f"{roles['content']} contents, {roles['style']} styles, {plan.config.size} px, "
-        f"device {plan.config.device}; {len(plan.units)} units, {pending} to run: about "
+        f"device {plan.config.device}. {len(plan.units)} units, {pending} to run: about "
         f"{readable_seconds(plan.expected_seconds)} and {disk:.0f} MiB in {plan.config.folder}"
     )
-    return table
 
 
 def readable_seconds(seconds: float) -> str:

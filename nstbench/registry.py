@@ -63,7 +63,7 @@ def plugins(kind: str) -> dict[str, Plugin]:
     for path in sorted(folder(kind).glob("*.py")):
         if not path.stem.startswith("_"):
             found[path.stem] = Plugin(kind, path.stem, path, "built in")
-    for entry in importlib.metadata.entry_points(group=f"nstbench.{kind}"):
+    for entry in _entry_points(kind, tuple(sys.path)):
         if entry.name in found:
             raise UsageError(
                 f"The installed plug-in '{entry.name}' ({entry.value}) has the name of a "
@@ -75,6 +75,14 @@ def plugins(kind: str) -> dict[str, Plugin]:
         if file_kind == kind:
             found[name] = Plugin(kind, name, path, str(path))
     return dict(sorted(found.items()))
+
+
+@cache
+def _entry_points(
+    kind: str, search_path: tuple[str, ...]
+) -> tuple[importlib.metadata.EntryPoint, ...]:
+    """Read the metadata of installed packages once per search path; it takes a while."""
+    return tuple(importlib.metadata.entry_points(group=f"nstbench.{kind}"))
 
 
 def names(kind: str) -> list[str]:

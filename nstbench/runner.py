@@ -171,7 +171,7 @@ class Runner:
         identity = json.dumps([unit.method, dict(unit.params)], sort_keys=True)
         if self._loaded is None or self._loaded.identity != identity:
             self._loaded = None
-            calibration = calibrate(self.device)
+            calibration = calibrate(self.device, repeats=1)
             method = self._make(unit.method, unit.params)
             _, seconds = timed(lambda: method.load(self.device), self.device)
             self._loaded = _Loaded(identity, method, seconds, calibration)

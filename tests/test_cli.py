@@ -97,7 +97,7 @@ def test_doctor_names_what_is_unavailable_and_the_way_out():
         (["report", "no/such/run"], "no/such/run"),
         (["score", "no/such/run"], "no/such/run"),
         (["explain", "abc", "--run", "no/such/run"], "no record"),
-        (["weights", "fetch", "vgg61"], "Did you mean 'vgg16'"),
+        (["weights", "fetch", "alexnt"], "Did you mean 'alexnet'"),
         (["run", "--device", "cuda:7", "--dry-run"], "--device cuda:7"),
         (["run", "--plugin", "missing.py", "--dry-run"], "missing.py"),
     ],

@@ -48,6 +48,7 @@ def settings(picture_folders, tmp_path):
         "size": 64,
         "timing_repeats": 2,
         "device": "cpu",
+        "threads": 1,
         "out": tmp_path / "run",
     }
 
@@ -86,6 +87,7 @@ def board(tmp_path_factory):
         size=64,
         timing_repeats=2,
         device="cpu",
+        threads=1,
         out=root / "run",
     )
 
