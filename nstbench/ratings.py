@@ -1,0 +1,187 @@
+"""From scores on sweeps to a verdict on each metric: what it measures, and how well.
+
+A metric of fidelity to the content must get worse along a blend from content to style and
+whenever the content picture is degraded; a metric of fidelity to the style must get better
+along the blend, and worse whenever the style picture is degraded. Which of the two a metric
+is follows from its values: it gives its best possible value to one of the two copies. A
+metric that is perfect for neither weighs both. It should get worse when either copy is
+degraded, but that order is not certain, because damage to the content picture can bring it
+closer to the style; such a metric is rated and gets no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nstbench import stats
+from nstbench.records import MetricCard, Scope
+from nstbench.robustness import tau
+from nstbench.sweeps import BLEND, CONTENT, FOLDER, STYLE
+
+BOTH = "both"
+NOTHING = "nothing"
+
+TRUSTED_TAU = 0.8
+"""A metric whose tau falls below this on any kind of sweep is not to be trusted there."""
+
+PERFECT = 0.05
+"""A copy is perfect if its distance to the best value is at most this share of the other's."""
+
+RUN = ["content", "style", "seed"]
+BY_KIND = ["metric", "part", "measures", "kind", "base", "sweeps", "tau", "low", "high",
+           "sensitivity", "seed_spread"]  # fmt: skip
+SUMMARY = ["metric", "part", "measures", "tau", "low", "high", "worst", "worst_tau",
+           "sensitivity", "seed_spread", "ms", "trusted"]  # fmt: skip
+
+
+def measured(scores: pd.DataFrame, card: MetricCard, part: str = "") -> str:
+    """Say what a metric measures: the copy to which it gives its best possible value.
+
+    Returns:
+        ``"content"``, ``"style"``, ``"both"`` if neither copy is perfect, ``"nothing"`` if
+        both are or there is no score.
+    """
+    rows = scores[(scores["metric"] == card.name) & (scores["part"] == part)]
+    blend = rows[rows["kind"] == BLEND]
+    if blend.empty:
+        return NOTHING
+    best = card.range[1] if card.higher_is_better else card.range[0]
+    last = blend["level"].max()
+    content, style = (
+        float((blend.loc[blend["level"] == level, "value"] - best).abs().mean())
+        for level in (0, last)
+    )
+    perfect = (content <= PERFECT * style, style <= PERFECT * content)
+    return {(True, False): CONTENT, (False, True): STYLE, (False, False): BOTH}.get(
+        perfect, NOTHING
+    )
+
+
+def expected_sign(measures: str, kind: str, base: str) -> int:
+    """Return +1 if a metric must get worse along a sweep, -1 if better, 0 if neither."""
+    if kind in (BLEND, FOLDER):
+        return {CONTENT: 1, STYLE: -1}.get(measures, 0)
+    return int(measures in (base, BOTH))
+
+
+def rate(scores: pd.DataFrame, cards: Mapping[str, MetricCard]) -> pd.DataFrame:
+    """Rate each metric and part on each kind of sweep that it has to order.
+
+    Returns:
+        ``Validation.by_kind`` with a further column ``styles``: style -> mean tau.
+    """
+    rows = [row for key, card in _parts(scores, cards) for row in _rate_metric(scores, card, key)]
+    return pd.DataFrame(rows, columns=[*BY_KIND, "styles"])
+
+
+def _parts(
+    scores: pd.DataFrame, cards: Mapping[str, MetricCard]
+) -> Iterator[tuple[str, MetricCard]]:
+    for name, card in cards.items():
+        parts = set(scores.loc[scores["metric"] == name, "part"])
+        # The parts of a set metric are counts beside its value.
+        for part in sorted(parts) if card.scope == Scope.PAIR else sorted(parts & {""}):
+            yield part, card
+
+
+def _rate_metric(scores: pd.DataFrame, card: MetricCard, part: str) -> Iterator[dict[str, Any]]:
+    measures = measured(scores, card, part)
+    rows = scores[(scores["metric"] == card.name) & (scores["part"] == part)]
+    for (kind, base), group in rows.groupby(["kind", "base"], sort=True):
+        sign = expected_sign(measures, str(kind), str(base))
+        if sign == 0:
+            continue
+        worse = sign * (-1 if card.higher_is_better else 1)
+        series = worse * group.pivot(index=RUN, columns="level", values="value")
+        levels = series.columns.to_numpy(dtype=np.float64)
+        numbers = series.to_numpy(dtype=np.float64)
+        taus = pd.Series([_order_tau(levels, row) for row in numbers], index=series.index)
+        styles = taus.groupby(level="style").mean()
+        low, high = _tau_interval(styles.to_numpy())
+        yield {
+            "metric": card.name,
+            "part": part,
+            "measures": measures,
+            "kind": kind,
+            "base": base,
+            "sweeps": len(series),
+            "tau": float(styles.mean()),
+            "low": low,
+            "high": high,
+            "sensitivity": _sensitivity(series),
+            "seed_spread": _seed_spread(series),
+            "styles": styles.to_dict(),
+        }
+
+
+def _order_tau(levels: np.ndarray, values: np.ndarray) -> float:
+    """Kendall's tau-b of values with their order; a metric that sees no change scores 0."""
+    found = tau(levels, values)
+    return 0.0 if np.isnan(found) and np.isfinite(values).sum() >= 2 else found
+
+
+def _tau_interval(styles: np.ndarray) -> tuple[float, float]:
+    """95 % interval of a mean tau over styles."""
+    low, high = stats.interval(styles[None].astype(np.float64), seed=0, resamples=2000)
+    return float(np.clip(low[0], -1, 1)), float(np.clip(high[0], -1, 1))
+
+
+def _sensitivity(series: pd.DataFrame) -> float:
+    """Median over steps of mean step / standard deviation over pairs; NaN for a single pair."""
+    pairs = series.groupby(level=["content", "style"]).mean()
+    steps = np.diff(pairs.to_numpy(dtype=np.float64), axis=1)
+    if len(steps) < 2:
+        return float("nan")
+    spread = steps.std(axis=0, ddof=1)
+    known = spread > 0
+    return float(np.median(steps.mean(axis=0)[known] / spread[known])) if known.any() else np.nan
+
+
+def _seed_spread(series: pd.DataFrame) -> float:
+    """Standard deviation over seeds as a share of the sweep's range; NaN for a single seed."""
+    pairs = series.groupby(level=["content", "style"])
+    if pairs.size().min() < 2:
+        return float("nan")
+    middle = pairs.mean().to_numpy(dtype=np.float64)
+    reach = np.abs(middle[:, -1] - middle[:, 0])
+    spread = pairs.std().to_numpy(dtype=np.float64)[:, 1:].mean(axis=1)
+    return float(np.mean(spread[reach > 0] / reach[reach > 0])) if (reach > 0).any() else np.nan
+
+
+def summarise(
+    by_kind: pd.DataFrame, cards: Mapping[str, MetricCard], costs: Mapping[str, float]
+) -> pd.DataFrame:
+    """Return ``Validation.summary`` from the ratings of :func:`rate`, in table order."""
+    rows = []
+    for (name, part), group in by_kind.groupby(["metric", "part"], sort=False):
+        worst = group.sort_values("tau", kind="stable").iloc[0]
+        styles = pd.DataFrame(group["styles"].tolist()).mean().to_numpy(dtype=np.float64)
+        low, high = _tau_interval(styles)
+        rows.append(
+            {
+                "metric": name,
+                "part": part,
+                "measures": worst["measures"],
+                "tau": group["tau"].mean(),
+                "low": low,
+                "high": high,
+                "worst": f"{worst['kind']} {worst['base']}".strip(),
+                "worst_tau": worst["tau"],
+                "sensitivity": group["sensitivity"].mean(),
+                "seed_spread": group["seed_spread"].mean(),
+                "ms": costs.get(str(name), np.nan),
+                "trusted": _verdict(group),
+            }
+        )
+    return pd.DataFrame(rows, columns=SUMMARY).astype({"trusted": "boolean"})
+
+
+def _verdict(ratings: pd.DataFrame) -> bool | None:
+    """Whether a metric orders every kind of sweep; None if no order is certain for it."""
+    if (ratings["measures"] == BOTH).any():
+        return None
+    return bool((ratings["tau"] >= TRUSTED_TAU).all())

@@ -1,0 +1,232 @@
+"""Are the metrics any good? They are asked to order pictures whose order is known.
+
+The sweeps are made or read by :mod:`nstbench.sweeps`, and what each metric should have said
+about them is decided by :mod:`nstbench.ratings`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from nstbench.listener import Listener
+from nstbench.ratings import rate, summarise
+from nstbench.records import MetricCard, Scope
+from nstbench.sweeps import Source, Sweep, controlled_sweeps, folder_sweep
+
+if TYPE_CHECKING:
+    import torch
+
+    from nstbench.contracts import Metric, Picture
+    from nstbench.scorer import Record, Scorer
+
+COST_REPEATS = 5
+
+SCORE_COLUMNS = ["kind", "base", "content", "style", "seed", "level", "metric", "part", "value"]
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """What the sweeps say about the metrics.
+
+    Attributes:
+        scores: tidy, one row per value: ``kind, base, content, style, seed, level, metric,
+            part, value`` (see :class:`nstbench.sweeps.Sweep`). Set metrics score a level of
+            all sweeps of a kind at once and leave ``content`` and ``style`` empty.
+        by_kind: one row per metric, part and kind of sweep that it has to order:
+            ``measures`` (``"content"``, ``"style"`` or ``"both"``), ``sweeps``, ``tau`` (mean
+            Kendall tau-b against the order it should find: 1 is perfect), ``low, high``
+            (95 % interval over styles), ``sensitivity`` (median over the steps of the mean
+            step divided by its standard deviation over pairs: 1 means that a step shows on
+            most single pairs) and ``seed_spread`` (standard deviation over seeds as a share
+            of the range of the sweep).
+        summary: one row per metric and part: the means of these over the kinds, the ``worst``
+            kind with its tau, ``ms`` per image when the metric is computed alone, and
+            ``trusted``: tau is at least 0.8 on every kind (missing for metrics of ``"both"``,
+            for which no order is certain).
+        unavailable: metric -> why it could not be asked.
+    """
+
+    scores: pd.DataFrame
+    by_kind: pd.DataFrame
+    summary: pd.DataFrame
+    unavailable: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both tables and the reasons as plain data for JSON; NaN becomes ``None``."""
+        tables = {"summary": self.summary, "by_kind": self.by_kind}
+        rows = {
+            name: frame.astype(object).where(frame.notna(), None).to_dict("records")
+            for name, frame in tables.items()
+        }
+        return {**rows, "unavailable": dict(self.unavailable)}
+
+
+def validate(
+    cards: Mapping[str, MetricCard],
+    sources: Sequence[Source],
+    folders: Sequence[Path] = (),
+    *,
+    size: int = 256,
+    seeds: int = 3,
+    device: str = "cpu",
+    listener: Listener | None = None,
+) -> Validation:
+    """Score controlled sweeps of all sources, and folder sweeps, with every usable metric.
+
+    The content and style of a folder sweep are a source of controlled sweeps, too. All
+    sweeps are held in memory: about 13 MB per source at 256 px and three seeds.
+
+    Args:
+        cards: the metrics to test; timing metrics are passed over.
+        sources: pairs of pictures (:func:`nstbench.sweeps.make_sources`).
+        folders: folders with content, style and numbered outputs.
+        size: side of the square that folder sweeps are scaled to.
+        seeds: number of noise sweeps per picture.
+        device: torch device of the networks.
+        listener: receives progress and notes.
+
+    Raises:
+        UsageError: if a folder is not a sweep.
+        ImageError: if a picture of a folder cannot be read.
+    """
+    import torch
+
+    from nstbench import registry
+
+    listener = listener or Listener()
+    read = [folder_sweep(Path(folder), size) for folder in folders]
+    sources = [*sources, *(sweep.source for sweep in read)]
+    sweeps = [s for source in sources for s in controlled_sweeps(source, seeds)] + read
+    asked = {name: card for name, card in cards.items() if card.scope != Scope.TIMING}
+    usable = [name for name, card in asked.items() if card.availability.ok]
+    metrics: dict[str, Metric] = {name: registry.load("metrics", name)() for name in usable}
+    place = torch.device(device)
+    scores, problems = score_sweeps(metrics, sweeps, place, listener)
+    costs = image_costs(metrics, sources[0], place) if sources else {}
+    by_kind = rate(scores, asked)
+    scored = set(scores["metric"])
+    silent = {
+        name: problems.get(name, "no sweep to score") for name in usable if name not in scored
+    }
+    blocked = {n: c.availability.reason for n, c in asked.items() if not c.availability.ok}
+    return Validation(
+        scores=scores,
+        by_kind=by_kind.drop(columns="styles"),
+        summary=summarise(by_kind, asked, costs),
+        unavailable=blocked | silent,
+    )
+
+
+# --- scoring -----------------------------------------------------------------------------
+
+
+def score_sweeps(
+    metrics: Mapping[str, Metric],
+    sweeps: Sequence[Sweep],
+    device: torch.device,
+    listener: Listener,
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Score pair and set metrics on all sweeps.
+
+    Returns:
+        Tidy scores (``Validation.scores``), and metric -> the last reason for a missing value.
+    """
+    from nstbench.scorer import Scorer
+
+    scorer = Scorer(metrics, device)
+    problems: dict[str, str] = {}
+    listener.stage("validate", sum(len(sweep.outputs) for sweep in sweeps))
+    rows: list[dict[str, Any]] = []
+    # A set metric looks at one level of all sweeps of a kind, so these are scored together.
+    ordered = sorted(sweeps, key=_kind_key)
+    for _, group in itertools.groupby(ordered, key=_kind_key):
+        members = list(group)
+        for level in range(len(members[0].outputs)):
+            scorer.reset()
+            for sweep in members:
+                rows += _rows(_score(scorer, sweep, level), _place(sweep, level), problems)
+                listener.advanced()
+            whole = _place(members[0], level) | {"content": "", "style": ""}
+            rows += _rows(scorer.set_scores(), whole, problems)
+    for metric, reason in problems.items():
+        listener.note(f"{metric} has no value on some sweeps: {reason}")
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS), problems
+
+
+def _kind_key(sweep: Sweep) -> tuple[str, str, int, int]:
+    return sweep.kind, sweep.base, sweep.seed, len(sweep.outputs)
+
+
+def _place(sweep: Sweep, level: int) -> dict[str, Any]:
+    return {
+        "kind": sweep.kind,
+        "base": sweep.base,
+        "content": sweep.source.content_name,
+        "style": sweep.source.style_name,
+        "seed": sweep.seed,
+        "level": level,
+    }
+
+
+def _score(scorer: Scorer, sweep: Sweep, level: int) -> dict[str, Record]:
+    source, device = sweep.source, scorer.device
+    return scorer.score_pair(
+        _picture(sweep.outputs[level], "output", device),
+        _picture(source.content, source.content_name, device),
+        _picture(source.style, source.style_name, device),
+    )
+
+
+def _rows(
+    records: Mapping[str, Record], place: Mapping[str, Any], problems: dict[str, str]
+) -> list[dict[str, Any]]:
+    rows = []
+    for metric, record in records.items():
+        if "error" in record:
+            problems[metric] = record["error"]
+            continue
+        for part, value in record["values"].items():
+            rows.append({**place, "metric": metric, "part": part, "value": value})
+    return rows
+
+
+def _picture(pixels: np.ndarray, name: str, device: torch.device) -> Picture:
+    from nstbench.contracts import Picture
+    from nstbench.images import pixel_hash, to_tensor
+
+    return Picture(to_tensor(pixels).to(device), name, pixel_hash(pixels))
+
+
+def image_costs(
+    metrics: Mapping[str, Metric], source: Source, device: torch.device
+) -> dict[str, float]:
+    """Return the milliseconds each metric takes for one output when computed alone.
+
+    Content and style are known beforehand, as they are in a run; passes through networks
+    count, although a run shares them between metrics. Median of five after a warm-up.
+    """
+    from nstbench.features import FeatureBank
+    from nstbench.scorer import Scorer
+    from nstbench.timing import sample
+
+    bank = FeatureBank(device)
+    pictures = (
+        _picture(source.content, source.content_name, device),
+        _picture(source.style, source.style_name, device),
+    )
+    output = _picture((source.content // 2 + source.style // 2), "output", device)
+    costs = {}
+    for name, metric in metrics.items():
+        scorer = Scorer({name: type(metric)()}, device, bank)
+        scorer.score_pair(output, *pictures)
+        seconds = sample(partial(scorer.score_pair, output, *pictures), device, COST_REPEATS)
+        costs[name] = 1000 * float(np.median(seconds))
+    return costs
