@@ -15,11 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nstbench.errors import UsageError, did_you_mean
+from nstbench.painter.abstraction import abstraction
+from nstbench.painter.action_painting import action_painting
+from nstbench.painter.art_nouveau import art_nouveau
+from nstbench.painter.colour_field import colour_field
+from nstbench.painter.cubism import cubism
 from nstbench.painter.etching import etching
+from nstbench.painter.fauvism import fauvism
+from nstbench.painter.ink_wash import ink_wash
 from nstbench.painter.mosaic import mosaic
 from nstbench.painter.nocturne import nocturne
 from nstbench.painter.painting import LABEL_COLOURS, Label, Painting
+from nstbench.painter.pointillism import pointillism
 from nstbench.painter.stained_glass import stained_glass
+from nstbench.painter.water_lilies import water_lilies
 from nstbench.painter.woodblock import woodblock
 
 __all__ = ["LABEL_COLOURS", "STYLES", "Label", "Painting", "paint", "painting"]
@@ -29,8 +38,17 @@ STYLES: dict[str, Callable[[np.random.Generator, int], Painting]] = {
     "nocturne": nocturne,
     "stained_glass": stained_glass,
     "woodblock": woodblock,
+    "pointillism": pointillism,
     "etching": etching,
     "mosaic": mosaic,
+    "abstraction": abstraction,
+    "cubism": cubism,
+    "fauvism": fauvism,
+    "ink_wash": ink_wash,
+    "art_nouveau": art_nouveau,
+    "water_lilies": water_lilies,
+    "action_painting": action_painting,
+    "colour_field": colour_field,
 }
 
 # Chosen by eye: the edition whose first picture is the best advertisement for its style.

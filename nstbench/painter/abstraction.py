@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
@@ -224,7 +226,7 @@ def _checkers(rng: np.random.Generator, sheet: _Sheet, palette: Colours) -> None
             at + down * rows * cell,
             at,
         ]
-        for a, b in zip(corner[:-1], corner[1:], strict=True):
+        for a, b in itertools.pairwise(corner):
             sheet.line(np.stack([a, b]), 0.0032, palette[2])
 
 
@@ -315,7 +317,7 @@ def _signs(rng: np.random.Generator, sheet: _Sheet, palette: Colours) -> None:
         elif kind < 5:
             tooth = 0.03 * (np.arange(9) % 2)
             zig = at + along * (0.022 * np.arange(9))[:, None] + across * tooth[:, None]
-            for a, b in zip(zig[:-1], zig[1:], strict=True):
+            for a, b in itertools.pairwise(zig):
                 sheet.line(np.stack([a, b]), 0.006, ink)
         else:
             for k in range(6):

@@ -3,69 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw
+from numpy.typing import NDArray
 
 from nstbench.painter import fields
 from nstbench.painter.colour import Colours, choose, mix, shift, vary
 from nstbench.painter.painting import Label, Painting
+from nstbench.painter.panel import Panel
 from nstbench.painter.strokes import light, reduce
 
 _SUPERSAMPLING = 2
 
 # Gold, pale gold, bronze, dark line, bark, black, white, then jewels: blue, green, red, violet.
 _PALETTES = (
-    "d3a13a f0cf7c a86f22 3a2412 6b4420 1d1a18 f4ead2 2f62a0 3f8a5a c4402e 7c4a8c",
+    "d8a030 f4cf70 a8671a 3a2412 6b4420 1d1a18 f4ead2 2f62a0 3f8a5a c4402e 7c4a8c",
     "c9a862 efe0b0 8f6f3a 2c2a20 55503a 1c1e20 f6f0e0 2a7f8f 6f9a3c d86a3c b04a6a",
     "cf8f4a f3c98a 94501f 3b1a14 6a2f1f 20161a f7e8d4 3c4f9a 2f7f74 a8203a d8a830",
 )
 _GOLD, _PALE, _BRONZE, _LINE, _BARK, _BLACK, _WHITE = range(7)
 _JEWELS = slice(7, 11)
-
-
-class _Panel:
-    """A gilded panel: colour and height of every pixel, drawn shape over shape."""
-
-    def __init__(self, side: int, ground: Colours) -> None:
-        self.side = side
-        self._colour = Image.fromarray(np.round(np.clip(ground, 0, 1) * 255).astype(np.uint8))
-        self._height = Image.new("L", (side, side), 60)
-        self._label = Image.new("L", (side, side), int(Label.SKY))
-        self._draws = [ImageDraw.Draw(i) for i in (self._colour, self._height, self._label)]
-        self.label = Label.SKY
-
-    def shape(self, points: ArrayLike, colour: Colours, height: int = 120) -> None:
-        """Lay a shape; ``height`` in 0..255 is how far its gesso stands out."""
-        flat = (np.asarray(points, dtype=np.float64) * self.side).ravel().tolist()
-        tint = tuple(int(c) for c in np.round(np.clip(colour, 0, 1) * 255))
-        for draw, fill in zip(self._draws, (tint, height, int(self.label)), strict=True):
-            draw.polygon(flat, fill=fill)
-
-    def disc(self, at: ArrayLike, radius: float, colour: Colours, height: int = 140) -> None:
-        """Lay a round piece."""
-        turn = np.linspace(0, 2 * np.pi, 10 if radius * self.side < 6 else 30)
-        ring = np.asarray(at) + radius * np.stack([np.cos(turn), np.sin(turn)], -1)
-        self.shape(ring, colour, height)
-
-    def ribbon(
-        self, spine: NDArray, half: NDArray | float, colour: Colours, height: int = 160
-    ) -> None:
-        """Lay a band of the half-width ``half`` along a line."""
-        tangent = np.gradient(spine, axis=0)
-        tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
-        normal = np.stack([-tangent[:, 1], tangent[:, 0]], -1)
-        thick = np.broadcast_to(half, len(spine))[:, None] * normal
-        left, right = spine + thick, spine - thick
-        # A tight spiral is not a simple polygon: lay it in short pieces.
-        for k in range(0, len(spine) - 1, 4):
-            end = min(k + 5, len(spine))
-            self.shape(np.concatenate([left[k:end], right[k:end][::-1]]), colour, height)
-
-    def arrays(self) -> tuple[Colours, NDArray[np.float32], NDArray[np.uint8]]:
-        """Return colours (n, n, 3), heights (n, n) in [0, 1] and labels (n, n)."""
-        colour = np.asarray(self._colour, dtype=np.float32) / 255
-        height = np.asarray(self._height, dtype=np.float32) / 255
-        return colour, height, np.asarray(self._label)
 
 
 def art_nouveau(rng: np.random.Generator, size: int) -> Painting:
@@ -76,7 +31,8 @@ def art_nouveau(rng: np.random.Generator, size: int) -> Painting:
         size: side of the picture in pixels.
     """
     palette = choose(rng, _PALETTES, hue=0.08)
-    panel = _Panel(size * _SUPERSAMPLING, _leaf_gold(rng, size * _SUPERSAMPLING, palette))
+    side = size * _SUPERSAMPLING
+    panel = Panel(side, _leaf_gold(rng, side, palette))
     _ground_spirals(rng, panel, palette)
     root = np.array([rng.uniform(0.4, 0.6), 0.86])
     _tree(rng, panel, palette, root)
@@ -94,49 +50,56 @@ def _leaf_gold(rng: np.random.Generator, n: int, palette: Colours) -> Colours:
     tone = rng.normal(0, 0.022, (count + 1, count + 1))
     x, y = fields.grid(n)
     column, row = (x * count + 0.4).astype(int), (y * count + 0.2).astype(int)
-    seam = np.minimum(np.abs((x * count + 0.4) % 1 - 0.5), np.abs((y * count + 0.2) % 1 - 0.5))
     worn = fields.resize(fields.noise(rng, n // 2, 0.25, 5, 0.6), n)
     flakes = fields.resize(fields.noise(rng, n // 2, 0.012, 2), n)
     share = np.clip(0.35 + 0.16 * worn + 0.07 * flakes, 0, 1)
     gold = mix(palette[_GOLD], palette[_PALE], share)
     edge = np.minimum((x * count + 0.4) % 1, (y * count + 0.2) % 1) < 0.02
-    gold = shift(gold, tone[row, column] - 0.05 * edge - 0.0 * seam)
+    gold = shift(gold, tone[row, column] - 0.05 * edge)
     return shift(gold, -0.1 * fields.smoothstep(0.35, 0.75, np.hypot(x - 0.5, y - 0.45)))
 
 
 def _spiral(
-    start: NDArray, turn: float, long: float, curl: float, tightness: float = 2.2
+    start: NDArray, turn: float, long: float, curl: float, turns: float, lead: float = 0.4
 ) -> tuple[NDArray, NDArray]:
-    """Return a line (M, 2) that curls ever tighter, and its heading at each point (M,)."""
-    s = np.linspace(0, 1, 90)
-    heading = turn + curl * 2 * np.pi * (0.16 * s + tightness * s**3.2 * 0.85)
-    step = long * (1 - 0.62 * s**1.5) / 90
-    moves = np.stack([np.cos(heading), np.sin(heading)], -1) * step[:, None]
+    """Return a line (M, 2) that swings out and coils up, and its heading at each point (M,).
+
+    The coil keeps an even distance between its turns (a spiral of Archimedes).
+    """
+    steps = 100
+    s = np.linspace(0, 1, steps)
+    out = np.clip(s / lead, 0, 1)
+    coil = np.clip((s - lead) / (1 - lead), 0, 0.985)
+    heading = turn - 0.5 * curl * np.sin(np.pi * out) + 0.5 * curl * out
+    heading = heading + curl * 2 * np.pi * turns * (1 - np.sqrt(1 - coil))
+    moves = np.stack([np.cos(heading), np.sin(heading)], -1) * long / steps
     return start + np.cumsum(moves, axis=0), heading
 
 
-def _ground_spirals(rng: np.random.Generator, panel: _Panel, palette: Colours) -> None:
+def _ground_spirals(rng: np.random.Generator, panel: Panel, palette: Colours) -> None:
     """Engrave faint spirals and dots into the gold."""
     line = mix(palette[_GOLD], palette[_BRONZE], 0.55)
     for _ in range(60):
         at = rng.uniform(0, 1, 2)
-        path, _ = _spiral(at, rng.uniform(0, 6), rng.uniform(0.08, 0.15), rng.choice([-1, 1]), 2.6)
+        way = float(rng.choice([-1, 1]))
+        path, _ = _spiral(at, rng.uniform(0, 6), rng.uniform(0.2, 0.4), way, 2.4, 0.15)
         panel.ribbon(path, 0.0013, line, 40)
     for at in rng.uniform(0, 1, (420, 2)):
         panel.disc(at, rng.uniform(0.0012, 0.0026), mix(palette[_PALE], palette[_WHITE], 0.4), 95)
 
 
-def _tree(rng: np.random.Generator, panel: _Panel, palette: Colours, root: NDArray) -> None:
+def _tree(rng: np.random.Generator, panel: Panel, palette: Colours, root: NDArray) -> None:
     panel.label = Label.FOLIAGE
     branches: list[tuple[NDArray, float, float]] = []
-    crown = root + np.array([rng.uniform(-0.03, 0.03), -0.4])
+    crown = root + np.array([rng.uniform(-0.03, 0.03), -0.36])
     for side in (-1, 1):
-        for k, lift in enumerate((0.1, 0.55, 1.0, 1.35)):
-            turn = -np.pi / 2 + side * (1.5 - lift)
-            at = crown + np.array([0.012 * side, 0.11 - 0.055 * k])
-            long = rng.uniform(0.56, 0.68) * (1 - 0.09 * k)
-            curl = side * rng.choice([1.0, -1.0], p=[0.3, 0.7])
-            _branch(rng, branches, at, turn + rng.normal(0, 0.1), long, curl, 0.017 - 0.0022 * k, 0)
+        for k, lift in enumerate((-0.12, 0.3, 0.75, 1.3)):
+            turn = -np.pi / 2 + side * (np.pi / 2 - lift)
+            at = crown + np.array([0.014 * side, 0.16 - 0.065 * k])
+            long = rng.uniform(0.95, 1.12) * (1 - 0.07 * k)
+            curl = side * float(rng.choice([1.0, -1.0], p=[0.25, 0.75]))
+            half = 0.0175 - 0.0018 * k
+            _branch(rng, branches, at, turn + rng.normal(0, 0.08), long, curl, half, 0)
     for spine, half, curl in branches:
         _limb(rng, panel, palette, spine, half, curl)
     _trunk(rng, panel, palette, root, crown)
@@ -153,33 +116,24 @@ def _branch(
     depth: int,
 ) -> None:
     """Grow one spiral and smaller ones from its outer side; small ones are laid first."""
-    path, heading = _spiral(at, turn, long, curl, rng.uniform(1.7, 2.2))
+    path, heading = _spiral(at, turn, long, curl, rng.uniform(1.9, 2.4))
     if depth < 2:
-        for k in (22, 36, 50) if depth == 0 else (24, 40):
-            sprout = heading[k] - np.sign(curl) * rng.uniform(0.35, 0.6)
-            side = -curl if depth == 0 else curl * rng.choice([-1, 1])
-            _branch(
-                rng,
-                branches,
-                path[k],
-                sprout,
-                long * rng.uniform(0.42, 0.56),
-                side,
-                half * 0.62,
-                depth + 1,
-            )
+        for k in (20, 34, 46) if depth == 0 else (26, 44):
+            sprout = heading[k] - np.sign(curl) * rng.uniform(0.4, 0.7)
+            part = long * rng.uniform(0.34, 0.46)
+            _branch(rng, branches, path[k], sprout, part, -curl, half * 0.6, depth + 1)
     branches.append((path, half, curl))
 
 
 def _limb(
     rng: np.random.Generator,
-    panel: _Panel,
+    panel: Panel,
     palette: Colours,
     spine: NDArray,
     half: float,
     curl: float,
 ) -> None:
-    taper = half * (1 - 0.78 * np.linspace(0, 1, len(spine)) ** 0.8)
+    taper = half * (1 - 0.72 * np.linspace(0, 1, len(spine)) ** 0.9)
     panel.ribbon(spine, taper + 0.0024, palette[_LINE], 150)
     fill = mix(palette[_BRONZE], palette[_GOLD], rng.uniform(0.1, 0.75))
     panel.ribbon(spine, taper, fill, 215)
@@ -187,13 +141,13 @@ def _limb(
         for k in range(4, 70, 5):
             tint = palette[_JEWELS][rng.integers(4)] if rng.random() < 0.3 else palette[_PALE]
             panel.disc(spine[k], 0.42 * taper[k], tint, 245)
-    if rng.random() < 0.5:
-        _eye(rng, panel, palette, spine[rng.integers(20, 55)], rng.uniform(0.016, 0.024))
+    if rng.random() < 0.4:
+        _eye(rng, panel, palette, spine[rng.integers(25, 60)], rng.uniform(0.016, 0.024))
     panel.disc(spine[-1], 1.6 * taper[-1] + 0.002, palette[_LINE], 200)
 
 
 def _eye(
-    rng: np.random.Generator, panel: _Panel, palette: Colours, at: NDArray, reach: float
+    rng: np.random.Generator, panel: Panel, palette: Colours, at: NDArray, reach: float
 ) -> None:
     """Hang an eye or a triangle as blossom."""
     turn = rng.uniform(0, np.pi)
@@ -221,10 +175,16 @@ def _eye(
 
 
 def _trunk(
-    rng: np.random.Generator, panel: _Panel, palette: Colours, root: NDArray, crown: NDArray
+    rng: np.random.Generator, panel: Panel, palette: Colours, root: NDArray, crown: NDArray
 ) -> None:
     spine = fields.curve(
-        [root + [0, 0.1], root + [0.006, -0.1], crown + [-0.006, 0.14], crown + [0, -0.06]], 16
+        [
+            root + np.array([0, 0.1]),
+            root + np.array([0.006, -0.1]),
+            crown + np.array([-0.006, 0.14]),
+            crown + np.array([0, -0.06]),
+        ],
+        16,
     )
     half = np.interp(np.linspace(0, 1, len(spine)), [0, 0.25, 0.7, 1], [0.105, 0.05, 0.04, 0.024])
     panel.ribbon(spine, half + 0.003, palette[_LINE], 150)
@@ -245,7 +205,7 @@ def _trunk(
                 panel.disc(at, 0.004, palette[_WHITE], 245)
 
 
-def _hills(rng: np.random.Generator, panel: _Panel, palette: Colours) -> None:
+def _hills(rng: np.random.Generator, panel: Panel, palette: Colours) -> None:
     """Spread three hills, each a quilt of its own pattern."""
     patterns = rng.permutation(3)
     for k, (cx, top, wide) in enumerate(
@@ -266,7 +226,7 @@ def _hills(rng: np.random.Generator, panel: _Panel, palette: Colours) -> None:
 
 def _quilt(
     rng: np.random.Generator,
-    panel: _Panel,
+    panel: Panel,
     palette: Colours,
     pattern: int,
     x: NDArray,
@@ -301,10 +261,12 @@ def _quilt(
                 up = 1 if (i + j) % 2 else -1
                 tri = np.array([(-0.46, 0.42 * up), (0.46, 0.42 * up), (0, -0.46 * up)]) * pitch
                 panel.shape(at + tri, jewel if rng.random() < 0.55 else palette[_PALE], 195)
-                panel.disc(at + [0, 0.12 * up * pitch], 0.13 * pitch, palette[_BLACK], 235)
+                panel.disc(
+                    at + np.array([0, 0.12 * up * pitch]), 0.13 * pitch, palette[_BLACK], 235
+                )
 
 
-def _meadow(rng: np.random.Generator, panel: _Panel, palette: Colours) -> None:
+def _meadow(rng: np.random.Generator, panel: Panel, palette: Colours) -> None:
     """Strew flowers over the near hill."""
     panel.label = Label.GROUND
     for _ in range(46):
@@ -321,7 +283,7 @@ def _meadow(rng: np.random.Generator, panel: _Panel, palette: Colours) -> None:
 
 
 def _light(
-    rng: np.random.Generator, panel: _Panel, palette: Colours
+    rng: np.random.Generator, panel: Panel, palette: Colours
 ) -> tuple[Colours, NDArray[np.uint8]]:
     """Light the relief; gold answers with a shine that wanders over the panel."""
     colour, height, labels = panel.arrays()

@@ -189,7 +189,9 @@ def _flowers(rng: np.random.Generator, cartoon: _Cartoon, palette: Colours) -> N
                 _blade(cartoon, spine, 0.017, shift(palette[9], rng.uniform(-0.07, 0.09)))
         for root, height in zip(roots, rng.permutation([0.55, 0.66, 0.74, 0.83]), strict=True):
             head = np.array([root + inward * rng.uniform(0.0, 0.06), height])
-            stem = fields.curve([(root, 1.02), ((root + head[0]) / 2, (1 + height) / 2), head], 14)
+            stem = fields.curve(
+                [(root, 1.02), ((root + head[0]) / 2, (1 + height) / 2), tuple(head)], 14
+            )
             _blade(cartoon, stem, 0.007, palette[9])
             _iris(rng, cartoon, palette, head, rng.uniform(0.05, 0.066))
 

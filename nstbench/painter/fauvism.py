@@ -1,0 +1,362 @@
+"""A harbour in wild colour, thick paint on bare canvas (after Derain and Vlaminck)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nstbench.painter import fields
+from nstbench.painter.colour import Colours, choose, mix, ramp, shift, vary
+from nstbench.painter.fields import Field
+from nstbench.painter.painting import Label, Painting
+from nstbench.painter.strokes import Brush, PaintLayer
+
+# Canvas, sky, sky second, sun glow, far hill, near hill, sea, sea second, reflection,
+# beach, contour, house, roof, boat, boat second, leaf.
+_PALETTES = (
+    "efe2c6 f6d36a f4a0a8 fff0b0 7a5fc0 2f7fb8 2a9fb0 1f5fb4 ff7a4c "
+    "f0a04c 1c2560 fbe8d0 e8432c d82c3c 2f9a58 3f9a4c",
+    "f2e8d4 8fd0c8 f4e08c fff4c8 e0609a c83c6c 3f6fc8 5fb8d8 f8d048 "
+    "e8705c 2a1a4c f8f0dc f0862c 2c50b0 e8402c 7fb83c",
+    "ecdfc8 f0744c f8b04c ffe08c 3c8f7c 5c3f9c 7c5fb8 e0708c f8e070 "
+    "c8a03c 1a2c4c fce4c4 2c6fa8 f0c02c d0303c 2f8f6c",
+)
+(_CANVAS, _SKY, _SKY_SECOND, _GLOW, _FAR, _NEAR, _SEA, _SEA_SECOND, _REFLECTION, _BEACH, _CONTOUR,
+ _HOUSE, _ROOF, _BOAT, _BOAT_SECOND, _LEAF) = range(16)  # fmt: skip
+
+_SLAB = Brush(bristles=9, ragged=0.1, streak=0.035, load=0.12, body=2.6, taper=0.15)
+_DAB = Brush(bristles=7, ragged=0.14, streak=0.035, load=0.12, body=2.2, taper=0.3)
+_LINE = Brush(bristles=4, ragged=0.12, streak=0.02, load=0.03, body=1.8, taper=0.6, dry=0.04)
+
+
+@dataclass
+class _Scene:
+    """Under-drawing: colours, stroke directions, meaning."""
+
+    colour: Colours
+    angle: Field
+    labels: NDArray[np.uint8]
+
+
+def fauvism(rng: np.random.Generator, size: int) -> Painting:
+    """Paint a fauvist harbour.
+
+    Args:
+        rng: source of randomness: composition, palette and every stroke.
+        size: side of the picture in pixels.
+    """
+    palette = choose(rng, _PALETTES, hue=0.14)
+    shore = rng.uniform(0.44, 0.5)
+    scene, lines = _underdrawing(rng, size, palette, shore)
+    layer = PaintLayer(size, palette[_CANVAS])
+    layer.cover(
+        rng, scene.colour, scene.angle, _SLAB, spacing=0.03, width=0.036, length=0.075, spread=1.3
+    )
+    layer.cover(
+        rng, scene.colour, scene.angle, _DAB, spacing=0.0235, width=0.021, length=0.052, spread=1.6
+    )
+    for line in lines:
+        _contour(rng, layer, palette, line, 0.0095)
+    _town(rng, layer, scene, palette, shore)
+    _boats(rng, layer, scene, palette, shore)
+    _pines(rng, layer, scene, palette)
+    colours = layer.render(relief=0.62, gloss=0.2, soften=0.9)
+    if rng.random() < 0.5:
+        return Painting(colours[:, ::-1], scene.labels[:, ::-1])
+    return Painting(colours, scene.labels)
+
+
+def _broken(
+    rng: np.random.Generator,
+    n: int,
+    tints: Colours,
+    lean: Field | float,
+    cell: float | tuple[float, float],
+) -> Colours:
+    """Return unmixed colours side by side, in patches of about a stroke's size."""
+    share = np.clip(0.5 + 0.33 * fields.noise(rng, n, cell, 2) + lean, 0, 0.999)
+    return tints[(share * len(tints)).astype(np.intp)]
+
+
+def _underdrawing(
+    rng: np.random.Generator, n: int, palette: Colours, shore: float
+) -> tuple[_Scene, list[NDArray]]:
+    x, y = fields.grid(n)
+    sun = (rng.uniform(0.55, 0.85), rng.uniform(0.08, 0.2))
+    far = np.hypot(x - sun[0], y - sun[1])
+    tints = np.stack(
+        [
+            palette[_GLOW],
+            palette[_SKY],
+            palette[_SKY_SECOND],
+            mix(palette[_SKY], palette[_SEA], 0.55),
+        ]
+    )
+    sky = _broken(rng, n, tints, 0.75 * far - 0.38, 0.05)
+    angle = np.arctan2(y - sun[1], x - sun[0]) + np.pi / 2
+    scene = _Scene(sky, angle.astype(np.float32), np.full((n, n), int(Label.SKY), dtype=np.uint8))
+    scene.colour[far < 0.045] = palette[_GLOW]
+    lines = []
+    at = np.linspace(0, 1, n)
+    for k, (lift, tint) in enumerate(((0.17, _FAR), (0.085, _NEAR))):
+        line = shore - lift + fields.ridge(rng, n, [(0.42, 0.06), (0.15, 0.02)]) * (1 - 0.4 * k)
+        inside = (y > line[None]) & (y < shore)
+        shades = np.stack(
+            [
+                shift(palette[tint], 0.12, 1.0, 0.5),
+                palette[tint],
+                shift(palette[tint], -0.1, 1.0, -0.4),
+            ]
+        )
+        scene.colour[inside] = _broken(rng, n, shades, 1.8 * (y - line[None]) - 0.1, 0.06)[inside]
+        slope = np.arctan2(np.gradient(line) * n, 1.0)[None] + 0.9 * (1 if k else -1)
+        scene.angle[inside] = np.broadcast_to(slope, (n, n))[inside]
+        scene.labels[inside] = Label.HILLS
+        lines.append(np.stack([at, line], -1))
+    sea = y >= shore
+    shades = np.stack(
+        [
+            palette[_SEA_SECOND],
+            palette[_SEA],
+            mix(palette[_SEA], palette[_GLOW], 0.55),
+            palette[_REFLECTION],
+        ]
+    )
+    glitter = 0.4 * np.exp(-(((x - sun[0]) / 0.1) ** 2)) - 0.16
+    scene.colour[sea] = _broken(rng, n, shades, glitter, (0.09, 0.03))[sea]
+    scene.angle[sea] = 0.05 * np.sin(9 * x + 14 * y)[sea]
+    scene.labels[sea] = Label.WATER
+    beach = 0.9 - 0.14 * at**1.6 + fields.ridge(rng, n, [(0.3, 0.02)])
+    sand = y > beach[None]
+    shades = np.stack(
+        [
+            palette[_SKY_SECOND],
+            palette[_BEACH],
+            mix(palette[_BEACH], palette[_BOAT], 0.5),
+            palette[_SKY],
+        ]
+    )
+    scene.colour[sand] = _broken(rng, n, shades, 0.0, 0.06)[sand]
+    scene.angle[sand] = (-0.25 + 0.3 * np.sin(11 * x))[sand]
+    scene.labels[sand] = Label.GROUND
+    lines.append(np.stack([at, beach], -1))
+    return scene, lines
+
+
+def _contour(
+    rng: np.random.Generator, layer: PaintLayer, palette: Colours, line: NDArray, width: float
+) -> None:
+    """Draw a contour in separate, loaded strokes."""
+    steps = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+    total = float(steps[-1])
+    begin = np.arange(0.0, total, 0.06)
+    length = np.minimum(0.072, total - begin)
+    at = begin[:, None] + length[:, None] * np.linspace(0, 1, 7)
+    paths = np.stack([np.interp(at, steps, line[:, c]) for c in (0, 1)], -1)
+    paths = paths + rng.normal(0, 0.0012, paths.shape)
+    tints = vary(rng, np.repeat(palette[_CONTOUR][None], len(paths), 0), 0.03, 0.15, 0.15)
+    layer.lay(rng, paths, width * rng.uniform(0.7, 1.15, len(paths)), tints, _LINE)
+
+
+def _solid(
+    rng: np.random.Generator,
+    layer: PaintLayer,
+    scene: _Scene,
+    palette: Colours,
+    corners: list[tuple[float, float]],
+    colour: Colours,
+    label: Label,
+    width: float = 0.014,
+) -> None:
+    """Fill a face with strokes and draw its contour."""
+    layer.facet(rng, corners, colour, _DAB, width)
+    scene.labels[fields.inside(corners, scene.labels.shape[0])] = label
+    closed = np.asarray([*corners, corners[0]])
+    for a, b in itertools.pairwise(closed):
+        if np.hypot(*(b - a)) > 0.012:
+            _contour(rng, layer, palette, np.linspace(a, b, 8), 0.0052)
+
+
+def _town(
+    rng: np.random.Generator, layer: PaintLayer, scene: _Scene, palette: Colours, shore: float
+) -> None:
+    centre = rng.uniform(0.24, 0.36)
+    for row in range(2):
+        for place in range(5):
+            x = centre + (place - 2.2) * 0.092 + 0.04 * row + rng.normal(0, 0.008)
+            foot = shore + 0.006 - 0.055 * (1 - row)
+            tall, wide = rng.uniform(0.07, 0.105), rng.uniform(0.066, 0.085)
+            wall = mix(
+                palette[_HOUSE],
+                palette[(_SKY, _SKY_SECOND, _BEACH)[rng.integers(3)]],
+                rng.uniform(0.1, 0.75),
+            )
+            side = mix(wall, palette[_FAR], 0.6)
+            split = x + wide * 0.62
+            _solid(
+                rng,
+                layer,
+                scene,
+                palette,
+                [
+                    (split, foot - tall),
+                    (x + wide, foot - tall * 0.94),
+                    (x + wide, foot),
+                    (split, foot),
+                ],
+                side,
+                Label.BUILDING,
+            )
+            _solid(
+                rng,
+                layer,
+                scene,
+                palette,
+                [(x, foot - tall), (split, foot - tall), (split, foot), (x, foot)],
+                wall,
+                Label.BUILDING,
+            )
+            roof = [
+                (x - 0.006, foot - tall),
+                (x + 0.016, foot - tall - 0.034),
+                (split + 0.02, foot - tall - 0.034),
+                (x + wide + 0.004, foot - tall * 0.96),
+            ]
+            _solid(
+                rng,
+                layer,
+                scene,
+                palette,
+                roof,
+                shift(palette[_ROOF], rng.uniform(-0.05, 0.08)),
+                Label.BUILDING,
+            )
+            for wx in (0.2, 0.44):
+                pane = [
+                    (x + wx * wide - 0.006, foot - 0.66 * tall),
+                    (x + wx * wide + 0.006, foot - 0.66 * tall),
+                    (x + wx * wide + 0.006, foot - 0.42 * tall),
+                    (x + wx * wide - 0.006, foot - 0.42 * tall),
+                ]
+                layer.facet(rng, pane, palette[_CONTOUR], _DAB, 0.008)
+    x, foot = centre + 0.29, shore
+    tower = [(x, foot - 0.2), (x + 0.052, foot - 0.2), (x + 0.056, foot), (x - 0.004, foot)]
+    _solid(
+        rng,
+        layer,
+        scene,
+        palette,
+        tower,
+        mix(palette[_HOUSE], palette[_BEACH], 0.55),
+        Label.BUILDING,
+    )
+    dome = [
+        (x + 0.012, foot - 0.248),
+        (x + 0.04, foot - 0.248),
+        (x + 0.058, foot - 0.198),
+        (x - 0.006, foot - 0.198),
+    ]
+    _solid(rng, layer, scene, palette, dome, palette[_ROOF], Label.BUILDING)
+    for k in range(9):
+        low = shore + 0.018 + 0.017 * k
+        at = centre + rng.uniform(-0.22, 0.32, 5)
+        mid = np.stack([at, np.full(5, low)], -1)[:, None] + np.stack(
+            [np.linspace(-0.025, 0.025, 7), np.zeros(7)], -1
+        )
+        tints = palette[[_HOUSE, _ROOF, _SKY_SECOND, _BEACH, _REFLECTION]]
+        layer.lay(rng, mid, np.full(5, 0.012), vary(rng, tints, 0.04), _DAB)
+
+
+def _boats(
+    rng: np.random.Generator, layer: PaintLayer, scene: _Scene, palette: Colours, shore: float
+) -> None:
+    spots = [(0.72, 0.56, 0.11), (0.3, 0.66, 0.15), (0.56, 0.73, 0.2)]
+    for k, (x, y, long) in enumerate(spots):
+        px = x + rng.uniform(-0.05, 0.05)
+        hull, inner = (palette[_BOAT], palette[_BOAT_SECOND])[:: 1 if k % 2 else -1]
+        for j in range(5):
+            low = y + 0.3 * long + 0.014 * j
+            wave = np.linspace(-0.42, 0.42, 9) * long * (1 - 0.12 * j)
+            path = np.stack([px + wave, low + 0.003 * np.sin(wave * 90)], -1)[None]
+            layer.lay(
+                rng, path, np.array([0.013]), (hull if j % 2 else palette[_CONTOUR])[None], _DAB
+            )
+        side = [
+            (px - 0.56 * long, y),
+            (px + 0.6 * long, y - 0.05 * long),
+            (px + 0.42 * long, y + 0.27 * long),
+            (px - 0.4 * long, y + 0.27 * long),
+        ]
+        _solid(rng, layer, scene, palette, side, hull, Label.OBJECT)
+        deck = [
+            (px - 0.5 * long, y - 0.005),
+            (px + 0.54 * long, y - 0.05 * long),
+            (px + 0.4 * long, y + 0.055 * long),
+            (px - 0.36 * long, y + 0.075 * long),
+        ]
+        _solid(rng, layer, scene, palette, deck, inner, Label.OBJECT, 0.011)
+        top = y - 1.25 * long
+        sail = [
+            (px + 0.03 * long, top),
+            (px + 0.05 * long, top),
+            (px + 0.52 * long, y - 0.14 * long),
+            (px + 0.03 * long, y - 0.1 * long),
+        ]
+        _solid(
+            rng,
+            layer,
+            scene,
+            palette,
+            sail,
+            (palette[_GLOW], palette[_SKY_SECOND], palette[_HOUSE])[k],
+            Label.OBJECT,
+        )
+        mast = np.stack(
+            [np.linspace(px, px + 0.01 * long, 9), np.linspace(y, top - 0.1 * long, 9)], -1
+        )
+        _contour(rng, layer, palette, mast, 0.008)
+
+
+def _pines(rng: np.random.Generator, layer: PaintLayer, scene: _Scene, palette: Colours) -> None:
+    """Frame the view with a bent tree whose leaves are single touches."""
+    n = scene.labels.shape[0]
+    root = rng.uniform(0.86, 0.92)
+    trunk = fields.curve(
+        [
+            (root + 0.05, 1.05),
+            (root + 0.01, 0.78),
+            (root + 0.035, 0.5),
+            (root - 0.01, 0.3),
+            (root - 0.06, 0.12),
+        ],
+        12,
+    )
+    for k, tint in ((0, palette[_CONTOUR]), (1, palette[_ROOF]), (2, palette[_BOAT])):
+        for piece in range(0, 45, 7):
+            path = trunk[piece : piece + 10][None] + [0.011 * (k - 1), 0.0]
+            layer.lay(rng, path, np.array([0.024 - 0.003 * k]), vary(rng, tint[None], 0.05), _SLAB)
+    for end in ((-0.24, -0.1), (-0.12, -0.17), (0.07, -0.16)):
+        start = trunk[33]
+        limb = fields.curve([start, start + np.array(end) * [0.5, 0.3], start + end], 8)
+        _contour(rng, layer, palette, limb, 0.012)
+    count = 250
+    cx = root - 0.1 + rng.normal(0, 0.13, count)
+    cy = 0.1 + np.abs(rng.normal(0, 0.085, count)) - 0.06
+    turn = rng.normal(0.5, 0.5, count)
+    reach = np.linspace(-0.5, 0.5, 7)[None] * rng.uniform(0.03, 0.05, (count, 1))
+    paths = np.stack(
+        [cx[:, None] + reach * np.cos(turn)[:, None], cy[:, None] + reach * np.sin(turn)[:, None]],
+        -1,
+    )
+    tints = ramp(
+        np.stack(
+            [palette[_CONTOUR], palette[_LEAF], palette[_LEAF], palette[_SKY], palette[_ROOF]]
+        ),
+        rng.beta(1.6, 1.8, count),
+    )
+    layer.lay(rng, paths, rng.uniform(0.011, 0.018, count), vary(rng, tints, 0.04), _DAB)
+    rows, columns = fields.pixels(np.stack([cx, cy], -1), n)
+    scene.labels[rows, columns] = Label.FOLIAGE
