@@ -42,14 +42,16 @@ def measured(scores: pd.DataFrame, card: MetricCard, part: str = "") -> str:
     """Say what a metric measures: the copy to which it gives its best possible value.
 
     Returns:
-        ``"content"``, ``"style"``, ``"both"`` if neither copy is perfect, ``"nothing"`` if
-        both are or there is no score.
+        ``"content"``, ``"style"``, ``"both"`` if neither copy is perfect (or no value is, in
+        an open range), ``"nothing"`` if both are or there is no score.
     """
     rows = scores[(scores["metric"] == card.name) & (scores["part"] == part)]
     blend = rows[rows["kind"] == BLEND]
     if blend.empty:
         return NOTHING
     best = card.range[1] if card.higher_is_better else card.range[0]
+    if not np.isfinite(best):
+        return BOTH
     last = blend["level"].max()
     content, style = (
         float((blend.loc[blend["level"] == level, "value"] - best).abs().mean())

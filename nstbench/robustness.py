@@ -38,7 +38,8 @@ def tau(first: stats.Floats, second: stats.Floats) -> float:
     both = np.isfinite(first) & np.isfinite(second)
     if both.sum() < 2:
         return float("nan")
-    return float(kendalltau(first[both], second[both]).statistic)
+    # SciPy's square roots leave a perfect order one bit short of 1.
+    return round(float(kendalltau(first[both], second[both]).statistic), 12)
 
 
 def borda(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
