@@ -13,6 +13,7 @@ import torch
 from reference import independent
 
 from nstbench import registry
+from nstbench.colour import rgb_to_lab
 from nstbench.contracts import Features, Metric, MetricInfo, PairMetric, Picture, ScoringPair
 from nstbench.errors import NstbenchError
 from nstbench.features import FeatureBank
@@ -23,6 +24,7 @@ from nstbench.nn.gram import scoring_gram_matrix
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.records import Scope, Timing
 from nstbench.scorer import Record, Scorer
+from nstbench.sliced import directions, sliced_wasserstein
 from nstbench.torchvision_shim import ensure_torchvision
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -158,6 +160,40 @@ def test_frechet_distance_survives_singular_covariances() -> None:
     assert frechet_distance(line, other) == pytest.approx(4 + 2 + 8, rel=1e-12)
 
 
+def test_sliced_distance_of_a_shift_is_the_mean_projection_of_the_shift() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cloud = torch.randn(2, 5, 300, generator=generator)
+    shift = torch.tensor([3.0, 0.0, -1.0, 0.0, 2.0])
+    along = directions(40, 5)
+    expected = (along @ shift).square().mean().sqrt().item()
+    shuffled = (cloud + shift[None, :, None])[:, :, torch.randperm(300, generator=generator)]
+    found = sliced_wasserstein(cloud, shuffled, along)
+    assert found.tolist() == pytest.approx([expected, expected], rel=1e-5)
+    # Three copies of every vector have the quantiles of one, up to interpolation inside a copy.
+    thrice = cloud.repeat_interleave(3, dim=2)
+    assert sliced_wasserstein(thrice, cloud, along).tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_lab_equals_scikit_image() -> None:
+    from skimage.color import rgb2lab
+
+    pixels = torch.rand(2, 3, 9, 11, generator=torch.Generator().manual_seed(0))
+    pixels[0, :, 0, :5] = torch.tensor([0.0, 1.0, 0.002, 0.04, 0.5])
+    expected = rgb2lab(pixels.double().permute(0, 2, 3, 1).numpy())
+    found = rgb_to_lab(pixels.double()).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_self_similarity_is_blind_to_a_repainting_of_equal_areas(network_weights: None) -> None:
+    halves = torch.zeros(1, 3, 128, 128)
+    halves[..., 64:] = 1.0
+    style = picture(independent.triple("same_size")[2])
+    content, negative = Picture(halves, "halves"), Picture(1 - halves, "negative")
+    mixed = Picture(halves[..., torch.arange(128).roll(32)], "moved")
+    repainted = score("self_similarity", negative, content, style)[""]
+    assert repainted < 0.5 * score("self_similarity", mixed, content, style)[""]
+
+
 # --- laws --------------------------------------------------------------------------------
 
 
@@ -177,14 +213,16 @@ def test_resized_style_has_content_error_one(network_weights: None) -> None:
     assert score("content_error", output, content, style)[""] == pytest.approx(1.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["content_loss", "lpips_alex", "lpips_vgg", "ssim"])
+@pytest.mark.parametrize(
+    "name", ["content_loss", "lpips_alex", "lpips_vgg", "ssim", "self_similarity"]
+)
 def test_content_copy_is_perfect_for_content_metrics(name: str, network_weights: None) -> None:
     _, content, style = map(picture, independent.triple("same_size"))
     best = 1.0 if registry.load("metrics", name).info.higher_is_better else 0.0
     assert score(name, content, content, style)[""] == pytest.approx(best, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["style_loss", "gram_distance"])
+@pytest.mark.parametrize("name", ["style_loss", "gram_distance", "swd_style", "color_distance"])
 def test_style_copy_is_perfect_for_style_metrics(name: str, network_weights: None) -> None:
     style = picture(independent.triple("other_size")[2])
     assert score(name, style, style, style)[""] == 0.0
@@ -198,9 +236,16 @@ def test_blending_moves_every_metric_one_way(network_weights: None) -> None:
         blend = Picture((1 - share) * content.pixels + share * style.pixels, f"{share}")
         records = used.score_pair(blend, content, style)
         rows.append({name: records[name]["values"][""] for name in PAIR_METRICS})
-    for name in ("content_error", "content_loss", "lpips_alex", "lpips_vgg"):
+    for name in ("content_error", "content_loss", "lpips_alex", "lpips_vgg", "self_similarity"):
         assert np.all(np.diff([row[name] for row in rows]) > 0), name
-    for name in ("style_error", "style_loss", "gram_distance", "ssim"):
+    for name in (
+        "style_error",
+        "style_loss",
+        "gram_distance",
+        "swd_style",
+        "color_distance",
+        "ssim",
+    ):
         assert np.all(np.diff([row[name] for row in rows]) < 0), name
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from nstbench import weights
+from nstbench import sliced, weights
 from nstbench.nn.alexnet import ALEXNET
 from nstbench.nn.vgg import VGG16
 from nstbench.torchvision_shim import ensure_torchvision
@@ -227,6 +227,52 @@ def lpips_vgg(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Val
     return _lpips("vgg", "vgg16", output, content)
 
 
+def _hazen(values: np.ndarray, levels: int) -> np.ndarray:
+    shares = (np.arange(levels) + 0.5) / levels
+    return np.quantile(values, shares, axis=-1, method="hazen").T
+
+
+def _sliced(first: np.ndarray, second: np.ndarray, count: int) -> float:
+    along = sliced.directions(count, len(first)).double().numpy()
+    levels = min(first.shape[1], second.shape[1])
+    x, y = _hazen(along @ first, levels), _hazen(along @ second, levels)
+    return float(np.sqrt(((x - y) ** 2).mean()))
+
+
+def _sample(cloud: np.ndarray) -> np.ndarray:
+    return np.asarray(sliced.sampled(torch.from_numpy(cloud)[None])[0].numpy())
+
+
+def swd_style(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Sliced Wasserstein distance over the same projections and positions."""
+    x, s = (activations("vgg16", as_tensor(p)) for p in (output, style))
+    terms = []
+    for layer in ("relu2_1", "relu3_1", "relu4_1", "relu5_1"):
+        first, second = _sample(x[layer]), _sample(s[layer])
+        terms.append(_sliced(first, second, 64) / np.sqrt((second**2).mean()))
+    return {"": float(np.mean(terms))}
+
+
+def color_distance(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """The same over scikit-image's Lab."""
+    from skimage.color import rgb2lab
+
+    clouds = [_sample(rgb2lab(p / 255.0).reshape(-1, 3).T) for p in (output, style)]
+    return {"": _sliced(*clouds, 32)}
+
+
+def self_similarity(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Total variation between rows of cosine distances; small pictures need no averaging."""
+    from scipy.spatial.distance import cdist
+
+    rows = []
+    for pixels in (output, content):
+        features = activations("vgg16", as_tensor(pixels))["relu4_1"].T
+        distances = cdist(features, features, "cosine")
+        rows.append(distances / distances.sum(axis=1, keepdims=True))
+    return {"": float(0.5 * np.abs(rows[0] - rows[1]).sum(axis=1).mean())}
+
+
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], Values]
 NUMPY = "torchvision activations in float64, formula in NumPy"
 # Float32 activations carry about 1e-6 of rounding; sums over layers and squares a little more.
@@ -237,6 +283,9 @@ METRICS: Mapping[str, tuple[Metric, float, str]] = {
     "content_error": (content_error, 1e-5, NUMPY),
     "style_error": (style_error, 1e-5, NUMPY),
     "uef": (uef, 1e-5, NUMPY),
+    "swd_style": (swd_style, 1e-5, NUMPY),
+    "self_similarity": (self_similarity, 1e-5, NUMPY + ", scipy cdist"),
+    "color_distance": (color_distance, 1e-5, "scikit-image rgb2lab, formula in NumPy"),
     "ssim": (ssim, 1e-6, "scikit-image structural_similarity on BT.601 luma"),
     "lpips_alex": (lpips_alex, 1e-5, "lpips 0.1.4, net=alex, version=0.1, float64"),
     "lpips_vgg": (lpips_vgg, 1e-5, "lpips 0.1.4, net=vgg, version=0.1, float64"),

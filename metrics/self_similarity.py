@@ -1,0 +1,56 @@
+"""Whether what is alike in the content is still alike in the output."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch.nn.functional import adaptive_avg_pool2d, normalize
+
+from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
+from nstbench.records import Scope
+
+LAYER = "relu4_1"
+MOST = 32
+
+
+class SelfSimilarity(PairMetric):
+    """Difference of the row-normalised self-similarity matrices of output and content.
+
+    D(i, j) is the cosine distance between the VGG-16 relu4_1 activations at positions i and
+    j, averaged down to at most 32 x 32 positions, and P(i, .) = D(i, .) / sum_j D(i, j). The
+    value is the mean over i of 1/2 sum_j |P_x(i, j) - P_c(i, j)|: the share of each row that
+    has moved, from 0 to 1 for any size. STROTSS takes the plain mean of the same differences,
+    which is 2/n times this for n positions.
+
+    Repainting similar areas alike and different areas differently costs nothing, whatever the
+    colours: the two criteria of Novak and Nikulin, arXiv 1605.04603.
+    """
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        title="Self-similarity",
+        scope=Scope.PAIR,
+        higher_is_better=False,
+        range=(0.0, 1.0),
+        citation="Kolkin, Salavon, Shakhnarovich, CVPR 2019, arXiv 1904.12785",
+        description="Change of the pattern of what is alike and what is different in the content;"
+        " blind to colour.",
+        features=(Features("vgg16", (LAYER,), ("output", "content")),),
+        order=65,
+    )
+
+    def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
+        """Return the difference, float64 (B,)."""
+        output, content = (_rows(pair.features("vgg16", of)[LAYER]) for of in ("output", "content"))
+        return {"": 0.5 * (output - content).abs().sum(dim=2).mean(dim=1, dtype=torch.float64)}
+
+
+def _rows(features: torch.Tensor) -> torch.Tensor:
+    """Return P (B, n, n) of activations (B, C, H, W)."""
+    height, width = (min(side, MOST) for side in features.shape[2:])
+    units = normalize(adaptive_avg_pool2d(features, (height, width)).flatten(2), dim=1)
+    distances = (1 - torch.bmm(units.transpose(1, 2), units)).clamp(min=0)
+    total = distances.sum(dim=2, keepdim=True)
+    # In a flat picture every position is alike: all distances are rounding, and none stands out.
+    flat = total < 1e-4 * distances.shape[2]
+    return torch.where(flat, 1 / distances.shape[2], distances / total)
