@@ -147,6 +147,8 @@ class FakeRun:
     fail: float = 0.08
     pictures: tuple[list[Image.Image], list[Image.Image]] | None = None
     seed: int = 7
+    linked: Path | None = None
+    """Every output is a link to this file, instead of a picture of its own."""
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -210,7 +212,10 @@ class FakeRun:
         if not failed:
             path = self.root / output
             path.parent.mkdir(parents=True, exist_ok=True)
-            stylise(c[1], s[1], p).save(path)
+            if self.linked:
+                path.hardlink_to(self.linked)
+            else:
+                stylise(c[1], s[1], p).save(path)
             if p.iterative:
                 self._trace(key, p)
         error = 'RuntimeError("out of <b>luck</b>")' if failed else ""

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -223,6 +225,48 @@ def test_parquet_holds_every_score(board: Board, tmp_path: Path) -> None:
     np.testing.assert_array_equal(scores["value"], board.scores["value"])
 
 
+def test_latex_table_compiles(hostile: Board, tmp_path: Path) -> None:
+    table = report.write_report(hostile, tmp_path, ["tex"])[0].read_text(encoding="utf-8")
+    rows = [line for line in table.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == len(hostile.leaderboard) + 1
+    assert len({len(re.split(r"(?<!\\)&", row)) for row in rows}) == 1
+    assert table.count(r"\textbf") == table.count(r"\underline") == 6
+    engine = next(filter(None, map(shutil.which, ("pdflatex", "lualatex", "xelatex"))), None)
+    if engine is None:
+        pytest.skip("no TeX engine: apt-get install texlive-latex-recommended")
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\n"
+        "\\begin{document}\\input{leaderboard.tex}\\end{document}\n"
+    )
+    options = ["-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run([engine, *options], cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_figures_are_made_and_repeat(
+    kind: str, start: bytes, board: Board, hostile: Board, tmp_path: Path
+) -> None:
+    first = report.write_report(board, tmp_path / "a", [kind])[0].read_bytes()
+    again = report.write_report(board, tmp_path / "b", [kind])[0].read_bytes()
+    other = report.write_report(hostile, tmp_path / "c", [kind])[0].read_bytes()
+    assert first.startswith(start)
+    assert first == again
+    assert first != other
+
+
+def test_template_section_is_complete(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = registry.folder("reports") / "_template.py"
+    built_in = registry.plugins("reports")
+    plugin = registry.Plugin("reports", "my_section", path, "test")
+    monkeypatch.setattr(registry, "plugins", lambda kind: {**built_in, "my_section": plugin})
+    text = report.render_page(board)
+    assert 'data-section="my_section"' in text
+    assert 'class="broken"' not in text
+
+
 def test_write_report_makes_what_was_asked_and_leaves_nothing_else(
     board: Board, tmp_path: Path
 ) -> None:
@@ -251,7 +295,9 @@ def test_partial_boards_render(settings: dict[str, Any], tmp_path: Path) -> None
     text = report.render_page(board)
     Page(text)
     assert 'class="broken"' not in text
-    assert report.write_report(board, tmp_path / "out", report.formats())
+    # one of the three figures is enough: they are one drawing
+    formats = [f for f in report.formats() if f not in {"png", "pdf"}]
+    assert report.write_report(board, tmp_path / "out", formats)
 
 
 def test_board_without_any_scores_renders(tmp_path: Path) -> None:

@@ -1,0 +1,166 @@
+"""The report's charts for papers: one figure of two panels, drawn with Matplotlib."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Arc
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
+
+from nstbench.board import Board
+from nstbench.ranking import quality_metric
+from nstbench.records import Flexibility, MetricCard
+from nstbench.reporting import numbers, tables
+from nstbench.reporting.tables import Row
+
+# The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
+MARKS = {
+    Flexibility.ARBITRARY.value: ("o", "#0072B2"),
+    Flexibility.PER_STYLE.value: ("^", "#D55E00"),
+    Flexibility.MULTI_STYLE.value: ("s", "#009E73"),
+    Flexibility.DOMAIN.value: ("D", "#CC79A7"),
+    Flexibility.BASELINE.value: ("x", "#666666"),
+}
+
+LABEL = "method"
+
+PLACES: tuple[tuple[int, int, Literal["left", "center", "right"]], ...] = (
+    (5, -2, "left"), (-5, -2, "right"), (0, 5, "center"), (0, -10, "center"),
+    (5, 4, "left"), (5, -9, "left"), (-5, 4, "right"), (-5, -9, "right"),
+    (5, 10, "left"), (5, -16, "left"), (-5, 10, "right"), (-5, -16, "right"),
+)  # fmt: skip
+"""Offsets of a label from its mark in points, best first."""
+
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e5e5e5",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    # text stays text, so that journals can search and edit it
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "nstbench",
+}
+
+
+def save_tradeoff(board: Board, path: Path, kind: str) -> None:
+    """Write quality against speed beside content against style error.
+
+    Args:
+        board: the result of a run.
+        path: file to write.
+        kind: ``"png"`` (300 dpi), ``"svg"`` or ``"pdf"``; the same board gives the same bytes.
+    """
+    dates: dict[str, dict[str, str | None]] = {
+        "svg": {"Date": None},
+        "pdf": {"CreationDate": None},
+    }
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # names may use scripts that Matplotlib's font lacks; boxes stand for them
+        warnings.filterwarnings("ignore", message="(Glyph|Matplotlib currently)")
+        figure = Figure(figsize=(7.2, 3.3), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        rows = tables.rows(board)
+        _panel(left, rows, board.metric_with_role("speed"), quality_metric(board.metrics))
+        _panel(right, rows, board.metric_with_role("content"), board.metric_with_role("style"))
+        _finish_speed(left, rows, board)
+        _finish_errors(right)
+        figure.legend(handles=_legend(rows), loc="outside lower center", ncols=5, frameon=False)
+        figure.draw_without_rendering()
+        for axes in (left, right):
+            _spread_labels(axes)
+        figure.savefig(path, format=kind, dpi=300, metadata=dates.get(kind))
+
+
+def _panel(axes: Axes, rows: Sequence[Row], x: MetricCard | None, y: MetricCard | None) -> None:
+    shown = [r for r in rows if r.of(x).known and r.of(y).known]
+    if x is None or y is None or not shown:
+        axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
+        return
+    for row in shown:
+        marker, colour = MARKS.get(row.flexibility, ("o", "black"))
+        at = (row.of(x), row.of(y))
+        error = [[[i.value - i.low], [i.high - i.value]] if i.bounded else None for i in at]
+        axes.errorbar(
+            at[0].value, at[1].value, xerr=error[0], yerr=error[1], fmt=marker, color=colour,
+            markersize=5, elinewidth=0.8, ecolor="#999999",
+        )  # fmt: skip
+        axes.annotate(
+            _plain(tables.short(row.label, 20)), (at[0].value, at[1].value), xytext=(5, -2),
+            textcoords="offset points", fontsize=6.5, gid=LABEL,
+        )  # fmt: skip
+    axes.set_xlabel(_title(x))
+    axes.set_ylabel(_title(y))
+
+
+def _finish_speed(axes: Axes, rows: Sequence[Row], board: Board) -> None:
+    """Make the speed axis logarithmic and draw the Pareto front."""
+    speed, quality = board.metric_with_role("speed"), quality_metric(board.metrics)
+    if speed is None or quality is None or not axes.lines:
+        return
+    axes.set_xscale("log")
+    front = tables.front(rows, speed, quality)
+    line = [(r.of(speed).value, r.of(quality).value) for r in front]
+    axes.plot(*zip(*line, strict=True), "--", color="#555555", linewidth=1, zorder=1)
+
+
+def _finish_errors(axes: Axes) -> None:
+    """Draw arcs of equal distance from the ideal point."""
+    if not axes.lines:
+        return
+    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    for radius in (0.25, 0.5, 0.75, 1.0):
+        axes.add_patch(
+            Arc((0, 0), 2 * radius, 2 * radius, theta2=90, color="#bbbbbb", lw=0.7, zorder=0)
+        )
+        # a steep angle: methods crowd around the diagonal
+        place = (0.3 * radius, math.sqrt(1 - 0.3**2) * radius)
+        axes.annotate(f"{radius:g}", place, fontsize=6, color="#777777", clip_on=True)
+
+
+def _spread_labels(axes: Axes) -> None:
+    """Put each label where it touches no mark and no other label, if there is such a place."""
+    labels = [t for t in axes.texts if isinstance(t, Annotation) and t.get_gid() == LABEL]
+    room = axes.get_window_extent()
+    marks = [axes.transData.transform(t.xy) for t in labels]
+    taken = [Bbox([mark - 6, mark + 6]) for mark in marks]
+    for label in labels:
+        for dx, dy, side in PLACES:
+            label.set_position((dx, dy))
+            label.set_horizontalalignment(side)
+            box = label.get_window_extent()
+            inside = room.x0 <= box.x0 and box.x1 <= room.x1
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(label.get_window_extent())
+
+
+def _legend(rows: Sequence[Row]) -> list[Line2D]:
+    return [
+        Line2D([], [], marker=MARKS[c][0], color=MARKS[c][1], linestyle="", label=c, markersize=5)
+        for c in tables.classes_present(rows)
+    ]
+
+
+def _title(card: MetricCard) -> str:
+    unit = numbers.scaled(card.unit)[1]
+    arrow = "↑" if card.higher_is_better else "↓"
+    return _plain(f"{card.title}{f' ({unit})' if unit else ''} {arrow}")
+
+
+def _plain(text: str) -> str:
+    """Return text without the signs that Matplotlib reads as mathematics."""
+    return text.replace("\\", "\\\\").replace("$", "\\$")

@@ -1,0 +1,32 @@
+"""A large run stays quick to use: 40 methods on 400 pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_report_scale import large_run
+
+from nstbench import report
+
+CLICK = """() => new Promise(done => {
+  const button = document.querySelector('#board th[data-key="style_error"] button');
+  const start = performance.now();
+  button.click();
+  requestAnimationFrame(() => setTimeout(() => done(performance.now() - start), 0));
+})"""
+
+
+@pytest.mark.slow
+def test_first_sort_takes_less_than_200_ms(browser: Any, tmp_path: Path) -> None:
+    board = large_run(tmp_path / "run").board()
+    path = report.write_report(board, tmp_path / "report", ["html"])[0]
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    page = context.new_page()
+    page.goto(path.as_uri())
+    milliseconds = page.evaluate(CLICK)
+    values = page.locator("#board .entry:first-of-type td[data-column]").count()
+    context.close()
+    assert values
+    assert milliseconds < 200
