@@ -157,7 +157,9 @@ def _availability(requires: Iterable[str], needed: Iterable[Any]) -> Availabilit
     from nstbench import weights
 
     for package in requires:
-        if importlib.util.find_spec(package) is None:
+        spec = importlib.util.find_spec(package)
+        # a folder without __init__.py, such as our own `datasets`, has a spec but no origin
+        if spec is None or spec.origin is None:
             return Availability(
                 False, f"the package '{package}' is not installed", f"pip install {package}"
             )
