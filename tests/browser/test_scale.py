@@ -10,12 +10,13 @@ from test_report_scale import large_run
 
 from nstbench import report
 
-CLICK = """() => new Promise(done => {
+CLICK = """() => new Promise(done => requestIdleCallback(() => {
   const button = document.querySelector('#board th[data-key="style_error"] button');
   const start = performance.now();
   button.click();
-  requestAnimationFrame(() => setTimeout(() => done(performance.now() - start), 0));
-})"""
+  document.body.offsetHeight;  // forces the new layout, whatever else the machine is doing
+  done(performance.now() - start);
+}))"""
 
 
 @pytest.mark.slow
