@@ -52,7 +52,22 @@ STYLES: dict[str, Callable[[np.random.Generator, int], Painting]] = {
 }
 
 # Chosen by eye: the edition whose first picture is the best advertisement for its style.
-_EDITIONS: dict[str, int] = {}
+_EDITIONS = {
+    "nocturne": 3,
+    "stained_glass": 5,
+    "woodblock": 24,
+    "pointillism": 3,
+    "etching": 1,
+    "mosaic": 3,
+    "abstraction": 3,
+    "cubism": 1,
+    "fauvism": 2,
+    "ink_wash": 3,
+    "art_nouveau": 4,
+    "water_lilies": 4,
+    "action_painting": 4,
+    "colour_field": 3,
+}
 
 
 def random_source(style: str, seed: int) -> np.random.Generator:

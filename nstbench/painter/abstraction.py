@@ -110,7 +110,7 @@ def abstraction(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition and palette.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES)
+    palette = choose(rng, _PALETTES, hue=0.5)
     side = size * _SUPERSAMPLING
     sheet = _Sheet(side, _ground(rng, side, palette))
     axis = rng.uniform(-0.95, -0.55) if rng.random() < 0.5 else rng.uniform(-2.6, -2.2)

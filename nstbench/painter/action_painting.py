@@ -28,7 +28,7 @@ def action_painting(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: rhythm, palette and every drip.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.1)
+    palette = choose(rng, _PALETTES, hue=0.4)
     side = size * _SUPERSAMPLING
     panel = Panel(side, _canvas(rng, side, palette[0]))
     swing = rng.uniform(0, np.pi)

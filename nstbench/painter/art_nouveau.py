@@ -30,7 +30,7 @@ def art_nouveau(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, palette and every ornament.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.08)
+    palette = choose(rng, _PALETTES, hue=0.16)
     side = size * _SUPERSAMPLING
     panel = Panel(side, _leaf_gold(rng, side, palette))
     _ground_spirals(rng, panel, palette)

@@ -25,7 +25,7 @@ def colour_field(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: proportions, palette and the brush.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES)
+    palette = choose(rng, _PALETTES, hue=0.6)
     x, y = fields.grid(size)
     picture = _scumble(rng, size, palette[0], shift(palette[0], 0.05), 0.5)
     margin = rng.uniform(0.065, 0.09)

@@ -68,7 +68,7 @@ def cubism(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, palette, facets and strokes.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.08)
+    palette = choose(rng, _PALETTES, hue=0.2)
     views = _views(rng, 2 * size, palette)
     facets = _facets(rng)
     fine = _assemble(rng, 2 * size, palette, views, facets)

@@ -110,7 +110,7 @@ def etching(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, ink, paper and every line.
         size: side of the picture in pixels.
     """
-    ink, paper, tone = choose(rng, _PALETTES, hue=0.06)
+    ink, paper, tone = choose(rng, _PALETTES, hue=0.12)
     side = size * _SUPERSAMPLING
     lines = Image.new("L", (side, side), 0)
     plate = _Plate(
@@ -124,9 +124,11 @@ def etching(rng: np.random.Generator, size: int) -> Painting:
     _sky(rng, plate, horizon)
     _far_country(rng, plate, horizon)
     _water(rng, plate, horizon)
-    _windmill(rng, plate, rng.uniform(0.24, 0.34), horizon + 0.03)
+    _windmill(rng, plate, rng.uniform(0.22, 0.38), horizon + 0.03)
     _foreground(rng, plate)
-    _tree(rng, plate, rng.uniform(0.7, 0.78))
+    if rng.random() < 0.5:
+        _tree(rng, plate, rng.uniform(0.9, 0.97), 0.8)
+    _tree(rng, plate, rng.uniform(0.66, 0.8), rng.uniform(0.85, 1.05))
     labels = plate.labels[::_SUPERSAMPLING, ::_SUPERSAMPLING].copy()
     colours = _pull(rng, plate, ink, paper, tone)
     if rng.random() < 0.5:
@@ -345,7 +347,8 @@ def _foreground(rng: np.random.Generator, plate: _Plate) -> None:
         )
 
 
-def _tree(rng: np.random.Generator, plate: _Plate, cx: float) -> None:
+def _tree(rng: np.random.Generator, plate: _Plate, cx: float, scale: float) -> None:
+    """Grow a tree at ``cx``; ``scale`` sizes its crown and its height above the bank."""
     trunk = [
         (cx - 0.06, 0.87),
         (cx - 0.03, 0.8),
@@ -355,8 +358,11 @@ def _tree(rng: np.random.Generator, plate: _Plate, cx: float) -> None:
         (cx + 0.012, 0.36),
     ]
     trunk += [(cx + 0.03, 0.5), (cx + 0.022, 0.66), (cx + 0.04, 0.8), (cx + 0.085, 0.88)]
+    root = np.array([cx, 0.87])
+    trunk = root + (np.array(trunk) - root) * scale
+    crown = root + np.array([0.03, -0.56]) * scale
     plate.shape(
-        np.array(trunk),
+        trunk,
         lambda x, y: np.clip(0.4 + 6.5 * (x - cx), 0.12, 1),
         lambda x, y: y + 0.5 * (x - cx) + 0.005 * np.sin(70 * y + 160 * (x - cx)),
         Label.FOLIAGE,
@@ -366,13 +372,12 @@ def _tree(rng: np.random.Generator, plate: _Plate, cx: float) -> None:
     clumps = []
     for _ in range(34):
         turn, far = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform(0, 1))
-        px, py = cx + 0.03 + 0.2 * far * np.cos(turn), 0.31 + 0.2 * far * np.sin(turn)
-        clumps.append((py, px, rng.uniform(0.045, 0.075)))
+        px, py = crown + 0.2 * scale * far * np.array([np.cos(turn), np.sin(turn)])
+        clumps.append((py, px, rng.uniform(0.045, 0.075) * scale))
         if far < 0.8:
-            plate.draw(
-                fields.curve([(cx, 0.5 - 0.1 * far), ((cx + px) / 2, (0.4 + py) / 2), (px, py)], 8),
-                0.008,
-            )
+            fork = root + np.array([0.0, -0.37 - 0.1 * far]) * scale
+            bough = [fork, (fork + np.array([px, py + 0.06])) / 2, (px, py)]
+            plate.draw(fields.curve(bough, 8), 0.008)
     for py, px, reach in sorted(clumps):
         _clump(rng, plate, px, py, reach)
 

@@ -48,7 +48,7 @@ def fauvism(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, palette and every stroke.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.14)
+    palette = choose(rng, _PALETTES, hue=0.4)
     shore = rng.uniform(0.44, 0.5)
     scene, lines = _underdrawing(rng, size, palette, shore)
     layer = PaintLayer(size, palette[_CANVAS])
@@ -62,7 +62,8 @@ def fauvism(rng: np.random.Generator, size: int) -> Painting:
         _contour(rng, layer, palette, line, 0.0095)
     _town(rng, layer, scene, palette, shore)
     _boats(rng, layer, scene, palette, shore)
-    _pines(rng, layer, scene, palette)
+    if rng.random() < 0.8:
+        _pines(rng, layer, scene, palette)
     colours = layer.render(relief=0.62, gloss=0.2, soften=0.9)
     if rng.random() < 0.5:
         return Painting(colours[:, ::-1], scene.labels[:, ::-1])
@@ -183,7 +184,7 @@ def _solid(
 def _town(
     rng: np.random.Generator, layer: PaintLayer, scene: _Scene, palette: Colours, shore: float
 ) -> None:
-    centre = rng.uniform(0.24, 0.36)
+    centre = rng.uniform(0.22, 0.48)
     for row in range(2):
         for place in range(5):
             x = centre + (place - 2.2) * 0.092 + 0.04 * row + rng.normal(0, 0.008)
@@ -273,9 +274,11 @@ def _town(
 def _boats(
     rng: np.random.Generator, layer: PaintLayer, scene: _Scene, palette: Colours, shore: float
 ) -> None:
-    spots = [(0.72, 0.56, 0.11), (0.3, 0.66, 0.15), (0.56, 0.73, 0.2)]
-    for k, (x, y, long) in enumerate(spots):
-        px = x + rng.uniform(-0.05, 0.05)
+    count = int(rng.integers(2, 5))
+    places = rng.permutation(np.linspace(0.2, 0.78, count)) + rng.uniform(-0.06, 0.06, count)
+    depths = np.sort(rng.uniform(0.1, 0.27, count))
+    for k, (px, depth) in enumerate(zip(places, depths, strict=True)):
+        y, long = shore + depth, 0.05 + 0.55 * depth
         hull, inner = (palette[_BOAT], palette[_BOAT_SECOND])[:: 1 if k % 2 else -1]
         for j in range(5):
             low = y + 0.3 * long + 0.014 * j
@@ -311,7 +314,7 @@ def _boats(
             scene,
             palette,
             sail,
-            (palette[_GLOW], palette[_SKY_SECOND], palette[_HOUSE])[k],
+            (palette[_GLOW], palette[_SKY_SECOND], palette[_HOUSE])[k % 3],
             Label.OBJECT,
         )
         mast = np.stack(

@@ -42,8 +42,8 @@ def noise(
 ) -> Field:
     """Return smooth fractal noise (n, n) of zero mean and unit variance.
 
-    The number of random draws depends on ``scale`` and ``octaves`` only, so one
-    seed gives one composition whatever the size of the picture.
+    The number of random draws does not depend on ``n``, so the same noise comes
+    out at every size.
 
     Args:
         rng: source of randomness.

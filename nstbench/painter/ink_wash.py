@@ -84,7 +84,7 @@ def ink_wash(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, ink, paper and every touch.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.06)
+    palette = choose(rng, _PALETTES, hue=0.12)
     scroll = _Scroll(size * _SUPERSAMPLING)
     _mountains(rng, scroll)
     water = rng.uniform(0.72, 0.76)

@@ -66,7 +66,7 @@ def mosaic(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, palette and every tessera.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.08)
+    palette = choose(rng, _PALETTES, hue=0.25)
     plan = _design(rng, palette)
     if rng.random() < 0.5:
         plan = plan.mirrored()

@@ -52,7 +52,7 @@ def nocturne(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, palette and every stroke.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES)
+    palette = choose(rng, _PALETTES, hue=0.25)
     lights, moon = _lights(rng)
     scene = _sky(rng, size, palette, lights, moon)
     skylines = _hills(rng, scene, palette)

@@ -60,7 +60,7 @@ def pointillism(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, palette and every dot.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.1)
+    palette = choose(rng, _PALETTES, hue=0.2)
     x, y = fields.grid(size)
     scene = _Scene(
         np.zeros((size, size, 3), dtype=np.float32), np.zeros((size, size), np.uint8), x, y

@@ -82,7 +82,7 @@ def stained_glass(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, palette and the glass itself.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.1)
+    palette = choose(rng, _PALETTES, hue=0.4)
     cartoon = _Cartoon(size * _SUPERSAMPLING)
     sun = np.array([rng.uniform(0.3, 0.7), rng.uniform(0.28, 0.4)])
     _sky(rng, cartoon, palette, sun)

@@ -33,7 +33,7 @@ def water_lilies(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, palette and every stroke.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.1)
+    palette = choose(rng, _PALETTES, hue=0.22)
     bridge = rng.random() < 0.6
     bank = rng.uniform(0.3, 0.36) if bridge else rng.uniform(0.06, 0.12)
     colour, angle, labels = _pond(rng, size, palette, bank)

@@ -86,7 +86,7 @@ def woodblock(rng: np.random.Generator, size: int) -> Painting:
         rng: source of randomness: composition, palette and printing.
         size: side of the picture in pixels.
     """
-    palette = choose(rng, _PALETTES, hue=0.08)
+    palette = choose(rng, _PALETTES, hue=0.2)
     sheet = _Print(size * _SUPERSAMPLING, bool(rng.random() < 0.5))
     _distance(rng, sheet)
     tip = _great_wave(rng, sheet)
@@ -144,7 +144,7 @@ def _great_wave(rng: np.random.Generator, sheet: _Print) -> NDArray:
     ]
     front += [(0.505, 0.315), (0.585, 0.305), (0.655, 0.335)]
     anchor = np.array([0.1, 0.82])
-    stretch = np.array([rng.uniform(0.9, 1.07), rng.uniform(0.84, 1.03)])
+    stretch = np.array([rng.uniform(0.86, 1.08), rng.uniform(0.8, 1.03)])
     outer = fields.curve(anchor + (np.array(back) - anchor) * stretch, 14)
     inner = fields.curve(anchor + (np.array(front) - anchor) * stretch, 14)
     body = np.concatenate([outer, inner[::-1], [[0.86, 1.1], [-0.3, 1.1]]])
@@ -262,7 +262,7 @@ def _boat(sheet: _Print, at: tuple[float, float], long: float, tilt: float) -> N
 
 def _near_waves(rng: np.random.Generator, sheet: _Print) -> None:
     """Print the swell in front, lower left, and the pointed wave at the right."""
-    x = rng.uniform(0.8, 0.86)
+    x = rng.uniform(0.76, 0.88)
     left = fields.curve(
         [(0.36, 1.02), (0.52, 0.93), (0.66, 0.84), (x - 0.06, 0.73), (x, 0.665)], 14
     )
@@ -321,7 +321,8 @@ def _pull(rng: np.random.Generator, sheet: _Print, palette: Colours) -> Colours:
     _ink(colour, palette[_SKY], dots * np.clip(gradation + 0.22, 0, 1) * grain)
     for block in (_PALE, _MIDDLE, _PEAK, _WOOD, _SEAL, _DEEP):
         off = np.round(rng.normal(0, 0.0011, 2) * side).astype(int)
-        area = np.roll(index == block, tuple(off), (0, 1)).astype(np.float32)
+        rows, columns = (np.clip(np.arange(side) - shove, 0, side - 1) for shove in off)
+        area = (index == block)[rows][:, columns].astype(np.float32)
         strength = 1.0
         if block == _PEAK:
             strength = np.clip(1.3 - 2.2 * fields.smoothstep(0.5, 0.7, y), 0.35, 1)
