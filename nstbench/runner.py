@@ -194,7 +194,9 @@ class Runner:
     def _picture(self, record: ImageRecord, size: int | None = None) -> Picture:
         """Read a fitted picture of the run folder, refitting it if another size is asked for."""
         pixels = read_image(self.store.root / record.path)
-        labels = record.semantic_map and read_image(self.store.root / record.semantic_map)
+        labels = None
+        if record.semantic_map is not None:
+            labels = read_image(self.store.root / record.semantic_map)
         if size is not None and max(pixels.shape[:2]) != size:
             pixels, labels = fit(pixels, size, "crop"), None
         return Picture(

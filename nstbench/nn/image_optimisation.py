@@ -7,6 +7,7 @@ and what it minimises (:meth:`objective`); everything else is here.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -80,6 +81,7 @@ class ImageOptimisation(Method):
     """Base of methods that optimise the pixels of one picture."""
 
     Params: ClassVar[type[Parameters]] = OptimisationParams  # type: ignore[assignment]
+    quick: ClassVar[Mapping[str, Any]] = {"iterations": 4}
     params: OptimisationParams
     network: LayeredNetwork
     _style: Picture
@@ -121,6 +123,15 @@ class ImageOptimisation(Method):
     def parameter_count(self) -> int:
         """Return the number of parameters of the network of the losses."""
         return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def expected_seconds(self, size: int) -> float:
+        """Guess from what two CPU cores took per iteration and pixel in float32."""
+        p = self.params
+        full = p.iterations + sum(
+            count * scale**2
+            for scale, count in zip(p.coarse_scales, p.coarse_iterations, strict=True)
+        )
+        return full * size**2 * 4e-6
 
     def prepare(self, style: Picture) -> None:
         """Compute the style's targets at all scales, unless they depend on the content."""
