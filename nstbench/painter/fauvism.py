@@ -361,5 +361,8 @@ def _pines(rng: np.random.Generator, layer: PaintLayer, scene: _Scene, palette: 
         rng.beta(1.6, 1.8, count),
     )
     layer.lay(rng, paths, rng.uniform(0.011, 0.018, count), vary(rng, tints, 0.04), _DAB)
-    rows, columns = fields.pixels(np.stack([cx, cy], -1), n)
-    scene.labels[rows, columns] = Label.FOLIAGE
+    stem = np.concatenate([trunk - np.array([0.022, 0.0]), trunk[::-1] + np.array([0.022, 0.0])])
+    ring = np.linspace(0, 2 * np.pi, 40)
+    crown = np.stack([root - 0.1 + 0.22 * np.cos(ring), 0.1 + 0.115 * np.sin(ring)], -1)
+    for part in (stem, crown):
+        scene.labels[fields.inside(part, n)] = Label.FOLIAGE

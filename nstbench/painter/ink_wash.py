@@ -170,7 +170,7 @@ def _cliff(rng: np.random.Generator, scroll: _Scroll) -> NDArray:
     """Build the near rock at the left and return its edge (n,) as height over x."""
     n = scroll.side
     at = np.linspace(0, 1, n)
-    steps = 0.56 + 0.3 * fields.smoothstep(0.13, 0.4, at) + 0.17 * fields.smoothstep(0.36, 0.56, at)
+    steps = 0.56 + 0.3 * fields.smoothstep(0.13, 0.4, at) + 0.4 * fields.smoothstep(0.36, 0.62, at)
     line = steps + fields.ridge(rng, n, [(0.12, 0.03), (0.04, 0.014), (0.015, 0.006)])
     below = scroll.y - line[None]
     inside = fields.smoothstep(-0.001, 0.0015, below)

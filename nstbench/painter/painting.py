@@ -12,7 +12,10 @@ from nstbench.painter.colour import Colours
 
 
 class Label(IntEnum):
-    """Meaning of a region; the same in painted styles and in the maps of photographs."""
+    """Meaning of a region; the same in painted styles and in the maps of photographs.
+
+    ``SKY`` is any backdrop, ``LIGHT`` what is brightest (sun, stars, lamps, foam).
+    """
 
     SKY = 0
     LIGHT = 1
@@ -25,6 +28,7 @@ class Label(IntEnum):
     HAIR = 8
     CLOTH = 9
     OBJECT = 10
+    VESSEL = 11
 
 
 # Far apart in RGB, so that a map survives resizing and slight compression.
@@ -40,6 +44,7 @@ LABEL_COLOURS: dict[Label, tuple[int, int, int]] = {
     Label.HAIR: (90, 30, 0),
     Label.CLOTH: (255, 90, 0),
     Label.OBJECT: (255, 0, 160),
+    Label.VESSEL: (0, 220, 220),
 }
 
 

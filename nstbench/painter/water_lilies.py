@@ -44,7 +44,7 @@ def water_lilies(rng: np.random.Generator, size: int) -> Painting:
         _bridge(rng, layer, labels, palette, bank)
     _reflections(rng, layer, colour, palette, bank)
     _islands(rng, layer, labels, palette, bank)
-    _willow(rng, layer, labels, palette, bank)
+    _willow(rng, layer, palette)
     return Painting(layer.render(relief=0.42, gloss=0.06), labels)
 
 
@@ -234,13 +234,7 @@ def _flower(
     layer.lay(rng, heart, np.array([0.3 * reach]), palette[_HEART][None], _PETAL)
 
 
-def _willow(
-    rng: np.random.Generator,
-    layer: PaintLayer,
-    labels: NDArray[np.uint8],
-    palette: Colours,
-    bank: float,
-) -> None:
+def _willow(rng: np.random.Generator, layer: PaintLayer, palette: Colours) -> None:
     """Let willow branches hang in from the top corners."""
     count = 150
     side = rng.random(count) < 0.5
@@ -266,4 +260,3 @@ def _willow(
             vary(rng, tints, 0.05, 0.2, 0.15),
             _TOUCH,
         )
-        labels[fields.pixels(paths.reshape(-1, 2), labels.shape[0])] = Label.FOLIAGE
