@@ -25,8 +25,8 @@ from nstbench.nn.layered import LayeredNetwork
 SOURCES = ("output", "content", "style", "style_as_content")
 """What ``of`` in :class:`~nstbench.contracts.Features` may name."""
 
-# A share of the memory that is free at the start, because methods want the rest.
-_MEMORY_SHARE = 0.25
+# Methods have finished when outputs are scored, so much of the free memory may be used.
+_MEMORY_SHARE = 0.5
 
 LoadNetwork = Callable[[str, torch.device], LayeredNetwork]
 
@@ -56,8 +56,8 @@ class FeatureBank:
 
     Args:
         device: where the networks run.
-        budget: bytes of features to keep; the least recently used go first. By default a
-            quarter of the memory that is free.
+        budget: bytes of features to keep; the least recently used go first. By default
+            half of the memory that is free.
         load: how to load a network.
     """
 

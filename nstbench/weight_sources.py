@@ -133,7 +133,8 @@ class Download:
 
     Attributes:
         url: address of the file.
-        sha256: checksum, or the leading digits of it that torchvision puts into file names.
+        sha256: checksum, or the leading digits of it that torchvision puts into file names;
+            empty where none is published.
         convert: reader of the file; ``None`` stores it as it is.
     """
 

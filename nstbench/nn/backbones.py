@@ -10,12 +10,15 @@ import torch
 
 from nstbench.errors import UsageError, did_you_mean
 from nstbench.nn.alexnet import ALEXNET, AlexNet
+from nstbench.nn.inception import ART_INCEPTION, INCEPTION, ArtInception, Inception
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.lpips import LPIPS_ALEX, LPIPS_VGG
 from nstbench.nn.vgg import VGG16, VGG16_BLOCKS, VGG19, VGG19_BLOCKS, Pooling, Vgg
 from nstbench.weights import Weight
 
-SHARED_WEIGHTS: tuple[Weight, ...] = (VGG16, ALEXNET, LPIPS_ALEX, LPIPS_VGG, VGG19)
+SHARED_WEIGHTS: tuple[Weight, ...] = (
+    VGG16, ALEXNET, LPIPS_ALEX, LPIPS_VGG, VGG19, INCEPTION, ART_INCEPTION,
+)  # fmt: skip
 """Weights that belong to no single plug-in, for ``nstbench weights`` and ``nstbench doctor``."""
 
 
@@ -27,17 +30,25 @@ class Backbone:
     build: Callable[[Pooling], LayeredNetwork]
 
 
-def _alexnet(pooling: Pooling) -> LayeredNetwork:
-    if pooling != "max":
-        raise UsageError("alexnet has max pooling only: its pools overlap, as it was trained")
-    return AlexNet()
+def _as_trained(build: Callable[[], LayeredNetwork]) -> Callable[[Pooling], LayeredNetwork]:
+    """Return a builder for a network whose pooling is part of its architecture."""
+
+    def checked(pooling: Pooling) -> LayeredNetwork:
+        network = build()
+        if pooling != "max":
+            raise UsageError(f"{type(network).__name__} has max pooling only; VGG has a choice")
+        return network
+
+    return checked
 
 
 BACKBONES: Mapping[str, Backbone] = MappingProxyType(
     {
         "vgg16": Backbone(VGG16, lambda pooling: Vgg(VGG16_BLOCKS, pooling)),
         "vgg19": Backbone(VGG19, lambda pooling: Vgg(VGG19_BLOCKS, pooling)),
-        "alexnet": Backbone(ALEXNET, _alexnet),
+        "alexnet": Backbone(ALEXNET, _as_trained(AlexNet)),
+        "inception": Backbone(INCEPTION, _as_trained(Inception)),
+        "art_inception": Backbone(ART_INCEPTION, _as_trained(ArtInception)),
     }
 )
 
@@ -60,7 +71,7 @@ def load_backbone(
     alike that is the faster order for 3 x 3 convolutions.
 
     Args:
-        name: ``"vgg16"``, ``"vgg19"`` or ``"alexnet"``.
+        name: a key of ``BACKBONES``.
         device: where to put it.
         pooling: ``"max"`` as trained, or ``"average"`` (VGG only).
 

@@ -58,15 +58,7 @@ class LayeredNetwork(nn.Module):
             ValueError: if a layer does not exist.
             ImageError: if the picture is smaller than ``min_size``.
         """
-        for name in layers:
-            if name not in self.layers:
-                hint = did_you_mean(name, self.layers)
-                raise ValueError(f"{type(self).__name__} has no layer {name!r}.{hint}")
-        if min(x.shape[-2:]) < self.min_size:
-            raise ImageError(
-                f"{type(self).__name__} needs at least {self.min_size} x {self.min_size} px,"
-                f" got {x.shape[-1]} x {x.shape[-2]}: use larger pictures"
-            )
+        self.check(x, layers)
         missing = set(layers)
         found: dict[str, torch.Tensor] = {}
         h = (x - self.mean) / self.std
@@ -83,6 +75,18 @@ class LayeredNetwork(nn.Module):
                 missing.discard(name)
             previous = name
         return found
+
+    def check(self, x: torch.Tensor, layers: Collection[str]) -> None:
+        """Refuse layers that do not exist and pictures that are too small; see ``forward``."""
+        for name in layers:
+            if name not in self.layers:
+                hint = did_you_mean(name, self.layers)
+                raise ValueError(f"{type(self).__name__} has no layer {name!r}.{hint}")
+        if min(x.shape[-2:]) < self.min_size:
+            raise ImageError(
+                f"{type(self).__name__} needs at least {self.min_size} x {self.min_size} px,"
+                f" got {x.shape[-1]} x {x.shape[-2]}: use larger pictures"
+            )
 
     def with_weights(self, weight: weights.Weight) -> Self:
         """Take over the tensors of ``weight``, whose names are those of our layers.

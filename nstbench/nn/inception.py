@@ -1,0 +1,132 @@
+"""Inception v3 as FID and ArtFID know it: two networks of one shape with different weights.
+
+FID is defined on the weights that TensorFlow published in 2015, with TensorFlow's pooling
+and resizing; ``torch_fidelity`` carries that port. ArtFID uses torchvision's architecture
+trained on paintings by its authors, without resizing. Both give the 2048 averages that the
+literature calls ``pool3``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from nstbench import weights
+from nstbench.errors import WeightsError
+from nstbench.nn.layered import LayeredNetwork
+from nstbench.torchvision_shim import ensure_torchvision
+from nstbench.weights import Download, Weight, read_torch_checkpoint
+
+INCEPTION = Weight(
+    name="inception",
+    filename="inception.safetensors",
+    licence="Apache-2.0 (TensorFlow); converted by torch-fidelity, Apache-2.0",
+    origin="https://github.com/toshas/torch-fidelity",
+    sources=(
+        Download(
+            url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+            "weights-inception-2015-12-05-6726825d.pth",
+            sha256="6726825d",
+            convert=read_torch_checkpoint,
+        ),
+    ),
+)
+
+ART_INCEPTION = Weight(
+    name="art_inception",
+    filename="art_inception.safetensors",
+    licence="MIT (art-fid)",
+    origin="https://github.com/matthias-wright/art-fid",
+    sources=(
+        Download(
+            url="https://huggingface.co/matthias-wright/art_inception/resolve/main/"
+            "art_inception.pth",
+            # No checksum is published; the file is read without running code from it.
+            sha256="",
+            convert=read_torch_checkpoint,
+        ),
+    ),
+)
+
+
+class _Pooled(LayeredNetwork):
+    """A network of which only the spatial means of the last activations are read."""
+
+    network: Any
+
+    def __init__(self, min_size: int) -> None:
+        super().__init__((), min_size)
+        self.layers = ("pool3",)
+
+    def forward(self, x: torch.Tensor, layers: Collection[str]) -> dict[str, torch.Tensor]:
+        """Return ``pool3`` (B, 2048, 1, 1) of float RGB (B, 3, H, W) in [0, 1]."""
+        self.check(x, layers)
+        return {"pool3": self.pooled(x)[:, :, None, None]} if layers else {}
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the means (B, 2048)."""
+        raise NotImplementedError
+
+
+class Inception(_Pooled):
+    """The TensorFlow port of ``torch_fidelity``: 8-bit values, resized to 299 x 299."""
+
+    def __init__(self) -> None:
+        super().__init__(min_size=1)
+
+    def with_weights(self, weight: Weight) -> Self:
+        """Build the extractor, which wants a checkpoint file of torch."""
+        ensure_torchvision()
+        # By name, because the package is optional and carries no types.
+        module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "inception.pth"
+            torch.save(weights.load(weight), file)
+            self.network = module.FeatureExtractorInceptionV3(
+                "inception", ["2048"], feature_extractor_weights_path=str(file)
+            )
+        return self
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the means (B, 2048)."""
+        levels = (x.clamp(0, 1) * 255).round().to(torch.uint8)
+        means: torch.Tensor = self.network(levels)[0]
+        return means
+
+
+class ArtInception(_Pooled):
+    """torchvision's Inception v3 with the weights of ArtFID, on pictures as they are."""
+
+    def __init__(self) -> None:
+        super().__init__(min_size=75)
+
+    def with_weights(self, weight: Weight) -> Self:
+        """Build torchvision's network; its classifier is not used.
+
+        Raises:
+            WeightsError: if a tensor is missing; see also :func:`nstbench.weights.path`.
+        """
+        ensure_torchvision()
+        from torchvision.models import inception_v3
+
+        network = inception_v3(
+            weights=None, aux_logits=False, transform_input=False, init_weights=False
+        )
+        network.fc = torch.nn.Identity()
+        found = weights.load(weight)
+        missing = network.state_dict().keys() - found.keys()
+        if missing:
+            raise WeightsError(f"weights {weight.name}: no tensor {sorted(missing)[0]}")
+        network.load_state_dict({name: found[name] for name in network.state_dict()})
+        self.network = network.eval().requires_grad_(False)
+        return self
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the means (B, 2048)."""
+        means: torch.Tensor = self.network(x)
+        return means

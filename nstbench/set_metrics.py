@@ -1,0 +1,148 @@
+"""What metrics of whole sets share: outputs of one method against all its styles.
+
+Outputs are counted one by one; every style picture counts once, however many outputs use
+it. Styles are told apart by their features, so merging workers needs no names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar, Self
+
+import torch
+
+from nstbench.contracts import ScoringPair, SetMetric
+from nstbench.errors import NstbenchError
+from nstbench.frechet import GaussianSums, frechet_distance
+
+
+class StyleVectors:
+    """The feature vectors of the styles met so far, each once."""
+
+    def __init__(self) -> None:
+        self._vectors: dict[bytes, torch.Tensor] = {}
+
+    def add(self, vectors: Iterable[torch.Tensor]) -> None:
+        """Add vectors (D,) that are not known yet."""
+        for vector in vectors:
+            own = vector.detach().cpu().clone()
+            self._vectors[own.numpy().tobytes()] = own
+
+    def merge(self, other: StyleVectors) -> None:
+        """Add the styles of another worker."""
+        self._vectors.update(other._vectors)
+
+    def stacked(self) -> torch.Tensor:
+        """Return all vectors (n, D) in an order that does not depend on when they came.
+
+        Raises:
+            NstbenchError: if there is none.
+        """
+        if not self._vectors:
+            raise NstbenchError("there is no style picture yet")
+        return torch.stack([self._vectors[key] for key in sorted(self._vectors)])
+
+    def sums(self) -> GaussianSums:
+        """Return their sums."""
+        vectors = self.stacked()
+        sums = GaussianSums.empty(vectors.shape[1])
+        sums.update(vectors)
+        return sums
+
+
+class FrechetMetric(SetMetric):
+    """Frechet distance between outputs and styles on spatial means of one layer.
+
+    Subclasses set ``network`` and ``layer``.
+    """
+
+    network: ClassVar[str]
+    layer: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._outputs: GaussianSums | None = None
+        self._styles = StyleVectors()
+
+    def update(self, pair: ScoringPair) -> None:
+        """Add the outputs, and the styles that were not seen before."""
+        vectors = self.means(pair, "output")
+        if self._outputs is None:
+            self._outputs = GaussianSums.empty(vectors.shape[1])
+        self._outputs.update(vectors)
+        self._styles.add(self.means(pair, "style"))
+
+    def merge(self, other: Self) -> None:
+        """Add the outputs and styles of another worker."""
+        if self._outputs is None:
+            self._outputs = replace(other._outputs) if other._outputs else None
+        elif other._outputs is not None:
+            self._outputs.merge(other._outputs)
+        self._styles.merge(other._styles)
+
+    def compute(self) -> dict[str, float]:
+        """Return the distance, and the numbers of outputs ``n`` and of styles ``styles``.
+
+        Raises:
+            NstbenchError: if there are fewer than two outputs or two styles.
+        """
+        if self._outputs is None:
+            raise NstbenchError("there is no output yet")
+        styles = self._styles.sums()
+        distance = frechet_distance(self._outputs, styles)
+        return {"": distance, "n": float(self._outputs.n), "styles": float(styles.n)}
+
+    def means(self, pair: ScoringPair, of: str) -> torch.Tensor:
+        """Return the spatial means (B, C) of the layer."""
+        return pair.features(self.network, of)[self.layer].mean(dim=(2, 3))
+
+
+class VectorMetric(SetMetric):
+    """A number computed from all feature vectors at once, for what sums cannot tell.
+
+    Subclasses set ``network`` and ``layer`` and define ``value``. Vectors are kept as
+    float32: 8 KiB for each output on 2048 features.
+    """
+
+    network: ClassVar[str]
+    layer: ClassVar[str]
+    least: ClassVar[int]
+    """Least number of outputs for which there is a value."""
+
+    def __init__(self) -> None:
+        self._outputs: list[torch.Tensor] = []
+        self._styles = StyleVectors()
+
+    def update(self, pair: ScoringPair) -> None:
+        """Keep the outputs' vectors, and those of styles that were not seen before."""
+        self._outputs += self.means(pair, "output").detach().cpu().clone().unbind()
+        self._styles.add(self.means(pair, "style"))
+
+    def merge(self, other: Self) -> None:
+        """Add the vectors of another worker."""
+        self._outputs += other._outputs
+        self._styles.merge(other._styles)
+
+    def compute(self) -> dict[str, float]:
+        """Return the value, and the numbers of outputs ``n`` and of styles ``styles``.
+
+        Raises:
+            NstbenchError: if there are too few pictures.
+        """
+        if len(self._outputs) < self.least:
+            raise NstbenchError(f"needs at least {self.least} outputs, got {len(self._outputs)}")
+        styles = self._styles.stacked().double()
+        if len(styles) < 2:
+            raise NstbenchError(f"needs at least two style pictures, got {len(styles)}")
+        # Sorted, so that the value does not depend on the order of the workers.
+        ordered = sorted(self._outputs, key=lambda vector: vector.numpy().tobytes())
+        value = self.value(torch.stack(ordered).double(), styles)
+        return {"": value, "n": float(len(ordered)), "styles": float(len(styles))}
+
+    def value(self, outputs: torch.Tensor, styles: torch.Tensor) -> float:
+        """Return the number for float64 vectors (n, D) and (m, D)."""
+        raise NotImplementedError
+
+    def means(self, pair: ScoringPair, of: str) -> torch.Tensor:
+        """Return the spatial means (B, C) of the layer."""
+        return pair.features(self.network, of)[self.layer].mean(dim=(2, 3))
