@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -13,6 +10,7 @@ from nstbench.painter import fields
 from nstbench.painter.colour import Colours, choose
 from nstbench.painter.fields import Field
 from nstbench.painter.painting import Label, Painting
+from nstbench.painter.plate import Course, Plate
 from nstbench.painter.strokes import reduce
 
 _SUPERSAMPLING = 2
@@ -28,79 +26,16 @@ _PALETTES = (
 _LINES = 118.0
 
 
-_Course = Callable[[Field, Field], NDArray[np.floating]]
-
-
 def _upright(x: Field, y: Field) -> Field:
     return x
 
 
-def _along(way: NDArray) -> _Course:
+def _along(way: NDArray) -> Course:
     return lambda x, y: x * way[0] + y * way[1]
 
 
 def _slanting(x: Field, y: Field) -> Field:
     return x + y
-
-
-@dataclass
-class _Plate:
-    """The drawing: how dark each place is, along what its hatching runs, where lines are drawn.
-
-    ``along`` grows across the hatching lines, by one over the picture, so that its
-    level sets are the lines.
-    """
-
-    dark: Field
-    along: Field
-    labels: NDArray[np.uint8]
-    lines: Image.Image
-    pen: ImageDraw.ImageDraw
-
-    @property
-    def side(self) -> int:
-        return int(self.dark.shape[0])
-
-    def fill(self, inside: NDArray[np.bool_], dark: NDArray, along: NDArray, label: Label) -> None:
-        """Lay a tone and the course of its hatching over a region and clear its lines."""
-        self.dark[inside] = np.broadcast_to(dark, inside.shape)[inside]
-        self.along[inside] = np.broadcast_to(along, inside.shape)[inside]
-        self.labels[inside] = label
-        wipe = np.asarray(self.lines.resize(inside.shape)) * ~inside
-        self.lines.paste(Image.fromarray(wipe.astype(np.uint8)))
-
-    def shape(self, polygon: NDArray, dark: float | _Course, along: _Course, label: Label) -> None:
-        """Fill a polygon; tone and course are functions of x and y."""
-        n = self.side
-        corners = np.asarray(polygon)
-        low = np.clip((corners.min(axis=0) * n).astype(int) - 1, 0, n - 1)
-        high = np.clip((corners.max(axis=0) * n).astype(int) + 2, 1, n)
-        if (high <= low).any():
-            return
-        window = (slice(low[1], high[1]), slice(low[0], high[0]))
-        stencil = Image.new("L", tuple((high - low).tolist()))
-        ImageDraw.Draw(stencil).polygon((corners * n - low).ravel().tolist(), fill=255)
-        self.lines.paste(0, tuple(low.tolist()), stencil)
-        inside = np.asarray(stencil) > 0
-        rows, columns = np.mgrid[window].astype(np.float32)
-        x, y = (columns + 0.5) / n, (rows + 0.5) / n
-        tone = np.broadcast_to(dark(x, y) if callable(dark) else dark, x.shape)
-        self.dark[window][inside] = np.clip(tone, 0, 1)[inside]
-        self.along[window][inside] = np.broadcast_to(along(x, y), x.shape)[inside]
-        self.labels[window][inside] = label
-
-    def draw(self, points: NDArray, width: float = 0.0026) -> None:
-        """Draw one line with the needle, thinner at its ends."""
-        at = np.asarray(points, dtype=np.float64) * self.side
-        if len(at) < 2:
-            return
-        tangent = np.gradient(at, axis=0)
-        tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
-        swell = 0.3 + 0.7 * np.sin(np.pi * np.linspace(0.06, 0.94, len(at)))
-        half = (np.maximum(0.5 * width * self.side * swell, 0.45))[:, None]
-        side = half * np.stack([-tangent[:, 1], tangent[:, 0]], -1)
-        outline = np.concatenate([at + side, (at - side)[::-1]])
-        self.pen.polygon(outline.ravel().tolist(), fill=255)
 
 
 def etching(rng: np.random.Generator, size: int) -> Painting:
@@ -113,7 +48,7 @@ def etching(rng: np.random.Generator, size: int) -> Painting:
     ink, paper, tone = choose(rng, _PALETTES, hue=0.12)
     side = size * _SUPERSAMPLING
     lines = Image.new("L", (side, side), 0)
-    plate = _Plate(
+    plate = Plate(
         np.zeros((side, side), dtype=np.float32),
         np.zeros((side, side), dtype=np.float32),
         np.full((side, side), int(Label.SKY), dtype=np.uint8),
@@ -136,7 +71,7 @@ def etching(rng: np.random.Generator, size: int) -> Painting:
     return Painting(colours, labels)
 
 
-def _sky(rng: np.random.Generator, plate: _Plate, horizon: float) -> None:
+def _sky(rng: np.random.Generator, plate: Plate, horizon: float) -> None:
     n = plate.side
     x, y = fields.grid(n)
     bend = 0.1 * fields.noise(rng, n, 0.5, 2)
@@ -155,7 +90,7 @@ def _sky(rng: np.random.Generator, plate: _Plate, horizon: float) -> None:
     _birds(rng, plate)
 
 
-def _birds(rng: np.random.Generator, plate: _Plate) -> None:
+def _birds(rng: np.random.Generator, plate: Plate) -> None:
     cx, cy = rng.uniform(0.45, 0.6), rng.uniform(0.16, 0.3)
     for _ in range(9):
         x, y = cx + rng.normal(0, 0.06), cy + rng.normal(0, 0.035)
@@ -170,7 +105,7 @@ def _birds(rng: np.random.Generator, plate: _Plate) -> None:
         plate.draw(fields.curve(wing, 5), 0.0035)
 
 
-def _far_country(rng: np.random.Generator, plate: _Plate, horizon: float) -> None:
+def _far_country(rng: np.random.Generator, plate: Plate, horizon: float) -> None:
     """Draw low hills, a far town with its spires, and a row of trees."""
     n = plate.side
     x, y = fields.grid(n)
@@ -208,7 +143,7 @@ def _far_country(rng: np.random.Generator, plate: _Plate, horizon: float) -> Non
     plate.draw(spire, 0.002)
 
 
-def _water(rng: np.random.Generator, plate: _Plate, horizon: float) -> None:
+def _water(rng: np.random.Generator, plate: Plate, horizon: float) -> None:
     n = plate.side
     x, y = fields.grid(n)
     inside = y > horizon
@@ -235,7 +170,7 @@ def _water(rng: np.random.Generator, plate: _Plate, horizon: float) -> None:
     plate.shape(hull, 0.9, _slanting, Label.OBJECT)
 
 
-def _windmill(rng: np.random.Generator, plate: _Plate, cx: float, foot: float) -> None:
+def _windmill(rng: np.random.Generator, plate: Plate, cx: float, foot: float) -> None:
     n = plate.side
     x, y = fields.grid(n)
     bank = (
@@ -297,7 +232,7 @@ def _windmill(rng: np.random.Generator, plate: _Plate, cx: float, foot: float) -
     _sails(plate, np.array([cx - 0.012, top - 0.018]), rng.uniform(0.2, 1.3))
 
 
-def _sails(plate: _Plate, hub: NDArray, turn: float) -> None:
+def _sails(plate: Plate, hub: NDArray, turn: float) -> None:
     """Draw four lattice sails; half of their cloths are set."""
     for k in range(4):
         out = np.array([np.cos(turn + k * np.pi / 2), np.sin(turn + k * np.pi / 2)])
@@ -314,7 +249,7 @@ def _sails(plate: _Plate, hub: NDArray, turn: float) -> None:
             plate.draw(np.stack([rung, rung + 0.042 * across]), 0.0018)
 
 
-def _foreground(rng: np.random.Generator, plate: _Plate) -> None:
+def _foreground(rng: np.random.Generator, plate: Plate) -> None:
     """Lay the near bank with its path, fence and grasses."""
     n = plate.side
     x, y = fields.grid(n)
@@ -347,7 +282,7 @@ def _foreground(rng: np.random.Generator, plate: _Plate) -> None:
         )
 
 
-def _tree(rng: np.random.Generator, plate: _Plate, cx: float, scale: float) -> None:
+def _tree(rng: np.random.Generator, plate: Plate, cx: float, scale: float) -> None:
     """Grow a tree at ``cx``; ``scale`` sizes its crown and its height above the bank."""
     trunk = [
         (cx - 0.06, 0.87),
@@ -382,7 +317,7 @@ def _tree(rng: np.random.Generator, plate: _Plate, cx: float, scale: float) -> N
         _clump(rng, plate, px, py, reach)
 
 
-def _clump(rng: np.random.Generator, plate: _Plate, px: float, py: float, reach: float) -> None:
+def _clump(rng: np.random.Generator, plate: Plate, px: float, py: float, reach: float) -> None:
     """Draw one mass of leaves: lit above, in shadow below, edged with loops of the needle."""
     turn = np.linspace(0, 2 * np.pi, 60)
     lobes = reach * (1 + 0.12 * np.sin(7 * turn + 50 * px) + 0.08 * np.sin(13 * turn + 70 * py))
@@ -407,7 +342,7 @@ def _clump(rng: np.random.Generator, plate: _Plate, px: float, py: float, reach:
 
 
 def _pull(
-    rng: np.random.Generator, plate: _Plate, ink: Colours, paper: Colours, tone: Colours
+    rng: np.random.Generator, plate: Plate, ink: Colours, paper: Colours, tone: Colours
 ) -> Colours:
     """Bite the hatching into the plate and print it on laid paper."""
     n = plate.side

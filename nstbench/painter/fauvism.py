@@ -85,66 +85,54 @@ def _broken(
 def _underdrawing(
     rng: np.random.Generator, n: int, palette: Colours, shore: float
 ) -> tuple[_Scene, list[NDArray]]:
+    """Return the scene without its objects, and the lines to be drawn over it."""
     x, y = fields.grid(n)
     sun = (rng.uniform(0.55, 0.85), rng.uniform(0.08, 0.2))
     far = np.hypot(x - sun[0], y - sun[1])
-    tints = np.stack(
-        [
-            palette[_GLOW],
-            palette[_SKY],
-            palette[_SKY_SECOND],
-            mix(palette[_SKY], palette[_SEA], 0.55),
-        ]
-    )
+    between = mix(palette[_SKY], palette[_SEA], 0.55)
+    tints = np.stack([palette[_GLOW], palette[_SKY], palette[_SKY_SECOND], between])
     sky = _broken(rng, n, tints, 0.75 * far - 0.38, 0.05)
     angle = np.arctan2(y - sun[1], x - sun[0]) + np.pi / 2
     scene = _Scene(sky, angle.astype(np.float32), np.full((n, n), int(Label.SKY), dtype=np.uint8))
     scene.colour[far < 0.045] = palette[_GLOW]
-    lines = []
-    at = np.linspace(0, 1, n)
-    for k, (lift, tint) in enumerate(((0.17, _FAR), (0.085, _NEAR))):
-        line = shore - lift + fields.ridge(rng, n, [(0.42, 0.06), (0.15, 0.02)]) * (1 - 0.4 * k)
-        inside = (y > line[None]) & (y < shore)
-        shades = np.stack(
-            [
-                shift(palette[tint], 0.12, 1.0, 0.5),
-                palette[tint],
-                shift(palette[tint], -0.1, 1.0, -0.4),
-            ]
-        )
-        scene.colour[inside] = _broken(rng, n, shades, 1.8 * (y - line[None]) - 0.1, 0.06)[inside]
-        slope = np.arctan2(np.gradient(line) * n, 1.0)[None] + 0.9 * (1 if k else -1)
-        scene.angle[inside] = np.broadcast_to(slope, (n, n))[inside]
-        scene.labels[inside] = Label.HILLS
-        lines.append(np.stack([at, line], -1))
+    lines = _hills(rng, scene, palette, shore)
     sea = y >= shore
-    shades = np.stack(
-        [
-            palette[_SEA_SECOND],
-            palette[_SEA],
-            mix(palette[_SEA], palette[_GLOW], 0.55),
-            palette[_REFLECTION],
-        ]
-    )
+    glow = mix(palette[_SEA], palette[_GLOW], 0.55)
+    shades = np.stack([palette[_SEA_SECOND], palette[_SEA], glow, palette[_REFLECTION]])
     glitter = 0.4 * np.exp(-(((x - sun[0]) / 0.1) ** 2)) - 0.16
     scene.colour[sea] = _broken(rng, n, shades, glitter, (0.09, 0.03))[sea]
     scene.angle[sea] = 0.05 * np.sin(9 * x + 14 * y)[sea]
     scene.labels[sea] = Label.WATER
+    at = np.linspace(0, 1, n)
     beach = 0.9 - 0.14 * at**1.6 + fields.ridge(rng, n, [(0.3, 0.02)])
     sand = y > beach[None]
-    shades = np.stack(
-        [
-            palette[_SKY_SECOND],
-            palette[_BEACH],
-            mix(palette[_BEACH], palette[_BOAT], 0.5),
-            palette[_SKY],
-        ]
-    )
+    warm = mix(palette[_BEACH], palette[_BOAT], 0.5)
+    shades = np.stack([palette[_SKY_SECOND], palette[_BEACH], warm, palette[_SKY]])
     scene.colour[sand] = _broken(rng, n, shades, 0.0, 0.06)[sand]
     scene.angle[sand] = (-0.25 + 0.3 * np.sin(11 * x))[sand]
     scene.labels[sand] = Label.GROUND
     lines.append(np.stack([at, beach], -1))
     return scene, lines
+
+
+def _hills(
+    rng: np.random.Generator, scene: _Scene, palette: Colours, shore: float
+) -> list[NDArray]:
+    """Paint two ranges of hills into the scene and return their skylines."""
+    n = scene.labels.shape[0]
+    _, y = fields.grid(n)
+    lines = []
+    for k, (lift, tint) in enumerate(((0.17, _FAR), (0.085, _NEAR))):
+        line = shore - lift + fields.ridge(rng, n, [(0.42, 0.06), (0.15, 0.02)]) * (1 - 0.4 * k)
+        inside = (y > line[None]) & (y < shore)
+        warm, cool = shift(palette[tint], 0.12, 1.0, 0.5), shift(palette[tint], -0.1, 1.0, -0.4)
+        shades = np.stack([warm, palette[tint], cool])
+        scene.colour[inside] = _broken(rng, n, shades, 1.8 * (y - line[None]) - 0.1, 0.06)[inside]
+        slope = np.arctan2(np.gradient(line) * n, 1.0)[None] + 0.9 * (1 if k else -1)
+        scene.angle[inside] = np.broadcast_to(slope, (n, n))[inside]
+        scene.labels[inside] = Label.HILLS
+        lines.append(np.stack([np.linspace(0, 1, n), line], -1))
+    return lines
 
 
 def _contour(
@@ -184,91 +172,53 @@ def _solid(
 def _town(
     rng: np.random.Generator, layer: PaintLayer, scene: _Scene, palette: Colours, shore: float
 ) -> None:
+    """Build two rows of houses and a tower, and let them shine on the water."""
     centre = rng.uniform(0.22, 0.48)
     for row in range(2):
         for place in range(5):
             x = centre + (place - 2.2) * 0.092 + 0.04 * row + rng.normal(0, 0.008)
-            foot = shore + 0.006 - 0.055 * (1 - row)
-            tall, wide = rng.uniform(0.07, 0.105), rng.uniform(0.066, 0.085)
-            wall = mix(
-                palette[_HOUSE],
-                palette[(_SKY, _SKY_SECOND, _BEACH)[rng.integers(3)]],
-                rng.uniform(0.1, 0.75),
-            )
-            side = mix(wall, palette[_FAR], 0.6)
-            split = x + wide * 0.62
-            _solid(
-                rng,
-                layer,
-                scene,
-                palette,
-                [
-                    (split, foot - tall),
-                    (x + wide, foot - tall * 0.94),
-                    (x + wide, foot),
-                    (split, foot),
-                ],
-                side,
-                Label.BUILDING,
-            )
-            _solid(
-                rng,
-                layer,
-                scene,
-                palette,
-                [(x, foot - tall), (split, foot - tall), (split, foot), (x, foot)],
-                wall,
-                Label.BUILDING,
-            )
-            roof = [
-                (x - 0.006, foot - tall),
-                (x + 0.016, foot - tall - 0.034),
-                (split + 0.02, foot - tall - 0.034),
-                (x + wide + 0.004, foot - tall * 0.96),
-            ]
-            _solid(
-                rng,
-                layer,
-                scene,
-                palette,
-                roof,
-                shift(palette[_ROOF], rng.uniform(-0.05, 0.08)),
-                Label.BUILDING,
-            )
-            for wx in (0.2, 0.44):
-                pane = [
-                    (x + wx * wide - 0.006, foot - 0.66 * tall),
-                    (x + wx * wide + 0.006, foot - 0.66 * tall),
-                    (x + wx * wide + 0.006, foot - 0.42 * tall),
-                    (x + wx * wide - 0.006, foot - 0.42 * tall),
-                ]
-                layer.facet(rng, pane, palette[_CONTOUR], _DAB, 0.008)
+            _house(rng, layer, scene, palette, x, shore + 0.006 - 0.055 * (1 - row))
     x, foot = centre + 0.29, shore
     tower = [(x, foot - 0.2), (x + 0.052, foot - 0.2), (x + 0.056, foot), (x - 0.004, foot)]
-    _solid(
-        rng,
-        layer,
-        scene,
-        palette,
-        tower,
-        mix(palette[_HOUSE], palette[_BEACH], 0.55),
-        Label.BUILDING,
-    )
-    dome = [
-        (x + 0.012, foot - 0.248),
-        (x + 0.04, foot - 0.248),
-        (x + 0.058, foot - 0.198),
-        (x - 0.006, foot - 0.198),
-    ]
+    wall = mix(palette[_HOUSE], palette[_BEACH], 0.55)
+    _solid(rng, layer, scene, palette, tower, wall, Label.BUILDING)
+    top, low = foot - 0.248, foot - 0.198
+    dome = [(x + 0.012, top), (x + 0.04, top), (x + 0.058, low), (x - 0.006, low)]
     _solid(rng, layer, scene, palette, dome, palette[_ROOF], Label.BUILDING)
+    touch = np.stack([np.linspace(-0.025, 0.025, 7), np.zeros(7)], -1)
     for k in range(9):
-        low = shore + 0.018 + 0.017 * k
         at = centre + rng.uniform(-0.22, 0.32, 5)
-        mid = np.stack([at, np.full(5, low)], -1)[:, None] + np.stack(
-            [np.linspace(-0.025, 0.025, 7), np.zeros(7)], -1
-        )
+        paths = np.stack([at, np.full(5, shore + 0.018 + 0.017 * k)], -1)[:, None] + touch
         tints = palette[[_HOUSE, _ROOF, _SKY_SECOND, _BEACH, _REFLECTION]]
-        layer.lay(rng, mid, np.full(5, 0.012), vary(rng, tints, 0.04), _DAB)
+        layer.lay(rng, paths, np.full(5, 0.012), vary(rng, tints, 0.04), _DAB)
+
+
+def _house(
+    rng: np.random.Generator,
+    layer: PaintLayer,
+    scene: _Scene,
+    palette: Colours,
+    x: float,
+    foot: float,
+) -> None:
+    tall, wide = rng.uniform(0.07, 0.105), rng.uniform(0.066, 0.085)
+    tint = palette[(_SKY, _SKY_SECOND, _BEACH)[rng.integers(3)]]
+    wall = mix(palette[_HOUSE], tint, rng.uniform(0.1, 0.75))
+    split, end = x + wide * 0.62, x + wide
+    eaves, ridge = foot - tall, foot - tall - 0.034
+    flank = [(split, eaves), (end, foot - tall * 0.94), (end, foot), (split, foot)]
+    front = [(x, eaves), (split, eaves), (split, foot), (x, foot)]
+    roof = [(x - 0.006, eaves), (x + 0.016, ridge), (split + 0.02, ridge)]
+    roof.append((end + 0.004, foot - tall * 0.96))
+    _solid(rng, layer, scene, palette, flank, mix(wall, palette[_FAR], 0.6), Label.BUILDING)
+    _solid(rng, layer, scene, palette, front, wall, Label.BUILDING)
+    tiles = shift(palette[_ROOF], rng.uniform(-0.05, 0.08))
+    _solid(rng, layer, scene, palette, roof, tiles, Label.BUILDING)
+    high, low = foot - 0.66 * tall, foot - 0.42 * tall
+    for share in (0.2, 0.44):
+        left, right = x + share * wide - 0.006, x + share * wide + 0.006
+        pane = [(left, high), (right, high), (right, low), (left, low)]
+        layer.facet(rng, pane, palette[_CONTOUR], _DAB, 0.008)
 
 
 def _boats(

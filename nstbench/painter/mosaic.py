@@ -8,20 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
-from skimage.measure import find_contours
 
 from nstbench.painter import fields
 from nstbench.painter.colour import Colours, choose, mix, ramp, shift
 from nstbench.painter.painting import Label, Painting
 from nstbench.painter.strokes import light, reduce
+from nstbench.painter.tesserae import Tiles, lay_tiles
 
 _SUPERSAMPLING = 2
 _PLAN = 384
 # Figures are laid in smaller stones than their ground.
 _TILE = 0.0155
 _FINE_TILE = 0.0105
-# Places where a tile looks whether it is alone.
-_PROBE_U, _PROBE_V = (g.ravel() for g in np.meshgrid(*[np.linspace(-0.46, 0.46, 7)] * 2))
 
 # Ground, stars, gold, band, band pale, body, neck, wing, tail eye, leaf, fruit, mortar.
 _PALETTES = (
@@ -70,7 +68,8 @@ def mosaic(rng: np.random.Generator, size: int) -> Painting:
     plan = _design(rng, palette)
     if rng.random() < 0.5:
         plan = plan.mirrored()
-    tiles = _rows_of_tiles(rng, plan)
+    figure = np.isin(plan.labels, (Label.OBJECT, Label.FOLIAGE)) & _inside_roundel()
+    tiles = lay_tiles(rng, plan.region, ((figure, _FINE_TILE), (~figure, _TILE)))
     colours = _set(rng, plan, tiles, size, palette)
     labels = np.asarray(
         Image.fromarray(np.ascontiguousarray(plan.labels)).resize(
@@ -177,7 +176,14 @@ def _leaf(root: NDArray, turn: float, long: float, half: float) -> NDArray:
 
 
 def _peacock(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
-    """Set the bird: train of eyed feathers, legs, wing, breast, neck, head with its crown."""
+    """Set the bird, back to front."""
+    _train(rng, plan, palette)
+    _body(rng, plan, palette)
+    _head(plan, palette)
+
+
+def _train(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
+    """Spread the eyed feathers in three tiers."""
     x, y = fields.grid(_PLAN)
     root = np.array([0.5, 0.6]) + rng.uniform(-0.012, 0.012, 2)
     first = int(rng.integers(11, 15))
@@ -193,6 +199,11 @@ def _peacock(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
             far = np.hypot(x - eye[0], y - eye[1])
             for radius, tint in ((0.026, palette[8]), (0.018, palette[5]), (0.0095, palette[6])):
                 plan.fill(far < radius, tint, Label.OBJECT)
+
+
+def _body(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
+    """Set legs, breast and neck, and the wing in its four stripes."""
+    _, y = fields.grid(_PLAN)
     for lean in (-0.012, 0.03):
         foot = [
             (0.53 + lean, 0.64),
@@ -243,6 +254,11 @@ def _peacock(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
             mix(palette[8], palette[10], 0.3 * k) if k % 2 else palette[4],
             Label.OBJECT,
         )
+
+
+def _head(plan: _Plan, palette: Colours) -> None:
+    """Set beak, eye and crown."""
+    x, y = fields.grid(_PLAN)
     beak = [(0.655, 0.286), (0.7, 0.308), (0.652, 0.315)]
     plan.fill(_polygon(beak), palette[8], Label.OBJECT)
     plan.fill(np.hypot(x - 0.632, y - 0.298) < 0.013, palette[4], Label.OBJECT)
@@ -252,106 +268,13 @@ def _peacock(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
         plan.fill(np.hypot(x - tip[0], y - tip[1]) < 0.0125, palette[5], Label.OBJECT)
 
 
-@dataclass(frozen=True)
-class _Tiles:
-    """Middle (N, 2), direction of the row (N,), length along and across it (N,)."""
-
-    at: NDArray[np.float32]
-    turn: NDArray[np.float32]
-    along: NDArray[np.float32]
-    across: NDArray[np.float32]
-
-
-def _rows_of_tiles(rng: np.random.Generator, plan: _Plan) -> _Tiles:
-    """Lay tesserae in rows parallel to the contours, as mosaicists do (opus vermiculatum)."""
-    edge = np.zeros_like(plan.region, dtype=bool)
-    edge[:, 1:] |= plan.region[:, 1:] != plan.region[:, :-1]
-    edge[1:] |= plan.region[1:] != plan.region[:-1]
-    far = ndimage.distance_transform_edt(~edge).astype(np.float32) / _PLAN
-    far = ndimage.gaussian_filter(far, 0.7)
-    taken = np.zeros_like(edge)
-    found: list[tuple[float, float, float, float, float]] = []
-    figure = np.isin(plan.labels, (Label.OBJECT, Label.FOLIAGE)) & _inside_roundel()
-    for where, tile in ((figure, _FINE_TILE), (~figure, _TILE)):
-        masked = np.where(where, far, 0.0)
-        for level in np.arange(0.42, 30) * tile:
-            rows = find_contours(masked, level)
-            if not rows:
-                break
-            for row in rows:
-                _place_row(rng, row[:, ::-1] / _PLAN, tile, taken, found)
-        _fill_gaps(rng, taken, where, tile, found)
-    table = np.array(found, dtype=np.float32)
-    return _Tiles(table[:, :2], table[:, 2], table[:, 3], table[:, 4])
-
-
 def _inside_roundel() -> NDArray[np.bool_]:
     x, y = fields.grid(_PLAN)
     return np.asarray(np.hypot(x - 0.5, y - 0.5) < 0.36)
 
 
-def _place_row(
-    rng: np.random.Generator, row: NDArray, tile: float, taken: NDArray[np.bool_], found: list
-) -> None:
-    steps = np.hypot(*np.diff(row, axis=0).T)
-    where = np.concatenate([[0.0], np.cumsum(steps)])
-    total = where[-1]
-    count = round(total / (1.06 * tile))
-    if count < 1:
-        return
-    at = (np.arange(count) + rng.uniform(0, 1)) / count * total
-    reach = 0.5 * tile
-    for s in at:
-        ends = [[np.interp(s + d, where, row[:, c]) for c in (0, 1)] for d in (-reach, 0.0, reach)]
-        before, middle, after = np.array(ends)
-        turn = np.arctan2(after[1] - before[1], after[0] - before[0])
-        _try_tile(taken, found, middle, turn, total / count, tile, 0.3)
-
-
-def _try_tile(
-    taken: NDArray[np.bool_],
-    found: list,
-    middle: NDArray,
-    turn: float,
-    along: float,
-    across: float,
-    tolerance: float,
-) -> None:
-    """Keep a tile unless more than a share of its place is taken already."""
-    n = taken.shape[0]
-    c, s = np.cos(turn) * n, np.sin(turn) * n
-    columns = (middle[0] * n + (c * along) * _PROBE_U - (s * across) * _PROBE_V).astype(np.intp)
-    rows = (middle[1] * n + (s * along) * _PROBE_U + (c * across) * _PROBE_V).astype(np.intp)
-    columns = np.minimum(np.maximum(columns, 0), n - 1)
-    rows = np.minimum(np.maximum(rows, 0), n - 1)
-    if taken[rows, columns].mean() > tolerance:
-        return
-    taken[rows, columns] = True
-    found.append((middle[0], middle[1], turn, along, across))
-
-
-def _fill_gaps(
-    rng: np.random.Generator,
-    taken: NDArray[np.bool_],
-    where: NDArray[np.bool_],
-    tile: float,
-    found: list,
-) -> None:
-    """Fill what the rows left open with small tiles."""
-    n = taken.shape[0]
-    for part, tolerance in ((0.8, 0.25), (0.55, 0.3), (0.4, 0.35)):
-        room = ndimage.distance_transform_edt(~taken) / n
-        rows, columns = np.nonzero((room > 0.3 * part * tile) & where)
-        order = np.argsort(-room[rows, columns], kind="stable")
-        for k in order[::3]:
-            middle = (np.array([columns[k], rows[k]]) + 0.5) / n
-            side = part * tile
-            if not taken[rows[k], columns[k]]:
-                _try_tile(taken, found, middle, rng.uniform(0, np.pi), side, side, tolerance)
-
-
 def _set(
-    rng: np.random.Generator, plan: _Plan, tiles: _Tiles, size: int, palette: Colours
+    rng: np.random.Generator, plan: _Plan, tiles: Tiles, size: int, palette: Colours
 ) -> Colours:
     """Press the tiles into the mortar, none of them quite level, and light them."""
     side = size * _SUPERSAMPLING
