@@ -33,7 +33,7 @@ from nstbench.painter.woodblock import woodblock
 
 __all__ = ["LABEL_COLOURS", "STYLES", "Label", "Painting", "paint", "painting"]
 
-# The order alternates the media, so that the first few already differ as much as all do.
+# The order alternates the media, so that a run limited to the first few still has variety.
 STYLES: dict[str, Callable[[np.random.Generator, int], Painting]] = {
     "nocturne": nocturne,
     "stained_glass": stained_glass,
@@ -41,14 +41,14 @@ STYLES: dict[str, Callable[[np.random.Generator, int], Painting]] = {
     "pointillism": pointillism,
     "etching": etching,
     "mosaic": mosaic,
-    "abstraction": abstraction,
+    "colour_field": colour_field,
     "cubism": cubism,
+    "abstraction": abstraction,
+    "action_painting": action_painting,
     "fauvism": fauvism,
     "ink_wash": ink_wash,
     "art_nouveau": art_nouveau,
     "water_lilies": water_lilies,
-    "action_painting": action_painting,
-    "colour_field": colour_field,
 }
 
 # Chosen by eye: the edition whose first picture is the best advertisement for its style.
