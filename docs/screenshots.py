@@ -1,0 +1,52 @@
+"""Photograph a report for the documentation: light, dark, phone.
+
+Usage: ``python docs/screenshots.py runs/NAME/report/index.html docs/images``. Needs
+Playwright and a Chromium (``NSTBENCH_CHROMIUM`` names one that is not on the path).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+VIEWS = {
+    "report_light": ("light", 1280, 1700, ""),
+    "report_dark": ("dark", 1280, 1700, ""),
+    "report_gallery": ("light", 1280, 1000, "gallery"),
+    "report_phone": ("light", 390, 844, ""),
+}
+"""File name -> colour scheme, width, height, section scrolled to."""
+
+
+def photograph(browser: Browser, page: Path, out: Path) -> None:
+    """Write one PNG per view of ``page`` into ``out``."""
+    for name, (scheme, width, height, section) in VIEWS.items():
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if scheme == "dark" else "light",
+            reduced_motion="reduce",
+        )
+        tab = context.new_page()
+        tab.goto(page.resolve().as_uri() + (f"#/at={section}" if section else ""))
+        tab.wait_for_timeout(500)
+        tab.screenshot(path=out / f"{name}.png")
+        context.close()
+
+
+def main() -> None:
+    """Read the page and the folder from the command line."""
+    page, out = Path(sys.argv[1]), Path(sys.argv[2])
+    out.mkdir(parents=True, exist_ok=True)
+    chromium = os.environ.get("NSTBENCH_CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        photograph(browser, page, out)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
