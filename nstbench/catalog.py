@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from nstbench import registry
 from nstbench.config import MethodSpec, RunConfig, parse_named
 from nstbench.contracts import Method
-from nstbench.errors import UsageError, did_you_mean
+from nstbench.errors import UsageError, WeightsError, did_you_mean
 from nstbench.records import Availability, MethodCard, MetricCard
 
 
@@ -81,10 +81,20 @@ def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
         deviations=info.deviations,
         params=params.model_dump(mode="json"),
         defaults=cls.Params().model_dump(mode="json"),
-        weights={weight.name: weight.sha256 for weight in method.required_weights()},
+        weights={weight.name: _checksum(weight) for weight in method.required_weights()},
         availability=_availability(info.requires, method.required_weights()),
     )
     return Variant(card, method)
+
+
+def _checksum(weight: Any) -> str:
+    """Return what identifies a weight file; empty if it is not pinned and not here."""
+    from nstbench import weights
+
+    try:
+        return weights.checksum(weight) if weights.availability(weight).ok else weight.sha256
+    except WeightsError:
+        return str(weight.sha256)
 
 
 def check_params(model: type[BaseModel], given: Mapping[str, Any], owner: str) -> Any:

@@ -25,8 +25,10 @@ LEARNING_RATES = {"lbfgs": 1.0, "adam": 0.02, "sgd": 0.02}
 _MOMENTUM = 0.9
 # More history changes nothing measurable in the first few hundred steps and costs time.
 _HISTORY = 20
+_FIRST_STEP = 0.01
 _CHECK_EVERY = 10
 _EXPLODED = 1e4
+_NO_GRADIENT = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,9 @@ class Descent:
     """How to minimise.
 
     Attributes:
-        optimizer: ``"lbfgs"`` (Liu and Nocedal 1989, steps of learning-rate length without
-            line search, as in Gatys' code), ``"adam"`` or ``"sgd"`` with momentum 0.9.
+        optimizer: ``"lbfgs"`` (Liu and Nocedal 1989, with a strong Wolfe line search; Gatys'
+            code has none, and diverges on some pictures), ``"adam"``, or ``"sgd"`` with
+            momentum 0.9.
         iterations: evaluations of loss and gradient, whatever the optimiser.
         learning_rate: in pixel values of [0, 1] for Adam and SGD; ``None`` takes
             ``LEARNING_RATES``.
@@ -65,20 +68,24 @@ def minimise(
 
     Raises:
         Diverged: if the loss leaves the finite numbers, or grows to 10,000 times the largest
-            of its first ten values.
+            of its first ten values. L-BFGS goes back to the last checked picture and halves
+            its step first, as long as each new start gets through ten evaluations.
     """
     if descent.iterations == 0:
         return start.detach().clone()
-    search = _Search(start, objective, report)
+    # torch's first step is 1 / sum |gradient| long: far below a grey level, where rounding
+    # noise is all that L-BFGS would learn of the curvature. In larger units it is not.
+    unit = _FIRST_STEP * start.numel() if descent.optimizer == "lbfgs" else 1.0
+    search = _Search(start, objective, report, unit)
     rate = descent.learning_rate or LEARNING_RATES[descent.optimizer]
     with torch.enable_grad():
         if descent.optimizer == "lbfgs":
-            _lbfgs(search.image, rate, descent.iterations).step(search.evaluate)
+            _run_lbfgs(search, rate, descent.iterations)
         else:
             optimizer = (
-                torch.optim.Adam([search.image], lr=rate)
+                torch.optim.Adam([search.leaf], lr=rate)
                 if descent.optimizer == "adam"
-                else torch.optim.SGD([search.image], lr=rate, momentum=_MOMENTUM)
+                else torch.optim.SGD([search.leaf], lr=rate, momentum=_MOMENTUM)
             )
             for _ in range(descent.iterations):
                 search.evaluate()
@@ -87,9 +94,31 @@ def minimise(
     return search.finite_image()
 
 
-def _lbfgs(image: torch.Tensor, rate: float, evaluations: int) -> torch.optim.LBFGS:
+def _run_lbfgs(search: _Search, rate: float, evaluations: int) -> None:
+    """Spend the evaluations on L-BFGS, starting afresh with half the step where it explodes.
+
+    The line search stops most of that; what passes it makes the history worthless, but not
+    the last checked picture.
+    """
+    first_failure: Diverged | None = None
+    while True:
+        try:
+            _lbfgs(search.leaf, rate, evaluations - search.count).step(search.evaluate)
+            search.check()
+        except Diverged as failure:
+            if search.progressed or first_failure is None:
+                first_failure = failure
+            if not search.progressed or search.count >= evaluations:
+                raise first_failure from None
+            search.go_back()
+            rate /= 2
+        else:
+            return
+
+
+def _lbfgs(leaf: torch.Tensor, rate: float, evaluations: int) -> torch.optim.LBFGS:
     return torch.optim.LBFGS(
-        [image],
+        [leaf],
         lr=rate,
         max_iter=evaluations,
         max_eval=evaluations,
@@ -97,42 +126,60 @@ def _lbfgs(image: torch.Tensor, rate: float, evaluations: int) -> torch.optim.LB
         # It would stop by tolerances that know nothing about pictures.
         tolerance_grad=0.0,
         tolerance_change=0.0,
+        # From noise the loss is not convex: a step of curvature alone lands at 1e20.
+        line_search_fn="strong_wolfe",
     )
 
 
 class _Search:
-    """The picture under optimisation, and a watch over its losses."""
+    """The picture under optimisation, and a watch over its losses.
 
-    def __init__(self, start: torch.Tensor, objective: Objective, report: Report) -> None:
-        self.image = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+    ``leaf`` holds the pixels in ``unit`` pixel values; it is what the optimiser changes.
+    """
+
+    def __init__(
+        self, start: torch.Tensor, objective: Objective, report: Report, unit: float
+    ) -> None:
+        pixels = start.detach().clone(memory_format=torch.contiguous_format)
+        self.leaf = (pixels / unit).requires_grad_()
+        self._unit = unit
         self._objective = objective
         self._report = report
-        self._count = 0
+        self.count = 0
+        self.progressed = False
         self._unchecked: list[torch.Tensor] = []
         self._last_finite = start.detach().clamp(0.0, 1.0)
         self._limit: torch.Tensor | None = None
         self._scale = torch.ones(())
 
     def evaluate(self) -> torch.Tensor:
-        """Put the gradient into ``image.grad`` and return the loss, both rescaled."""
-        self.image.grad = None
-        losses = self._objective(self.image)
+        """Put the gradient into ``leaf.grad`` and return the loss, both rescaled."""
+        self.leaf.grad = None
+        losses = self._objective(self.leaf * self._unit)
         total = losses["total"]
-        if self._count == 0:
+        if self.count == 0:
             total.backward()
-            assert self.image.grad is not None
-            size = self.image.grad.square().mean().sqrt()
-            self._scale = 1 / size.clamp_min(torch.finfo(size.dtype).tiny)
-            self.image.grad.mul_(self._scale)
+            assert self.leaf.grad is not None
+            size = self.leaf.grad.square().mean().sqrt()
+            self._scale = torch.where(size > _NO_GRADIENT, 1 / size, 1.0)
+            self.leaf.grad.mul_(self._scale)
         else:
             (total * self._scale).backward()
         self._unchecked.append(total.detach())
-        self._report(self._count, {name: value.detach() for name, value in losses.items()})
-        self._count += 1
-        if self._count % _CHECK_EVERY == 0:
+        self._report(self.count, {name: value.detach() for name, value in losses.items()})
+        self.count += 1
+        if self.count % _CHECK_EVERY == 0:
             self.check()
-            self._last_finite = self.image.detach().clamp(0.0, 1.0)
+            self._last_finite = self._pixels().clamp(0.0, 1.0)
+            self.progressed = True
         return total.detach() * self._scale
+
+    def go_back(self) -> None:
+        """Return to the last picture whose losses were checked, and wait for new progress."""
+        with torch.no_grad():
+            self.leaf.copy_(self._last_finite / self._unit)
+        self._unchecked.clear()
+        self.progressed = False
 
     def check(self) -> None:
         """Wait for the device and raise ``Diverged`` if a loss since the last check is bad."""
@@ -144,12 +191,15 @@ class _Search:
             self._limit = totals.max() * _EXPLODED
         bad = (bad | (totals > self._limit)).nonzero()
         if len(bad):
-            raise Diverged(self._count - len(totals) + int(bad[0]), self._last_finite)
+            raise Diverged(self.count - len(totals) + int(bad[0]), self._last_finite)
         self._unchecked.clear()
 
     def finite_image(self) -> torch.Tensor:
         """Return the picture; the last step was taken after the last loss was seen."""
-        image = self.image.detach()
+        image = self._pixels()
         if not bool(torch.isfinite(image).all()):
-            raise Diverged(self._count, self._last_finite)
+            raise Diverged(self.count, self._last_finite)
         return image
+
+    def _pixels(self) -> torch.Tensor:
+        return self.leaf.detach() * self._unit
