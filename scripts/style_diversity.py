@@ -99,7 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             others = np.delete(row, painted.index(record))
             nearest = painted[int(np.argsort(row)[1])].name
             sys.stdout.write(
-                f"{record.name:16s} mean {others.mean():.3f}, nearest {nearest} {others.min():.3f}\n"
+                f"{record.name:16s} mean {others.mean():.3f}, "
+                f"nearest {nearest} {others.min():.3f}\n"
             )
     ratio = mean_distance(ours) / mean_distance(theirs)
     sys.stdout.write(

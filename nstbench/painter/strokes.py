@@ -80,8 +80,10 @@ class PaintLayer:
         """
         if len(paths) == 0:
             return
-        outlines = _bristle_outlines(rng, paths * self.side, width * self.side, brush)
-        amount, streaks = outlines.shape[:2]
+        # Bristles finer than a drawn pixel cost time and show nothing.
+        streaks = int(np.clip(round(float(np.median(width)) * self.side), 2, brush.bristles))
+        outlines = _bristle_outlines(rng, paths * self.side, width * self.side, streaks, brush)
+        amount = len(outlines)
         across = np.linspace(-1, 1, streaks)
         tone = rng.normal(0, brush.streak, (amount, streaks))
         turn = rng.normal(0, brush.load, (amount, 1)) * across
@@ -181,11 +183,10 @@ class PaintLayer:
 
 
 def _bristle_outlines(
-    rng: np.random.Generator, paths: NDArray, width: NDArray, brush: Brush
+    rng: np.random.Generator, paths: NDArray, width: NDArray, streaks: int, brush: Brush
 ) -> NDArray[np.float32]:
     """Return the outlines (N, B, 2K, 2) of all bristles of all strokes."""
     amount, steps = paths.shape[:2]
-    streaks = brush.bristles
     tangent = np.gradient(paths, axis=1)
     tangent /= np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-6
     normal = np.stack([-tangent[..., 1], tangent[..., 0]], axis=-1)
