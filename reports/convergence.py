@@ -23,6 +23,9 @@ POINTS = 80
 NEAR = 0.05
 """A curve has settled once it stays within this share of its total fall from its end."""
 
+HEADROOM = 2.0
+"""The loss axis ends at this multiple of the first loss, unless a median goes higher."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -46,9 +49,9 @@ class Course:
     curves: list[Curve]
 
     def median(self, axis: str) -> list[tuple[float, float]]:
-        """Return the median loss on a common grid, to the end of the shortest curve."""
-        start = max(float(c.over(axis)[0]) for c in self.curves)
-        end = min(float(c.over(axis)[-1]) for c in self.curves)
+        """Return the median loss on a common grid; a curve that has ended keeps its last value."""
+        start = float(np.median([c.over(axis)[0] for c in self.curves]))
+        end = float(np.median([c.over(axis)[-1] for c in self.curves]))
         grid = np.linspace(start, max(start, end), POINTS)
         each = [np.interp(grid, c.over(axis), c.loss) for c in self.curves]
         return list(zip(grid.tolist(), np.median(each, axis=0).tolist(), strict=True))
@@ -106,7 +109,9 @@ def _total(row: dict[str, float]) -> float | None:
 def _chart(width: int, height: int, courses: list[Course], axis: str, title: str) -> svg.Canvas:
     height = min(height, svg.HALF[1])
     xs = [v for c in courses for curve in c.curves for v in curve.over(axis).tolist()]
-    ys = [v for c in courses for curve in c.curves for v in curve.loss.tolist()]
+    # line searches may overshoot a thousandfold for a step; that must not flatten the rest
+    top = max(HEADROOM, *(y for c in courses for _, y in c.median(axis)))
+    ys = [min(v, top) for c in courses for curve in c.curves for v in curve.loss.tolist()]
     canvas = svg.Canvas(
         width=width,
         height=height,

@@ -49,7 +49,8 @@ class Errors(Section):
             chart=svg.responsive(lambda w, h: _chart(w, h, rows, content, style, quality, arcs)),
             classes=svg.legend(tables.classes_present(rows)),
             legend_note="",
-            caption=f"{content.description} {style.description} Lines are 95 % intervals.{mean}",
+            caption=f"{content.description} {style.description} Lines are 95 % intervals; a "
+            f"baseline far off the scale stands at its edge with its number.{mean}",
             facts=[],
         )
 
@@ -63,14 +64,11 @@ def _chart(
     quality: MetricCard | None,
     arcs: bool,
 ) -> svg.Canvas:
-    def ends(metric: MetricCard) -> list[float]:
-        return [v for r in rows for v in (r.of(metric).value, r.of(metric).low, r.of(metric).high)]
-
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=svg.Scale.fit(ends(content), 52, width - 14, zero=True),
-        y=svg.Scale.fit(ends(style), height - 48, 30, zero=True),
+        x=svg.Scale.fit(tables.span(rows, content), 52, width - 14, zero=True),
+        y=svg.Scale.fit(tables.span(rows, style), height - 48, 30, zero=True),
         x_title=content.title,
         y_title=style.title,
         name=f"{style.title} against {content.title}",
@@ -79,17 +77,24 @@ def _chart(
     )
     if arcs:
         _draw_arcs(canvas)
-    for row in rows:
-        canvas.bars(row.of(content), row.of(style))
-    for row in rows:
-        tip = [row.label, *(f"{m.title} {row.of(m).text(m.unit)}" for m in (content, style))]
-        if quality is not None and row.of(quality).known:
-            tip.append(f"{quality.title} {row.of(quality).text(quality.unit)}")
-        canvas.point(row.of(content).value, row.of(style).value, row.flexibility, row.id, tip)
-    for row in sorted(rows, key=lambda r: r.baseline):
-        label = tables.short(row.label, 24 if width > 500 else 16)
-        canvas.label(row.of(content).value, row.of(style).value, label, row.id)
+    points = [
+        svg.Point(
+            x=row.of(content),
+            y=row.of(style),
+            key=row.id,
+            label=row.label,
+            kind=row.flexibility,
+            tip=_tip(row, [content, style, quality]),
+        )
+        for row in sorted(rows, key=lambda r: r.baseline)
+    ]
+    canvas.named_points(points, 24 if width > 500 else 16)
     return canvas
+
+
+def _tip(row: Row, metrics: list[MetricCard | None]) -> list[str]:
+    known = [m for m in metrics if m is not None and row.of(m).known]
+    return [row.label, *(f"{m.title} {row.of(m).text(m.unit)}" for m in known)]
 
 
 def _draw_arcs(canvas: svg.Canvas) -> None:

@@ -114,14 +114,14 @@ def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
     divisor, unit = numbers.scaled(card.unit)
     contest = [r.of(card).value for r in rows if not r.baseline and r.of(card).known]
     best = (max if card.higher_is_better else min)(contest) if contest else math.nan
-    ends = [end for cell in cells if cell.bounded for end in (cell.low, cell.value, cell.high)]
+    low, high = tables.span(rows, card)
     return Column(
         card=card,
         divisor=divisor,
         unit=unit,
         form=numbers.column_format([v / divisor for v in values], card.range),
-        low=min(ends, default=0.0),
-        high=max(ends, default=0.0),
+        low=low,
+        high=high,
         best=best,
         shown=shown,
     )

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.records import MethodCard
+from nstbench.records import Flexibility, MethodCard
 from nstbench.reporting import svg, tables, templates
 
 
@@ -16,7 +16,7 @@ class Methods(Section):
     info: ClassVar[SectionInfo] = SectionInfo("Methods", "html", order=80)
 
     def html(self, board: Board) -> str:
-        """Return the cards in the order of the configuration."""
+        """Return the cards in the order of the configuration, baselines last."""
         ids = tables.method_ids(board)
         sizes = {t.variant: t.parameters for t in board.timings if t.parameters}
         cards = [
@@ -28,9 +28,13 @@ class Methods(Section):
                 "parameters": _millions(sizes.get(name)),
                 "settings": _settings(card),
             }
-            for name, card in board.methods.items()
+            for name, card in sorted(board.methods.items(), key=_baselines_last)
         ]
         return templates.render("methods.html", cards=cards) if cards else ""
+
+
+def _baselines_last(item: tuple[str, MethodCard]) -> bool:
+    return item[1].flexibility == Flexibility.BASELINE
 
 
 def _settings(card: MethodCard) -> list[dict[str, Any]]:

@@ -42,7 +42,8 @@ class Tradeoff(Section):
             classes=svg.legend(tables.classes_present(rows)),
             legend_note="larger mark = more memory" if sized else "",
             caption="Shape and colour give the flexibility class, lines the 95 % intervals. "
-            "Baselines are drawn for scale and take no part in the front.",
+            "Baselines are drawn for scale and take no part in the front; one far off the scale "
+            "stands at its edge with its number.",
             facts=_facts(front, quality, speed),
         )
 
@@ -60,38 +61,36 @@ def _chart(
     memory: MetricCard | None,
     front: list[Row],
 ) -> svg.Canvas:
-    ends = [v for r in rows for v in (r.of(quality).value, r.of(quality).low, r.of(quality).high)]
     speeds = [v for r in rows for v in (r.of(speed).value, r.of(speed).low, r.of(speed).high)]
     canvas = svg.Canvas(
         width=width,
         height=height,
         x=svg.Scale.fit(speeds, 52, width - 14, log=True),
-        y=svg.Scale.fit(ends, height - 48, 30),
+        y=svg.Scale.fit(tables.span(rows, quality), height - 48, 30),
         x_title=f"{speed.title}, logarithmic",
         y_title=f"{quality.title} ({'higher' if quality.higher_is_better else 'lower'} is better)",
         name=f"{quality.title} against {speed.title}",
         x_unit=speed.unit,
+        y_unit=quality.unit,
     )
     line = [(r.of(speed).value, r.of(quality).value) for r in front]
     canvas.path(line, "front")
     canvas.keep_clear(line)
-    for row in rows:
-        canvas.bars(row.of(speed), row.of(quality))
     largest = max((r.of(memory).value for r in rows if r.of(memory).known), default=math.nan)
-    for row in sorted(rows, key=lambda r: -_radius(r, memory, largest)):
-        canvas.point(
-            row.of(speed).value,
-            row.of(quality).value,
-            row.flexibility,
-            row.id,
-            _tip(row, quality, speed, memory),
-            _radius(row, memory, largest),
-        )
     on_front = {r.label for r in front}
-    for row in sorted(rows, key=lambda r: (r.label not in on_front, r.baseline)):
-        label = tables.short(row.label, 24 if width > 500 else 16)
-        gap = _radius(row, memory, largest) + 4
-        canvas.label(row.of(speed).value, row.of(quality).value, label, row.id, gap)
+    points = [
+        svg.Point(
+            x=row.of(speed),
+            y=row.of(quality),
+            key=row.id,
+            label=row.label,
+            kind=row.flexibility,
+            tip=_tip(row, quality, speed, memory),
+            radius=_radius(row, memory, largest),
+        )
+        for row in sorted(rows, key=lambda r: (r.label not in on_front, r.baseline))
+    ]
+    canvas.named_points(points, 24 if width > 500 else 16)
     return canvas
 
 

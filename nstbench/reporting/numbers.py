@@ -55,7 +55,7 @@ def column_format(
     sizes = sorted(abs(v) for v in values if not is_missing(v) and math.isfinite(v) and v != 0)
     if not sizes or sizes[-1] >= 1e5 or sizes[-1] < 1e-3 or sizes[-1] > 300 * sizes[0]:
         return significant
-    decimals = max(0, 2 - math.floor(math.log10(sizes[len(sizes) // 2])))
+    decimals = max(0, 2 - math.floor(math.log10(sizes[len(sizes) // 4])))
     return lambda value: fixed(value, decimals)
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from nstbench.records import Flexibility
-from nstbench.reporting import numbers
+from nstbench.reporting import numbers, tables
 from nstbench.reporting.tables import Interval
 
 GLYPH_WIDTH = 6.4
@@ -101,6 +101,19 @@ class Scale:
         return [v for v in values if self.low <= v <= self.high]
 
 
+@dataclass(frozen=True)
+class Point:
+    """A method in a chart of two metrics; ``tip`` holds the lines of its tooltip."""
+
+    x: Interval
+    y: Interval
+    key: str
+    label: str
+    kind: str
+    tip: Sequence[str]
+    radius: float = 6.5
+
+
 @dataclass
 class Canvas:
     """One drawing with two axes; methods add marks, :meth:`svg` returns the markup."""
@@ -132,6 +145,22 @@ class Canvas:
             for i in range(count + 1):
                 x, y = x1 + (x2 - x1) * i / count, y1 + (y2 - y1) * i / count
                 self._boxes.append((x - 2, y - 2, x + 2, y + 2))
+
+    def named_points(self, points: Sequence[Point], limit: int) -> None:
+        """Draw points with intervals and labels; those off the scale stand at its edge."""
+        for point in points:
+            self.bars(point.x, point.y)
+        for point in sorted(points, key=lambda p: -p.radius):
+            self.point(point.x.value, point.y.value, point.kind, point.key, point.tip, point.radius)
+        for point in points:
+            text = tables.short(point.label, limit)
+            for axis, value, arrows in (
+                (self.x, point.x.value, "←→"),
+                (self.y, point.y.value, "↓↑"),
+            ):
+                if not axis.low <= value <= axis.high:
+                    text += f" ({arrows[value > axis.high]} {numbers.significant(value)})"
+            self.label(point.x.value, point.y.value, text, point.key, point.radius + 4)
 
     def end_labels(self, ends: Sequence[tuple[float, str, str]], room: float = 15) -> None:
         """Write (y value, text, key) at the right edge, moved apart where they would touch."""

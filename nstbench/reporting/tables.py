@@ -13,6 +13,9 @@ from nstbench.records import Flexibility, MethodCard, MetricCard
 from nstbench.reporting import numbers
 from nstbench.robustness import pareto_front
 
+STRETCH = 1.6
+"""A baseline that makes a chart's range so many times larger is drawn at its edge."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -158,6 +161,34 @@ def main_size(board: Board) -> int:
     """Return the image size that answers in words refer to: most work done, then largest."""
     done = board.leaderboard.groupby("size")["done"].sum()
     return int(max(done.index, key=lambda size: (done[size], size))) if len(done) else 0
+
+
+def span(rows: Sequence[Row], metric: MetricCard) -> tuple[float, float]:
+    """Return the range of a metric that a chart should show.
+
+    It holds the methods with their intervals and the baselines without theirs, except
+    baselines so far off that they would press everything else into a corner
+    (:data:`STRETCH`): those are drawn at the edge.
+    """
+    known = [(row.baseline, row.of(metric)) for row in rows if row.of(metric).known]
+    methods = [
+        end
+        for baseline, i in known
+        for end in ((i.low, i.value, i.high) if i.bounded else (i.value,))
+        if not baseline
+    ]
+    baselines = [interval.value for baseline, interval in known if baseline]
+    shown = [*methods, *baselines]
+    if not methods:
+        return (min(shown), max(shown)) if shown else (0.0, 0.0)
+    for far in sorted(baselines, key=lambda v: -max(min(methods) - v, v - max(methods))):
+        rest = list(shown)
+        rest.remove(far)
+        width, without = max(shown) - min(shown), max(rest) - min(rest)
+        if len(rest) < 3 or width <= STRETCH * without:
+            break
+        shown = rest
+    return min(shown), max(shown)
 
 
 def front(rows: Sequence[Row], first: MetricCard, second: MetricCard) -> list[Row]:
