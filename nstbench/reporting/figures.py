@@ -20,7 +20,7 @@ from nstbench.board import Board
 from nstbench.ranking import quality_metric
 from nstbench.records import Flexibility, MetricCard
 from nstbench.reporting import numbers, tables
-from nstbench.reporting.tables import Row
+from nstbench.reporting.tables import Interval, Row
 
 # The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
 MARKS = {
@@ -89,20 +89,31 @@ def _panel(axes: Axes, rows: Sequence[Row], x: MetricCard | None, y: MetricCard 
     if x is None or y is None or not shown:
         axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
         return
+    low, high = tables.span(shown, y)
     for row in shown:
         marker, colour = MARKS.get(row.flexibility, ("o", "black"))
-        at = (row.of(x), row.of(y))
-        error = [[[i.value - i.low], [i.high - i.value]] if i.bounded else None for i in at]
+        across, up = row.of(x), row.of(y)
+        height = min(max(up.value, low), high)
+        label = _plain(tables.short(row.label, 20))
+        if height != up.value:
+            label += f" ({'↑' if up.value > high else '↓'} {numbers.significant(up.value)})"
         axes.errorbar(
-            at[0].value, at[1].value, xerr=error[0], yerr=error[1], fmt=marker, color=colour,
-            markersize=5, elinewidth=0.8, ecolor="#999999",
+            across.value, height, xerr=_error(across), yerr=_error(up) if height == up.value
+            else None, fmt=marker, color=colour, markersize=5, elinewidth=0.8, ecolor="#999999",
         )  # fmt: skip
         axes.annotate(
-            _plain(tables.short(row.label, 20)), (at[0].value, at[1].value), xytext=(5, -2),
-            textcoords="offset points", fontsize=6.5, gid=LABEL,
+            label, (across.value, height), xytext=(5, -2), textcoords="offset points",
+            fontsize=6.5, gid=LABEL,
         )  # fmt: skip
     axes.set_xlabel(_title(x))
     axes.set_ylabel(_title(y))
+
+
+def _error(interval: Interval) -> list[list[float]] | None:
+    """Return an interval as Matplotlib wants it: distances below and above the value."""
+    if not interval.bounded:
+        return None
+    return [[interval.value - interval.low], [interval.high - interval.value]]
 
 
 def _finish_speed(axes: Axes, rows: Sequence[Row], board: Board) -> None:
@@ -138,7 +149,8 @@ def _spread_labels(axes: Axes) -> None:
     marks = [axes.transData.transform(t.xy) for t in labels]
     taken = [Bbox([mark - 6, mark + 6]) for mark in marks]
     for label in labels:
-        for dx, dy, side in PLACES:
+        # the first place is tried again at the end: it stands if no other is free
+        for dx, dy, side in (*PLACES, PLACES[0]):
             label.set_position((dx, dy))
             label.set_horizontalalignment(side)
             box = label.get_window_extent()

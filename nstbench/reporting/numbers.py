@@ -55,7 +55,9 @@ def column_format(
     sizes = sorted(abs(v) for v in values if not is_missing(v) and math.isfinite(v) and v != 0)
     if not sizes or sizes[-1] >= 1e5 or sizes[-1] < 1e-3 or sizes[-1] > 300 * sizes[0]:
         return significant
-    decimals = max(0, 2 - math.floor(math.log10(sizes[len(sizes) // 4])))
+    wanted = 2 - math.floor(math.log10(sizes[len(sizes) // 4]))
+    room = 3 - math.floor(math.log10(max(sizes[-1], 1)))
+    decimals = max(0, min(wanted, room))
     return lambda value: fixed(value, decimals)
 
 

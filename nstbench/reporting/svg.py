@@ -73,6 +73,10 @@ class Scale:
             share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.stop - self.start)
 
+    def holds(self, value: float) -> bool:
+        """Return True if the value lies on the scale."""
+        return self.low <= value <= self.high
+
     def clip(self, value: float) -> float:
         """Return the pixel of a value moved to the nearest end of the scale."""
         return self(min(max(value, self.low), self.high))
@@ -149,7 +153,8 @@ class Canvas:
     def named_points(self, points: Sequence[Point], limit: int) -> None:
         """Draw points with intervals and labels; those off the scale stand at its edge."""
         for point in points:
-            self.bars(point.x, point.y)
+            if self.x.holds(point.x.value) and self.y.holds(point.y.value):
+                self.bars(point.x, point.y)
         for point in sorted(points, key=lambda p: -p.radius):
             self.point(point.x.value, point.y.value, point.kind, point.key, point.tip, point.radius)
         for point in points:
@@ -158,7 +163,7 @@ class Canvas:
                 (self.x, point.x.value, "←→"),
                 (self.y, point.y.value, "↓↑"),
             ):
-                if not axis.low <= value <= axis.high:
+                if not axis.holds(value):
                     text += f" ({arrows[value > axis.high]} {numbers.significant(value)})"
             self.label(point.x.value, point.y.value, text, point.key, point.radius + 4)
 

@@ -1,0 +1,184 @@
+"""What the report's sections share: number formats, ranges, fronts, scales, pictures, costs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import sys
+from pathlib import Path
+
+import pytest
+from fake_board import FakeRun, metric_cards, picture
+from PIL import Image
+
+from nstbench import registry
+from nstbench.board import Board
+from nstbench.reporting import numbers, pictures, svg, tables
+from nstbench.reporting.tables import Interval, Row
+
+NAN = math.nan
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    return FakeRun(tmp_path_factory.mktemp("run")).board()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.05321, "0.0532"), (12.34, "12.3"), (1.4567e6, "1.46×10⁶"), (-0.5, "−0.500"), (0.0, "0"),
+     (2e-7, "2.00×10⁻⁷"), (NAN, "–"), (math.inf, "∞"), (999.6, "1000")],
+)  # fmt: skip
+def test_significant(value: float, text: str) -> None:
+    assert numbers.significant(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(4.2e-5, "42 µs"), (0.042, "42 ms"), (1.273, "1.27 s"), (200.0, "3 min 20 s"),
+     (180.0, "3 min"), (90000.0, "25.0 h"), (1e6, "11.6 days"), (NAN, "–")],
+)  # fmt: skip
+def test_seconds(value: float, text: str) -> None:
+    assert numbers.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [([0.86, 0.94, 1.0, 2.031], ["0.860", "0.940", "1.000", "2.031"]),
+     ([68.871, 0.375, 5.285], ["68.87", "0.38", "5.29"]),
+     ([4.42, 4.35e-5], ["4.42", "4.35×10⁻⁵"]),
+     ([0.5, NAN, -0.0004], ["0.500", "–", "−0.000400"])],
+)  # fmt: skip
+def test_column_format(values: list[float], texts: list[str]) -> None:
+    form = numbers.column_format(values)
+    assert [form(v) for v in values] == texts
+
+
+def test_bounded_columns_have_three_decimals_and_no_negative_zero() -> None:
+    form = numbers.column_format([0.5, -0.0001], (-1.0, 1.0))
+    assert [form(0.5), form(-0.0001)] == ["0.500", "0.000"]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.01, "s", "10 ms"), (60.0, "s", "1 min"), (864e3, "s", "10 d"), (0.25, "", "0.25"),
+     (20_000, "", "20\u202f000"), (2.0**21, "bytes", "2.00 MiB")],
+)  # fmt: skip
+def test_ticks_are_short(value: float, unit: str, text: str) -> None:
+    assert numbers.tick(value, unit) == text
+
+
+def row(name: str, kind: str, quality: Interval, speed: float = 1.0) -> Row:
+    values = {"uef": quality, "latency": Interval(speed)}
+    return Row(name, name, name, kind, 64, "1", "9/9", 9, 9, values)
+
+
+def test_front_holds_exactly_the_methods_that_no_other_beats() -> None:
+    cards = metric_cards()
+    points = {"a": (1.0, 0.9), "b": (2.0, 0.5), "c": (3.0, 0.6), "d": (4.0, 0.4), "e": (5.0, NAN)}
+    rows = [row(n, "arbitrary", Interval(q), s) for n, (s, q) in points.items()]
+    rows.append(row("trivial", "baseline", Interval(0.0), 0.0))
+    front = tables.front(rows, cards["latency"], cards["uef"])
+    assert [r.label for r in front] == ["a", "b", "d"]
+
+
+def test_span_leaves_out_baselines_that_would_flatten_the_rest() -> None:
+    uef = metric_cards()["uef"]
+    methods = [row("a", "arbitrary", Interval(0.8, 0.7, 0.9)), row("b", "domain", Interval(0.5))]
+    near = row("copy", "baseline", Interval(1.0, 0.1, 9.0))
+    far = row("noise", "baseline", Interval(3.0))
+    assert tables.span([*methods, near, far], uef) == (0.5, 1.0)
+    assert tables.span(methods, uef) == (0.5, 0.9)
+    assert tables.span([near, far], uef) == (1.0, 3.0)
+    assert tables.span([methods[1], near], uef) == (0.5, 1.0)
+    assert tables.span([], uef) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_scales_hold_their_values_and_ticks(log: bool) -> None:
+    scale = svg.Scale.fit([0.003, 0.2, 48.0, NAN], 50, 450, log=log)
+    assert 50 < scale(0.003) < scale(0.2) < scale(48.0) < 450
+    ticks = scale.ticks(6)
+    assert len(ticks) >= 3
+    assert all(scale.holds(tick) for tick in ticks)
+    middle = math.sqrt(scale.low * scale.high) if log else (scale.low + scale.high) / 2
+    assert scale(middle) == pytest.approx(250)
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0.0, 0.0], [-3.0], [NAN]])
+def test_scales_of_hardly_any_values_work(values: list[float]) -> None:
+    for log in (False, True):
+        scale = svg.Scale.fit(values, 0, 100, log=log)
+        assert scale.ticks()
+        assert 0 <= scale.clip(0.5) <= 100
+
+
+def test_labels_never_overlap() -> None:
+    canvas = svg.Canvas(
+        400, 300, svg.Scale(0, 1, 40, 390), svg.Scale(0, 1, 260, 20), "x", "y", "crowd"
+    )
+    for i in range(40):
+        canvas.label(0.5 + i / 400, 0.5 + i / 300, f"method_{i}")
+    boxes = canvas._boxes
+    assert 3 < len(boxes) < 40
+    for i, (l1, t1, r1, b1) in enumerate(boxes):
+        for l2, t2, r2, b2 in boxes[:i]:
+            assert l1 >= r2 or r1 <= l2 or t1 >= b2 or b1 <= t2
+
+
+def test_rank_text() -> None:
+    assert tables.rank_text({"rank": 2, "rank_low": 1, "rank_high": 3}) == "1–3"
+    assert tables.rank_text({"rank": 2, "rank_low": 2, "rank_high": 2}) == "2"
+    assert tables.rank_text({"rank": NAN, "rank_low": NAN, "rank_high": NAN}) == "–"
+
+
+def test_home_metrics_are_found_by_their_tags(board: Board) -> None:
+    loss, error = board.metrics["style_loss"], board.metrics["style_error"]
+    assert tables.is_home(board.methods["gatys_2015"], loss)
+    assert not tables.is_home(board.methods["gatys_2015"], error)
+    assert not tables.is_home(board.methods["ghiasi_2017"], loss)
+
+
+def test_embedded_pictures_keep_to_the_budget_and_say_so(tmp_path: Path) -> None:
+    names = [f"{i}.png" for i in range(6)]
+    for i, name in enumerate(names):
+        picture(i, 600).save(tmp_path / name)
+    free = pictures.embedded(names, tmp_path)
+    assert list(free.uris) == names
+    data = base64.b64decode(free.uris["0.png"].partition(",")[2])
+    assert Image.open(io.BytesIO(data)).size == (512, 512)
+    tight = pictures.embedded([*names, "absent.png"], tmp_path, budget=9000)
+    assert sum(len(uri) * 3 // 4 for uri in tight.uris.values()) < 9000 * 1.05
+    assert "up to 512 px" not in tight.note
+    assert "1 files are missing" in tight.note
+
+
+def test_cheapest_method_by_number_of_pictures(board: Board) -> None:
+    registry.load("reports", "amortised")
+    amortised = sys.modules["nstbench_plugins.reports.amortised"]
+    costs = amortised._costs(board)
+    reigns = amortised._envelope(costs)
+    assert {c.label for c in costs} == {
+        name for name, card in board.methods.items() if card.flexibility != "baseline"
+    }
+    for n in (1, 2, 17, 1000, 28_000, 29_000, 10**6):
+        cheapest = min(costs, key=lambda c: c.seconds(n))
+        ruling = [r.cost for r in reigns if r.start <= n][-1]
+        assert ruling.seconds(n) == pytest.approx(cheapest.seconds(n))
+    by_name = {c.label: c for c in costs}
+    assert by_name["johnson_2016"].training == 5400
+    assert by_name["ghiasi_2017"].training == 0
+
+
+def test_loss_curves_are_shares_of_their_first_value(board: Board) -> None:
+    registry.load("reports", "convergence")
+    convergence = sys.modules["nstbench_plugins.reports.convergence"]
+    (course,) = convergence._courses(board)
+    assert course.label == "gatys_2015"
+    assert all(curve.loss[0] == 1 for curve in course.curves)
+    key = board.units.loc[board.units["method"] == "gatys_2015", "key"].iloc[0]
+    trace = board.trace(key)
+    expected = trace[-1]["total"] / trace[0]["total"]
+    assert course.curves[0].loss[-1] == pytest.approx(expected)
+    assert convergence._curve([{"step": 0, "seconds": 0.1, "total": NAN}]) is None
