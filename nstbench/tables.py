@@ -17,6 +17,7 @@ from nstbench.catalog import make_variant, metric_card
 from nstbench.config import MethodSpec, suites
 from nstbench.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.records import Availability, Flexibility, Scope
+from nstbench.reporting.numbers import scaled, significant
 from nstbench.weights import State, Weight, WeightStatus, fetch, status
 
 _BOARD_METRICS = 7
@@ -46,7 +47,8 @@ def print_board(board: Board) -> None:
     table.add_column("coverage", justify="right")
     for name in shown:
         card = board.metrics[name]
-        unit = f" [{card.unit}]" if card.unit else ""
+        shown_unit = scaled(card.unit)[1]
+        unit = f" [{shown_unit}]" if shown_unit else ""
         arrow = "↑" if card.higher_is_better else "↓"
         table.add_column(escape(f"{card.title}{unit} {arrow}"), justify="right")
     several = board.leaderboard["size"].nunique() > 1
@@ -57,7 +59,7 @@ def print_board(board: Board) -> None:
             _ranks(row),
             escape(name) + (" [dim](baseline)[/dim]" if baseline else ""),
             str(row["coverage"]),
-            *(_number(row, name) for name in shown),
+            *(_number(row, name, scaled(board.metrics[name].unit)[0]) for name in shown),
         )
     output = console()
     output.print(table)
@@ -84,13 +86,13 @@ def _ranks(row: pd.Series[Any]) -> str:
     return f"{low:.0f}" if low == high else f"{low:.0f}-{high:.0f}"
 
 
-def _number(row: pd.Series[Any], name: str) -> str:
+def _number(row: pd.Series[Any], name: str, divisor: float) -> str:
     value = row[name]
     if pd.isna(value):
         return "–"
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     if low is None or pd.isna(low):
-        return f"{value:.3g}"
+        return significant(value / divisor)
     return f"{value:.3f} [dim]{low:.2f}-{high:.2f}[/dim]"
 
 
