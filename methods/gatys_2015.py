@@ -75,6 +75,7 @@ class Gatys2015(ImageOptimisation):
             "1e-3 leaves the photograph almost as it was.",
             "Noise starts are Gaussian around the mean colour with a deviation of 0.05; the "
             "paper does not say how strong its white noise is.",
+            "L-BFGS has a line search, which the authors' code has not.",
             "Where the hardware multiplies bfloat16 natively, the network runs in it.",
         ),
         weights=LOSS_NETWORKS,
@@ -196,7 +197,9 @@ class Gatys2015(ImageOptimisation):
                 grams[name] = grams.get(name, 0) + gram * (weight / sum(mix))
         return grams
 
-    def objective(self, content: Picture, targets: dict[str, torch.Tensor]) -> Objective:
+    def objective(
+        self, content: Picture, targets: dict[str, torch.Tensor], scale: float
+    ) -> Objective:
         """Return L_total = alpha L_content + beta L_style + tv."""
         p = self.params
         with torch.no_grad():
@@ -208,7 +211,10 @@ class Gatys2015(ImageOptimisation):
         def losses(pixels: torch.Tensor) -> Losses:
             features = self.features(pixels, layers)
             of_content = torch.stack(
-                [self._content_loss(features[name], target) for name, target in wanted.items()]
+                [
+                    self._content_loss(features[name], target, scale)
+                    for name, target in wanted.items()
+                ]
             ).sum()
             of_style = torch.stack(
                 [
@@ -225,11 +231,13 @@ class Gatys2015(ImageOptimisation):
 
         return losses
 
-    def _content_loss(self, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def _content_loss(
+        self, features: torch.Tensor, target: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         energy = content_energy(features, target)
         if self.params.convention == "author_code":
             return energy * (CAFFE_SCALE**2 / target.numel())
-        return energy * (CAFFE_SCALE**2 / 2.0)
+        return energy * (CAFFE_SCALE**2 / 2.0 / scale**2)
 
     def _style_factor(self, layer: str, gram: torch.Tensor) -> float:
         """Return what sum((G - A)^2) of a layer is multiplied by, its weight included."""

@@ -94,8 +94,15 @@ class ImageOptimisation(Method):
         """Return what the losses need to know about a style picture of one scale."""
 
     @abstractmethod
-    def objective(self, content: Picture, targets: Any) -> Objective:
-        """Return the loss of pixels at the content's shape, with ``"total"`` among its parts."""
+    def objective(self, content: Picture, targets: Any, scale: float) -> Objective:
+        """Return the loss of pixels at the content's shape, with ``"total"`` among its parts.
+
+        Args:
+            content: the content at this scale.
+            targets: what ``style_targets`` returned for the style at this scale.
+            scale: size of this level over the full size. A loss that is a sum over positions
+                has to be divided by ``scale ** 2`` to weigh what it will weigh at full size.
+        """
 
     def adapt(self, content: Picture, style: Picture) -> tuple[Picture, Picture]:
         """Return the pictures to work on; override ``adapts`` beside it."""
@@ -165,7 +172,7 @@ class ImageOptimisation(Method):
                 on_step(Step(first + index, total, losses))
 
             descent = Descent(self.params.optimizer, count, self.params.learning_rate)
-            pixels = minimise(start, self.objective(level, targets[scale]), descent, report)
+            pixels = minimise(start, self.objective(level, targets[scale], scale), descent, report)
             done += count
         assert pixels is not None
         return self.finish(pixels.clamp(0.0, 1.0), content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -68,8 +69,8 @@ def minimise(
 
     Raises:
         Diverged: if the loss leaves the finite numbers, or grows to 10,000 times the largest
-            of its first ten values. L-BFGS goes back to the last checked picture and halves
-            its step first, as long as each new start gets through ten evaluations.
+            of its first ten values. L-BFGS goes back to its best picture and halves its step
+            first, as long as each new start gets through ten evaluations.
     """
     if descent.iterations == 0:
         return start.detach().clone()
@@ -94,17 +95,25 @@ def minimise(
     return search.finite_image()
 
 
+class _Spent(Exception):  # noqa: N818  not an error: the budget ends in a line search
+    """All evaluations are used up."""
+
+
 def _run_lbfgs(search: _Search, rate: float, evaluations: int) -> None:
     """Spend the evaluations on L-BFGS, starting afresh with half the step where it explodes.
 
     The line search stops most of that; what passes it makes the history worthless, but not
-    the last checked picture.
+    the best picture so far.
     """
     first_failure: Diverged | None = None
+    search.budget = evaluations
     while True:
         try:
             _lbfgs(search.leaf, rate, evaluations - search.count).step(search.evaluate)
             search.check()
+        except _Spent:
+            search.go_back()
+            return
         except Diverged as failure:
             if search.progressed or first_failure is None:
                 first_failure = failure
@@ -146,7 +155,9 @@ class _Search:
         self._objective = objective
         self._report = report
         self.count = 0
+        self.budget: int | None = None
         self.progressed = False
+        self._best = (math.inf, self.leaf.detach().clone())
         self._unchecked: list[torch.Tensor] = []
         self._last_finite = start.detach().clamp(0.0, 1.0)
         self._limit: torch.Tensor | None = None
@@ -154,6 +165,8 @@ class _Search:
 
     def evaluate(self) -> torch.Tensor:
         """Put the gradient into ``leaf.grad`` and return the loss, both rescaled."""
+        if self.budget is not None and self.count >= self.budget:
+            raise _Spent
         self.leaf.grad = None
         losses = self._objective(self.leaf * self._unit)
         total = losses["total"]
@@ -168,6 +181,9 @@ class _Search:
         self._unchecked.append(total.detach())
         self._report(self.count, {name: value.detach() for name, value in losses.items()})
         self.count += 1
+        # L-BFGS has a budget, and reads every loss itself: this costs it nothing.
+        if self.budget is not None and float(total.detach()) < self._best[0]:
+            self._best = (float(total.detach()), self.leaf.detach().clone())
         if self.count % _CHECK_EVERY == 0:
             self.check()
             self._last_finite = self._pixels().clamp(0.0, 1.0)
@@ -175,9 +191,9 @@ class _Search:
         return total.detach() * self._scale
 
     def go_back(self) -> None:
-        """Return to the last picture whose losses were checked, and wait for new progress."""
+        """Return to the best picture so far, and wait for new progress."""
         with torch.no_grad():
-            self.leaf.copy_(self._last_finite / self._unit)
+            self.leaf.copy_(self._best[1])
         self._unchecked.clear()
         self.progressed = False
 
