@@ -154,8 +154,9 @@ def build_config(
     if own_pictures and "contents_per_style" not in given.keys() | from_file.keys():
         # the rotation is designed for the suite's own pictures
         merged.pop("contents_per_style", None)
-    if merged.get("out") is None and own_pictures:
-        merged["out"] = Path("runs") / "custom"
+    if own_pictures:
+        # its settings are used, but these are not the pictures its name stands for
+        merged["suite"], merged["suite_version"] = "", 0
     try:
         return RunConfig(**merged)
     except ValidationError as error:
