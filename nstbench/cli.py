@@ -106,7 +106,12 @@ def run(
 
     listener = TerminalListener()
     try:
-        board = execute(settings, command=shlex.join(sys.argv), listener=listener, dry_run=dry_run)
+        board = execute(
+            settings,
+            command=shlex.join(["nstbench", *sys.argv[1:]]),
+            listener=listener,
+            dry_run=dry_run,
+        )
     finally:
         listener.close()
     if board is not None:
@@ -159,6 +164,38 @@ def show(
 
     _add_plugins(plugin)
     tables.print_method(method)
+
+
+@app.command()
+def validate(
+    metrics: Annotated[str, typer.Option(help="all, or names: a,b")] = "all",
+    contents: Annotated[str, typer.Option(help="Dataset or folder of contents.")] = "starter",
+    styles: Annotated[str, typer.Option(help="Dataset or folder of styles.")] = "starter",
+    limit: Annotated[int, typer.Option(help="First N contents and styles.")] = 2,
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with content, style and numbered outputs; repeatable."),
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
+    seeds: Annotated[int, typer.Option(help="Noise sweeps per picture.")] = 3,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Ask the metrics to order pictures whose order is known, and say which to trust."""
+    _add_plugins(plugin)
+    from nstbench import tables
+    from nstbench.progress import TerminalListener
+
+    listener = TerminalListener()
+    try:
+        tables.print_validation(
+            metrics=metrics, contents=contents, styles=styles, limit=limit,
+            folders=folder or [], size=size, seeds=seeds, device=device, out=out,
+            listener=listener,
+        )  # fmt: skip
+    finally:
+        listener.close()
 
 
 @app.command()

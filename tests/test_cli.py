@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -133,3 +134,16 @@ def test_explain_prints_the_parts_of_a_key(picture_folders, tmp_path):
     text = nstbench("explain", record.stem[:10], "--run", str(run)).stdout
     for word in ("content_copy", "source", "weights", "seed", "done"):
         assert word in text
+
+
+def test_validate_asks_the_metrics_and_writes_json(picture_folders, tmp_path):
+    contents, styles = picture_folders
+    result = nstbench(
+        "validate", "--metrics", "ssim,latency", "--contents", str(contents), "--styles",
+        str(styles), "--limit", "1", "--size", "64", "--seeds", "2", "--out", "v.json",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert "ssim" in result.stdout
+    (row,) = json.loads((tmp_path / "v.json").read_text())["summary"]
+    assert row["metric"] == "ssim"
+    assert row["tau"] > 0.8
