@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PLUGINS := methods metrics datasets reports
-SOURCES := nstbench $(PLUGINS) tests scripts
+SOURCES := nstbench $(PLUGINS) tests scripts docs
+# Two test processes of one thread each finish sooner than one of two threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: help setup leaderboard test check format lint types fast clean
 
@@ -23,7 +25,7 @@ leaderboard: setup ## run all methods on the starter suite and write the report
 	$(BIN)/nstbench run --methods all --suite starter
 
 test: setup ## all tests that need no GPU
-	$(BIN)/python -m pytest -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 check: format lint types fast ## formatting, lint, types and the fast tests
 
@@ -38,7 +40,7 @@ types: setup
 	for folder in $(PLUGINS); do $(BIN)/mypy $$folder || exit 1; done
 
 fast: setup
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not browser and not gpu"
 
 clean: ## remove everything that these targets made, but no run
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
