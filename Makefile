@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PLUGINS := methods metrics datasets reports
 SOURCES := nstbench $(PLUGINS) tests scripts docs
-# Two test processes of one thread each finish sooner than one of two threads.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help setup leaderboard test check format lint types fast clean
 
