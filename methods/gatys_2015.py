@@ -44,7 +44,7 @@ from nstbench.nn.image_optimisation import (
     ImageOptimisation,
     OptimisationParams,
 )
-from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy, total_variation
+from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy
 from nstbench.nn.optimise import Losses, Objective
 from nstbench.nn.semantic import one_hot, read_labels
 from nstbench.records import Flexibility, ImageRecord
@@ -142,6 +142,10 @@ class Gatys2015(ImageOptimisation):
     params: Params
     _colours_of: torch.Tensor
 
+    def loss_weights(self) -> dict[str, float]:
+        """Return alpha and beta."""
+        return {"content": self.params.alpha_beta, "style": 1.0}
+
     def needs_maps(self) -> bool:
         """Return True if regions are asked for."""
         return self.params.masks == "maps"
@@ -222,12 +226,7 @@ class Gatys2015(ImageOptimisation):
                     for name, target in targets.items()
                 ]
             ).sum()
-            total = p.alpha_beta * of_content + of_style
-            parts = {"content": of_content, "style": of_style}
-            if p.tv_weight:
-                parts["tv"] = total_variation(pixels * 255)
-                total = total + p.tv_weight * parts["tv"]
-            return {**parts, "total": total}
+            return self.add_up(of_content, of_style, pixels)
 
         return losses
 

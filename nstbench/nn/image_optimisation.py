@@ -20,6 +20,7 @@ from nstbench.images import resize
 from nstbench.nn.backbones import backbone_weight
 from nstbench.nn.layered import IMAGENET_MEAN, LayeredNetwork
 from nstbench.nn.loss_network import Precision, load_loss_network
+from nstbench.nn.losses import total_variation
 from nstbench.nn.optimise import Descent, Losses, Objective, Optimizer, minimise
 from nstbench.nn.vgg import VGG16, VGG19, Pooling
 from nstbench.records import Step
@@ -57,7 +58,7 @@ class OptimisationParams(Parameters):
         (), description="evaluations at each of coarse_scales"
     )
     tv_weight: float = Field(
-        0.0, ge=0, description="weight of the total variation (sum over pixels, 0-255 scale)"
+        0.0, ge=0, description="weight of the total variation (mean over pixels, 0-255 scale)"
     )
     precision: Precision = Field(
         "auto",
@@ -81,7 +82,12 @@ class ImageOptimisation(Method):
     """Base of methods that optimise the pixels of one picture."""
 
     Params: ClassVar[type[Parameters]] = OptimisationParams  # type: ignore[assignment]
-    quick: ClassVar[Mapping[str, Any]] = {"iterations": 4}
+    tv_exponent: ClassVar[float] = 2.0
+    quick: ClassVar[Mapping[str, Any]] = {
+        "iterations": 4,
+        "coarse_scales": [0.5],
+        "coarse_iterations": [2],
+    }
     params: OptimisationParams
     network: LayeredNetwork
     _style: Picture
@@ -103,6 +109,10 @@ class ImageOptimisation(Method):
             scale: size of this level over the full size. A loss that is a sum over positions
                 has to be divided by ``scale ** 2`` to weigh what it will weigh at full size.
         """
+
+    @abstractmethod
+    def loss_weights(self) -> dict[str, float]:
+        """Return the weights of ``content`` and ``style`` in the total."""
 
     def adapt(self, content: Picture, style: Picture) -> tuple[Picture, Picture]:
         """Return the pictures to work on; override ``adapts`` beside it."""
@@ -184,6 +194,23 @@ class ImageOptimisation(Method):
         laid_out = pixels.contiguous(memory_format=torch.channels_last)
         found: dict[str, torch.Tensor] = self.network(laid_out, layers)
         return found
+
+    def add_up(self, content: torch.Tensor, style: torch.Tensor, pixels: torch.Tensor) -> Losses:
+        """Return the parts and their weighted total; the total variation is a part if it counts.
+
+        Args:
+            content: content loss without its weight.
+            style: style loss without its weight.
+            pixels: the picture, (B, 3, H, W).
+        """
+        weights = self.loss_weights()
+        total = weights["content"] * content + weights["style"] * style
+        parts = {"content": content, "style": style}
+        if self.params.tv_weight:
+            variation = total_variation(pixels * 255, self.tv_exponent)
+            parts["tv"] = variation / pixels[:, :, 1:, 1:].numel()
+            total = total + self.params.tv_weight * parts["tv"]
+        return {**parts, "total": total}
 
     def _scales(self) -> tuple[float, ...]:
         return (*self.params.coarse_scales, 1.0)

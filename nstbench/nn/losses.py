@@ -1,7 +1,7 @@
 """Losses of image-optimisation methods, each with its gradient's cost in mind.
 
-All of them compute in float32 whatever the precision of the activations, and none
-waits for the device.
+All of them compute in float32 at least, whatever the precision of the activations, and
+none waits for the device.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 # What a unit of torchvision's normalised input is on the 0-255 scale of the Caffe networks:
@@ -47,8 +48,7 @@ class _GramEnergy(torch.autograd.Function):
         ctx: Any, features: torch.Tensor, target: torch.Tensor, shift: float, count: float
     ) -> torch.Tensor:
         # A view in both memory formats; half precision has too few digits for sums over N.
-        flat = features.flatten(2)
-        flat = flat if flat.dtype == torch.float64 else flat.float()
+        flat = _wide(features.flatten(2))
         flat = flat + shift if shift else flat
         difference = torch.baddbmm(
             target.expand(len(flat), -1, -1), flat, flat.transpose(1, 2), beta=-1, alpha=1 / count
@@ -69,9 +69,27 @@ class _GramEnergy(torch.autograd.Function):
         return product.unflatten(2, features.shape[2:]), None, None, None
 
 
+def cross_gram(shallow: torch.Tensor, deep: torch.Tensor, shift: float = 0.0) -> torch.Tensor:
+    """Return the Gram matrix of two layers, (F + s)(up(H) + s)^T / N, (B, C, D).
+
+    Novak and Nikulin (arXiv 1605.04603) enlarge the deeper map H to the size of F. With
+    nearest-neighbour enlargement that equals averaging F over the positions that share a
+    value of H, which costs a fraction.
+
+    Args:
+        shallow: activations F, (B, C, H, W).
+        deep: activations of a layer that is not larger, (B, D, H', W').
+        shift: s.
+    """
+    if shallow.shape[-2:] != deep.shape[-2:]:
+        shallow = F.adaptive_avg_pool2d(shallow, (deep.shape[-2], deep.shape[-1]))
+    left, right = _wide(shallow.flatten(2)) + shift, _wide(deep.flatten(2)) + shift
+    return torch.bmm(left, right.transpose(1, 2)) / left.shape[-1]
+
+
 def content_energy(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return sum((F - P)^2) over (B, C, H, W) as 0-d float32; Gatys' L_content is half of it."""
-    return (features - target).float().square().sum()
+    """Return sum((F - P)^2) over (B, C, H, W) as 0-d tensor; Gatys' L_content is half of it."""
+    return _wide(features - target).square().sum()
 
 
 def total_variation(pixels: torch.Tensor, exponent: float = 2.0) -> torch.Tensor:
@@ -85,3 +103,7 @@ def total_variation(pixels: torch.Tensor, exponent: float = 2.0) -> torch.Tensor
     squared = down + right
     # The root's gradient is infinite at zero, where flat areas lie.
     return squared.sum() if exponent == 2.0 else (squared + 1e-8).pow(exponent / 2).sum()
+
+
+def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+
+from nstbench.nn.colour import luminance
 
 # A label covers at least this share of one map; rarer colours are the soft edges of a brush.
 _LEAST_SHARE = 0.005
 _MOST_LABELS = 16
+_TONES = 3
+_SMOOTHING = 1 / 64
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,6 +57,31 @@ def read_labels(content_map: torch.Tensor, style_map: torch.Tensor) -> Labels:
 def one_hot(labels: torch.Tensor, count: int) -> torch.Tensor:
     """Return masks, float32 (B, L, H, W), of label indices (B, H, W)."""
     return F.one_hot(labels, count).permute(0, 3, 1, 2).float()
+
+
+def tonal_map(pixels: torch.Tensor) -> torch.Tensor:
+    """Return a map of a picture's dark, middle and bright regions, for want of a drawn one.
+
+    Otsu's method with two thresholds (Otsu 1979; scikit-image's ``threshold_multiotsu``) on
+    the smoothed luminance. The three labels are the same in every picture, so that dark
+    regions of the content correspond to dark regions of the style, and so on.
+
+    Args:
+        pixels: float RGB (B, 3, H, W) in [0, 1].
+
+    Returns:
+        float RGB (B, 3, H, W) of three greys; one grey if the picture has less than three tones.
+    """
+    from skimage.filters import gaussian, threshold_multiotsu
+
+    maps = []
+    for grey in luminance(pixels)[:, 0].cpu().numpy():
+        smooth = gaussian(grey, sigma=max(grey.shape) * _SMOOTHING)
+        enough = len(np.unique((smooth * 255).astype(int))) >= _TONES
+        thresholds = threshold_multiotsu(smooth, classes=_TONES) if enough else [2.0]
+        maps.append(np.digitize(smooth, thresholds) / (_TONES - 1))
+    stacked = torch.tensor(np.stack(maps), dtype=torch.float32, device=pixels.device)
+    return stacked[:, None].expand(-1, 3, -1, -1).contiguous()
 
 
 def _frequent_colours(picture: torch.Tensor) -> torch.Tensor:

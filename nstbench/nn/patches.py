@@ -1,0 +1,218 @@
+"""Matching small patches of activations, and pulling a picture towards its matches.
+
+Li and Wand, "Combining Markov Random Fields and Convolutional Neural Networks for Image
+Synthesis" (arXiv 1601.04589): each k x k patch of the output's activations is compared with
+all patches of the style's by normalised cross-correlation, and drawn to the best one.
+Champandard (arXiv 1603.01768) adds the channels of a semantic map to the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from nstbench.errors import ImageError
+
+# Similarities held at once: 64 MiB of float32.
+_CHUNK = 1 << 24
+_EPS = 1e-8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StylePatches:
+    """All patches of one layer of a style.
+
+    Attributes:
+        features: the layer's activations, (1, C, h, w).
+        keys: what patches are compared by, one unit vector (image and map part each) per row.
+        size: k, side of a patch in positions.
+        map_weight: how much the cosine of maps counts beside the cosine of activations.
+    """
+
+    features: torch.Tensor
+    keys: torch.Tensor
+    size: int
+    map_weight: float
+
+    @classmethod
+    def of(
+        cls,
+        features: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        map_weight: float = 0.0,
+        size: int = 3,
+    ) -> StylePatches:
+        """Cut up activations (1, C, h, w) and label channels of any resolution (1, L, H, W).
+
+        Raises:
+            ImageError: if the layer is smaller than a patch.
+        """
+        _check_size(features, size)
+        keys = _keys(features, _at(labels, features), map_weight, size)
+        return cls(features, keys[0].T.contiguous(), size, map_weight)
+
+    @property
+    def columns(self) -> int:
+        """Patches per row of the style."""
+        return int(self.features.shape[-1]) - self.size + 1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PatchTarget:
+    """Where the matched patches want the activations to be.
+
+    The sum of squared distances of all (overlapping) patches to their matches is
+    ``sum(count * (F - mean)^2) + spread``, which needs no patches to be cut out.
+
+    Attributes:
+        mean: mean of what the patches that cover a position want there, (1, C, H, W).
+        count: number of patches that cover a position, (1, 1, H, W).
+        spread: the part that no activations can remove, 0-d.
+        elements: number of values in all patches.
+    """
+
+    mean: torch.Tensor
+    count: torch.Tensor
+    spread: torch.Tensor
+    elements: int
+
+
+@torch.no_grad()
+def match(
+    features: torch.Tensor, style: StylePatches, labels: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the index of the most similar style patch for each patch of ``features``.
+
+    Works on a few rows at a time, so that memory does not grow with the product of the
+    two pictures' sizes.
+
+    Args:
+        features: activations (1, C, H, W).
+        style: patches to choose from.
+        labels: label channels of any resolution (1, L, H', W'), if the style has them.
+
+    Returns:
+        int64 (n,), n = (H - k + 1) (W - k + 1), row by row.
+
+    Raises:
+        ImageError: if the layer is smaller than a patch.
+    """
+    _check_size(features, style.size)
+    labels = _at(labels, features)
+    height, width = features.shape[-2:]
+    rows, columns = height - style.size + 1, width - style.size + 1
+    step = max(1, _CHUNK // (len(style.keys) * columns))
+    found = []
+    for top in range(0, rows, step):
+        strip = slice(top, min(top + step, rows) + style.size - 1)
+        part = labels[:, :, strip] if labels is not None else None
+        keys = _keys(features[:, :, strip], part, style.map_weight, style.size)[0]
+        found.append((style.keys @ keys).argmax(dim=0))
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def target_of(indices: torch.Tensor, style: StylePatches, shape: tuple[int, int]) -> PatchTarget:
+    """Return what the style patches ``indices`` want activations of ``shape`` = (H, W) to be."""
+    height, width = shape
+    k = style.size
+    rows, columns = height - k + 1, width - k + 1
+    channels = style.features.shape[1]
+    wanted = style.features.new_zeros((1, channels, height, width), dtype=torch.float32)
+    count = wanted.new_zeros((1, 1, height, width))
+    squares = wanted.new_zeros(())
+    top, left = indices // style.columns, indices % style.columns
+    for dy in range(k):
+        for dx in range(k):
+            values = style.features[0, :, top + dy, left + dx].float()
+            squares += values.square().sum()
+            place = (..., slice(dy, dy + rows), slice(dx, dx + columns))
+            wanted[place] += values.view(1, channels, rows, columns)
+            count[place] += 1
+    mean = wanted / count
+    spread = squares - (count * mean.square()).sum()
+    elements = rows * columns * k * k * channels
+    return PatchTarget(mean, count, spread.clamp_min(0.0), elements)
+
+
+def patch_energy(features: torch.Tensor, target: PatchTarget) -> torch.Tensor:
+    """Return the mean squared difference between patches and their matches, 0-d float32."""
+    distance = (target.count * (features.float() - target.mean).square()).sum()
+    return (distance + target.spread) / target.elements
+
+
+class PatchLoss:
+    """Mean patch energy over layers, with matches that are renewed now and then.
+
+    Args:
+        style: layer -> patches.
+        labels: label channels of the picture under optimisation, if the styles have them.
+        every: evaluations between two rounds of matching; between them the loss is smooth.
+    """
+
+    def __init__(
+        self, style: Mapping[str, StylePatches], labels: torch.Tensor | None, every: int
+    ) -> None:
+        self._style = style
+        self._labels = labels
+        self._every = every
+        self._calls = 0
+        self._targets: dict[str, PatchTarget] = {}
+
+    def __call__(self, features: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the sum over layers of :func:`patch_energy`, 0-d float32."""
+        if self._calls % self._every == 0:
+            self._targets = {
+                name: self._match(features[name].detach(), patches)
+                for name, patches in self._style.items()
+            }
+        self._calls += 1
+        energies = [patch_energy(features[name], t) for name, t in self._targets.items()]
+        return torch.stack(energies).sum()
+
+    def _match(self, features: torch.Tensor, patches: StylePatches) -> PatchTarget:
+        height, width = features.shape[-2:]
+        return target_of(match(features, patches, self._labels), patches, (height, width))
+
+
+def centre_labels(labels: torch.Tensor, features: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the label, int64 (n,), at the centre of every patch of ``features``."""
+    at_layer = _at(labels, features)
+    assert at_layer is not None
+    rim = size // 2
+    inner = at_layer[..., rim : at_layer.shape[-2] - rim, rim : at_layer.shape[-1] - rim]
+    return inner.argmax(dim=1).flatten()
+
+
+def _check_size(features: torch.Tensor, size: int) -> None:
+    height, width = features.shape[-2:]
+    if min(height, width) < size:
+        raise ImageError(
+            f"patches of {size} x {size} do not fit into a layer of {width} x {height}: use larger "
+            "pictures, shallower style_layers, or larger coarse_scales"
+        )
+
+
+def _at(labels: torch.Tensor | None, features: torch.Tensor) -> torch.Tensor | None:
+    """Average label channels down to the resolution of a layer."""
+    if labels is None:
+        return None
+    size = (features.shape[-2], features.shape[-1])
+    return F.adaptive_avg_pool2d(labels.float(), size)
+
+
+def _keys(
+    features: torch.Tensor, labels: torch.Tensor | None, map_weight: float, size: int
+) -> torch.Tensor:
+    """Return keys (1, K, n) whose products are cos(activations) + map_weight * cos(maps)."""
+    keys = [_unit(F.unfold(features.float(), size))]
+    if labels is not None and map_weight > 0:
+        keys.append(_unit(F.unfold(labels, size)) * map_weight**0.5)
+    return torch.cat(keys, dim=1).to(features.dtype)
+
+
+def _unit(columns: torch.Tensor) -> torch.Tensor:
+    return columns / columns.norm(dim=1, keepdim=True).clamp_min(_EPS)
