@@ -1,0 +1,70 @@
+"""Curves as figures for documents: the trade-offs of a study, drawn with Matplotlib."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nstbench.reporting import figures, tables
+from nstbench.reporting.fronts import Front, Fronts
+
+# The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666")
+MARKERS = ("o", "^", "s", "D", "v")
+DASHES = ("-", "--", ":", "-.")
+
+
+def look(index: int) -> dict[str, Any]:
+    """Return Matplotlib's arguments for the curve with this index; neighbours differ in all."""
+    turn = index // len(COLOURS)
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[(index + turn) % len(MARKERS)],
+        "linestyle": DASHES[(index + turn) % len(DASHES)],
+    }
+
+
+def save_fronts(found: Fronts, path: Path, kind: str) -> None:
+    """Write content against style error, one curve per series with its intervals.
+
+    Args:
+        found: the curves.
+        path: file to write.
+        kind: ``"png"`` (300 dpi) or ``"svg"``; the same board gives the same bytes.
+    """
+    with matplotlib.rc_context(figures.STYLE), warnings.catch_warnings():
+        # names may use scripts that Matplotlib's font lacks; boxes stand for them
+        warnings.filterwarnings("ignore", message="(Glyph|Matplotlib currently)")
+        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+        axes = figure.subplots()
+        for i, front in enumerate(found.fronts):
+            _draw(axes, found, front, i)
+        for row in found.others:
+            marker, colour = figures.MARKS.get(row.flexibility, ("o", "black"))
+            place = (row.of(found.content).value, row.of(found.style).value)
+            axes.plot(*place, marker, color=colour, markersize=4)
+            label = figures.plain(tables.short(row.label, 20))
+            axes.annotate(label, place, (4, 3), textcoords="offset points", fontsize=6.5)
+        axes.set_xlabel(figures.axis_title(found.content))
+        axes.set_ylabel(figures.axis_title(found.style))
+        figures.finish_errors(axes)
+        figure.legend(loc="outside right upper", frameon=False)
+        figure.savefig(path, format=kind, dpi=300, metadata=figures.DATES.get(kind))
+
+
+def _draw(axes: Axes, found: Fronts, front: Front, index: int) -> None:
+    content = [p.row.of(found.content) for p in front.points]
+    style = [p.row.of(found.style) for p in front.points]
+    for x, y in zip(content, style, strict=True):
+        axes.errorbar(
+            x.value, y.value, xerr=figures.reach(x), yerr=figures.reach(y), fmt="none",
+            ecolor=COLOURS[index % len(COLOURS)], elinewidth=0.6, alpha=0.35,
+        )  # fmt: skip
+    label = figures.plain(tables.short(front.label, 32))
+    xs, ys = [x.value for x in content], [y.value for y in style]
+    axes.plot(xs, ys, **look(index), linewidth=1.3, markersize=4, label=label)
