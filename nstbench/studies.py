@@ -69,7 +69,9 @@ class Study(BaseModel):
         "numbers if unset",
     )
     series: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="name -> parameters of a curve, for what is no grid"
+        default_factory=dict,
+        description="name -> parameters of a curve, for what is no grid; a curve may have its "
+        "own values of the traced parameter",
     )
     baseline: str = Field("", description="series that the others are compared with")
 
@@ -84,13 +86,18 @@ class Study(BaseModel):
     def _fits_together(self) -> Self:
         if not self.grid:
             raise ValueError("the grid is empty; name a parameter and its values")
-        for name, values in self.grid.items():
-            _refuse_repeats(name, values)
-            if name in self.params or any(name in params for params in self.series.values()):
-                raise ValueError(f"'{name}' is given twice: in the grid and beside it")
         if self.along and self.along not in self.grid:
             raise ValueError(f"along: '{self.along}' is not in the grid ({', '.join(self.grid)})")
-        count = math.prod(map(len, self.grid.values())) * max(1, len(self.series))
+        for params in self.series.values():
+            _refuse_repeats(self.traced, self._traced_values(params))
+        for name, values in self.grid.items():
+            _refuse_repeats(name, values)
+            beside = [self.params] if name == self.traced else [self.params, *self.series.values()]
+            if any(name in params for params in beside):
+                raise ValueError(f"'{name}' is given twice: in the grid and beside it")
+        lengths = [len(values) for name, values in self.grid.items() if name != self.traced]
+        curves = [len(self._traced_values(params)) or 1 for params in self.series.values() or [{}]]
+        count = math.prod(lengths) * sum(curves)
         if count > MOST_VARIANTS:
             raise ValueError(
                 f"the grid has {count} variants; {MOST_VARIANTS} are the most one board takes. "
@@ -120,10 +127,17 @@ class Study(BaseModel):
         for series, params in self._curves():
             if not traced:
                 found.append(StudyVariant(series, series, None, params))
-            for value in self.grid[traced] if traced else ():
+            for value in self._traced_values(params):
                 label = f"{series}, {traced}={shown(value)}"
                 found.append(StudyVariant(label, series, value, {**params, traced: value}))
         return found
+
+    def _traced_values(self, params: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return the values along the curve with these parameters."""
+        if not self.traced:
+            return ()
+        own = params.get(self.traced)
+        return self.grid[self.traced] if own is None else _values(own)
 
     def _curves(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield label and parameters of each curve, without the traced parameter."""
@@ -227,7 +241,7 @@ def _spaced(first: float, last: float, count: int) -> list[float]:
 
 def _refuse_repeats(name: str, values: Sequence[Any]) -> None:
     labels = [shown(value) for value in values]
-    if not labels:
+    if name and not labels:
         raise ValueError(f"'{name}' has no value")
     for label in labels:
         if labels.count(label) > 1:
