@@ -1,8 +1,10 @@
-"""Curves as figures for documents: the trade-offs of a study, drawn with Matplotlib."""
+"""Curves as figures for documents: trade-offs and convergence, drawn with Matplotlib."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nstbench.reporting import figures, tables
+from nstbench.reporting.convergence import AXES, MOST, Course
 from nstbench.reporting.fronts import Front, Fronts
 
 # The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
@@ -37,10 +40,7 @@ def save_fronts(found: Fronts, path: Path, kind: str) -> None:
         path: file to write.
         kind: ``"png"`` (300 dpi) or ``"svg"``; the same board gives the same bytes.
     """
-    with matplotlib.rc_context(figures.STYLE), warnings.catch_warnings():
-        # names may use scripts that Matplotlib's font lacks; boxes stand for them
-        warnings.filterwarnings("ignore", message="(Glyph|Matplotlib currently)")
-        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    with _figure(path, kind, (6.4, 4.0)) as figure:
         axes = figure.subplots()
         for i, front in enumerate(found.fronts):
             _draw(axes, found, front, i)
@@ -54,6 +54,39 @@ def save_fronts(found: Fronts, path: Path, kind: str) -> None:
         axes.set_ylabel(figures.axis_title(found.style))
         figures.finish_errors(axes)
         figure.legend(loc="outside right upper", frameon=False)
+
+
+def save_convergence(courses: Sequence[Course], path: Path, kind: str) -> None:
+    """Write loss against steps beside loss against seconds, with bands of the middle half.
+
+    Args:
+        courses: what to draw; those after the first :data:`convergence.MOST` are left out.
+        path: file to write.
+        kind: ``"png"`` (300 dpi) or ``"svg"``; the same board gives the same bytes.
+    """
+    with _figure(path, kind, (7.2, 3.3)) as figure:
+        panels = figure.subplots(1, len(AXES), sharey=True)
+        for axes, axis in zip(panels, AXES, strict=True):
+            for i, course in enumerate(courses[:MOST]):
+                grid, (low, median, high) = course.quartiles(axis)
+                style = {**look(i), "marker": ""}
+                label = figures.plain(tables.short(course.label, 32)) if axis == AXES[0] else None
+                axes.plot(grid, median, **style, linewidth=1.3, label=label)
+                axes.fill_between(grid, low, high, color=style["color"], alpha=0.14, linewidth=0)
+            axes.set_yscale("log")
+            axes.set_xlabel(axis)
+        panels[0].set_ylabel("loss / first loss")
+        figure.legend(loc="outside right upper", frameon=False)
+
+
+@contextmanager
+def _figure(path: Path, kind: str, inches: tuple[float, float]) -> Iterator[Figure]:
+    """Give a figure in the style of the others, and write it when it is drawn."""
+    with matplotlib.rc_context(figures.STYLE), warnings.catch_warnings():
+        # names may use scripts that Matplotlib's font lacks; boxes stand for them
+        warnings.filterwarnings("ignore", message="(Glyph|Matplotlib currently)")
+        figure = Figure(figsize=inches, layout="constrained")
+        yield figure
         figure.savefig(path, format=kind, dpi=300, metadata=figures.DATES.get(kind))
 
 

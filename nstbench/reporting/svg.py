@@ -146,8 +146,8 @@ class Look:
     def sample(self) -> Markup:
         """Return a piece of the curve for a legend, 32 x 16."""
         return Markup(
-            '<svg viewBox="0 0 32 16" width="32" height="16" class="chart" aria-hidden="true">'
-            '<path class="{}" d="M1 8H31"/><g class="mark {}"><path d="{}"/></g></svg>'
+            '<svg viewBox="0 0 32 16" width="32" height="16" aria-hidden="true"><g class="chart">'
+            '<path class="{}" d="M1 8H31"/><g class="mark {}"><path d="{}"/></g></g></svg>'
         ).format(self.line, self.mark, shape(self.shape, 16, 8, 4.5))
 
 
