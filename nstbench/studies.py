@@ -173,7 +173,8 @@ def parse_grid(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
             grid[name] = []
         elif not name:
             raise ValueError(f"'{part}' comes before any parameter; write parameter=value,value")
-        grid[name].append(value if equals else part)
+        text = value if equals else part
+        grid[name] += [text] if text.strip() else []
     return {name: _values(parts) for name, parts in grid.items()}
 
 

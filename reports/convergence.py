@@ -13,9 +13,6 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.reporting import convergence, numbers, svg, tables, templates
 from nstbench.reporting.convergence import AXES, MOST, UNITS, Course
 
-HEADROOM = 2.0
-"""The loss axis ends at this multiple of the first loss, unless a median goes higher."""
-
 
 class Convergence(Section):
     """Loss curves against steps and against seconds, on a logarithmic and a linear scale."""
@@ -54,8 +51,7 @@ def _chart(
     height = min(height, svg.HALF[1])
     drawn = [course.quartiles(axis) for course in courses]
     xs = [float(x) for grid, _ in drawn for x in (grid[0], grid[-1])]
-    # line searches may overshoot a thousandfold for a step; that must not flatten the rest
-    top = max(HEADROOM, *(float(quartiles[1].max()) for _, quartiles in drawn))
+    top = convergence.top_of(courses)
     ys = [min(float(y), top) for _, quartiles in drawn for y in quartiles.ravel()]
     scale = "logarithmic" if log else "linear"
     canvas = svg.Canvas(
@@ -74,7 +70,7 @@ def _chart(
         canvas.path(list(zip(grid, median, strict=True)), look.line)
     canvas.end_labels(
         [
-            (float(quartiles[1, -1]), tables.short(course.label, 14), course.key)
+            (float(quartiles[1, -1]), tables.short(course.label, 13), course.key)
             for course, (_, quartiles) in zip(courses, drawn, strict=True)
         ]
     )

@@ -65,7 +65,7 @@ def _chart(
         canvas.path(line, look.line)
         canvas.keep_clear(line)
         for p in front.points:
-            canvas.bars(p.row.of(found.content), p.row.of(found.style))
+            canvas.bars(p.row.of(found.content), p.row.of(found.style), f"reach {look.mark}")
     for front, look in zip(found.fronts, looks, strict=True):
         for p in front.points:
             x, y = p.row.of(found.content).value, p.row.of(found.style).value

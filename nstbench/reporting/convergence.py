@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,9 @@ MOST = 8
 
 NEAR = 0.05
 """A curve has settled once it stays within this share of its total fall from its end."""
+
+HEADROOM = 2.0
+"""The loss axis ends at this multiple of the first loss, unless a course ends higher."""
 
 AXES = ("steps", "seconds")
 
@@ -91,6 +95,14 @@ def courses(board: Board) -> list[Course]:
             label = names.get(str(method), str(method))
             found.append(Course(ids[str(method)], label, curves))
     return found
+
+
+def top_of(drawn: Sequence[Course]) -> float:
+    """Return where the loss axis ends.
+
+    Line searches may overshoot a thousandfold for a step; that must not flatten the rest.
+    """
+    return max(HEADROOM, *(float(np.median([c.loss[-1] for c in one.curves])) for one in drawn))
 
 
 def middle_variants(study: Study) -> list[StudyVariant]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nstbench.reporting import figures, tables
-from nstbench.reporting.convergence import AXES, MOST, Course
+from nstbench.reporting.convergence import AXES, MOST, Course, top_of
 from nstbench.reporting.fronts import Front, Fronts
 
 # The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
@@ -74,6 +74,7 @@ def save_convergence(courses: Sequence[Course], path: Path, kind: str) -> None:
                 axes.plot(grid, median, **style, linewidth=1.3, label=label)
                 axes.fill_between(grid, low, high, color=style["color"], alpha=0.14, linewidth=0)
             axes.set_yscale("log")
+            axes.set_ylim(top=min(axes.get_ylim()[1], top_of(courses[:MOST])))
             axes.set_xlabel(axis)
         panels[0].set_ylabel("loss / first loss")
         figure.legend(loc="outside right upper", frameon=False)

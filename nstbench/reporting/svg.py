@@ -216,13 +216,13 @@ class Canvas:
                 ).format(self.x.stop + 8, top - shift, key, text)
             )
 
-    def bars(self, x: Interval, y: Interval) -> None:
+    def bars(self, x: Interval, y: Interval, css: str = "whisker") -> None:
         """Draw the intervals of a point as thin bars, horizontal and vertical."""
         px, py = self.x.clip(x.value), self.y.clip(y.value)
         if y.bounded:
-            self._line(px, self.y.clip(y.low), px, self.y.clip(y.high), "whisker")
+            self._line(px, self.y.clip(y.low), px, self.y.clip(y.high), css)
         if x.bounded:
-            self._line(self.x.clip(x.low), py, self.x.clip(x.high), py, "whisker")
+            self._line(self.x.clip(x.low), py, self.x.clip(x.high), py, css)
 
     def arcs(self, radii: Sequence[float]) -> None:
         """Draw arcs around the origin, inside the plot, with their radii."""
