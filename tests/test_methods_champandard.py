@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,3 +171,26 @@ def _region_gram(features, inside):
     size = (features.shape[-2], features.shape[-1])
     mask = torch.nn.functional.adaptive_avg_pool2d(inside[:, None].float(), size)
     return gram_matrix(features * mask) / mask.square().mean()
+
+
+_AT_512_PX = """
+import resource
+import torch
+from nstbench import registry
+from nstbench.conformance import call, example
+method = registry.load("methods", "champandard_2016")
+method = method(method.Params(coarse_scales=(), coarse_iterations=(), iterations=1))
+method.load(torch.device("cpu"))
+method.prepare(example(512, 512, kind=1))
+call(method, example(512, 512), steps=[])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+@pytest.mark.slow
+def test_512_pixels_fit_into_memory():
+    """All similarities of relu3_1 at once would be another 1 GiB, their keys 300 MiB each."""
+    found = subprocess.run(
+        [sys.executable, "-c", _AT_512_PX], capture_output=True, text=True, check=True
+    )
+    assert float(found.stdout) < 2.0
