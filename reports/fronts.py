@@ -61,7 +61,7 @@ def _chart(
     if _plain_errors(found):
         canvas.arcs(ARCS)
     for front, look in zip(found.fronts, looks, strict=True):
-        line = [(p.row.of(found.content).value, p.row.of(found.style).value) for p in front.points]
+        line = [(p.row.of(found.content).value, p.row.of(found.style).value) for p in front.curve]
         canvas.path(line, look.line)
         canvas.keep_clear(line)
         for p in front.points:
@@ -99,6 +99,7 @@ def _row(found: Fronts, summary: fronts.Summary) -> dict[str, Any]:
     best = summary.best_variant
     return {
         "label": summary.label,
+        "done": summary.done,
         "baseline": summary.label == found.study.baseline,
         "best": summary.best.text(),
         "best_at": shown(best.value) if best and found.study.traced else "",

@@ -113,6 +113,26 @@ def test_styles_without_a_score_are_left_out() -> None:
     assert np.nanmean(values) == pytest.approx(0.5)
 
 
+def test_a_point_with_a_failed_unit_is_no_part_of_its_curve(tmp_path: Path) -> None:
+    complete = fake_study(tmp_path)
+    victim = "b, w=3"
+    units = complete.units.copy()
+    first = units.index[units["method"] == victim][0]
+    units.loc[first, "status"] = "failed"
+    leaderboard = build_leaderboard(complete.scores, units, complete.metrics, complete.methods)
+    found = fronts_of(dataclasses.replace(complete, units=units, leaderboard=leaderboard))
+    assert found is not None
+    front = {f.label: f for f in found.fronts}["b"]
+    assert [p.variant.label for p in front.points][-1] == victim
+    assert victim not in [p.variant.label for p in front.curve]
+    assert front.at(0.5) is None  # between the second point and the one that is not whole
+    summary = {s.label: s for s in found.summaries()}["b"]
+    count = (complete.units["method"].str.startswith("b,")).sum()
+    assert summary.done == f"{count - 1}/{count}"
+    assert summary.best_variant is not None
+    assert summary.best_variant.label != victim
+
+
 def test_of_several_passes_the_best_counts() -> None:
     content = np.array([[0.2, 0.2], [0.6, 0.6], [0.2, 0.2]])
     style = np.array([[0.8, 0.8], [0.5, 0.5], [0.1, 0.1]])

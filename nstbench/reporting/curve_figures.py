@@ -92,13 +92,17 @@ def _figure(path: Path, kind: str, inches: tuple[float, float]) -> Iterator[Figu
 
 
 def _draw(axes: Axes, found: Fronts, front: Front, index: int) -> None:
-    content = [p.row.of(found.content) for p in front.points]
-    style = [p.row.of(found.style) for p in front.points]
-    for x, y in zip(content, style, strict=True):
+    style = look(index)
+    for point in front.points:
+        x, y = point.row.of(found.content), point.row.of(found.style)
         axes.errorbar(
             x.value, y.value, xerr=figures.reach(x), yerr=figures.reach(y), fmt="none",
-            ecolor=COLOURS[index % len(COLOURS)], elinewidth=0.6, alpha=0.35,
+            ecolor=style["color"], elinewidth=0.6, alpha=0.35,
         )  # fmt: skip
     label = figures.plain(tables.short(front.label, 32))
-    xs, ys = [x.value for x in content], [y.value for y in style]
-    axes.plot(xs, ys, **look(index), linewidth=1.3, markersize=4, label=label)
+    for points, line in ((front.curve, style["linestyle"]), (front.points, "none")):
+        xs = [point.row.of(found.content).value for point in points]
+        ys = [point.row.of(found.style).value for point in points]
+        # the marks of lone points carry no name of their own
+        named = label if line != "none" else None
+        axes.plot(xs, ys, **{**style, "linestyle": line}, linewidth=1.3, markersize=4, label=named)

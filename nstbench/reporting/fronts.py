@@ -39,17 +39,30 @@ class FrontPoint:
     content: stats.Floats
     style: stats.Floats
 
+    @property
+    def whole(self) -> bool:
+        """Return True if all its units were done; else its means speak of survivors only."""
+        return self.row.done == self.row.planned
+
 
 @dataclass(frozen=True, eq=False)
 class Front:
     """One curve: the scored variants of a series, in the order of the traced parameter.
 
-    ``seconds`` is the mean time of its units, NaN if none was done.
+    ``seconds`` is the mean time of its units, NaN if none was done; ``done`` of ``planned``
+    units have a result.
     """
 
     label: str
     points: tuple[FrontPoint, ...]
     seconds: float
+    done: int = 0
+    planned: int = 0
+
+    @property
+    def curve(self) -> tuple[FrontPoint, ...]:
+        """Return the points that make the curve: those without a failed or missing unit."""
+        return tuple(point for point in self.points if point.whole)
 
     def at(self, level: float) -> stats.Floats | None:
         """Return, per style (S,), the style error at a content error, by linear interpolation.
@@ -64,7 +77,7 @@ class Front:
         """
         passes = [
             found
-            for pair in pairwise(self.points)
+            for pair in pairwise(self.curve)
             if (found := _interpolated(*pair, level)) is not None
         ]
         return min(passes, key=lambda values: float(np.nanmean(values)), default=None)
@@ -76,6 +89,7 @@ class Summary:
 
     Attributes:
         label: the series.
+        done: units with a result, and all units of the series as ``"13/24"``.
         best: value of the ordering metric at the best point, and that point's variant.
         at: style error at each level.
         change: the same less the baseline's; positive is worse if the metric is an error.
@@ -83,6 +97,7 @@ class Summary:
     """
 
     label: str
+    done: str
     best: Interval
     best_variant: StudyVariant | None
     at: tuple[Interval, ...]
@@ -112,7 +127,7 @@ class Fronts:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return the table of the curves as text: its heads, and one row per curve."""
         compared, traced = self.study.baseline, self.study.traced
-        heads = ["curve"]
+        heads = ["curve", "done"]
         for level in self.levels:
             heads.append(f"{self.style.title} at {self.content.title.lower()} {level:g}")
             heads += [f"less {compared}"] if compared else []
@@ -121,7 +136,7 @@ class Fronts:
             heads += [f"with {traced}"] if traced else []
         rows = []
         for summary in self.summaries():
-            row = [summary.label]
+            row = [summary.label, summary.done]
             for value, change in zip(summary.at, summary.change, strict=True):
                 row += [value.text(), change.text()] if compared else [value.text()]
             if self.quality:
@@ -133,7 +148,7 @@ class Fronts:
 
     def _summary(self, front: Front, base: Front | None) -> Summary:
         quality = self.quality
-        rated = [p for p in front.points if p.row.of(quality).known]
+        rated = [p for p in front.curve if p.row.of(quality).known]
         best = min(rated, key=lambda p: p.row.loss(quality), default=None) if quality else None
         at, change = [], []
         for level in self.levels:
@@ -143,6 +158,7 @@ class Fronts:
             change.append(_interval(None if own is None or other is None else own - other))
         return Summary(
             label=front.label,
+            done=f"{front.done}/{front.planned}",
             best=best.row.of(quality) if best else Interval(math.nan),
             best_variant=best.variant if best else None,
             at=tuple(at),
@@ -170,7 +186,7 @@ def fronts_of(board: Board) -> Fronts | None:
     for label in labels:
         mine = tuple(p for p in points if p.variant.series == label)
         if mine:
-            fronts.append(Front(label, mine, _seconds(board, study, label, size)))
+            fronts.append(Front(label, mine, *_cost_and_coverage(board, study, label, size)))
     if not fronts:
         return None
     in_study = {v.label for v in study.variants()}
@@ -207,11 +223,15 @@ def _points(
     ]
 
 
-def _seconds(board: Board, study: Study, series: str, size: int) -> float:
+def _cost_and_coverage(
+    board: Board, study: Study, series: str, size: int
+) -> tuple[float, int, int]:
+    """Return mean seconds of a series' units, how many are done, and how many there are."""
     labels = {v.label for v in study.variants() if v.series == series}
     units = board.units
-    mine = units["method"].isin(labels) & (units["size"] == size)
-    return float(units[mine & (units["status"] == Status.DONE)]["seconds"].mean())
+    mine = units[units["method"].isin(labels) & (units["size"] == size)]
+    done = mine[mine["status"] == Status.DONE]
+    return float(done["seconds"].mean()), len(done), len(mine)
 
 
 def _interpolated(first: FrontPoint, second: FrontPoint, level: float) -> stats.Floats | None:
@@ -249,8 +269,8 @@ def _levels(fronts: Sequence[Front]) -> tuple[float, ...]:
     ends = [
         (min(means), max(means))
         for front in fronts
-        if len(front.points) > 1
-        for means in [[float(np.nanmean(p.content)) for p in front.points]]
+        if len(front.curve) > 1
+        for means in [[float(np.nanmean(p.content)) for p in front.curve]]
     ]
     if not ends:
         return ()
