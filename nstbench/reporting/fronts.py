@@ -181,7 +181,9 @@ def fronts_of(board: Board) -> Fronts | None:
         return None
     size = tables.main_size(board)
     points = _points(board, study, content, style, size)
-    labels = list(dict.fromkeys(v.series for v in study.variants()))
+    # run.json sorts its keys; the board keeps the order of the study.
+    series = {v.label: v.series for v in study.variants()}
+    labels = dict.fromkeys(series[name] for name in board.methods if name in series)
     fronts = []
     for label in labels:
         mine = tuple(p for p in points if p.variant.series == label)
