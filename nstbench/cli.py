@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
+from nstbench.cli_score import score
 from nstbench.errors import NstbenchError, UsageError
 
 app = typer.Typer(
@@ -187,25 +188,7 @@ def sweep(
     execute({"study": {"method": name, "params": params, "grid": grid, "along": along}})
 
 
-@app.command()
-def score(
-    run: RunFolder,
-    metrics: Annotated[str | None, typer.Option(help="all, or names: a,b")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    plugin: Plugins = None,
-) -> None:
-    """Score the pictures of a run again, for example with a new metric, and rewrite its report."""
-    from nstbench import tables
-    from nstbench.pipeline import rescore
-    from nstbench.progress import TerminalListener
-
-    _add_plugins(plugin)
-    listener = TerminalListener()
-    try:
-        board = rescore(run, metrics=metrics, device=device, listener=listener)
-    finally:
-        listener.close()
-    tables.print_board(board)
+app.command()(score)
 
 
 @app.command()

@@ -73,8 +73,8 @@ class StandaloneMetric(torchmetrics.Metric):
         pictures = {"output": output, "content": content, "style": style}
         for name, pixels in pictures.items():
             _check(name, pixels, len(output))
-        shown = (Picture(pixels.detach().float(), name) for name, pixels in pictures.items())
-        return ScoredPair(bank, *shown, needs=self.plugin.info.features)
+        x, c, s = (Picture(pixels.detach().float(), name) for name, pixels in pictures.items())
+        return bank.pair(x, c, s, self.plugin.info.features)
 
     def _chosen(self, values: dict[str, Any]) -> Any:
         if self.part not in values:
