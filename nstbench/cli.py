@@ -231,7 +231,9 @@ def validate(
     size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
     seeds: Annotated[int, typer.Option(help="Noise sweeps per picture.")] = 3,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file to write; a page of the same name beside it.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Ask the metrics to order pictures whose order is known, and say which to trust."""
