@@ -208,6 +208,31 @@ def report(
 
 
 @app.command()
+def maps(
+    run: RunFolder,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    plugin: Plugins = None,
+) -> None:
+    """Draw where in each output of a run the errors arise, and add that to its gallery."""
+    from nstbench.environment import resolve_device
+    from nstbench.error_maps import write_maps
+    from nstbench.progress import TerminalListener
+    from nstbench.report import write_report
+    from nstbench.run_files import load_board
+
+    _add_plugins(plugin)
+    listener = TerminalListener()
+    try:
+        count = write_maps(run, resolve_device(device), listener)
+    finally:
+        listener.close()
+    typer.echo(f"error maps of {count} outputs")
+    board = load_board(run)
+    for path in write_report(board, run / "report", board.info["config"]["formats"]):
+        typer.echo(path)
+
+
+@app.command()
 def show(
     method: Annotated[str, typer.Argument(help="Name of a method.")], plugin: Plugins = None
 ) -> None:
