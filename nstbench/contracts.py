@@ -95,8 +95,7 @@ class MethodInfo:
         code: URL of the authors' implementation.
         weights: files that the method may need, whatever its parameters.
         requires: importable Python packages beyond the core's own.
-        in_torch: False if the heavy work is done outside torch, whose operators alone can be
-            counted (:mod:`nstbench.flops`).
+        in_torch: False if work is done outside torch, whose operators alone are counted.
     """
 
     title: str
