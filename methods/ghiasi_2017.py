@@ -81,6 +81,7 @@ class Ghiasi2017(Method):
         ),
         weights=(_PREDICT, _TRANSFORM),
         requires=("onnxruntime",),
+        in_torch=False,
     )
 
     class Params(Parameters):

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
+from nstbench.cli_score import score
 from nstbench.errors import NstbenchError, UsageError
 
 app = typer.Typer(
@@ -187,25 +188,7 @@ def sweep(
     execute({"study": {"method": name, "params": params, "grid": grid, "along": along}})
 
 
-@app.command()
-def score(
-    run: RunFolder,
-    metrics: Annotated[str | None, typer.Option(help="all, or names: a,b")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    plugin: Plugins = None,
-) -> None:
-    """Score the pictures of a run again, for example with a new metric, and rewrite its report."""
-    from nstbench import tables
-    from nstbench.pipeline import rescore
-    from nstbench.progress import TerminalListener
-
-    _add_plugins(plugin)
-    listener = TerminalListener()
-    try:
-        board = rescore(run, metrics=metrics, device=device, listener=listener)
-    finally:
-        listener.close()
-    tables.print_board(board)
+app.command()(score)
 
 
 @app.command()
@@ -221,6 +204,31 @@ def report(
 
     _add_plugins(plugin)
     for path in write_report(load_board(run), out or run / "report", formats.split(",")):
+        typer.echo(path)
+
+
+@app.command()
+def maps(
+    run: RunFolder,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    plugin: Plugins = None,
+) -> None:
+    """Draw where in each output of a run the errors arise, and add that to its gallery."""
+    from nstbench.environment import resolve_device
+    from nstbench.error_maps import write_maps
+    from nstbench.progress import TerminalListener
+    from nstbench.report import write_report
+    from nstbench.run_files import load_board
+
+    _add_plugins(plugin)
+    listener = TerminalListener()
+    try:
+        count = write_maps(run, resolve_device(device), listener)
+    finally:
+        listener.close()
+    typer.echo(f"error maps of {count} outputs")
+    board = load_board(run)
+    for path in write_report(board, run / "report", board.info["config"]["formats"]):
         typer.echo(path)
 
 
@@ -248,7 +256,9 @@ def validate(
     size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
     seeds: Annotated[int, typer.Option(help="Noise sweeps per picture.")] = 3,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file to write; a page of the same name beside it.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Ask the metrics to order pictures whose order is known, and say which to trust."""

@@ -95,6 +95,7 @@ class MethodInfo:
         code: URL of the authors' implementation.
         weights: files that the method may need, whatever its parameters.
         requires: importable Python packages beyond the core's own.
+        in_torch: False if work is done outside torch, whose operators alone are counted.
     """
 
     title: str
@@ -109,6 +110,7 @@ class MethodInfo:
     code: str = ""
     weights: tuple[Weight, ...] = ()
     requires: tuple[str, ...] = ()
+    in_torch: bool = True
 
 
 class Diverged(Exception):  # noqa: N818  the field's word, and it reads as a state

@@ -18,7 +18,8 @@ from nstbench.scoretable import ScoreTable, pair_columns, pair_rows, score_table
 
 HEAD = ["rank", "rank_low", "rank_high", "method", "plugin", "flexibility", "size"]
 COVERAGE = ["coverage", "done", "planned"]
-COMPARISON = ["size", "better", "worse", "difference", "low", "high", "styles", "p", "p_holm"]
+COMPARISON = ["size", "better", "worse", "difference", "low", "high", "styles", "p", "p_holm",
+              "p_wilcoxon", "p_wilcoxon_holm"]  # fmt: skip
 
 
 def quality_metric(metrics: Mapping[str, MetricCard]) -> MetricCard | None:
@@ -103,8 +104,10 @@ def compare_methods(
         estimate), ``difference`` (how much better, in units of the metric, never
         negative), ``low, high`` (95 % interval of the difference, for this comparison
         alone), ``styles`` (number of styles behind it), ``p`` (paired t-test over
-        styles) and ``p_holm`` (adjusted over all comparisons of the size; at most 0.05
-        means "significantly better"). Empty if nothing can be ordered.
+        styles), ``p_holm`` (adjusted over all comparisons of the size; at most 0.05
+        means "significantly better"), and for the reader ``p_wilcoxon`` and
+        ``p_wilcoxon_holm``, the same of Wilcoxon's signed-rank test over styles, which
+        decides nothing here (``docs/statistics.md`` says why). Empty if nothing can be ordered.
     """
     card = quality_metric(metrics)
     tables = score_tables(scores, [(card.name, "")]) if card else iter(())
@@ -118,6 +121,7 @@ def _compare(table: ScoreTable, card: MetricCard, seed: int, resamples: int) -> 
     values = table.of((card.name, ""))
     first, second, differences = stats.style_differences(values, table.layout)
     p, p_holm = _test(values, first, second, differences)
+    p_wilcoxon = stats.signed_rank(differences, _scale(values, first, second))
     gain = stats.mean(differences) * (1.0 if card.higher_is_better else -1.0)
     low, high = stats.interval(differences, seed=seed, resamples=resamples)
     if not card.higher_is_better:
@@ -135,6 +139,8 @@ def _compare(table: ScoreTable, card: MetricCard, seed: int, resamples: int) -> 
             "styles": np.isfinite(differences).sum(axis=1),
             "p": p,
             "p_holm": p_holm,
+            "p_wilcoxon": p_wilcoxon,
+            "p_wilcoxon_holm": stats.holm(p_wilcoxon),
         }
     )
     return frame[frame["styles"] > 0]
@@ -144,9 +150,14 @@ def _test(
     values: stats.Floats, first: np.ndarray, second: np.ndarray, differences: stats.Floats
 ) -> tuple[stats.Floats, stats.Floats]:
     """Return raw and Holm-adjusted p-values of the differences."""
-    level = np.abs(stats.mean(values))
-    p = stats.paired_t(differences, np.fmax(level[first], level[second]))
+    p = stats.paired_t(differences, _scale(values, first, second))
     return p, stats.holm(p)
+
+
+def _scale(values: stats.Floats, first: np.ndarray, second: np.ndarray) -> stats.Floats:
+    """Return the size of the scores of two methods, which makes differences relative."""
+    level = np.abs(stats.mean(values))
+    return np.fmax(level[first], level[second])
 
 
 # --- parts of the leaderboard ------------------------------------------------------------

@@ -155,6 +155,7 @@ class Timing:
         training: seconds of training behind the checkpoint, from its card.
         samples_from: ``"generation"`` when the units of the run itself were timed,
             ``"repeats"`` when the same pair was repeated.
+        flops: floating-point operations of one ``stylize`` call (see :mod:`nstbench.flops`).
     """
 
     variant: str
@@ -171,6 +172,7 @@ class Timing:
     environment: Mapping[str, Any]
     training: float = 0.0
     samples_from: str = "repeats"
+    flops: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from nstbench import registry
 from nstbench.contracts import Diverged, Method, Picture
 from nstbench.environment import describe_environment, device_name
 from nstbench.errors import ImageError, StoreError, WeightsError
+from nstbench.flops import count_flops
 from nstbench.images import fit, pixel_hash, read_image, to_pixels, to_tensor, write_png
 from nstbench.isolation import isolated
 from nstbench.records import ImageRecord, Status, Step, Timing, Unit
@@ -102,7 +103,10 @@ class Runner:
         return record
 
     def time(self, request: TimingRequest) -> Timing:
-        """Measure load, per-style cost, latency and peak memory of a freshly loaded method."""
+        """Measure load, per-style cost, latency and peak memory of a freshly loaded method.
+
+        Operations are counted last, in a call of its own: counting slows it down.
+        """
         self._loaded = None
         with isolated(self.threads):
             content = self._picture(request.content, request.size)
@@ -121,6 +125,7 @@ class Runner:
                 _, first = timed(stylize, self.device)
                 latency = sample(stylize, self.device, request.repeats, len(request.generation))
             calibration += calibrate(self.device) + request.generation_calibration
+            flops = count_flops(stylize) if method.info.in_torch else None
         return Timing(
             variant=request.variant,
             method=request.method,
@@ -136,6 +141,7 @@ class Runner:
             environment=describe_environment(str(self.device), self.threads),
             training=method.training_seconds(),
             samples_from="generation" if request.generation else "repeats",
+            flops=flops,
         )
 
     # -- steps of a unit ------------------------------------------------------------------

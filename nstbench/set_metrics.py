@@ -134,8 +134,9 @@ class VectorMetric(SetMetric):
         styles = self._styles.stacked().double()
         if len(styles) < 2:
             raise NstbenchError(f"needs at least two style pictures, got {len(styles)}")
-        # Sorted, so that the value does not depend on the order of the workers.
-        ordered = sorted(self._outputs, key=lambda vector: vector.numpy().tobytes())
+        # Sorted, so that the value does not depend on the order of the workers; by numbers and
+        # not by bytes, so that the rounding of another device leaves the order as it is.
+        ordered = sorted(self._outputs, key=torch.Tensor.tolist)
         value = self.value(torch.stack(ordered).double(), styles)
         return {"": value, "n": float(len(ordered)), "styles": float(len(styles))}
 

@@ -235,6 +235,33 @@ def paired_t(differences: Floats, scale: Floats) -> Floats:
     return np.where(testable, p, np.nan)
 
 
+def signed_rank(differences: Floats, scale: Floats) -> Floats:
+    """Two-sided p-values of Wilcoxon's signed-rank test over styles (Biometrics 1, 1945).
+
+    Negligible differences are dropped, as zeros are in the original test. With n styles no
+    p-value is below 2 / 2^n, which is why ranks are not decided by it; it is reported beside
+    the t-test because it assumes symmetric differences and nothing more.
+
+    Args:
+        differences: see :func:`paired_t`.
+        scale: see :func:`paired_t`.
+
+    Returns:
+        p-values (R,); NaN for rows with fewer than two styles, 1 where all differences
+        are negligible.
+    """
+    finite = np.isfinite(differences)
+    kept = finite & (np.abs(differences) > NEGLIGIBLE * scale[:, None])
+    p = np.where(finite.sum(axis=1) >= 2, 1.0, np.nan)
+    counts = kept.sum(axis=1)
+    # Rows with equally many values are tested in one call.
+    for count in np.unique(counts[(counts > 0) & np.isfinite(p)]):
+        rows = np.flatnonzero((counts == count) & np.isfinite(p))
+        values = differences[rows][kept[rows]].reshape(len(rows), count)
+        p[rows] = stats.wilcoxon(values, axis=1).pvalue
+    return p
+
+
 def holm(p: Floats) -> Floats:
     """Adjust p-values (R,) for multiplicity; NaN entries are no part of the family.
 

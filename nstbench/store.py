@@ -4,6 +4,7 @@
 run.json  plan.json
 inputs/<role>/<sha>.png                   fitted pictures
 outputs/<method>/<k2>/<key>.png, .json    the record is written last: it exists = the unit is done
+outputs/<method>/<k2>/<key>_<kind>_error.png   where errors arise, if asked for
 scores/<metric>/<k2>/<key>.json
 timings/<method>/<key>.json               raw samples
 traces/<key>.json                         loss curves
@@ -30,6 +31,13 @@ from nstbench.errors import StoreError
 SCHEMA = 1
 # Parts of a key that name code instead of inputs; `--resume always` disregards them.
 CODE_PARTS = ("source", "schema")
+MAP_KINDS = ("content", "style")
+
+
+def map_path(output: str, kind: str) -> Path:
+    """Return where the map of an output lies, both relative to the run folder."""
+    path = Path(output)
+    return path.with_name(f"{path.stem}_{kind}_error.png")
 
 
 def key_of(parts: Mapping[str, Any]) -> str:

@@ -339,7 +339,8 @@ def print_validation(
         UsageError: if a metric, dataset or folder cannot be used.
     """
     from nstbench.environment import resolve_device
-    from nstbench.store import write_json
+    from nstbench.reporting.validation_page import validation_page
+    from nstbench.store import write_bytes, write_json
     from nstbench.sweeps import make_sources
     from nstbench.validate import validate
 
@@ -361,8 +362,19 @@ def print_validation(
     for name, reason in result.unavailable.items():
         output.print(f"{escape(name)}: {escape(reason)}")
     if out is not None:
-        write_json(out, result.to_dict())
-        output.print(str(out))
+        facts = {
+            "Contents": f"{contents}: {', '.join(image.name for image in content_images)}",
+            "Styles": f"{styles}: {', '.join(image.name for image in style_images)}",
+            "Sweep folders": ", ".join(map(str, folders)) or "none",
+            "Side": f"{size} px",
+            "Noise seeds": str(seeds),
+            "Device": resolve_device(device),
+        }
+        page = out.with_suffix(".html")
+        write_json(out.with_suffix(".json"), result.to_dict() | {"made_with": facts})
+        write_bytes(page, validation_page(result, cards, facts).encode())
+        for path in (out.with_suffix(".json"), page):
+            output.print(str(path), soft_wrap=True)
 
 
 def _cell(value: Any) -> str:

@@ -13,6 +13,7 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.ranking import quality_metric
 from nstbench.records import Flexibility, MetricCard, Role, Status
 from nstbench.reporting import numbers, pictures, tables, templates
+from nstbench.store import MAP_KINDS, map_path
 
 LISTED = 3
 """Pairs listed as best, worst and most disputed."""
@@ -46,17 +47,22 @@ class Gallery(Section):
             return ""
         quality = quality_metric(board.metrics)
         highlights = _highlights(board, done, quality)
-        units, total = _within_limit(units, highlights)
+        maps = _error_maps(board, done)
+        units, total = _within_limit(units, highlights, 3 if maps else 1)
         files = {(p.role, p.name): p.file for p in board.pictures}
         values = _quality_by_output(board, quality)
         ids = tables.method_ids(board)
-        outputs = [_output(unit, ids, values, quality) for unit in units.to_dict("records")]
+        outputs = [
+            _output(unit, ids, values, quality) | {"maps": maps.get(unit["output"], {})}
+            for unit in units.to_dict("records")
+        ]
         return templates.render(
             "gallery.html",
             contents=_options(units["content"], Role.CONTENT, files),
             styles=_options(units["style"], Role.STYLE, files),
             methods=_methods(board, units, ids),
             outputs=outputs,
+            maps=bool(maps),
             highlights=highlights,
             static=_static(highlights, _by_rank(outputs, board, ids), files),
             quality=quality,
@@ -105,10 +111,26 @@ def _pairs(units: pd.DataFrame) -> list[Pair]:
     return list(unique.itertuples(index=False, name=None))
 
 
-def _within_limit(units: pd.DataFrame, highlights: list[Highlight]) -> tuple[pd.DataFrame, int]:
-    """Return the units of as many pairs as one page can carry, and how many pairs there are."""
+def _error_maps(board: Board, done: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return output -> kind -> file of the error maps that ``nstbench maps`` has drawn."""
+    found: dict[str, dict[str, str]] = {}
+    for output in done["output"]:
+        paths = {kind: map_path(output, kind) for kind in MAP_KINDS}
+        drawn = {kind: p.as_posix() for kind, p in paths.items() if (board.root / p).is_file()}
+        if drawn:
+            found[output] = drawn
+    return found
+
+
+def _within_limit(
+    units: pd.DataFrame, highlights: list[Highlight], each: int
+) -> tuple[pd.DataFrame, int]:
+    """Return the units of as many pairs as one page can carry, and how many pairs there are.
+
+    ``each`` is the number of pictures of one output, its error maps included.
+    """
     pairs = _pairs(units)
-    limit = max(LISTED, pictures.MOST // max(1, units["method"].nunique()))
+    limit = max(LISTED, pictures.MOST // max(1, each * units["method"].nunique()))
     if len(pairs) <= limit:
         return units, len(pairs)
     kept = list(dict.fromkeys(pair for h in highlights for pair in h.pairs))[:limit]

@@ -170,3 +170,4 @@ def test_validate_asks_the_metrics_and_writes_json(picture_folders, tmp_path):
     (row,) = json.loads((tmp_path / "v.json").read_text())["summary"]
     assert row["metric"] == "ssim"
     assert row["tau"] > 0.8
+    assert "SSIM (luma)" in (tmp_path / "v.html").read_text()

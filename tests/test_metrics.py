@@ -498,7 +498,7 @@ def test_a_failing_metric_costs_only_its_own_number() -> None:
 TIMING = Timing(
     variant="m", method="m", size=256, device="cpu", latency=(4.0, 1.0, 2.0, 3.0), first_call=9.0,
     load=0.5, prepare=(0.1, 0.3, 0.2), peak_memory=2**20, parameters=1000, calibration=(0.1,),
-    environment={}, training=60.0,
+    environment={}, training=60.0, flops=4_000,
 )  # fmt: skip
 
 
@@ -512,6 +512,7 @@ TIMING = Timing(
         ("train_seconds", {"": 60.0}),
         ("peak_memory", {"": 1048576.0}),
         ("parameters", {"": 1000.0}),
+        ("flops", {"": 4000.0}),
     ],
 )
 def test_timing_metrics_read_the_record(name: str, expected: dict[str, float]) -> None:
@@ -519,8 +520,8 @@ def test_timing_metrics_read_the_record(name: str, expected: dict[str, float]) -
 
 
 @pytest.mark.parametrize(
-    "name", ["latency", "throughput", "prepare_seconds", "peak_memory", "parameters"]
+    "name", ["latency", "throughput", "prepare_seconds", "peak_memory", "parameters", "flops"]
 )
 def test_what_was_not_measured_has_no_value(name: str) -> None:
-    empty = replace(TIMING, latency=(), prepare=(), peak_memory=None, parameters=None)
+    empty = replace(TIMING, latency=(), prepare=(), peak_memory=None, parameters=None, flops=None)
     assert make(name).compute(empty) == {}

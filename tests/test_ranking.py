@@ -12,6 +12,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from score_frames import method_card, units_of
 
+from nstbench import stats
 from nstbench.calibration import Design, as_scores, metric_card, simulate
 from nstbench.ranking import build_leaderboard, compare_methods
 from nstbench.records import Scope
@@ -321,3 +322,30 @@ def test_forty_methods_and_four_hundred_pairs_take_seconds(lost):
     assert time.perf_counter() - start < 15
     assert len(board) == 40
     assert set(itertools.chain(*((n, f"{n}_low", f"{n}_high") for n in names))) <= set(board)
+
+
+def test_wilcoxon_stands_beside_the_decision():
+    from scipy.stats import wilcoxon
+
+    values = simulate(Design(methods=3, styles=6), np.random.default_rng(5), {0: -0.3})
+    frame = compare_methods(as_scores(values), QUALITY, resamples=1).set_index(["better", "worse"])
+    for (better, worse), line in frame.iterrows():
+        first, second = (values[int(name[1:])].mean(axis=1) for name in (better, worse))
+        assert line["p_wilcoxon"] == pytest.approx(wilcoxon(first, second).pvalue)
+        assert line["p_wilcoxon"] <= line["p_wilcoxon_holm"] <= 3 * line["p_wilcoxon"] + 1e-12
+    # All six styles agree, and still no p-value of six styles is smaller than 2 / 2^6.
+    best = frame.loc[[pair for pair in frame.index if pair[0] == "m00"]]
+    assert best["p_wilcoxon"].tolist() == [pytest.approx(2 / 2**6)] * 2
+
+
+def test_wilcoxon_drops_what_is_negligible_or_missing():
+    nan = np.nan
+    differences = np.array(
+        [[0.1, 0.2, -0.3, 0.4, 0.5], [1e-6, 1e-6, -1e-6, 1e-6, 0.0], [0.1, nan, nan, nan, nan],
+         [0.1, nan, 1e-6, 0.3, 0.2]]
+    )  # fmt: skip
+    p = stats.signed_rank(differences, np.ones(4))
+    # Only the third rank is negative: 5 of the 2^5 signs give a sum of negative ranks up to 3.
+    assert p[:2].tolist() == [pytest.approx(2 * 5 / 2**5), 1.0]
+    assert np.isnan(p[2])
+    assert p[3] == pytest.approx(0.25)

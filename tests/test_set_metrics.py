@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -161,6 +162,35 @@ def test_artfid_is_the_product_of_its_parts(network_weights: None) -> None:
     assert values["fid"] == pytest.approx(fid, rel=1e-9)
     assert values["lpips"] == pytest.approx(np.mean(distances), rel=1e-6)
     assert values[""] == pytest.approx((1 + np.mean(distances)) * (1 + fid), rel=1e-6)
+
+
+def reference_rows(name: str) -> dict[str, tuple[float, float]]:
+    """Return part -> value and tolerance of a reference file."""
+    path = Path(independent.__file__).parent / f"{name}.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {row["part"]: (float(row["value"]), float(row["tolerance"])) for row in rows}
+
+
+def test_every_set_metric_has_a_reference() -> None:
+    assert set(SETS) == set(independent.SET_METRICS)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_equals_the_reference_in_any_order(name: str, network_weights: None) -> None:
+    outputs, content, styles = independent.set_pictures()
+    bank = FeatureBank(CPU) if name == "fd_vgg16" else small_bank()
+    used = Scorer({name: registry.load("metrics", name)()}, CPU, bank)
+    found = []
+    for order in (range(len(outputs)), reversed(range(len(outputs)))):
+        used.reset()
+        for i in order:
+            pictures = (outputs[i], content, styles[i % len(styles)])
+            used.score_pair(*(Picture(to_tensor(p), f"{i}") for p in pictures))
+        found.append(used.set_scores()[name]["values"])
+    for part, (value, tolerance) in reference_rows(name).items():
+        assert found[0][part] == pytest.approx(value, rel=tolerance), part
+    assert found[0] == pytest.approx(found[1], rel=1e-7)
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -266,11 +266,13 @@
     $$("i", $("#gallery-outputs").content).forEach((node) => {
       const key = JSON.stringify([node.dataset.content, node.dataset.style]);
       if (!outputs.has(key)) outputs.set(key, new Map());
-      outputs.get(key).set(node.dataset.method, node.dataset);
+      const maps = Object.fromEntries($$("b", node).map((map) => [map.dataset.kind, map.dataset.picture]));
+      outputs.get(key).set(node.dataset.method, { ...node.dataset, maps });
     });
     const content = $("#gallery-content");
     const style = $("#gallery-style");
     const blind = $("#gallery-blind");
+    const view = $("#gallery-view");
     const grid = $("#gallery-grid");
     const boxes = $$("#gallery-methods input");
     const order = boxes.map((box) => box.value);
@@ -288,11 +290,13 @@
       const weigh = (id) => [...`${id}|${content.value}|${style.value}`].reduce((h, c) => Math.imul(h ^ c.codePointAt(0), 16777619) >>> 0, 2166136261);
       return [...ids].sort((a, b) => weigh(a) - weigh(b));
     };
+    /* an output without a map of the chosen kind is shown as it is */
+    const pictureOf = (data) => (view && data.maps[view.value]) || data.picture;
     const figure = (path, alt, caption, css = "") => {
       const source = store[path];
-      const view = source ? el("img", { alt, loading: source.startsWith("data:") ? "eager" : "lazy", src: source })
+      const shown = source ? el("img", { alt, loading: source.startsWith("data:") ? "eager" : "lazy", src: source })
         : el("div", { className: "absent", textContent: path ? "not in this page" : "no output" });
-      return el("figure", { className: `picture ${css}` }, view, el("figcaption", {}, ...caption));
+      return el("figure", { className: `picture ${css}` }, shown, el("figcaption", {}, ...caption));
     };
     const named = (text) => el("span", { dir: "auto", textContent: text.length > 60 ? `${text.slice(0, 59)}…` : text });
     const outputFigure = (id, i) => {
@@ -302,10 +306,10 @@
       if (hidden) {
         const button = el("button", { type: "button", className: "reveal", textContent: `${letter}: reveal` });
         button.addEventListener("click", () => { revealed.add(id); draw(); $("#gallery-grid .revealed-last button")?.focus(); });
-        return figure(data.picture, letter, [button]);
+        return figure(pictureOf(data), letter, [button]);
       }
       const note = data.status === "done" ? data.text : data.status;
-      return figure(data.picture, `Output of ${data.label}`, [named(data.label), el("span", { className: "note", textContent: note })]);
+      return figure(pictureOf(data), `${view?.value ? `Map of the ${view.value} error of` : "Output of"} ${data.label}`, [named(data.label), el("span", { className: "note", textContent: note })]);
     };
     const draw = () => {
       const ids = blind.checked ? shuffled(shownMethods()) : shownMethods();
@@ -364,6 +368,7 @@
         picker.scrollIntoView({ block: "start", behavior: "smooth" });
       });
     });
+    view?.addEventListener("change", () => { state.set("maps", view.value); draw(); });
     blind.addEventListener("change", () => { revealed.clear(); state.set("blind", blind.checked ? 1 : 0, 0); draw(); });
     boxes.forEach((box) => box.addEventListener("change", () => { state.set("without", boxes.filter((b) => !b.checked).map((b) => b.value)); draw(); }));
     sides.forEach((side, n) => side.addEventListener("change", () => { state.set(n ? "right" : "left", side.value); compare(); }));
@@ -376,6 +381,7 @@
       const [c, s] = state.get("pair") ? state.list("pair") : [first?.dataset.content, first?.dataset.style];
       if (outputs.has(JSON.stringify([c, s]))) { content.value = c; style.value = s; }
       blind.checked = state.get("blind") === "1";
+      if (view) view.value = state.get("maps");
       difference.checked = state.get("diff") === "1";
       position.value = state.get("pos", "50");
       const without = state.list("without");

@@ -11,6 +11,8 @@ import pytest
 from fake_board import FakeRun
 
 from nstbench import report
+from nstbench.images import read_image, write_png
+from nstbench.store import MAP_KINDS, map_path
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update")  # fmt: skip
@@ -64,6 +66,19 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 def hostile_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the address of a report full of hostile names."""
     return _write(FakeRun(tmp_path_factory.mktemp("hostile"), size=64, hostile=True))
+
+
+@pytest.fixture(scope="session")
+def maps_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of a report with error maps: the outputs in negative."""
+    board = FakeRun(tmp_path_factory.mktemp("maps"), size=64).board()
+    for output in board.units["output"]:
+        if output:
+            for kind in MAP_KINDS:
+                write_png(
+                    board.root / map_path(output, kind), 255 - read_image(board.root / output)
+                )
+    return report.write_report(board, board.root / "report", ["html"])[0].as_uri()
 
 
 def _write(run: FakeRun) -> str:

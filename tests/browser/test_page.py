@@ -185,6 +185,20 @@ def test_gallery_shows_the_chosen_pair(open_page: Open, url: str) -> None:
     assert page.locator("#gallery-content").input_value() == wanted
 
 
+def test_gallery_shows_error_maps_on_request(open_page: Open, maps_url: str, url: str) -> None:
+    page = open_page(maps_url)
+    images = page.locator("#gallery-grid figure:not(.input) img")
+    before = images.evaluate_all("i => i.map(x => x.src)")
+    page.select_option("#gallery-view", "style")
+    after = images.evaluate_all("i => i.map(x => x.src)")
+    assert len(before) == len(after) > 1
+    assert all(picture != drawn for picture, drawn in zip(before, after, strict=True))
+    assert "Map of the style error of" in (images.first.get_attribute("alt") or "")
+    reopened = open_page(page.url)
+    assert reopened.locator("#gallery-view").input_value() == "style"
+    assert open_page(url).locator("#gallery-view").count() == 0
+
+
 def test_blind_mode_hides_names_until_clicked(open_page: Open, url: str) -> None:
     page = open_page(url)
     grid = page.locator("#gallery-grid")

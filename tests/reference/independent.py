@@ -292,15 +292,130 @@ METRICS: Mapping[str, tuple[Metric, float, str]] = {
 }
 
 
+# --- sets of pictures --------------------------------------------------------------------
+
+SET_SIDE = 48
+SET_OUTPUTS, SET_STYLES = 36, 7
+
+
+def collection(count: int, seed: int) -> list[np.ndarray]:
+    """Return uint8 pictures (48, 48, 3) of noise around random colours."""
+    rng = np.random.default_rng(seed)
+    shape = (SET_SIDE, SET_SIDE, 3)
+    return [to_uint8(0.6 * rng.random(3) + 0.4 * rng.random(shape)) for _ in range(count)]
+
+
+def set_pictures() -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
+    """Return the outputs of a method, their content, and the styles; the i-th output has style
+    i modulo the number of styles."""
+    outputs, styles = collection(SET_OUTPUTS, 0), collection(SET_STYLES, 1)
+    return outputs, scene(SET_SIDE, SET_SIDE), [(s // 2 + 60).astype(np.uint8) for s in styles]
+
+
+def small_features(pixels: np.ndarray) -> np.ndarray:
+    """Return means and deviations of the channels, which stand in for Inception's last layer."""
+    flat = (pixels / 255.0).reshape(-1, 3)
+    return np.concatenate([flat.mean(axis=0), flat.std(axis=0, ddof=1)])
+
+
+def vgg_features(pixels: np.ndarray) -> np.ndarray:
+    """Return the means over positions of VGG-16 relu5_3."""
+    return np.asarray(activations("vgg16", as_tensor(pixels))["relu5_3"].mean(axis=1))
+
+
+def frechet(x: np.ndarray, y: np.ndarray) -> float:
+    """Frechet distance of vectors (n, D) and (m, D) through the eigenvalues of S1 S2."""
+    first, second = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    roots = np.sqrt(np.linalg.eigvals(first @ second).real.clip(min=0))
+    means = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum()
+    return float(means + np.trace(first) + np.trace(second) - 2 * roots.sum())
+
+
+def _vectors(features: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    outputs, _, styles = set_pictures()
+    return np.stack([features(p) for p in outputs]), np.stack([features(p) for p in styles])
+
+
+def _counted(value: float, **parts: float) -> Values:
+    return {"": value, "n": SET_OUTPUTS, "styles": SET_STYLES, **parts}
+
+
+def fd_vgg16() -> Values:
+    """Frechet distance on VGG-16."""
+    return _counted(frechet(*_vectors(vgg_features)))
+
+
+def fid() -> Values:
+    """Frechet distance on the small features."""
+    return _counted(frechet(*_vectors(small_features)))
+
+
+def kid() -> Values:
+    """Unbiased squared maximum mean discrepancy on the small features, pair by pair."""
+    x, y = _vectors(small_features)
+
+    def mean(first: np.ndarray, second: np.ndarray, same: bool) -> float:
+        values = [
+            (a @ b / len(a) + 1) ** 3
+            for i, a in enumerate(first)
+            for j, b in enumerate(second)
+            if not (same and i == j)
+        ]
+        return float(np.mean(values))
+
+    return _counted(mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False))
+
+
+def fid_inf() -> Values:
+    """Intercept of numpy.polyfit through the Frechet distances of the same subsets."""
+    x, y = _vectors(small_features)
+    # Subsets are drawn from vectors in the order of their numbers.
+    x = np.stack(sorted(x, key=lambda vector: vector.tolist()))
+    generator = torch.Generator().manual_seed(0)
+    sizes = np.rint(np.linspace(len(x) / 3, len(x), 15)).astype(int)
+    distances = [
+        frechet(x[torch.randperm(len(x), generator=generator)[:n].numpy()], y) for n in sizes
+    ]
+    return _counted(float(np.polyfit(1 / sizes, distances, 1)[1]))
+
+
+def artfid() -> Values:
+    """Product of the authors' LPIPS and the Frechet distance on the small features."""
+    outputs, content, _ = set_pictures()
+    distance = float(np.mean([lpips_alex(p, content, content)[""] for p in outputs]))
+    value = frechet(*_vectors(small_features))
+    return _counted((1 + distance) * (1 + value), lpips=distance, fid=value)
+
+
+SMALL = "channel means and deviations, formula in NumPy"
+SET_METRICS: Mapping[str, tuple[Callable[[], Values], float, str]] = {
+    "fd_vgg16": (fd_vgg16, 1e-5, NUMPY),
+    "fid": (fid, 1e-5, SMALL),
+    "kid": (kid, 1e-4, SMALL),
+    "fid_inf": (fid_inf, 1e-4, SMALL + ", numpy.polyfit"),
+    "artfid": (artfid, 1e-5, SMALL + ", lpips 0.1.4 on AlexNet"),
+}
+
+
+def _write(name: str, rows: list[tuple[str, str, float]], tolerance: float, source: str) -> None:
+    with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["case", "part", "value", "tolerance", "source", "command"])
+        for case, part, value in rows:
+            writer.writerow([case, part, f"{value:.10g}", tolerance, source, COMMAND])
+
+
 def main() -> None:
-    """Write one CSV file per metric."""
-    for name, (metric, tolerance, source) in METRICS.items():
-        with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["case", "part", "value", "tolerance", "source", "command"])
-            for case in SIZES:
-                for part, value in metric(*triple(case)).items():
-                    writer.writerow([case, part, f"{value:.10g}", tolerance, source, COMMAND])
+    """Write one CSV file per metric; with names as arguments, only theirs."""
+    wanted = sys.argv[1:] or [*METRICS, *SET_METRICS]
+    for name in wanted:
+        if name in METRICS:
+            metric, tolerance, source = METRICS[name]
+            rows = [(c, part, v) for c in SIZES for part, v in metric(*triple(c)).items()]
+        else:
+            collect, tolerance, source = SET_METRICS[name]
+            rows = [("set", part, value) for part, value in collect().items()]
+        _write(name, rows, tolerance, source)
 
 
 if __name__ == "__main__":

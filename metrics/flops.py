@@ -1,0 +1,35 @@
+"""Floating-point operations that stylising takes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nstbench.contracts import MetricInfo, TimingMetric
+from nstbench.records import Scope, Timing
+
+
+class Flops(TimingMetric):
+    """Floating-point operations of one ``stylize`` call at the timed size; approximate.
+
+    Matrix products, convolutions and attention are counted, backward passes included, a
+    multiply-add as two operations; element-wise arithmetic, pooling, normalisation and sorting
+    count as nothing. Loading and the per-style cost are left out, as in the latency. Methods
+    that compute outside torch have no value. It says how much is computed, not how fast: two
+    methods of equal count may differ tenfold in time.
+    """
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        title="FLOPs",
+        scope=Scope.TIMING,
+        higher_is_better=False,
+        range=(0.0, float("inf")),
+        unit="FLOP",
+        citation="torch.utils.flop_counter; nstbench, metric reference: timing",
+        description="Approximate floating-point operations of stylising one picture:"
+        " convolutions and matrix products only.",
+        order=255,
+    )
+
+    def compute(self, timing: Timing) -> dict[str, float]:
+        """Return the count, or nothing for work that cannot be counted."""
+        return {} if timing.flops is None else {"": float(timing.flops)}

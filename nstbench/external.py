@@ -1,0 +1,396 @@
+"""Score pictures made by any program: they become a run like any other.
+
+Each content is scaled to the shape of its outputs and each style to the same longer side, so
+that a score is what it would have been had a method of the registry made the picture.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+import nstbench
+from nstbench.board import Board
+from nstbench.catalog import metric_cards, open_dataset
+from nstbench.config import MethodSpec, RunConfig
+from nstbench.environment import describe_environment, resolve_device
+from nstbench.errors import ImageError, UsageError
+from nstbench.images import fit, pixel_hash, read_image, write_png
+from nstbench.listener import Listener
+from nstbench.names import printable, slugify
+from nstbench.output_patterns import Outputs, Pair, find_outputs, has_method
+from nstbench.planner import Outcome, Plan
+from nstbench.records import (
+    Availability,
+    ImageRecord,
+    MethodCard,
+    PictureCard,
+    Role,
+    SkippedImage,
+    Status,
+    Unit,
+)
+from nstbench.report import write_report
+from nstbench.run_files import load_board, write_plan, write_scores
+from nstbench.score_stage import score_units
+from nstbench.store import SCHEMA, Store, key_of, read_json
+
+ASPECT_TOLERANCE = 0.02
+"""Proportions that differ by rounding to whole pixels are the same; more is another picture."""
+
+FAMILY = "made elsewhere"
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An output that could be read, copied into the run folder."""
+
+    file: Path
+    shape: Size
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to score.
+
+    Attributes:
+        patterns: one or more patterns (:mod:`nstbench.output_patterns`).
+        names: a name for each pattern without ``{method}``, in order.
+        contents: dataset or folder of the content pictures.
+        styles: dataset or folder of the style pictures.
+        out: run folder.
+        size: longer side to scale outputs to; ``None`` for their own size.
+        fit: ``"inside"`` if outputs show the whole content; ``"crop"`` if they show its
+            middle, cut to their own proportions.
+        pairs: ``"all"`` expects every content with every style; ``"found"`` only pairs of
+            which some method has a picture.
+        metrics: ``"all"`` or names separated by commas.
+        device: torch device of the feature networks.
+        formats: report files to write.
+    """
+
+    patterns: tuple[str, ...]
+    names: tuple[str, ...]
+    contents: str
+    styles: str
+    out: Path
+    size: int | None = None
+    fit: Literal["crop", "inside"] = "inside"
+    pairs: Literal["all", "found"] = "all"
+    metrics: str = "all"
+    device: str = "auto"
+    formats: tuple[str, ...] = ("html", "csv", "md", "parquet")
+
+
+def score_outputs(
+    request: Request, *, command: str = "", listener: Listener | None = None
+) -> Board:
+    """Score pictures made elsewhere and write a run folder with its report.
+
+    A pair without a picture, or with one that cannot be read or has the wrong shape, is a
+    failed unit with the reason; files that belong to no pair are listed as left out.
+
+    Raises:
+        UsageError: if a pattern, name or dataset is wrong, nothing matches, or ``out`` holds
+            a run of methods.
+    """
+    listener = listener or Listener()
+    device = resolve_device(request.device)
+    store = _open(request.out)
+    plan = _Import(request, store, device).plan()
+    listener.planned(plan)
+    info = {
+        "name": request.out.name,
+        "command": command,
+        "config": plan.config.model_dump(mode="json"),
+        "outputs": list(request.patterns),
+        "plan_hash": key_of({"units": [unit.key for unit in plan.units]}),
+        "environment": describe_environment(device),
+        "version": nstbench.__version__,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": "",
+    }
+    write_plan(store, plan, info)
+    write_scores(store, score_units(store.root, device, listener))
+    board = load_board(store.root)
+    write_report(board, store.root / "report", request.formats)
+    return board
+
+
+def _open(root: Path) -> Store:
+    """Return the store, unless the folder holds a run that this one would bury."""
+    known = read_json(root / "run.json")
+    if isinstance(known, dict) and "outputs" not in known:
+        raise UsageError(
+            f"--out {printable(root)}: holds a run that generated its own pictures, which "
+            "scoring others there would bury. Choose another folder."
+        )
+    return Store(root)
+
+
+class _Import:
+    """Turns files into the plan and records of a run."""
+
+    def __init__(self, request: Request, store: Store, device: str) -> None:
+        self.request = request
+        self.store = store
+        self.device = device
+        self.skipped: list[SkippedImage] = []
+
+    def plan(self) -> Plan:
+        """Find, read and copy everything, and return the plan with its outcomes."""
+        contents, styles = self._load(Role.CONTENT), self._load(Role.STYLE)
+        methods = self._methods(contents, styles)
+        pictures = {
+            (method, pair): self._copy(method, pair, file)
+            for method, outputs in methods.items()
+            for pair, file in outputs.files.items()
+        }
+        shapes = _shapes(pictures)
+        if not shapes:
+            reason = next(str(p) for p in pictures.values())
+            raise UsageError(f"--outputs: no picture can be read. {reason}.")
+        size = self.request.size or round(statistics.median(max(s) for s in shapes.values()))
+        cards: dict[tuple[str, str], PictureCard | str] = {}
+        for record in styles:
+            cards[Role.STYLE, record.name] = self._style(record, size)
+        for record in contents:
+            if record.name in shapes:
+                cards[Role.CONTENT, record.name] = self._content(record, shapes[record.name])
+        units, blocked = self._units(methods, pictures, shapes, cards, contents, styles, size)
+        found = tuple(card for card in cards.values() if isinstance(card, PictureCard))
+        return Plan(
+            config=self._config(methods, size),
+            units=tuple(units),
+            blocked=blocked,
+            cached=frozenset(u.key for u in units if u.key not in blocked),
+            methods={name: _card(name, self.request) for name in methods},
+            metrics=metric_cards(_split(self.request.metrics)),
+            pictures=found,
+            skipped=tuple(self.skipped),
+            expected_seconds=0.0,
+        )
+
+    # -- finding --------------------------------------------------------------------------
+
+    def _load(self, role: Role) -> tuple[ImageRecord, ...]:
+        option = f"--{role}s"
+        text = self.request.contents if role is Role.CONTENT else self.request.styles
+        dataset = open_dataset(text, option)
+        if role not in dataset.info.roles:
+            raise UsageError(f"{option} {text}: this dataset has no {role} pictures.")
+        collection = dataset.load(role)
+        self.skipped += collection.skipped
+        images: tuple[ImageRecord, ...] = collection.images
+        return images
+
+    def _methods(
+        self, contents: Sequence[ImageRecord], styles: Sequence[ImageRecord]
+    ) -> dict[str, Outputs]:
+        request = self.request
+        unnamed = [p for p in request.patterns if not has_method(p)]
+        if len(unnamed) != len(request.names):
+            raise UsageError(
+                f"--name: {len(request.names)} names for {len(unnamed)} patterns without "
+                "{method}. Give one --name after each such --outputs."
+            )
+        names = iter(request.names)
+        found: dict[str, Outputs] = {}
+        for pattern in request.patterns:
+            name = "" if has_method(pattern) else next(names)
+            methods, unmatched = find_outputs(pattern, name, contents, styles)
+            for method, outputs in methods.items():
+                if slugify(method) in map(slugify, found) or not slugify(method):
+                    raise UsageError(
+                        f"--name {method}: two methods are called so, or nothing of the name "
+                        "can stand in a file name. Give another name."
+                    )
+                found[method] = outputs
+            self.skipped += [SkippedImage(path, reason) for path, reason in unmatched]
+        return found
+
+    # -- pictures -------------------------------------------------------------------------
+
+    def _copy(self, method: str, pair: Pair, file: Path) -> Made | str:
+        """Copy an output into the run folder, or return why it cannot be read."""
+        try:
+            pixels = read_image(file)
+        except ImageError as error:
+            return str(error)
+        if self.request.size:
+            pixels = fit(pixels, self.request.size, "inside")
+        digest = pixel_hash(pixels)
+        path = self.store.output_path(slugify(method), key_of(_parts(method, pair, digest)))
+        write_png(path, pixels)
+        return Made(file, (pixels.shape[0], pixels.shape[1]), digest)
+
+    def _style(self, record: ImageRecord, size: int) -> PictureCard | str:
+        try:
+            return self._keep(Role.STYLE, record, fit(read_image(record.path), size, "inside"))
+        except ImageError as error:
+            return str(error)
+
+    def _content(self, record: ImageRecord, shape: Size) -> PictureCard | str:
+        """Scale a content to the shape of its outputs, or say why that is no fair comparison."""
+        try:
+            pixels = read_image(record.path)
+        except ImageError as error:
+            return str(error)
+        height, width = pixels.shape[:2]
+        stretch = (shape[1] / shape[0]) / (width / height)
+        # One pixel more or less is rounding, however small the picture.
+        allowed = max(ASPECT_TOLERANCE, 1 / min(shape))
+        left = top = 0.0
+        if self.request.fit == "crop":
+            left, top = (
+                max(0.0, width * (1 - stretch) / 2),
+                max(0.0, height * (1 - 1 / stretch) / 2),
+            )
+        elif abs(stretch - 1) > allowed:
+            return (
+                f"outputs of {shape[1]} x {shape[0]} px do not have the proportions of the "
+                f"content '{record.name}' ({width} x {height}); if the program cuts out the "
+                "middle of the content, say --fit crop"
+            )
+        scaled = Image.fromarray(pixels).resize(
+            (shape[1], shape[0]),
+            Image.Resampling.LANCZOS,
+            box=(left, top, width - left, height - top),
+        )
+        return self._keep(Role.CONTENT, record, np.array(scaled))
+
+    def _keep(self, role: Role, record: ImageRecord, pixels: np.ndarray) -> PictureCard:
+        digest = pixel_hash(pixels)
+        file = Path("inputs") / role / f"{digest[:20]}.png"
+        write_png(self.store.root / file, pixels)
+        facts = (record.licence, record.author, record.source)
+        return PictureCard(role, record.name, str(file), digest, *facts)
+
+    # -- units ----------------------------------------------------------------------------
+
+    def _units(
+        self,
+        methods: Mapping[str, Outputs],
+        pictures: Mapping[tuple[str, Pair], Made | str],
+        shapes: Mapping[str, Size],
+        cards: Mapping[tuple[str, str], PictureCard | str],
+        contents: Sequence[ImageRecord],
+        styles: Sequence[ImageRecord],
+        size: int,
+    ) -> tuple[list[Unit], dict[str, Outcome]]:
+        found = {pair for outputs in methods.values() for pair in outputs.files}
+        units: list[Unit] = []
+        blocked: dict[str, Outcome] = {}
+        for method, outputs in methods.items():
+            for style in styles:
+                for content in contents:
+                    pair = content.name, style.name
+                    if self.request.pairs == "found" and pair not in found:
+                        continue
+                    inputs = [cards.get((Role.CONTENT, pair[0])), cards.get((Role.STYLE, pair[1]))]
+                    made = pictures.get((method, pair), _missing(outputs, content, style))
+                    problem = _problem(made, inputs, shapes.get(pair[0]))
+                    unit = _unit(method, content, style, size, made)
+                    units.append(unit)
+                    if problem:
+                        blocked[unit.key] = Outcome(Status.FAILED, problem)
+                    elif isinstance(made, Made):
+                        self._record(unit, made)
+        return units, blocked
+
+    def _record(self, unit: Unit, made: Made) -> None:
+        path = self.store.output_path(unit.method, unit.key)
+        record = {
+            "status": Status.DONE, "variant": unit.variant, "method": unit.method,
+            "content": unit.content.name, "style": unit.style.name, "size": unit.size,
+            "seed": unit.seed, "parts": dict(unit.parts), "message": "", "traceback": "",
+            "source": str(made.file),
+            "output": str(path.relative_to(self.store.root)),
+            "output_sha256": made.sha256,
+        }  # fmt: skip
+        self.store.write_record(unit.method, unit.key, record)
+
+    def _config(self, methods: Iterable[str], size: int) -> RunConfig:
+        request = self.request
+        settings: dict[str, Any] = {
+            "methods": tuple(MethodSpec(name=name) for name in methods),
+            "metrics": _split(request.metrics),
+            "contents": request.contents, "styles": request.styles,
+            # A picture of 20 px can be scored, though not asked for in a run.
+            "size": max(32, size), "fit": request.fit, "device": self.device,
+            "timing_repeats": 0, "out": request.out, "formats": request.formats,
+        }  # fmt: skip
+        return RunConfig(**settings)
+
+
+def _split(metrics: str) -> list[str] | str:
+    return metrics if metrics == "all" else [name.strip() for name in metrics.split(",")]
+
+
+def _shapes(pictures: Mapping[tuple[str, Pair], Made | str]) -> dict[str, Size]:
+    """Return content -> (height, width) of most of its outputs."""
+    counts: dict[str, Counter[Size]] = {}
+    for (_, (content, _)), made in pictures.items():
+        if isinstance(made, Made):
+            counts.setdefault(content, Counter())[made.shape] += 1
+    return {content: counter.most_common(1)[0][0] for content, counter in counts.items()}
+
+
+def _missing(outputs: Outputs, content: ImageRecord, style: ImageRecord) -> str:
+    name = outputs.expected.replace("{content}", content.name).replace("{style}", style.name)
+    return f"there is no file {printable(name)}"
+
+
+def _problem(
+    made: Made | str, inputs: Iterable[PictureCard | str | None], shape: Size | None
+) -> str:
+    """Return why a unit failed, or an empty string."""
+    if isinstance(made, str):
+        return made
+    for card in inputs:
+        if isinstance(card, str):
+            return card
+    if shape is not None and made.shape != shape:
+        return (
+            f"{made.file.name} is {made.shape[1]} x {made.shape[0]} px, but most outputs of this "
+            f"content are {shape[1]} x {shape[0]}; --size scales all to one size"
+        )
+    return ""
+
+
+def _parts(method: str, pair: Pair, digest: str) -> dict[str, object]:
+    """Return what the key of an output is made from; a missing one has an empty digest."""
+    return {
+        "method": method, "content": pair[0], "style": pair[1], "output": digest, "schema": SCHEMA
+    }  # fmt: skip
+
+
+def _unit(
+    method: str, content: ImageRecord, style: ImageRecord, size: int, made: Made | str
+) -> Unit:
+    digest = made.sha256 if isinstance(made, Made) else ""
+    parts = _parts(method, (content.name, style.name), digest)
+    return Unit(
+        key=key_of(parts), variant=method, method=slugify(method), params={}, content=content,
+        style=style, size=size, fit="", seed=0, unit_seed=0, parts=parts,
+    )  # fmt: skip
+
+
+def _card(name: str, request: Request) -> MethodCard:
+    return MethodCard(
+        variant=name, method=slugify(name), title=name, authors="", year=0, paper="", code="",
+        family=FAMILY, flexibility="", licence="", trained_on=(),
+        deviations=(f"Scored from files: {', '.join(request.patterns)}",),
+        params={}, defaults={}, weights={}, availability=Availability(),
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""The result of ``nstbench validate`` as one page in the style of the report."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+import nstbench
+from nstbench.records import MetricCard
+from nstbench.reporting import numbers, templates
+from nstbench.validate import Validation
+
+
+def validation_page(
+    result: Validation, cards: Mapping[str, MetricCard], facts: Mapping[str, str]
+) -> str:
+    """Return a self-contained HTML page with every number of a validation.
+
+    Args:
+        result: what the sweeps say about the metrics.
+        cards: metric name -> card, for the titles.
+        facts: what a reader must know to repeat it, in order.
+    """
+    style = templates.static("report.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    rows = [_row(row, cards) for row in result.summary.to_dict("records")]
+    kinds = list(dict.fromkeys(_kind(row) for row in result.by_kind.to_dict("records")))
+    return templates.render(
+        "validation.html",
+        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'",
+        style=Markup(style),  # noqa: S704  our own file
+        version=nstbench.__version__,
+        rows=rows,
+        untrusted=[row for row in rows if row["trusted"] == "no"],
+        folders=(result.by_kind["kind"] == "folder").any(),
+        kinds=kinds,
+        by_kind=_by_kind(result.by_kind, kinds, cards),
+        unavailable=sorted(result.unavailable.items()),
+        facts=list(facts.items()),
+    )
+
+
+def _row(row: Mapping[Any, Any], cards: Mapping[str, MetricCard]) -> dict[str, Any]:
+    interval = numbers.DASH
+    if not pd.isna(row["low"]):
+        interval = f"{numbers.fixed(row['low'], 3)} to {numbers.fixed(row['high'], 3)}"
+    spread = row["seed_spread"]
+    verdict = "no verdict" if pd.isna(row["trusted"]) else "yes" if row["trusted"] else "no"
+    return {
+        "name": _name(row, cards),
+        "measures": row["measures"],
+        "tau": numbers.fixed(row["tau"], 3),
+        "interval": interval,
+        "mark": _mark(row),
+        # Nothing is the worst where every step is right.
+        "worst": row["worst"] if row["worst_tau"] < 1 else "none",
+        "worst_tau": numbers.fixed(row["worst_tau"], 3),
+        "sensitivity": numbers.significant(row["sensitivity"], 2),
+        "seed_spread": numbers.DASH if pd.isna(spread) else _percent(spread),
+        "ms": numbers.significant(row["ms"]),
+        "trusted": verdict,
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{numbers.significant(100 * share, 2)} %"
+
+
+def _mark(row: Mapping[Any, Any]) -> dict[str, str]:
+    """Return places on an axis from -1 to 1 that is 100 units long."""
+    if pd.isna(row["tau"]):
+        return {}
+    ends = {name: row["tau"] if pd.isna(row[name]) else row[name] for name in ("low", "high")}
+    return {name: f"{52 + 50 * value:.1f}" for name, value in ({"tau": row["tau"]} | ends).items()}
+
+
+def _by_kind(
+    table: pd.DataFrame, kinds: list[str], cards: Mapping[str, MetricCard]
+) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, str]] = {}
+    for row in table.to_dict("records"):
+        rows.setdefault(_name(row, cards), {})[_kind(row)] = numbers.fixed(row["tau"], 3)
+    return [
+        {"name": name, "cells": [cells.get(kind, numbers.DASH) for kind in kinds]}
+        for name, cells in rows.items()
+    ]
+
+
+def _name(row: Mapping[Any, Any], cards: Mapping[str, MetricCard]) -> str:
+    title = cards[row["metric"]].title if row["metric"] in cards else str(row["metric"])
+    return f"{title}, {row['part']}" if row["part"] else title
+
+
+def _kind(row: Mapping[Any, Any]) -> str:
+    return f"{row['kind']} of the {row['base']}" if row["base"] else str(row["kind"])

@@ -1,0 +1,102 @@
+"""The page of ``nstbench validate``: every number of the tables, nothing from a network."""
+
+from __future__ import annotations
+
+import html.parser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nstbench.calibration import metric_card
+from nstbench.reporting.validation_page import validation_page
+from nstbench.validate import Validation
+
+BY_KIND = pd.DataFrame(
+    [
+        {"metric": "uef", "part": "", "measures": "style", "kind": "blend", "base": "",
+         "sweeps": 4, "tau": 0.912, "low": 0.8, "high": 1.0, "sensitivity": 3.2,
+         "seed_spread": np.nan},
+        {"metric": "uef", "part": "", "measures": "style", "kind": "jpeg", "base": "style",
+         "sweeps": 4, "tau": -0.4, "low": -0.5, "high": -0.1, "sensitivity": 1.0,
+         "seed_spread": 0.02},
+    ]
+)  # fmt: skip
+SUMMARY = pd.DataFrame(
+    [
+        {"metric": "uef", "part": "", "measures": "style", "tau": 0.256, "low": 0.1, "high": 0.5,
+         "worst": "jpeg style", "worst_tau": -0.4, "sensitivity": 2.1, "seed_spread": 0.02,
+         "ms": 12.34, "trusted": False},
+        {"metric": "other", "part": "half", "measures": "both", "tau": 1.0, "low": np.nan,
+         "high": np.nan, "worst": "blur content", "worst_tau": 1.0, "sensitivity": np.nan,
+         "seed_spread": np.nan, "ms": np.nan, "trusted": None},
+    ]
+).astype({"trusted": "boolean"})  # fmt: skip
+RESULT = Validation(pd.DataFrame(), BY_KIND, SUMMARY, {"fid": "<no> weights"})
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects cells, and everything that could load something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.loads: list[str] = []
+        self.open = False
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        self.open = tag in ("td", "th") or (self.open and tag == "span")
+        if tag == "script":
+            self.loads.append(tag)
+        self.loads += [v for k, v in attrs if k in ("src", "href") and not v.startswith("data:")]
+
+    def handle_endtag(self, tag):
+        self.open = self.open and tag not in ("td", "th")
+
+    def handle_data(self, data):
+        if self.open:
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def page():
+    return validation_page(RESULT, {"uef": metric_card()}, {"Side": "64 px", "Folder": "a<b"})
+
+
+def test_every_number_is_on_the_page(page):
+    reader = Reader()
+    reader.feed(page)
+    head, first, second = reader.rows[:3]
+    cells = dict(zip(head, first, strict=True))
+    assert cells["Kendall's τ"] == "0.256"
+    assert cells["95 % interval"] == "0.100 to 0.500"
+    assert cells["Sensitivity"] == "2.1"
+    assert cells["Seed spread"] == "2.0 %"
+    assert cells["ms per image"] == "12.3"
+    assert (cells["Worst sweep"], cells["its τ"]) == ("jpeg style", "−0.400")
+    assert cells["Trusted"] == "no"
+    assert second[0] == "other, half"
+    assert second[-1] == "no verdict"
+    assert "not measured" in second[3]
+    kinds, row = reader.rows[3:5]
+    assert kinds == ["Metric", "blend", "jpeg of the style"]
+    assert row == ["uef", "0.912", "−0.400"]
+    assert "Not to be trusted here:</strong> uef (jpeg style" in page
+
+
+def test_the_page_stands_alone_and_escapes(page):
+    reader = Reader()
+    reader.feed(page)
+    assert reader.loads == []
+    assert "&lt;no&gt; weights" in page
+    assert "a&lt;b" in page
+    assert "default-src 'none'" in page or "default-src &#39;none&#39;" in page
+
+
+def test_an_empty_validation_has_a_page():
+    empty = Validation(pd.DataFrame(), BY_KIND[:0], SUMMARY[:0], {})
+    assert "By kind of sweep" not in validation_page(empty, {}, {})
