@@ -151,6 +151,10 @@ class Method(ABC):
         """Say whether this style can be done; if not, why, and the command that mends it."""
         return Availability()
 
+    def style_weights(self, style: ImageRecord) -> Mapping[str, str]:
+        """Return name -> SHA-256 of further files that this style needs; part of the key."""
+        return {}
+
     def needs_maps(self) -> bool:
         """Return True if both pictures must come with a semantic map."""
         return False
