@@ -1,0 +1,100 @@
+"""Decoders that mirror VGG: from the activations of one layer back to a picture.
+
+Huang and Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
+Normalization" (arXiv 1703.06868), section 6 and supplement; Li et al., "Universal Style
+Transfer via Feature Transforms" (arXiv 1705.08086), section 3.1. A decoder undoes the
+encoder step by step: each convolution with its numbers of channels swapped, nearest-neighbour
+enlargement for each pooling, reflected borders, and no normalisation, which would fix the
+statistics of the style (Huang and Belongie, section 7.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nstbench.nn.vgg import WIDTHS
+
+_GREY = 0.5
+_FIRST_CONTRAST = 0.05
+
+
+class MirroredDecoder(nn.Sequential):
+    """VGG from the picture to ``layer``, backwards.
+
+    ``relu4_1`` takes 2,915,139 parameters for VGG-16 and 3,505,219 for VGG-19, whose third
+    block has a convolution more.
+
+    Args:
+        blocks: convolutions per block, ``VGG16_BLOCKS`` or ``VGG19_BLOCKS``.
+        layer: a rectified layer of that VGG, ``"reluB_I"``.
+
+    Attributes:
+        stride: pixels per position of the layer, along each side.
+
+    Raises:
+        ValueError: if that VGG has no such layer.
+    """
+
+    def __init__(self, blocks: tuple[int, ...], layer: str) -> None:
+        block, index = _place(blocks, layer)
+        self.stride = 2 ** (block - 1)
+        super().__init__(*_steps(blocks, block, index))
+        _initialise(self)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return a picture (B, 3, stride * H, stride * W), not clamped, of (B, C, H, W)."""
+        return super().forward(features)
+
+
+def padded_to(pixels: torch.Tensor, stride: int) -> torch.Tensor:
+    """Return pixels (B, C, H, W) with right and lower edge repeated to multiples of ``stride``.
+
+    VGG's poolings drop the rest of a division, so a decoder's picture would come out smaller.
+    """
+    height, width = pixels.shape[-2:]
+    extra = (0, -width % stride, 0, -height % stride)
+    return F.pad(pixels, extra, mode="replicate") if any(extra) else pixels
+
+
+def _place(blocks: tuple[int, ...], layer: str) -> tuple[int, int]:
+    names = {f"relu{b}_{i}": (b, i) for b, n in enumerate(blocks, 1) for i in range(1, n + 1)}
+    if layer not in names:
+        raise ValueError(f"there is no layer {layer!r} to decode; there are {list(names)}")
+    return names[layer]
+
+
+def _initialise(decoder: nn.Sequential) -> None:
+    """Keep the signal's strength through the layers, and begin with a nearly grey picture.
+
+    Without normalisation, torch's default would shrink the signal at every layer, and
+    full-strength noise as the first picture costs the first hundred steps.
+    """
+    for name, parameter in decoder.named_parameters():
+        if name.endswith("weight"):
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+        else:
+            nn.init.zeros_(parameter)
+    *_, weight, bias = decoder.parameters()
+    with torch.no_grad():
+        weight.mul_(_FIRST_CONTRAST)
+        bias.fill_(_GREY)
+
+
+def _steps(blocks: tuple[int, ...], block: int, index: int) -> Iterator[nn.Module]:
+    """Yield the steps from layer ``block``, ``index`` down to the picture."""
+    while block:
+        while index:
+            last = (block, index) == (1, 1)
+            inputs = 3 if last else WIDTHS[block - 1 if index > 1 else block - 2]
+            yield nn.Conv2d(WIDTHS[block - 1], inputs, 3, padding=1, padding_mode="reflect")
+            if not last:
+                yield nn.ReLU()
+            index -= 1
+        block -= 1
+        if block:
+            yield nn.Upsample(scale_factor=2, mode="nearest")
+            index = blocks[block - 1]
