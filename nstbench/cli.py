@@ -119,6 +119,54 @@ def run(
 
 
 @app.command()
+def train(
+    method: Annotated[str, typer.Argument(help="Method with parameters: a:param=value,other=2")],
+    contents: Annotated[str | None, typer.Option(help="Dataset or folder of photographs.")] = None,
+    styles: Annotated[str | None, typer.Option(help="Dataset or folder of styles.")] = None,
+    style: Annotated[
+        list[str] | None, typer.Option(help="Picture file or name in --styles; repeatable.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
+    style_size: Annotated[int | None, typer.Option(help="Longer side of fixed styles.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures per step and device.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Initial learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, crops and order.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    devices: Annotated[int | None, typer.Option(help="Number of GPUs.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    save_every: Annotated[int | None, typer.Option(help="Steps between saved states.")] = None,
+    name: Annotated[str | None, typer.Option(help="Label of the checkpoint.")] = None,
+    start: Annotated[str | None, typer.Option(help="Checkpoint to begin with.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the checkpoint; where runs find it if unset.")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Train a method. Numbers left out are the paper's; a training that was stopped goes on."""
+    given: dict[str, Any] = {
+        "contents": contents, "styles": styles, "style": tuple(style) if style else None,
+        "steps": steps, "size": size, "style_size": style_size, "batch": batch,
+        "learning_rate": learning_rate, "seed": seed, "device": device, "devices": devices,
+        "threads": threads, "precision": precision, "save_every": save_every, "name": name,
+        "start": start, "out": out,
+    }  # fmt: skip
+    _add_plugins(plugin)
+    from nstbench.progress import TerminalListener
+    from nstbench.training.job import train as carry_out
+    from nstbench.training.order import build_order
+
+    listener = TerminalListener()
+    try:
+        made = carry_out(build_order(method, given), listener)
+    finally:
+        listener.close()
+    for checkpoint in made:
+        typer.echo(checkpoint.path)
+
+
+@app.command()
 def score(
     run: RunFolder,
     metrics: Annotated[str | None, typer.Option(help="all, or names: a,b")] = None,
