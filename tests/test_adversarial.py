@@ -118,7 +118,7 @@ def _best_discriminator(name: str, p: np.ndarray, q: np.ndarray) -> tuple[np.nda
     points = torch.arange(len(p))
     real = points.repeat_interleave(torch.tensor(np.rint(p * 10).astype(int)))
     fake = points.repeat_interleave(torch.tensor(np.rint(q * 10).astype(int)))
-    scores = torch.zeros(len(p), dtype=torch.float64, requires_grad=True)
+    scores = torch.linspace(-2, 2, len(p), dtype=torch.float64).requires_grad_()
     objective = OBJECTIVES[name].discriminator
     optimizer = torch.optim.LBFGS(
         [scores], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
@@ -131,7 +131,8 @@ def _best_discriminator(name: str, p: np.ndarray, q: np.ndarray) -> tuple[np.nda
         return loss
 
     optimizer.step(closure)
-    return scores.detach().numpy(), float(objective(scores[real], scores[fake]))
+    found = scores.detach()
+    return found.numpy(), float(objective(found[real], found[fake]))
 
 
 @pytest.mark.parametrize("name", ["non_saturating", "least_squares"])

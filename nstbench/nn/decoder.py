@@ -10,14 +10,16 @@ statistics of the style (Huang and Belongie, section 7.1).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nstbench.nn.vgg import WIDTHS
+from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.vgg import VGG16_BLOCKS, VGG19_BLOCKS, WIDTHS
 
+_BLOCKS = {"vgg16": VGG16_BLOCKS, "vgg19": VGG19_BLOCKS}
 _GREY = 0.5
 _FIRST_CONTRAST = 0.05
 
@@ -48,6 +50,43 @@ class MirroredDecoder(nn.Sequential):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return a picture (B, 3, stride * H, stride * W), not clamped, of (B, C, H, W)."""
         return super().forward(features)
+
+
+def build_decoder(network: str, layer: str, device: torch.device) -> MirroredDecoder:
+    """Return a fresh decoder on ``device``, its weights in channels-last order.
+
+    Args:
+        network: ``"vgg16"`` or ``"vgg19"``.
+        layer: see :class:`MirroredDecoder`.
+        device: where to put it.
+    """
+    decoder = MirroredDecoder(_BLOCKS[network], layer)
+    # torch's stubs know the memory format of tensors only.
+    return decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def restore_decoder(
+    network: str, layer: str, device: torch.device, tensors: Mapping[str, torch.Tensor]
+) -> MirroredDecoder:
+    """Return a frozen decoder with the weights of a ``state_dict``; see :func:`build_decoder`."""
+    decoder = build_decoder(network, layer, device)
+    decoder.load_state_dict(tensors)
+    return decoder.requires_grad_(False)
+
+
+def encode(
+    encoder: LayeredNetwork, pixels: torch.Tensor, layers: Collection[str]
+) -> dict[str, torch.Tensor]:
+    """Return an encoder's activations of pictures; see :class:`LayeredNetwork`."""
+    laid_out = pixels.contiguous(memory_format=torch.channels_last)
+    found: dict[str, torch.Tensor] = encoder(laid_out, layers)
+    return found
+
+
+def parameters_up_to(encoder: LayeredNetwork, layer: str) -> int:
+    """Return the number of an encoder's parameters that lie at or before ``layer``."""
+    used = encoder.layers[: encoder.layers.index(layer) + 1]
+    return sum(p.numel() for name in used for p in encoder.get_submodule(name).parameters())
 
 
 def padded_to(pixels: torch.Tensor, stride: int) -> torch.Tensor:
