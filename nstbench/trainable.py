@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
     from nstbench.checkpoints import Checkpoint, Library
+    from nstbench.nn.loss_network import Precision
 
 
 class StyleUse(StrEnum):
@@ -63,8 +64,8 @@ class Recipe:
         batch: pictures per step.
         learning_rate: initial learning rate of the (first) optimiser.
         styles: what happens to style pictures.
-        style_size: side to which fixed styles are scaled (the aspect is kept, this is the
-            longer side), and around which crops of streamed styles are drawn; ``size`` if 0.
+        style_size: longer side to which fixed styles are scaled; ``size`` if 0. Streamed
+            styles are cropped like contents.
     """
 
     steps: int
@@ -88,6 +89,7 @@ class Task:
             the device (bfloat16 where it is native, float32 elsewhere). Put the forward
             passes of trained networks into it, and losses outside of it.
         start: the checkpoint to begin with (``--start``), or ``None`` for fresh weights.
+        precision: what :func:`nstbench.nn.loss_network.load_loss_network` is to be given.
     """
 
     recipe: Recipe
@@ -95,6 +97,7 @@ class Task:
     styles: tuple[Picture, ...]
     autocast: Callable[[], AbstractContextManager[Any]]
     start: Checkpoint | None = None
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True, slots=True)

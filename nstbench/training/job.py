@@ -129,6 +129,7 @@ def run_job(job: Job, listener: Listener) -> Checkpoint:
             styles=_fixed(job, fabric.device),
             autocast=fabric.autocast,
             start=_start(job),
+            precision=order.precision,
         )
         training = job.method.training(task)
         for network in training.networks.values():
