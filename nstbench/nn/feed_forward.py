@@ -66,6 +66,13 @@ class FeedForward(TrainableMethod):
     def build(self, params: Any) -> nn.Module:
         """Return a fresh network: float RGB (B, 3, H, W) in [0, 1] to the same."""
 
+    def apply(
+        self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Return stylised pictures; override it for networks that take noise."""
+        stylised: torch.Tensor = network(pixels)
+        return stylised
+
     def schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler | None:
         """Return the schedule of the learning rate, if it changes."""
         return None
@@ -94,8 +101,7 @@ class FeedForward(TrainableMethod):
     ) -> torch.Tensor:
         """Return the stylised picture: one pass through the network."""
         pixels = content.pixels.contiguous(memory_format=torch.channels_last)
-        stylised: torch.Tensor = self.network(pixels)
-        return stylised.contiguous()
+        return self.apply(self.network, pixels, generator).contiguous()
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the network of the style prepared last."""
@@ -107,6 +113,7 @@ class FeedForwardTraining(Training):
     """One network, one optimiser, one style."""
 
     def __init__(self, method: FeedForward, network: nn.Module, task: Task) -> None:
+        self.method = method
         self.network = network
         self.task = task
         self.networks = {"network": network}
@@ -121,14 +128,15 @@ class FeedForwardTraining(Training):
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the perceptual loss of one batch."""
         with self.task.autocast():
-            made = self.network(batch.contents)
+            made = self.method.apply(self.network, batch.contents, batch.generator)
         losses = self.loss(made, batch.contents, self.targets)
         descend("adam", losses["total"])
         return {name: loss.detach() for name, loss in losses.items()}
 
     def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
         """Return contents and their stylisations."""
-        return [batch.contents, self.network(batch.contents)]
+        made = self.method.apply(self.network, batch.contents, batch.generator)
+        return [batch.contents, made]
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the network's weights and running statistics."""

@@ -114,6 +114,15 @@ class TransformationNetwork(nn.Module):
         h = torch.sigmoid(h) if self.design.normalisation == "conditional" else _unit_tanh(h)
         return h[:, :, :height, :width]
 
+    @torch.no_grad()
+    def neutral_condition(self, values: torch.Tensor) -> None:
+        """Fill conditions (N, ``conditioned_values``) with scales of 1 and shifts of 0."""
+        values.zero_()
+        for step in self.modules():
+            if isinstance(step, ConvolutionStep) and isinstance(step.norm, ConditionalInstanceNorm):
+                channels = step.convolution.out_channels
+                values[:, step.place : step.place + channels] = 1.0
+
     def _bordered(self, pixels: torch.Tensor) -> torch.Tensor:
         """Reflect the picture at its borders, to a size that strides divide."""
         border = _BORDER if self.design.padding == "reflect_start" else 0
@@ -264,6 +273,9 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
         beta: float32 shifts (B or 1, C).
     """
     gamma, beta = gamma.float().expand(len(x), -1), beta.float().expand(len(x), -1)
+    if x.shape[-2:] == (1, 1):
+        # A single position is its own mean, and torch refuses to take statistics of it.
+        return (beta[..., None, None] + 0 * x).to(x.dtype)
     # Of one sample, batch statistics are instance statistics, and on CPUs that form takes a
     # quarter of the time of torch's instance normalisation, which leaves channels-last order.
     parts = [
