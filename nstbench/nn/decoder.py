@@ -20,8 +20,6 @@ from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.vgg import VGG16_BLOCKS, VGG19_BLOCKS, WIDTHS
 
 _BLOCKS = {"vgg16": VGG16_BLOCKS, "vgg19": VGG19_BLOCKS}
-_GREY = 0.5
-_FIRST_CONTRAST = 0.05
 
 
 class MirroredDecoder(nn.Sequential):
@@ -45,7 +43,6 @@ class MirroredDecoder(nn.Sequential):
         block, index = _place(blocks, layer)
         self.stride = 2 ** (block - 1)
         super().__init__(*_steps(blocks, block, index))
-        _initialise(self)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return a picture (B, 3, stride * H, stride * W), not clamped, of (B, C, H, W)."""
@@ -63,6 +60,55 @@ def build_decoder(network: str, layer: str, device: torch.device) -> MirroredDec
     decoder = MirroredDecoder(_BLOCKS[network], layer)
     # torch's stubs know the memory format of tensors only.
     return decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@torch.no_grad()
+def mirror_weights(
+    decoder: MirroredDecoder, encoder: LayeredNetwork, layer: str, pixels: torch.Tensor
+) -> None:
+    """Begin a decoder from its encoder's own weights, transposed and turned.
+
+    That is a rough inverse of every convolution. Each is scaled so that rectified activations
+    are as strong as those of the encoder at the same place, and the output so that
+    it has the pictures' contrast and mean colour. It saves the steps in which a decoder with
+    random weights finds out which channel stands for what.
+
+    Args:
+        decoder: a decoder of ``layer``.
+        encoder: the VGG it mirrors.
+        layer: see :class:`MirroredDecoder`.
+        pixels: some photographs, float RGB (B, 3, H, W) in [0, 1].
+    """
+    names = [n for n in encoder.layers[: encoder.layers.index(layer) + 1] if n.startswith("relu")]
+    wanted = [pixels, *encode(encoder, pixels, names).values()]
+    h = wanted.pop().float()
+    for step in decoder:
+        if not isinstance(step, nn.Conv2d):
+            h = step(h)
+            continue
+        twin = encoder.get_submodule(names.pop().replace("relu", "conv")).weight
+        assert isinstance(twin, torch.Tensor)
+        assert step.bias is not None
+        step.weight.copy_(twin.transpose(0, 1).flip(-2, -1))
+        h, target = step(h), wanted.pop().float()
+        if names:
+            gain = target.square().mean().sqrt() / F.relu(h).square().mean().sqrt()
+        else:
+            gain = target.std() / h.std()
+            step.bias.copy_((target - gain * h).mean(dim=(0, 2, 3)))
+        step.weight.mul_(gain)
+        h = gain * h
+
+
+def reflect_borders(encoder: LayeredNetwork) -> LayeredNetwork:
+    """Make all convolutions of an encoder reflect the picture's borders, and return it.
+
+    Zeros, with which VGG was trained, are a dark frame to it, and decoders paint that frame.
+    """
+    for step in encoder.modules():
+        if isinstance(step, nn.Conv2d):
+            step.padding_mode = "reflect"
+    return encoder
 
 
 def restore_decoder(
@@ -104,23 +150,6 @@ def _place(blocks: tuple[int, ...], layer: str) -> tuple[int, int]:
     if layer not in names:
         raise ValueError(f"there is no layer {layer!r} to decode; there are {list(names)}")
     return names[layer]
-
-
-def _initialise(decoder: nn.Sequential) -> None:
-    """Keep the signal's strength through the layers, and begin with a nearly grey picture.
-
-    Without normalisation, torch's default would shrink the signal at every layer, and
-    full-strength noise as the first picture costs the first hundred steps.
-    """
-    for name, parameter in decoder.named_parameters():
-        if name.endswith("weight"):
-            nn.init.kaiming_normal_(parameter, nonlinearity="relu")
-        else:
-            nn.init.zeros_(parameter)
-    *_, weight, bias = decoder.parameters()
-    with torch.no_grad():
-        weight.mul_(_FIRST_CONTRAST)
-        bias.fill_(_GREY)
 
 
 def _steps(blocks: tuple[int, ...], block: int, index: int) -> Iterator[nn.Module]:
