@@ -225,12 +225,8 @@ def training_command(method: TrainableMethod, style: ImageRecord) -> str:
     """Return the command that trains a method for a style under the method's parameters."""
     from nstbench.trainable import StyleUse
 
-    given = method.params.model_dump(mode="json", exclude_unset=True)
-    params = ",".join(
-        f"{name}={json.dumps(value)}"
-        for name, value in given.items()
-        if name not in method.runtime_params
-    )
+    given = method.decisive_params(given=True)
+    params = ",".join(f"{name}={json.dumps(value)}" for name, value in given.items())
     name = method.checkpoint_name()
     option = {
         StyleUse.ONE: ["--style", str(style.path)],

@@ -260,11 +260,13 @@ def _timing_request(
         "packages": environment["packages"],
     }
     unit = done[0][0]
+    if "checkpoint" in unit.parts:
+        parts["checkpoint"] = unit.parts["checkpoint"]
     return TimingRequest(
         key=key_of(parts),
         variant=variant.card.variant,
         method=variant.card.method,
-        params=variant.card.params,
+        params=variant.given,
         content=unit.content,
         style=unit.style,
         size=size,

@@ -226,18 +226,30 @@ class TrainableMethod(Method):
             return record is not None and checkpoint.has_collection(record.collection)
         return checkpoint.place_of(style) is not None
 
-    def checkpoint(self, style: Picture | ImageRecord | None) -> Checkpoint | None:
-        """Return the best checkpoint for a style under these parameters, or ``None``."""
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints that serve these parameters, the best first."""
         from nstbench.checkpoints import installed
 
         library = self.library or installed()
-        given = {
-            name: value
-            for name, value in self.params.model_dump(mode="json").items()
-            if name in self.params.model_fields_set and name not in self.runtime_params
-        }
-        fitting = library.find(self.checkpoint_name(), given)
-        return next((found for found in fitting if self.covers(found, style)), None)
+        return library.find(self.checkpoint_name(), self.decisive_params(given=True))
+
+    def checkpoint(self, style: Picture | ImageRecord | None) -> Checkpoint | None:
+        """Return the best checkpoint for a style under these parameters, or ``None``."""
+        return next((found for found in self.checkpoints() if self.covers(found, style)), None)
+
+    def decisive_params(self, *, given: bool = False) -> dict[str, Any]:
+        """Return the parameters that decide what is trained, as plain data.
+
+        Args:
+            given: only those that were given by hand or by a suite.
+        """
+        plain = self.params.model_dump(mode="json", exclude_unset=given)
+        return {name: plain[name] for name in plain if name not in self.runtime_params}
+
+    def deviations(self) -> tuple[str, ...]:
+        """Return the method's deviations and those of its checkpoints' trainings."""
+        trained = (text for found in self.checkpoints() for text in found.card.deviations)
+        return (*self.info.deviations, *dict.fromkeys(trained))
 
     def supports(self, style: ImageRecord) -> Availability:
         """Say that training is needed, and how to order it, if no checkpoint covers the style."""

@@ -185,8 +185,7 @@ def _label(order: Order, method: TrainableMethod, base: str) -> str:
     """Return the checkpoint's label; parameters given by hand get a checkpoint of their own."""
     if order.name:
         return slugify(order.name)
-    given = method.params.model_dump(mode="json", exclude_unset=True)
-    decisive = {name: given[name] for name in given if name not in method.runtime_params}
+    decisive = method.decisive_params(given=True)
     tail = key_of(decisive)[:6] if decisive else ""
     return "-".join(part for part in (slugify(base), tail) if part)
 
@@ -283,7 +282,7 @@ def _identity(job: Job, contents: Collection, streamed: Collection | None) -> di
     recipe = {name: value for name, value in asdict(job.recipe).items() if name != "steps"}
     return {
         "method": job.method.checkpoint_name(),
-        "params": _decisive_params(job.method),
+        "params": job.method.decisive_params(),
         **{name: str(value) for name, value in recipe.items()},
         "seed": job.order.seed,
         "start": job.order.start,
@@ -298,14 +297,6 @@ def _identity_of(record: ImageRecord) -> str:
     return f"{record.path.name} {record.path.stat().st_size}"
 
 
-def _decisive_params(method: TrainableMethod) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in method.params.model_dump(mode="json").items()
-        if name not in method.runtime_params
-    }
-
-
 # --- the card ----------------------------------------------------------------------------
 
 
@@ -314,7 +305,7 @@ def _card(job: Job, loop: Loop, contents: Collection, streamed: Collection | Non
     styles = job.styles if streamed is None else ()
     return Card(
         method=job.method.checkpoint_name(),
-        params=_decisive_params(job.method),
+        params=job.method.decisive_params(),
         styles=tuple(_style_card(style) for style in styles),
         collections=checkpoints.collections_of(job.styles),
         style_data=f"{len(job.styles)} pictures of {_short(order.styles)}"
@@ -363,7 +354,7 @@ def _deviations(job: Job, steps: int) -> tuple[str, ...]:
     defaults: Mapping[str, Any] = type(job.method).Params().model_dump(mode="json")
     found += [
         f"Trained with {name}={value} instead of {defaults[name]}."
-        for name, value in _decisive_params(job.method).items()
+        for name, value in job.method.decisive_params().items()
         if value != defaults[name]
     ]
     return tuple(found)
