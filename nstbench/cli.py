@@ -82,6 +82,13 @@ def run(
         str | None, typer.Option(help="Run units with these outcomes again: failed,timeout,oom.")
     ] = None,
     formats: Annotated[str | None, typer.Option("--format", help="Report files.")] = None,
+    train_missing: Annotated[
+        bool, typer.Option("--train-missing", help="First train what has no checkpoint.")
+    ] = False,
+    train_steps: Annotated[int | None, typer.Option(help="Steps of such a training.")] = None,
+    train_contents: Annotated[
+        str | None, typer.Option(help="Contents of such a training; the run's if unset.")
+    ] = None,
     plugin: Plugins = None,
     config: Annotated[
         Path | None, typer.Option("-c", "--config", help="YAML file with any of these settings.")
@@ -95,6 +102,8 @@ def run(
         "seeds": tuple(seed) if seed else None, "device": device, "threads": threads,
         "timing_repeats": timing_repeats, "timeout": timeout, "out": out, "resume": resume,
         "retry": retry, "formats": formats, "plugins": tuple(plugin) if plugin else None,
+        "train_missing": train_missing or None, "train_steps": train_steps,
+        "train_contents": train_contents,
     }  # fmt: skip
     from nstbench.config import build_config
 

@@ -73,6 +73,10 @@ def execute(
         StoreError: if the run folder cannot be written.
     """
     listener = listener or Listener()
+    if config.train_missing and not dry_run:
+        from nstbench.training.missing import train_missing
+
+        train_missing(config, listener)
     config, store, plan = plan_run(config)
     listener.planned(plan)
     if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping
@@ -265,10 +266,16 @@ def _fabric(order: Order, device: torch.device) -> Fabric:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Keep Fabric's advice about clusters and unused GPUs to itself."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning_fabric")
-        yield
+    """Keep Fabric's advice about clusters, precision and unused GPUs to itself."""
+    logger = logging.getLogger("lightning_fabric")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning_fabric")
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def _schedule(order: Order, recipe: Recipe) -> Schedule:
