@@ -165,7 +165,9 @@ class _DecoderTraining(Training):
 
     def __init__(self, params: Adain2017.Params, task: Task) -> None:
         self._params, self._autocast = params, task.autocast
-        self._encoder = reflect_borders(load_loss_network(params.network, task.device, "max"))
+        self._encoder = reflect_borders(
+            load_loss_network(params.network, task.device, "max", task.precision)
+        )
         self._decoder = build_decoder(params.network, _LAYER, task.device)
         self._fresh = task.start is None
         if task.start is not None:

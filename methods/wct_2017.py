@@ -157,7 +157,9 @@ class _DecodersTraining(Training):
 
     def __init__(self, params: Wct2017.Params, task: Task) -> None:
         self._params, self._autocast = params, task.autocast
-        self._encoder = reflect_borders(load_loss_network(params.network, task.device, "max"))
+        self._encoder = reflect_borders(
+            load_loss_network(params.network, task.device, "max", task.precision)
+        )
         self._fresh = task.start is None
         start = task.start.tensors() if task.start is not None else {}
         self._decoders = {}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from nstbench.nn.gan import OBJECTIVES
+from nstbench.nn.gan import OBJECTIVES, PicturePool
 from nstbench.nn.patchgan import PatchGan, receptive_field
-from nstbench.nn.residual_generator import ResidualGenerator, initialise
+from nstbench.nn.residual_generator import PlainInstanceNorm, ResidualGenerator, initialise
 
 
 def _parameters(module: nn.Module) -> int:
@@ -36,7 +36,14 @@ def test_discriminator_is_the_papers() -> None:
     assert receptive_field(discriminator) == 70
     widths = [step.out_channels for step in discriminator if isinstance(step, nn.Conv2d)]
     assert widths == [64, 128, 256, 512, 1]
-    assert not isinstance(list(discriminator)[1], nn.InstanceNorm2d)
+    kinds = [type(step).__name__ for step in discriminator]
+    assert kinds[:3] == ["Conv2d", "LeakyReLU", "Conv2d"]
+    assert kinds.count("PlainInstanceNorm") == 3
+
+
+def test_plain_instance_norm_is_torchs() -> None:
+    x = torch.randn(3, 5, 8, 9).exp()
+    torch.testing.assert_close(PlainInstanceNorm()(x), nn.functional.instance_norm(x))
 
 
 def test_one_score_depends_on_exactly_70_by_70_pixels() -> None:
@@ -57,6 +64,35 @@ def test_initial_weights_are_drawn_with_the_papers_deviation() -> None:
     weights = torch.cat([p.flatten() for n, p in generator.named_parameters() if "weight" in n])
     assert float(weights.detach().std()) == pytest.approx(0.02, rel=0.02)
     assert all(not p.any() for n, p in generator.named_parameters() if "bias" in n)
+
+
+# --- the pool --------------------------------------------------------------------------------
+
+
+def test_pool_fills_up_with_what_it_passes_on() -> None:
+    pool, generator = PicturePool(3), torch.Generator().manual_seed(0)
+    pictures = torch.arange(3.0).view(3, 1, 1, 1)
+    assert torch.equal(pool.exchange(pictures, generator), pictures)
+    assert len(pool.pictures) == 3
+
+
+def test_full_pool_exchanges_half_of_the_pictures_and_keeps_its_size() -> None:
+    pool, generator = PicturePool(50), torch.Generator().manual_seed(0)
+    pool.exchange(torch.zeros(50, 1, 1, 1), generator)
+    passed = []
+    for number in range(1, 2001):
+        given = torch.full((1, 1, 1, 1), float(number))
+        passed.append(float(pool.exchange(given, generator)) == number)
+    assert np.mean(passed) == pytest.approx(0.5, abs=0.05)
+    kept = [float(picture) for picture in pool.pictures]
+    # A picture stays for 100 steps on average, so among 50 the oldest is some 400 old.
+    assert len(kept) == 50
+    assert 1200 < min(kept) < max(kept) <= 2000
+
+
+def test_pool_of_size_zero_passes_everything() -> None:
+    pictures = torch.rand(2, 3, 4, 4)
+    assert torch.equal(PicturePool(0).exchange(pictures, torch.Generator()), pictures)
 
 
 # --- objectives ----------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from types import MappingProxyType
 import torch
 import torch.nn.functional as F
 
+_KEEP = 0.5
+
 DiscriminatorLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 GeneratorLoss = Callable[[torch.Tensor], torch.Tensor]
 
@@ -68,3 +70,43 @@ OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
     }
 )
 """The objectives by name."""
+
+
+class PicturePool:
+    """Earlier generated pictures, so that a discriminator does not forget them.
+
+    Shrivastava et al. (arXiv 1612.07828, section 2.3), as CycleGAN has it (arXiv 1703.10593,
+    section 4; util/image_pool.lua): until the pool is full, pictures are kept and passed on;
+    then each is passed on itself, or swapped for a random one of the pool, half of the time.
+
+    Args:
+        size: number of pictures kept; 0 for no pool.
+
+    Attributes:
+        pictures: detached tensors (1, C, H, W), in no order.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.pictures: list[torch.Tensor] = []
+
+    def exchange(self, pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return as many pictures as were given, (B, C, H, W), some of them earlier ones.
+
+        Args:
+            pictures: newly generated ones (B, C, H, W).
+            generator: CPU generator that decides.
+        """
+        return torch.cat([self._one(one.detach(), generator) for one in pictures.split(1)])
+
+    def _one(self, picture: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if self.size == 0:
+            return picture
+        if len(self.pictures) < self.size:
+            self.pictures.append(picture)
+            return picture
+        if float(torch.rand((), generator=generator)) < _KEEP:
+            return picture
+        place = int(torch.randint(self.size, (), generator=generator))
+        earlier, self.pictures[place] = self.pictures[place], picture
+        return earlier

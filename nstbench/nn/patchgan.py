@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from nstbench.nn.residual_generator import PlainInstanceNorm
+
 _SLOPE = 0.2
 _KERNEL = 4
 # The first three halve the picture; the last two keep it but for one pixel.
@@ -55,6 +57,6 @@ def _steps(width: int) -> Iterator[nn.Module]:
         yield nn.Conv2d(inputs, channels, _KERNEL, stride, padding=1)
         if place < len(outputs) - 1:
             if place > 0:
-                yield nn.InstanceNorm2d(channels)
+                yield PlainInstanceNorm()
             yield nn.LeakyReLU(_SLOPE)
         inputs = channels

@@ -11,10 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 # junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py, init_weights.
 _INITIAL_STD = 0.02
+
+
+class PlainInstanceNorm(nn.Module):
+    """Instance normalisation without scale and shift (Ulyanov et al., arXiv 1607.08022)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, C, H, W) with mean 0 and variance 1 per sample and channel."""
+        # Of one sample, batch statistics are instance statistics, and unlike torch's instance
+        # normalisation this form keeps the channels-last order.
+        parts = [F.batch_norm(one, None, None, training=True) for one in x.split(1)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class ResidualBlock(nn.Sequential):
@@ -63,19 +75,19 @@ def _steps(blocks: int, width: int) -> Iterator[nn.Module]:
     yield from (*_convolution(3, width, 7), nn.ReLU())
     for factor in (1, 2):
         yield nn.Conv2d(factor * width, 2 * factor * width, 3, stride=2, padding=1)
-        yield from (nn.InstanceNorm2d(2 * factor * width), nn.ReLU())
+        yield from (PlainInstanceNorm(), nn.ReLU())
     for _ in range(blocks):
         yield ResidualBlock(4 * width)
     for factor in (4, 2):
         yield nn.ConvTranspose2d(
             factor * width, factor * width // 2, 3, stride=2, padding=1, output_padding=1
         )
-        yield from (nn.InstanceNorm2d(factor * width // 2), nn.ReLU())
+        yield from (PlainInstanceNorm(), nn.ReLU())
     yield from (_reflected(width, 3, 7), nn.Tanh())
 
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, ...]:
-    return _reflected(inputs, outputs, kernel), nn.InstanceNorm2d(outputs)
+    return _reflected(inputs, outputs, kernel), PlainInstanceNorm()
 
 
 def _reflected(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
