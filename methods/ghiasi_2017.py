@@ -65,6 +65,7 @@ class Ghiasi2017(TrainableMethod):
         steps=8_000_000, size=256, batch=8, learning_rate=1e-5, styles=StyleUse.STREAM
     )
     runtime_params: ClassVar[frozenset[str]] = frozenset({"interpolation"})
+    quick: ClassVar[Mapping[str, Any]] = {"network": "own", "width": 0.125}
 
     class Params(Parameters):
         """Parameters of the stylisation, and of the training of the own network."""

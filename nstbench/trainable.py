@@ -299,7 +299,9 @@ class TrainableMethod(Method):
                 "`nstbench train` makes one"
             )
         if self.opened is None or self.opened.card.sha256 != found.card.sha256:
-            self.restore(found.tensors(), self.trained_params(found))
+            # Fresh networks draw random weights, only to be given those of the checkpoint.
+            with torch.random.fork_rng(devices=[]):
+                self.restore(found.tensors(), self.trained_params(found))
             self.opened = found
         return found
 
