@@ -176,6 +176,41 @@ def train(
 
 
 @app.command()
+def match(
+    methods: Annotated[str, typer.Argument(help="Methods whose pictures are judged: a,b")],
+    reference: Annotated[
+        str, typer.Option(help="Image-optimisation method with parameters.")
+    ] = "gatys_2015:iterations=200",
+    contents: Annotated[str, typer.Option(help="Dataset or folder of contents.")] = "starter",
+    styles: Annotated[str, typer.Option(help="Dataset or folder of styles.")] = "starter",
+    limit: Annotated[int | None, typer.Option(help="First N contents and styles only.")] = None,
+    contents_per_style: Annotated[int, typer.Option(help="Contents per style, in rotation.")] = 1,
+    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 128,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of the starting noise.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="CSV file with a row per pair.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Print how many iterations of an image optimisation reach each method's loss."""
+    _add_plugins(plugin)
+    from nstbench import tables
+    from nstbench.matching import Matching, iterations_to_match
+    from nstbench.progress import TerminalListener
+
+    order = Matching(
+        methods, reference, contents, styles, limit, contents_per_style, size, device, seed
+    )
+    listener = TerminalListener()
+    try:
+        table = iterations_to_match(order, listener)
+    finally:
+        listener.close()
+    if out is not None:
+        table.to_csv(out, index=False)
+    tables.print_matching(table, reference)
+
+
+@app.command()
 def score(
     run: RunFolder,
     metrics: Annotated[str | None, typer.Option(help="all, or names: a,b")] = None,

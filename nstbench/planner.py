@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nstbench import registry
 from nstbench.catalog import Variant, metric_cards, open_dataset, resolve_methods
@@ -25,6 +25,8 @@ from nstbench.records import (
     Unit,
 )
 from nstbench.store import SCHEMA, Store, key_of, key_without_code, seed_of
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,8 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
 
 
 def pair_up(
-    contents: list[ImageRecord], styles: list[ImageRecord], contents_per_style: int | None
-) -> list[tuple[ImageRecord, ImageRecord]]:
+    contents: list[_T], styles: list[_T], contents_per_style: int | None
+) -> list[tuple[_T, _T]]:
     """Return (content, style) pairs: all of them, or a balanced rotation.
 
     With ``contents_per_style`` = k, style j meets contents jk, jk+1, ..., jk+k-1 modulo
