@@ -9,7 +9,8 @@ Training loss (eqs. 11 to 13): L = L_c + style_weight * L_s with L_c the mean sq
 difference of the output's relu4_1 and what the decoder was given, and L_s, summed over
 relu1_1, relu2_1, relu3_1 and relu4_1, the mean squared difference of the channels' means plus
 that of their deviations. All are means over pictures, channels and positions of
-torchvision-scaled activations.
+torchvision-scaled activations. A decoder that already reconstructs photographs needs a fraction
+of the steps: ``--start wct_2017`` begins with that of a WCT checkpoint, the same network.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from nstbench.nn.decoder import (
     parameters_up_to,
     reflect_borders,
     restore_decoder,
+    tensors_of,
 )
 from nstbench.nn.feature_transforms import adain, channel_moments
 from nstbench.nn.layered import LayeredNetwork
@@ -171,7 +173,9 @@ class _DecoderTraining(Training):
         self._decoder = build_decoder(params.network, _LAYER, task.device)
         self._fresh = task.start is None
         if task.start is not None:
-            self._decoder.load_state_dict(task.start.tensors())
+            # WCT's decoder of this layer is the same network, trained to reconstruct.
+            start = task.start.tensors()
+            self._decoder.load_state_dict(tensors_of(start, _LAYER) or start)
         self.networks = {"decoder": self._decoder}
         optimiser = torch.optim.Adam(self._decoder.parameters(), task.recipe.learning_rate)
         self.optimisers = {"decoder": optimiser}

@@ -30,6 +30,7 @@ from nstbench.nn.decoder import (
     parameters_up_to,
     reflect_borders,
     restore_decoder,
+    tensors_of,
 )
 from nstbench.nn.feature_transforms import Colouring, colouring, whiten_and_colour
 from nstbench.nn.layered import LayeredNetwork
@@ -114,7 +115,7 @@ class Wct2017(TrainableMethod):
         self._encoder = reflect_borders(load_backbone(params.network, self.device))
         self._decoders = {
             level: restore_decoder(
-                params.network, _layer(level), self.device, _of_level(tensors, level)
+                params.network, _layer(level), self.device, tensors_of(tensors, _layer(level))
             )
             for level in params.levels
         }
@@ -166,7 +167,7 @@ class _DecodersTraining(Training):
         for level in _LEVELS:
             self._decoders[level] = build_decoder(params.network, _layer(level), task.device)
             if start:
-                self._decoders[level].load_state_dict(_of_level(start, level))
+                self._decoders[level].load_state_dict(tensors_of(start, _layer(level)))
         self.networks = {_layer(level): self._decoders[level] for level in _LEVELS}
         self.optimisers = {
             name: torch.optim.Adam(decoder.parameters(), task.recipe.learning_rate)
@@ -214,13 +215,3 @@ class _DecodersTraining(Training):
 
 def _layer(level: int) -> str:
     return f"relu{level}_1"
-
-
-def _of_level(tensors: Mapping[str, torch.Tensor], level: int) -> dict[str, torch.Tensor]:
-    """Return the tensors of one decoder under its own names."""
-    prefix = f"{_layer(level)}."
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }

@@ -120,6 +120,16 @@ def restore_decoder(
     return decoder.requires_grad_(False)
 
 
+def tensors_of(tensors: Mapping[str, torch.Tensor], layer: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of one layer's decoder, their names without the layer's at the front."""
+    prefix = f"{layer}."
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
 def encode(
     encoder: LayeredNetwork, pixels: torch.Tensor, layers: Collection[str]
 ) -> dict[str, torch.Tensor]:
