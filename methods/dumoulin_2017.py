@@ -74,6 +74,9 @@ class Dumoulin2017(TrainableMethod):
         tv_weight: float = Field(
             0.0, ge=0, description="weight of the total variation, summed over a batch"
         )
+        value_rate: float = Field(
+            1.0, gt=0, description="factor of the learning rate for scales and shifts"
+        )
         mix: dict[str, float] = Field(
             {}, description="shares of further styles of the checkpoint, by name; the rest of 1 "
             "is the style's own"
@@ -178,8 +181,11 @@ class _Training(Training):
         if task.start is None:
             network.neutral_condition(styles.values)
         self.networks = {"network": network, "styles": styles}
-        trained = [p for m in (network, styles) for p in m.parameters() if p.requires_grad]
-        self.optimisers = {"adam": torch.optim.Adam(trained, task.recipe.learning_rate)}
+        rate = task.recipe.learning_rate
+        groups = [{"params": list(styles.parameters()), "lr": rate * params.value_rate}]
+        if task.start is None:
+            groups.append({"params": list(network.parameters()), "lr": rate})
+        self.optimisers = {"adam": torch.optim.Adam(groups)}
         self.loss = perceptual_loss(params, task, "n")
         found = [self.loss.style_targets(style.pixels) for style in task.styles]
         self.targets = {name: torch.cat([one[name] for one in found]) for name in found[0]}

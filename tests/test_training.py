@@ -298,3 +298,57 @@ class TestLook:
             "'toy_colour:bias=false'" in wanted.remedy or "toy_colour:bias=false" in wanted.remedy
         )
         assert math.isclose(cls(cls.Params()).training_seconds(), 0.0)
+
+
+class TestRuns:
+    """``nstbench run`` with a method that must be trained first."""
+
+    @pytest.fixture
+    def run(self, picture_folders, tmp_path):
+        from nstbench.config import build_config
+        from nstbench.pipeline import execute
+
+        contents, styles = map(str, picture_folders)
+
+        def start(name, **settings):
+            options = {
+                "methods": "toy_colour", "contents": contents, "styles": styles, "size": 32,
+                "metrics": "ssim,train_seconds", "timing_repeats": 2, "threads": 1, "limit": 2,
+                "device": "cpu", "out": tmp_path / name, "plugins": (TOY,), "formats": "csv",
+                **settings,
+            }  # fmt: skip
+            return execute(build_config(options))
+
+        return start
+
+    def test_needs_training_then_trained_then_reused(self, run, tmp_path):
+        from nstbench.store import Store
+
+        board = run("first")
+        (row,) = board.leaderboard.to_dict("records")
+        assert row["coverage"] in ("0/4", 0.0)
+        run("second", train_missing=True, train_steps=6)
+        records = list(Store(tmp_path / "second").records("toy_colour"))
+        assert [record["status"] for record in records] == ["done"] * 4
+        names = {name for record in records for name in record["parts"]["checkpoint"]}
+        assert names == {"toy_colour--s0", "toy_colour--s1"}
+        cards = [c.card for c in installed().find("toy_colour", {})]
+        assert [card.steps for card in cards] == [6, 6]
+        (timing,) = (tmp_path / "second" / "timings" / "toy_colour").glob("*.json")
+        assert json.loads(timing.read_text())["training"] in [card.seconds for card in cards]
+
+        train_again = {c.finished for c in cards}
+        run("third", train_missing=True, train_steps=6)
+        assert {c.card.finished for c in installed().find("toy_colour", {})} == train_again
+
+    def test_another_checkpoint_makes_results_stale(self, run, order, tmp_path):
+        from nstbench.store import Store
+
+        train(order(steps=2, style=()))
+        run("run")
+        train(order(steps=30, style=(), out=tmp_path / "longer"))
+        for path in (tmp_path / "longer").glob("toy*.*"):
+            if path.is_file():
+                path.replace(tmp_path / "installed" / path.name)
+        run("run")
+        assert len(list(Store(tmp_path / "run").records("toy_colour"))) == 8
