@@ -99,8 +99,7 @@ class Dumoulin2017(TrainableMethod):
         Raises:
             WeightsError: if the loss network is not to be had.
         """
-        params = self.trained_params(task.start) if task.start is not None else self.params
-        network = _network(params).to(task.device)
+        network = _network(self.params).to(task.device)
         for convolution in convolutions(network):
             nn.init.normal_(convolution.weight, std=0.01)
         styles = StyleValues(len(task.styles), network.conditioned_values).to(task.device)
@@ -110,7 +109,7 @@ class Dumoulin2017(TrainableMethod):
             network.requires_grad_(False)
             with torch.no_grad():
                 styles.values.copy_(tensors[_STYLES].mean(dim=0, keepdim=True))
-        return _Training(params, network, styles, task)
+        return _Training(self.params, network, styles, task)
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Rebuild the network and the values of all styles."""

@@ -268,11 +268,12 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     """Return gamma (x - mean) / std + beta, mean and std over H x W of each sample's channels.
 
     Args:
-        x: (B, C, H, W) in float32 or bfloat16, which the result keeps.
-        gamma: float32 scales (B or 1, C).
-        beta: float32 shifts (B or 1, C).
+        x: (B, C, H, W) in any floating type, which the result keeps.
+        gamma: scales (B or 1, C).
+        beta: shifts (B or 1, C).
     """
-    gamma, beta = gamma.float().expand(len(x), -1), beta.float().expand(len(x), -1)
+    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+    gamma, beta = (values.to(wide).expand(len(x), -1) for values in (gamma, beta))
     if x.shape[-2:] == (1, 1):
         # A single position is its own mean, and torch refuses to take statistics of it.
         return (beta[..., None, None] + 0 * x).to(x.dtype)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nstbench import checkpoints
-from nstbench.catalog import make_variant, open_dataset
+from nstbench.catalog import check_params, make_variant, open_dataset
 from nstbench.checkpoints import Card, Checkpoint, StyleCard, look_of, write_checkpoint
 from nstbench.contracts import Picture
 from nstbench.environment import describe_environment, resolve_device
@@ -111,6 +111,9 @@ def jobs(order: Order) -> list[Job]:
 
 def run_job(job: Job, listener: Listener) -> Checkpoint:
     """Train one checkpoint; see :func:`train`."""
+    start = _start(job)
+    if start is not None:
+        job = replace(job, method=_continued(job.method, start))
     order, recipe = job.order, job.recipe
     device = torch.device(resolve_device(order.device))
     fabric = _fabric(order, device)
@@ -129,7 +132,7 @@ def run_job(job: Job, listener: Listener) -> Checkpoint:
             device=fabric.device,
             styles=_fixed(job, fabric.device),
             autocast=fabric.autocast,
-            start=_start(job),
+            start=start,
             precision=order.precision,
         )
         training = job.method.training(task)
@@ -208,6 +211,14 @@ def _start(job: Job) -> Checkpoint | None:
         if found is not None:
             return found
     raise UsageError(f"--start {text}: there is no such checkpoint in {places[-2].parent}.")
+
+
+def _continued(method: TrainableMethod, start: Checkpoint) -> TrainableMethod:
+    """Return the method with the parameters of a checkpoint, and those given by hand over them."""
+    if start.card.method != method.checkpoint_name():
+        raise UsageError(f"--start: {start.path} is a checkpoint of {start.card.method}.")
+    merged = {**start.card.params, **method.decisive_params(given=True)}
+    return type(method)(check_params(type(method).Params, merged, "checkpoint"))
 
 
 # --- pictures ----------------------------------------------------------------------------
