@@ -213,19 +213,22 @@ def test_wct_trains_all_levels_in_a_round():
     assert changed == {f"relu{level}_1" for level in range(1, 6)}
 
 
-@pytest.mark.parametrize(("layer", "least"), [("relu1_1", 0.9), ("relu2_1", 0.8), ("relu3_1", 0.5)])
-def test_mirrored_weights_are_a_rough_inverse(layer, least):
+@pytest.mark.parametrize("layer", ["relu1_1", "relu2_1", "relu3_1"])
+def test_mirrored_weights_begin_with_the_pictures_colours_and_contrast(layer):
     encoder = reflect_borders(load_backbone("vgg16"))
     pixels = example(96, 96).pixels
-    torch.manual_seed(0)
     decoder = build_decoder("vgg16", layer, CPU)
     mirror_weights(decoder, encoder, layer, pixels)
     with torch.no_grad():
         output = decoder(encode(encoder, pixels, [layer])[layer])
     torch.testing.assert_close(output.mean((2, 3)), pixels.mean((2, 3)), rtol=0, atol=1e-3)
-    torch.testing.assert_close(output.std(), pixels.std(), rtol=0.35, atol=0)
-    shades = torch.stack([output.mean(1).flatten(), pixels.mean(1).flatten()])
-    assert torch.corrcoef(shades)[0, 1] > least
+    spread = (output - output.mean()).square().mean().sqrt() / pixels.std()
+    assert 0.8 < float(spread) < 1.25
+    # The weights are the encoder's, each convolution's with inputs and outputs swapped.
+    *_, last = (step for step in decoder if isinstance(step, torch.nn.Conv2d))
+    twin = encoder.get_submodule("conv1_1").weight.transpose(0, 1).flip(-2, -1)
+    ratio = last.weight / twin
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-4, atol=0)
 
 
 # --- CycleGAN ------------------------------------------------------------------------------------
@@ -235,10 +238,10 @@ def test_cyclegan_lowers_its_learning_rate_in_the_second_half():
     module = registry.load("methods", "cyclegan_2017").__module__
     factor = __import__("sys").modules[module].learning_rate
     assert [factor(step, 200) for step in (0, 100, 150, 200)] == [1.0, 1.0, 0.5, 0.0]
-    training = _training("cyclegan_2017")
-    _run(training, "cyclegan_2017", range(30))
-    rates = {schedule.get_last_lr()[0] for schedule in training.schedulers.values()}
-    assert rates == {pytest.approx(0.5e-3)}
+    schedules = _training("cyclegan_2017").schedulers
+    assert set(schedules) == {"generators", "discriminators"}
+    for schedule in schedules.values():
+        assert [schedule.lr_lambdas[0](step) for step in (10, 30, 40)] == [1.0, 0.5, 0.0]
 
 
 def test_cyclegan_recipe_is_the_papers():

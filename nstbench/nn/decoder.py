@@ -90,6 +90,7 @@ def mirror_weights(
         assert isinstance(twin, torch.Tensor)
         assert step.bias is not None
         step.weight.copy_(twin.transpose(0, 1).flip(-2, -1))
+        step.bias.zero_()
         h, target = step(h), wanted.pop().float()
         if names:
             gain = target.square().mean().sqrt() / F.relu(h).square().mean().sqrt()
