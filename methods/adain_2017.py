@@ -83,6 +83,7 @@ class Adain2017(TrainableMethod):
         steps=160_000, size=256, batch=8, learning_rate=1e-4, styles=StyleUse.STREAM
     )
     runtime_params: ClassVar[frozenset[str]] = frozenset({"alpha", "extra_styles", "style_mix"})
+    starts_from: ClassVar[frozenset[str]] = frozenset({"wct_2017"})
 
     class Params(Parameters):
         """Parameters of training and stylisation."""

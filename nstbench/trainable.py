@@ -182,6 +182,8 @@ class TrainableMethod(Method):
     recipe: ClassVar[Recipe]
     runtime_params: ClassVar[frozenset[str]] = frozenset()
     """Names of the parameters that play no part in training (a strength, for example)."""
+    starts_from: ClassVar[frozenset[str]] = frozenset()
+    """Further methods whose checkpoints a training can begin with (``--start``)."""
 
     device: torch.device
     library: Library | None = None

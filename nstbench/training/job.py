@@ -215,9 +215,13 @@ def _start(job: Job) -> Checkpoint | None:
 
 def _continued(method: TrainableMethod, start: Checkpoint) -> TrainableMethod:
     """Return the method with the parameters of a checkpoint, and those given by hand over them."""
-    if start.card.method != method.checkpoint_name():
+    own, fields = method.checkpoint_name(), type(method).Params.model_fields
+    if start.card.method not in {own, *method.starts_from}:
         raise UsageError(f"--start: {start.path} is a checkpoint of {start.card.method}.")
-    merged = {**start.card.params, **method.decisive_params(given=True)}
+    shared = start.card.params
+    if start.card.method != own:
+        shared = {name: value for name, value in shared.items() if name in fields}
+    merged = {**shared, **method.decisive_params(given=True)}
     return type(method)(check_params(type(method).Params, merged, "checkpoint"))
 
 
