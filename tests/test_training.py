@@ -300,6 +300,7 @@ class TestLook:
         assert math.isclose(cls(cls.Params()).training_seconds(), 0.0)
 
 
+@pytest.mark.slow
 class TestRuns:
     """``nstbench run`` with a method that must be trained first."""
 
