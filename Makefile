@@ -7,7 +7,7 @@ PLUGINS := methods metrics datasets reports
 SOURCES := nstbench $(PLUGINS) tests scripts docs
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup leaderboard test check format lint types fast clean
+.PHONY: help setup leaderboard test check format lint types fast bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ types: setup
 
 fast: setup
 	$(PYTEST) -m "not slow and not browser and not gpu"
+
+bench: setup ## speed against named yardsticks, as one table
+	$(PYTEST) tests/benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds
 
 clean: ## remove everything that these targets made, but no run
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

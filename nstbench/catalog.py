@@ -42,10 +42,11 @@ def resolve_methods(config: RunConfig) -> list[Variant]:
     Raises:
         UsageError: for unknown names, unknown or invalid parameters, and equal labels.
     """
+    specs = _study_specs(config)
     if config.methods == "all":
-        specs = [MethodSpec(name=name) for name in registry.names("methods")]
+        specs += [MethodSpec(name=name) for name in registry.names("methods")]
     else:
-        specs = [
+        specs += [
             spec
             for given in config.methods
             for spec in (
@@ -62,6 +63,16 @@ def resolve_methods(config: RunConfig) -> list[Variant]:
     if twice:
         raise UsageError(f"--methods: '{twice[0]}' is named twice. Give one of them a label.")
     return variants
+
+
+def _study_specs(config: RunConfig) -> list[MethodSpec]:
+    if config.study is None:
+        return []
+    method = config.study.method
+    return [
+        MethodSpec(name=method, params=dict(variant.params), label=variant.label)
+        for variant in config.study.variants()
+    ]
 
 
 def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from nstbench import __version__
-from nstbench.errors import NstbenchError
+from nstbench.errors import NstbenchError, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,11 +48,7 @@ def _global(
     pass
 
 
-@app.command()
-def run(
-    methods: Annotated[
-        str | None, typer.Option(help="all, or names: a,b:param=value,other=value")
-    ] = None,
+def _settings(
     suite: Annotated[str | None, typer.Option(help="Suite that gives the defaults.")] = None,
     contents: Annotated[str | None, typer.Option(help="Dataset or folder of contents.")] = None,
     styles: Annotated[str | None, typer.Option(help="Dataset or folder of styles.")] = None,
@@ -94,10 +92,10 @@ def run(
         Path | None, typer.Option("-c", "--config", help="YAML file with any of these settings.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
-) -> None:
-    """Run methods over pictures, score and time them, and write the report."""
+) -> Callable[[Mapping[str, Any]], None]:
+    """Return what runs the benchmark with these settings and the command's own."""
     options: dict[str, Any] = {
-        "methods": methods, "contents": contents, "styles": styles, "metrics": metrics,
+        "contents": contents, "styles": styles, "metrics": metrics,
         "limit": limit, "contents_per_style": contents_per_style, "size": size, "fit": fit,
         "seeds": tuple(seed) if seed else None, "device": device, "threads": threads,
         "timing_repeats": timing_repeats, "timeout": timeout, "out": out, "resume": resume,
@@ -105,6 +103,34 @@ def run(
         "train_missing": train_missing or None, "train_steps": train_steps,
         "train_contents": train_contents,
     }  # fmt: skip
+
+    def execute(own: Mapping[str, Any]) -> None:
+        _execute({**own, **options}, suite, config, dry_run)
+
+    return execute
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options of ``_settings``, and what that returns as first argument."""
+    first, *own = inspect.signature(command, eval_str=True).parameters.values()
+    shared = inspect.signature(_settings, eval_str=True).parameters
+
+    def call(**given: Any) -> None:
+        settings = {name: given.pop(name) for name in shared}
+        command(**{first.name: _settings(**settings)}, **given)
+
+    parameters = [*own, *shared.values()]
+    # Typer reads the options off these
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    return call
+
+
+def _execute(
+    options: Mapping[str, Any], suite: str | None, config: Path | None, dry_run: bool
+) -> None:
+    """Run the benchmark and print its board."""
     from nstbench.config import build_config
 
     settings = build_config(options, suite=suite, file=config)
@@ -125,6 +151,49 @@ def run(
         listener.close()
     if board is not None:
         tables.print_board(board)
+
+
+@app.command()
+@_with_settings
+def run(
+    execute: Callable[[Mapping[str, Any]], None],
+    methods: Annotated[
+        str | None, typer.Option(help="all, or names: a,b:param=value,other=value")
+    ] = None,
+) -> None:
+    """Run methods over pictures, score and time them, and write the report."""
+    execute({"methods": methods})
+
+
+@app.command()
+@_with_settings
+def sweep(
+    execute: Callable[[Mapping[str, Any]], None],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="Name, or name:param=value to fix parameters.")
+    ],
+    grid: Annotated[
+        list[str],
+        typer.Option(
+            help="Values of parameters: size=1..8:4,kind=a,b; repeatable. first..last:count is a "
+            "range, logarithmic if it spans a factor of 10; a list stands in brackets."
+        ),
+    ],
+    along: Annotated[
+        str, typer.Option(help="Parameter that varies along a curve; the first numeric one.")
+    ] = "",
+) -> None:
+    """Run a parameter grid of one method and draw its trade-offs of content and style as curves.
+
+    Ready studies are suites: nstbench run --suite studies/optimizers.
+    """
+    from nstbench.config import parse_named
+
+    try:
+        name, params = parse_named(method)
+    except ValueError as error:
+        raise UsageError(f"METHOD {method}: {error}.") from None
+    execute({"study": {"method": name, "params": params, "grid": grid, "along": along}})
 
 
 @app.command()

@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nstbench.errors import UsageError, did_you_mean
+from nstbench.studies import Study
+from nstbench.values import add_parameter, split_outside_brackets
 
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"
@@ -55,6 +57,11 @@ class RunConfig(BaseModel):
     method_params: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="parameters a suite gives to methods, below those given by hand",
+    )
+    study: Study | None = Field(
+        None,
+        description="a parameter grid of one method, run as variants; `methods`, where it is "
+        "given, names further methods to draw beside them",
     )
     metrics: tuple[str, ...] | Literal["all"] = Field("all", description="metrics to compute")
     contents: str = Field("starter", description="dataset or folder of content pictures")
@@ -130,12 +137,14 @@ class RunConfig(BaseModel):
     @property
     def folder(self) -> Path:
         """Folder of the run."""
-        return self.out or Path("runs") / (self.suite or "custom")
+        custom = f"sweep_{self.study.method}" if self.study else "custom"
+        return self.out or Path("runs") / (self.suite or custom)
 
 
 def suites() -> dict[str, Path]:
-    """Return suite name -> file, sorted by name."""
-    return {path.stem: path for path in sorted(SUITES.glob("*.yaml"))}
+    """Return suite name -> file, sorted by name; those in folders are called ``folder/name``."""
+    files = (path.relative_to(SUITES) for path in SUITES.rglob("*.yaml"))
+    return {file.with_suffix("").as_posix(): SUITES / file for file in sorted(files)}
 
 
 def build_config(
@@ -163,9 +172,12 @@ def build_config(
     if own_pictures and "contents_per_style" not in given.keys() | from_file.keys():
         # the rotation is designed for the suite's own pictures
         merged.pop("contents_per_style", None)
-    if own_pictures:
-        # its settings are used, but these are not the pictures its name stands for
+    if own_pictures or "study" in given:
+        # its settings are used, but this is not the work that its name stands for
         merged["suite"], merged["suite_version"] = "", 0
+    if merged.get("study") is not None:
+        # "all", the default elsewhere, would bury the study's variants
+        merged.setdefault("methods", ())
     try:
         return RunConfig(**merged)
     except ValidationError as error:
@@ -181,16 +193,16 @@ def parse_methods(text: str) -> tuple[MethodSpec, ...] | Literal["all"]:
     if text.strip() == "all":
         return "all"
     specs: list[tuple[str, dict[str, Any]]] = []
-    for part in _split_outside_brackets(text):
+    for part in split_outside_brackets(text):
         name, colon, rest = part.partition(":")
         if "=" in name:
             if not specs:
                 raise ValueError(f"'{part}' gives a parameter before any method is named")
-            _add_parameter(specs[-1][1], part)
+            add_parameter(specs[-1][1], part)
             continue
         specs.append((name.strip(), {}))
         if colon:
-            _add_parameter(specs[-1][1], rest)
+            add_parameter(specs[-1][1], rest)
     if not specs:
         raise ValueError("no method is named; write 'all' or names separated by commas")
     return tuple(MethodSpec(name=name, params=params) for name, params in specs)
@@ -200,31 +212,9 @@ def parse_named(text: str) -> tuple[str, dict[str, Any]]:
     """Parse ``"name"`` or ``"name:param=value,param=value"`` of a dataset."""
     name, colon, rest = text.partition(":")
     params: dict[str, Any] = {}
-    for part in _split_outside_brackets(rest) if colon else ():
-        _add_parameter(params, part)
+    for part in split_outside_brackets(rest) if colon else ():
+        add_parameter(params, part)
     return name, params
-
-
-def _add_parameter(params: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ValueError(f"'{text}' is not of the form parameter=value")
-    try:
-        params[key.strip()] = _number(yaml.safe_load(value))
-    except yaml.YAMLError:
-        raise ValueError(f"the value of '{key.strip()}' cannot be read: {value}") from None
-
-
-def _number(value: Any) -> Any:
-    """Read ``1e-4`` as a number, which YAML 1.1 takes for a string."""
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        return float(value)
-    return value
-
-
-def _split_outside_brackets(text: str) -> list[str]:
-    parts = re.split(r",(?![^\[{(]*[\]})])", text)
-    return [part.strip() for part in parts if part.strip()]
 
 
 def _plain(value: Any) -> str:
@@ -249,7 +239,9 @@ def _describe(error: ValidationError, file: Path | None) -> str:
     lines = []
     for problem in error.errors():
         name = str(problem["loc"][0]) if problem["loc"] else "configuration"
-        if problem["type"] == "extra_forbidden":
+        if name == "study":
+            lines.append(_describe_study(problem["loc"][1:], problem["msg"]))
+        elif problem["type"] == "extra_forbidden":
             hint = did_you_mean(name, RunConfig.model_fields)
             lines.append(f"There is no setting called '{name}'.{hint}")
         else:
@@ -257,3 +249,12 @@ def _describe(error: ValidationError, file: Path | None) -> str:
             lines.append(f"--{name.replace('_', '-')}: {reason} (got {problem['input']!r})")
     where = f" (in {file} or on the command line)" if file else ""
     return "\n".join(lines) + where
+
+
+def _describe_study(loc: tuple[int | str, ...], reason: str) -> str:
+    """Describe what is wrong with a study, which is a grid to whoever typed ``nstbench sweep``."""
+    field = str(loc[0]) if loc else ""
+    if field and field not in Study.model_fields:
+        return f"A study has no setting '{field}'.{did_you_mean(field, Study.model_fields)}"
+    where = f"study, {field}" if field not in ("", "grid") else "--grid"
+    return f"{where}: {reason.removeprefix('Value error, ')}."

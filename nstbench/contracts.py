@@ -395,6 +395,10 @@ class Section(ABC):
         """Return an escaped HTML fragment, or an empty string to leave the section out."""
         raise NotImplementedError(f"{type(self).__name__} writes a file, not HTML")
 
+    def applies(self, board: Board) -> bool:
+        """Return False to leave out the file, where a board has nothing to put into it."""
+        return True
+
     def write(self, board: Board, path: Path) -> None:
         """Write the file ``path``."""
         raise NotImplementedError(f"{type(self).__name__} is part of the page")

@@ -132,8 +132,9 @@ def write_report(
         if name == HTML:
             page = render_page(board, embed=embed, base=_relative(board.root, out))
             written.append(_replace(out / PAGE, partial(_write_text, page)))
-        for cls in by_format[name]:
-            written.append(_replace(out / cls.info.filename, partial(cls().write, board)))
+        for section in (cls() for cls in by_format[name]):
+            if section.applies(board):
+                written.append(_replace(out / section.info.filename, partial(section.write, board)))
     return written
 
 

@@ -21,6 +21,7 @@ from nstbench.config import MethodSpec, suites
 from nstbench.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.listener import Listener
 from nstbench.records import Availability, Flexibility, Role, Scope
+from nstbench.reporting.fronts import fronts_of
 from nstbench.reporting.numbers import scaled, significant
 from nstbench.weights import State, Weight, WeightStatus, fetch, status
 
@@ -67,12 +68,27 @@ def print_board(board: Board) -> None:
         )
     output = console()
     output.print(table)
+    _print_fronts(board, output)
     overhead = harness_overhead(board.info)
     if overhead:
         output.print(overhead)
     for path in sorted((board.root / "report").glob("*")):
         if path.is_file():
             output.print(str(path), soft_wrap=True)
+
+
+def _print_fronts(board: Board, output: Console) -> None:
+    """Print the table of the curves, if the run was a study."""
+    found = fronts_of(board)
+    if found is None:
+        return
+    heads, rows = found.table()
+    table = Table(title=f"Curves of {found.study.method}", title_justify="left")
+    for head in heads:
+        table.add_column(escape(head), justify="left" if head == heads[0] else "right")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    output.print(table)
 
 
 def harness_overhead(info: Mapping[str, Any]) -> str:

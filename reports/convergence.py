@@ -2,153 +2,90 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
 import numpy as np
+from markupsafe import Markup
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.records import Status
-from nstbench.reporting import numbers, svg, tables, templates
-
-UNITS = 12
-"""Curves read per method, evenly over its pairs."""
-
-POINTS = 80
-"""Points per drawn curve."""
-
-NEAR = 0.05
-"""A curve has settled once it stays within this share of its total fall from its end."""
-
-HEADROOM = 2.0
-"""The loss axis ends at this multiple of the first loss, unless a median goes higher."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One loss curve, as a share of its own first value."""
-
-    steps: np.ndarray
-    seconds: np.ndarray
-    loss: np.ndarray
-
-    def over(self, axis: str) -> np.ndarray:
-        """Return the steps or the seconds."""
-        return self.steps if axis == "steps" else self.seconds
-
-
-@dataclass(frozen=True)
-class Course:
-    """The curves of one method and the median of them."""
-
-    key: str
-    label: str
-    curves: list[Curve]
-
-    def median(self, axis: str) -> list[tuple[float, float]]:
-        """Return the median loss on a common grid; a curve that has ended keeps its last value."""
-        start = float(np.median([c.over(axis)[0] for c in self.curves]))
-        end = float(np.median([c.over(axis)[-1] for c in self.curves]))
-        grid = np.linspace(start, max(start, end), POINTS)
-        each = [np.interp(grid, c.over(axis), c.loss) for c in self.curves]
-        return list(zip(grid.tolist(), np.median(each, axis=0).tolist(), strict=True))
+from nstbench.reporting import convergence, numbers, svg, tables, templates
+from nstbench.reporting.convergence import AXES, MOST, UNITS, Course
 
 
 class Convergence(Section):
-    """Loss curves against steps and against seconds."""
+    """Loss curves against steps and against seconds, on a logarithmic and a linear scale."""
 
     info: ClassVar[SectionInfo] = SectionInfo("Convergence", "html", order=60)
 
     def html(self, board: Board) -> str:
-        """Return two charts and a table; empty if no method left a trace."""
-        courses = _courses(board)
+        """Return charts and a table; empty if no method left a trace."""
+        courses = convergence.courses(board)
         if not courses:
             return ""
-        charts = []
-        for axis, title in (("steps", "Against steps"), ("seconds", "Against seconds")):
-            draw = partial(_chart, courses=courses, axis=axis, title=title)
-            charts.append((title, svg.responsive(draw, svg.HALF)))
+        looks = [svg.Look.of(i) for i in range(min(MOST, len(courses)))]
         return templates.render(
-            "convergence.html", charts=charts, rows=[_facts(c) for c in courses], units=UNITS
+            "convergence.html",
+            charts=_charts(courses[:MOST], looks, log=True),
+            linear=_charts(courses[:MOST], looks, log=False),
+            legend=[(look.line, c.label) for look, c in zip(looks, courses, strict=False)],
+            rows=[_facts(c) for c in courses],
+            units=UNITS,
+            hidden=max(0, len(courses) - MOST),
+            at=convergence.traced_note(board),
         )
 
 
-def _courses(board: Board) -> list[Course]:
-    ids = tables.method_ids(board)
-    size = tables.main_size(board)
-    done = board.units[(board.units["status"] == Status.DONE) & (board.units["size"] == size)]
-    courses = []
-    for method, units in done.groupby("method", sort=False):
-        keys = list(units["key"])
-        every = max(1, len(keys) // UNITS)
-        read = [_curve(board.trace(key)) for key in keys[::every][:UNITS]]
-        curves = [curve for curve in read if curve is not None]
-        if curves:
-            courses.append(Course(ids[str(method)], str(method), curves))
-    return courses
+def _charts(courses: list[Course], looks: list[svg.Look], log: bool) -> list[tuple[str, Markup]]:
+    charts = []
+    for axis in AXES:
+        draw = partial(_chart, courses=courses, looks=looks, axis=axis, log=log)
+        charts.append((f"Against {axis}", svg.responsive(draw, svg.HALF)))
+    return charts
 
 
-def _curve(trace: list[dict[str, float]]) -> Curve | None:
-    """Return the total loss of a trace; None if there is nothing to draw."""
-    rows = [(row.get("step"), row.get("seconds"), _total(row)) for row in trace]
-    known = [r for r in rows if all(isinstance(v, int | float) and math.isfinite(v) for v in r)]
-    if len(known) < 2:
-        return None
-    steps, seconds, loss = np.asarray(known, dtype=np.float64).T
-    return Curve(steps, seconds, loss / loss[0]) if loss[0] > 0 else None
-
-
-def _total(row: dict[str, float]) -> float | None:
-    losses = [v for k, v in row.items() if k not in {"step", "seconds", "total"} and v is not None]
-    return row.get("total", sum(losses) if losses else None)
-
-
-def _chart(width: int, height: int, courses: list[Course], axis: str, title: str) -> svg.Canvas:
+def _chart(
+    width: int, height: int, courses: list[Course], looks: list[svg.Look], axis: str, log: bool
+) -> svg.Canvas:
     height = min(height, svg.HALF[1])
-    xs = [v for c in courses for curve in c.curves for v in curve.over(axis).tolist()]
-    # line searches may overshoot a thousandfold for a step; that must not flatten the rest
-    top = max(HEADROOM, *(y for c in courses for _, y in c.median(axis)))
-    ys = [min(v, top) for c in courses for curve in c.curves for v in curve.loss.tolist()]
+    drawn = [course.quartiles(axis) for course in courses]
+    xs = [float(x) for grid, _ in drawn for x in (grid[0], grid[-1])]
+    top = convergence.top_of(courses)
+    ys = [min(float(y), top) for _, quartiles in drawn for y in quartiles.ravel()]
+    scale = "logarithmic" if log else "linear"
     canvas = svg.Canvas(
         width=width,
         height=height,
         x=svg.Scale.fit(xs, 60, width - 105, zero=True),
-        y=svg.Scale.fit([y for y in ys if y > 0], height - 48, 30, log=True),
+        y=svg.Scale.fit([y for y in ys if y > 0], height - 48, 30, log=log, zero=True),
         x_title=axis,
-        y_title="loss / first loss, logarithmic",
-        name=f"Loss, {title.lower()}",
+        y_title=f"loss / first loss, {scale}",
+        name=f"Loss against {axis}, {scale}",
     )
-    for i, course in enumerate(courses):
-        for curve in course.curves:
-            every = max(1, len(curve.loss) // POINTS)
-            points = zip(curve.over(axis)[::every], curve.loss[::every], strict=True)
-            canvas.path(list(points), f"thin s{i % 4}")
-    for i, course in enumerate(courses):
-        canvas.path(course.median(axis), f"line s{i % 4} d{i % 4}")
-    ends = [(c.median(axis)[-1][1], tables.short(c.label, 14), c.key) for c in courses]
-    canvas.end_labels(ends)
+    for (grid, (low, _, high)), look in zip(drawn, looks, strict=True):
+        there, back = zip(grid, low, strict=True), zip(grid[::-1], high[::-1], strict=True)
+        canvas.path([*there, *back], f"band {look.mark}")
+    for (grid, (_, median, _)), look in zip(drawn, looks, strict=True):
+        canvas.path(list(zip(grid, median, strict=True)), look.line)
+    canvas.end_labels(
+        [
+            (float(quartiles[1, -1]), tables.short(course.label, 13), course.key)
+            for course, (_, quartiles) in zip(courses, drawn, strict=True)
+        ]
+    )
     return canvas
 
 
 def _facts(course: Course) -> dict[str, str]:
-    ends = [float(c.loss[-1]) for c in course.curves]
-    settled = [_settled(c.loss) for c in course.curves]
+    low, middle, high = np.quantile([float(c.loss[-1]) for c in course.curves], [0.25, 0.5, 0.75])
+    settled = [c.settled() for c in course.curves]
     steps = [float(c.steps[i]) for c, i in zip(course.curves, settled, strict=True)]
     seconds = [float(c.seconds[i]) for c, i in zip(course.curves, settled, strict=True)]
     return {
         "label": course.label,
         "curves": str(len(course.curves)),
-        "end": numbers.significant(float(np.median(ends))),
+        "end": tables.Interval(float(middle), float(low), float(high)).text(),
         "steps": f"{np.median(steps):.0f}",
         "seconds": numbers.seconds(float(np.median(seconds))),
     }
-
-
-def _settled(loss: np.ndarray) -> int:
-    """Return the first index from which the curve stays near its end."""
-    room = NEAR * abs(float(loss[0] - loss[-1])) + 1e-12
-    away = np.flatnonzero(np.abs(loss - loss[-1]) > room)
-    return int(away[-1]) + 1 if len(away) else 0

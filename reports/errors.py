@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
 from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
-from nstbench.reporting import svg, tables, templates
+from nstbench.reporting import fronts, svg, tables, templates
 from nstbench.reporting.tables import Row
 
 ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -22,7 +21,9 @@ class Errors(Section):
     info: ClassVar[SectionInfo] = SectionInfo("Content against style", "html", order=35)
 
     def html(self, board: Board) -> str:
-        """Return the chart; empty unless the run has both errors."""
+        """Return the chart; empty unless the run has both errors, and for studies' curves."""
+        if fronts.study_of(board) is not None:
+            return ""
         content, style = board.metric_with_role("content"), board.metric_with_role("style")
         if content is None or style is None:
             return ""
@@ -76,7 +77,7 @@ def _chart(
         y_unit=style.unit,
     )
     if arcs:
-        _draw_arcs(canvas)
+        canvas.arcs(ARCS)
     points = [
         svg.Point(
             x=row.of(content),
@@ -95,16 +96,3 @@ def _chart(
 def _tip(row: Row, metrics: list[MetricCard | None]) -> list[str]:
     known = [m for m in metrics if m is not None and row.of(m).known]
     return [row.label, *(f"{m.title} {row.of(m).text(m.unit)}" for m in known)]
-
-
-def _draw_arcs(canvas: svg.Canvas) -> None:
-    for radius in ARCS:
-        points = [
-            (radius * math.sin(i * math.pi / 120), radius * math.cos(i * math.pi / 120))
-            for i in range(61)
-        ]
-        inside = [p for p in points if p[0] <= canvas.x.high and p[1] <= canvas.y.high]
-        canvas.path(inside, "arc")
-        if inside:
-            x, y = inside[len(inside) // 2]
-            canvas.note(x, y, f"{radius:g}", anchor="middle")

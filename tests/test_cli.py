@@ -48,9 +48,22 @@ def test_help_is_quick_and_imports_no_torch():
 def test_every_setting_is_an_option():
     text = nstbench("run", "--help", COLUMNS="200").stdout
     differently_named = {"seeds": "--seed", "formats": "--format", "plugins": "--plugin"}
-    by_suite_only = {"method_params", "suite_version", "timing_sizes"}
+    by_suite_only = {"method_params", "suite_version", "timing_sizes", "study"}
     for name in RunConfig.model_fields.keys() - by_suite_only:
         assert differently_named.get(name, "--" + name.replace("_", "-")) in text, name
+
+
+def test_sweep_has_every_option_of_run_but_its_methods():
+    import typer.main
+
+    from nstbench.cli import app
+
+    commands = typer.main.get_command(app).commands
+    options = {
+        name: {(p.name, *p.opts) for p in commands[name].params} for name in ("run", "sweep")
+    }
+    assert options["run"] - options["sweep"] == {("methods", "--methods")}
+    assert {name for name, *_ in options["sweep"] - options["run"]} == {"method", "grid", "along"}
 
 
 @pytest.mark.parametrize("kind", ["methods", "metrics", "datasets"])
@@ -62,7 +75,7 @@ def test_lists_show_every_plugin(kind):
 
 def test_list_suites():
     text = nstbench("list", "suites").stdout
-    for name in ("starter", "standard", "full"):
+    for name in ("starter", "standard", "full", "studies/layers"):
         assert name in text
 
 
@@ -97,6 +110,13 @@ def test_doctor_names_what_is_unavailable_and_the_way_out():
         (["run", "--contents", "no/such/folder"], "no/such/folder"),
         (["run", "--size", "3"], "--size"),
         (["run", "-c", "missing.yaml"], "missing.yaml"),
+        (["sweep", "gatys_2016", "--grid", "alpha_beta=1,2"], "Did you mean 'gatys_2015'"),
+        (["sweep", "gatys_2015", "--grid", "alpha_bet=1,2"], "Did you mean 'alpha_beta'"),
+        (["sweep", "gatys_2015", "--grid", "optimizer=adam,bfgs"], "(got 'bfgs')"),
+        (["sweep", "gatys_2015", "--grid", "alpha_beta=1..9"], "--grid: 1..9 needs"),
+        (["sweep", "gatys_2015", "--grid", "iterations=1..999:999"], "take fewer"),
+        (["sweep", "gatys_2015:alpha", "--grid", "alpha_beta=1,2"], "METHOD gatys_2015:alpha"),
+        (["run", "--suite", "studies/layer"], "Did you mean 'studies/layers'"),
         (["show", "gatys"], "Did you mean 'gatys_2015'"),
         (["report", "no/such/run"], "no/such/run"),
         (["score", "no/such/run"], "no/such/run"),

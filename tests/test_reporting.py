@@ -14,7 +14,7 @@ from PIL import Image
 
 from nstbench import registry
 from nstbench.board import Board
-from nstbench.reporting import numbers, pictures, svg, tables
+from nstbench.reporting import convergence, numbers, pictures, svg, tables
 from nstbench.reporting.tables import Interval, Row
 
 NAN = math.nan
@@ -172,9 +172,7 @@ def test_cheapest_method_by_number_of_pictures(board: Board) -> None:
 
 
 def test_loss_curves_are_shares_of_their_first_value(board: Board) -> None:
-    registry.load("reports", "convergence")
-    convergence = sys.modules["nstbench_plugins.reports.convergence"]
-    (course,) = convergence._courses(board)
+    (course,) = convergence.courses(board)
     assert course.label == "gatys_2015"
     assert all(curve.loss[0] == 1 for curve in course.curves)
     key = board.units.loc[board.units["method"] == "gatys_2015", "key"].iloc[0]

@@ -31,8 +31,8 @@ def test_wheel_holds_every_plugin_suite_and_template(wheel):
         for file in (ROOT / kind).rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
                 assert f"nstbench/_plugins/{file.relative_to(ROOT).as_posix()}" in names
-    for file in (ROOT / "nstbench" / "suites").glob("*.yaml"):
-        assert f"nstbench/suites/{file.name}" in names
+    for file in (ROOT / "nstbench" / "suites").rglob("*.yaml"):
+        assert file.relative_to(ROOT).as_posix() in names
 
 
 @pytest.mark.slow

@@ -54,6 +54,9 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "nstbench",
 }
 
+DATES: dict[str, dict[str, str | None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""Leaves the date out of a file, so that the same board gives the same bytes."""
+
 
 def save_tradeoff(board: Board, path: Path, kind: str) -> None:
     """Write quality against speed beside content against style error.
@@ -63,10 +66,6 @@ def save_tradeoff(board: Board, path: Path, kind: str) -> None:
         path: file to write.
         kind: ``"png"`` (300 dpi), ``"svg"`` or ``"pdf"``; the same board gives the same bytes.
     """
-    dates: dict[str, dict[str, str | None]] = {
-        "svg": {"Date": None},
-        "pdf": {"CreationDate": None},
-    }
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # names may use scripts that Matplotlib's font lacks; boxes stand for them
         warnings.filterwarnings("ignore", message="(Glyph|Matplotlib currently)")
@@ -76,12 +75,12 @@ def save_tradeoff(board: Board, path: Path, kind: str) -> None:
         _panel(left, rows, board.metric_with_role("speed"), quality_metric(board.metrics))
         _panel(right, rows, board.metric_with_role("content"), board.metric_with_role("style"))
         _finish_speed(left, rows, board)
-        _finish_errors(right)
+        finish_errors(right)
         figure.legend(handles=_legend(rows), loc="outside lower center", ncols=5, frameon=False)
         figure.draw_without_rendering()
         for axes in (left, right):
             _spread_labels(axes)
-        figure.savefig(path, format=kind, dpi=300, metadata=dates.get(kind))
+        figure.savefig(path, format=kind, dpi=300, metadata=DATES.get(kind))
 
 
 def _panel(axes: Axes, rows: Sequence[Row], x: MetricCard | None, y: MetricCard | None) -> None:
@@ -94,22 +93,22 @@ def _panel(axes: Axes, rows: Sequence[Row], x: MetricCard | None, y: MetricCard 
         marker, colour = MARKS.get(row.flexibility, ("o", "black"))
         across, up = row.of(x), row.of(y)
         height = min(max(up.value, low), high)
-        label = _plain(tables.short(row.label, 20))
+        label = plain(tables.short(row.label, 20))
         if height != up.value:
             label += f" ({'↑' if up.value > high else '↓'} {numbers.significant(up.value)})"
         axes.errorbar(
-            across.value, height, xerr=_error(across), yerr=_error(up) if height == up.value
+            across.value, height, xerr=reach(across), yerr=reach(up) if height == up.value
             else None, fmt=marker, color=colour, markersize=5, elinewidth=0.8, ecolor="#999999",
         )  # fmt: skip
         axes.annotate(
             label, (across.value, height), xytext=(5, -2), textcoords="offset points",
             fontsize=6.5, gid=LABEL,
         )  # fmt: skip
-    axes.set_xlabel(_title(x))
-    axes.set_ylabel(_title(y))
+    axes.set_xlabel(axis_title(x))
+    axes.set_ylabel(axis_title(y))
 
 
-def _error(interval: Interval) -> list[list[float]] | None:
+def reach(interval: Interval) -> list[list[float]] | None:
     """Return an interval as Matplotlib wants it: distances below and above the value."""
     if not interval.bounded:
         return None
@@ -127,7 +126,7 @@ def _finish_speed(axes: Axes, rows: Sequence[Row], board: Board) -> None:
     axes.plot(*zip(*line, strict=True), "--", color="#555555", linewidth=1, zorder=1)
 
 
-def _finish_errors(axes: Axes) -> None:
+def finish_errors(axes: Axes) -> None:
     """Draw arcs of equal distance from the ideal point."""
     if not axes.lines:
         return
@@ -167,12 +166,13 @@ def _legend(rows: Sequence[Row]) -> list[Line2D]:
     ]
 
 
-def _title(card: MetricCard) -> str:
+def axis_title(card: MetricCard) -> str:
+    """Return a metric's title with unit and direction."""
     unit = numbers.scaled(card.unit)[1]
     arrow = "↑" if card.higher_is_better else "↓"
-    return _plain(f"{card.title}{f' ({unit})' if unit else ''} {arrow}")
+    return plain(f"{card.title}{f' ({unit})' if unit else ''} {arrow}")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text without the signs that Matplotlib reads as mathematics."""
     return text.replace("\\", "\\\\").replace("$", "\\$")

@@ -25,6 +25,12 @@ WIDE = (1120, 470)
 HALF = (550, 340)
 NARROW = (360, 380)
 
+COLOURS = 5
+"""Curve colours ``s0`` ... of the style sheet."""
+
+DASHES = 4
+"""Dashes ``d0`` ... of the style sheet."""
+
 SHAPES = {
     Flexibility.ARBITRARY.value: "circle",
     Flexibility.PER_STYLE.value: "triangle",
@@ -118,6 +124,33 @@ class Point:
     radius: float = 6.5
 
 
+@dataclass(frozen=True)
+class Look:
+    """How one of several curves is drawn: classes of its line, class and shape of its marks."""
+
+    line: str
+    mark: str
+    shape: str
+
+    @classmethod
+    def of(cls, index: int) -> Look:
+        """Return the look of the curve with this index; 60 of them differ.
+
+        The dash changes with the colour, so that curves are told apart without colours, too.
+        """
+        colour, dash = index % COLOURS, (index + index // COLOURS) % DASHES
+        forms = list(dict.fromkeys(SHAPES.values()))
+        form = forms[(index + index // (COLOURS * DASHES)) % len(forms)]
+        return cls(f"line s{colour} d{dash}", f"s{colour}", form)
+
+    def sample(self) -> Markup:
+        """Return a piece of the curve for a legend, 32 x 16."""
+        return Markup(
+            '<svg viewBox="0 0 32 16" width="32" height="16" aria-hidden="true"><g class="chart">'
+            '<path class="{}" d="M1 8H31"/><g class="mark {}"><path d="{}"/></g></g></svg>'
+        ).format(self.line, self.mark, shape(self.shape, 16, 8, 4.5))
+
+
 @dataclass
 class Canvas:
     """One drawing with two axes; methods add marks, :meth:`svg` returns the markup."""
@@ -183,29 +216,49 @@ class Canvas:
                 ).format(self.x.stop + 8, top - shift, key, text)
             )
 
-    def bars(self, x: Interval, y: Interval) -> None:
+    def bars(self, x: Interval, y: Interval, css: str = "whisker") -> None:
         """Draw the intervals of a point as thin bars, horizontal and vertical."""
         px, py = self.x.clip(x.value), self.y.clip(y.value)
         if y.bounded:
-            self._line(px, self.y.clip(y.low), px, self.y.clip(y.high), "whisker")
+            self._line(px, self.y.clip(y.low), px, self.y.clip(y.high), css)
         if x.bounded:
-            self._line(self.x.clip(x.low), py, self.x.clip(x.high), py, "whisker")
+            self._line(self.x.clip(x.low), py, self.x.clip(x.high), py, css)
+
+    def arcs(self, radii: Sequence[float]) -> None:
+        """Draw arcs around the origin, inside the plot, with their radii."""
+        for radius in radii:
+            angles = [i * math.pi / 120 for i in range(61)]
+            arc = [(radius * math.sin(a), radius * math.cos(a)) for a in angles]
+            inside = [p for p in arc if p[0] <= self.x.high and p[1] <= self.y.high]
+            self.path(inside, "arc")
+            if inside:
+                x, y = inside[len(inside) // 2]
+                self.note(x, y, f"{radius:g}", anchor="middle")
 
     def point(
-        self, x: float, y: float, kind: str, key: str, tip: Sequence[str], radius: float = 6.5
+        self,
+        x: float,
+        y: float,
+        kind: str,
+        key: str,
+        tip: Sequence[str],
+        radius: float = 6.5,
+        look: Look | None = None,
     ) -> None:
-        """Draw a focusable marker; its shape and colour say the flexibility class ``kind``."""
+        """Draw a focusable marker; its shape and colour say the class ``kind``, or the curve."""
+        css = look.mark if look else f"k-{kind}"
+        form = look.shape if look else SHAPES.get(kind, "circle")
         px, py = self.x.clip(x), self.y.clip(y)
         self._boxes.append((px - radius, py - radius, px + radius, py + radius))
         self.marks.append(
             Markup(
-                '<g class="mark k-{}" data-method="{}" data-tip="{}" tabindex="0" role="img" '
+                '<g class="mark {}" data-method="{}" data-tip="{}" tabindex="0" role="img" '
                 'aria-label="{}"><title>{}</title>'
                 '<circle class="halo" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>'
                 '<path d="{}"/></g>'
             ).format(
-                kind, key, "\n".join(tip), ", ".join(tip), "\n".join(tip),
-                px, py, radius + 4, shape(SHAPES.get(kind, "circle"), px, py, radius),
+                css, key, "\n".join(tip), ", ".join(tip), "\n".join(tip),
+                px, py, radius + 4, shape(form, px, py, radius),
             )
         )  # fmt: skip
 

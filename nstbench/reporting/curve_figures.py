@@ -1,0 +1,108 @@
+"""Curves as figures for documents: trade-offs and convergence, drawn with Matplotlib."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nstbench.reporting import figures, tables
+from nstbench.reporting.convergence import AXES, MOST, Course, top_of
+from nstbench.reporting.fronts import Front, Fronts
+
+# The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666")
+MARKERS = ("o", "^", "s", "D", "v")
+DASHES = ("-", "--", ":", "-.")
+
+
+def look(index: int) -> dict[str, Any]:
+    """Return Matplotlib's arguments for the curve with this index; neighbours differ in all."""
+    turn = index // len(COLOURS)
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[(index + turn) % len(MARKERS)],
+        "linestyle": DASHES[(index + turn) % len(DASHES)],
+    }
+
+
+def save_fronts(found: Fronts, path: Path, kind: str) -> None:
+    """Write content against style error, one curve per series with its intervals.
+
+    Args:
+        found: the curves.
+        path: file to write.
+        kind: ``"png"`` (300 dpi) or ``"svg"``; the same board gives the same bytes.
+    """
+    with _figure(path, kind, (6.4, 4.0)) as figure:
+        axes = figure.subplots()
+        for i, front in enumerate(found.fronts):
+            _draw(axes, found, front, i)
+        for row in found.others:
+            marker, colour = figures.MARKS.get(row.flexibility, ("o", "black"))
+            place = (row.of(found.content).value, row.of(found.style).value)
+            axes.plot(*place, marker, color=colour, markersize=4)
+            label = figures.plain(tables.short(row.label, 20))
+            axes.annotate(label, place, (4, 3), textcoords="offset points", fontsize=6.5)
+        axes.set_xlabel(figures.axis_title(found.content))
+        axes.set_ylabel(figures.axis_title(found.style))
+        figures.finish_errors(axes)
+        figure.legend(loc="outside right upper", frameon=False)
+
+
+def save_convergence(courses: Sequence[Course], path: Path, kind: str) -> None:
+    """Write loss against steps beside loss against seconds, with bands of the middle half.
+
+    Args:
+        courses: what to draw; those after the first :data:`convergence.MOST` are left out.
+        path: file to write.
+        kind: ``"png"`` (300 dpi) or ``"svg"``; the same board gives the same bytes.
+    """
+    with _figure(path, kind, (7.2, 3.3)) as figure:
+        panels = figure.subplots(1, len(AXES), sharey=True)
+        for axes, axis in zip(panels, AXES, strict=True):
+            for i, course in enumerate(courses[:MOST]):
+                grid, (low, median, high) = course.quartiles(axis)
+                style = {**look(i), "marker": ""}
+                label = figures.plain(tables.short(course.label, 32)) if axis == AXES[0] else None
+                axes.plot(grid, median, **style, linewidth=1.3, label=label)
+                axes.fill_between(grid, low, high, color=style["color"], alpha=0.14, linewidth=0)
+            axes.set_yscale("log")
+            axes.set_ylim(top=min(axes.get_ylim()[1], top_of(courses[:MOST])))
+            axes.set_xlabel(axis)
+        panels[0].set_ylabel("loss / first loss")
+        figure.legend(loc="outside right upper", frameon=False)
+
+
+@contextmanager
+def _figure(path: Path, kind: str, inches: tuple[float, float]) -> Iterator[Figure]:
+    """Give a figure in the style of the others, and write it when it is drawn."""
+    with matplotlib.rc_context(figures.STYLE), warnings.catch_warnings():
+        # names may use scripts that Matplotlib's font lacks; boxes stand for them
+        warnings.filterwarnings("ignore", message="(Glyph|Matplotlib currently)")
+        figure = Figure(figsize=inches, layout="constrained")
+        yield figure
+        figure.savefig(path, format=kind, dpi=300, metadata=figures.DATES.get(kind))
+
+
+def _draw(axes: Axes, found: Fronts, front: Front, index: int) -> None:
+    style = look(index)
+    for point in front.points:
+        x, y = point.row.of(found.content), point.row.of(found.style)
+        axes.errorbar(
+            x.value, y.value, xerr=figures.reach(x), yerr=figures.reach(y), fmt="none",
+            ecolor=style["color"], elinewidth=0.6, alpha=0.35,
+        )  # fmt: skip
+    label = figures.plain(tables.short(front.label, 32))
+    for points, line in ((front.curve, style["linestyle"]), (front.points, "none")):
+        xs = [point.row.of(found.content).value for point in points]
+        ys = [point.row.of(found.style).value for point in points]
+        # the marks of lone points carry no name of their own
+        named = label if line != "none" else None
+        axes.plot(xs, ys, **{**style, "linestyle": line}, linewidth=1.3, markersize=4, label=named)

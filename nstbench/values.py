@@ -1,0 +1,53 @@
+"""How parameter values are written on the command line: YAML, separated by commas."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+
+def split_outside_brackets(text: str) -> list[str]:
+    """Split at commas that stand in no brackets; empty parts are dropped."""
+    parts = re.split(r",(?![^\[{(]*[\]})])", text)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def read_value(text: str) -> Any:
+    """Read one value as YAML, less two of its surprises.
+
+    ``1e-4``, which YAML 1.1 takes for a string, is a number, and ``no``, which it takes for
+    a boolean, is a string (a boolean parameter understands it all the same).
+
+    Raises:
+        ValueError: if it is no YAML.
+    """
+    try:
+        value = number(yaml.safe_load(text))
+        plain = isinstance(value, bool) and text.strip().lower() not in ("true", "false")
+        return text.strip() if plain else value
+    except yaml.YAMLError:
+        raise ValueError(f"the value {text} cannot be read") from None
+
+
+def number(value: Any) -> Any:
+    """Turn a string like ``1e-4`` into the number; return anything else as it is."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def add_parameter(params: dict[str, Any], text: str) -> None:
+    """Add ``parameter=value`` to ``params``.
+
+    Raises:
+        ValueError: if the text has another form or its value cannot be read.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"'{text}' is not of the form parameter=value")
+    try:
+        params[key.strip()] = read_value(value)
+    except ValueError:
+        raise ValueError(f"the value of '{key.strip()}' cannot be read: {value}") from None
