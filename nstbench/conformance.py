@@ -93,7 +93,7 @@ def _trained(method: TrainableMethod, styles: tuple[Picture, ...]) -> Checkpoint
         training.optimisers[name].step()
 
     for index in range(recipe.steps):
-        streamed = torch.cat([style.pixels for style in styles[1:]])
+        streamed = torch.cat([style.pixels for style in styles[-2:]])
         batch = Batch(
             index=index,
             contents=example().pixels.expand(2, -1, -1, -1).clone(),
