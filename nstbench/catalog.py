@@ -24,6 +24,17 @@ class Variant:
     card: MethodCard
     method: Method | None
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters that were given by hand or by a suite, for another process.
+
+        The others take their defaults there, or what a checkpoint says.
+        """
+        if self.method is None:
+            return dict(self.card.params)
+        params: dict[str, Any] = self.method.params.model_dump(mode="json", exclude_unset=True)
+        return params
+
 
 def resolve_methods(config: RunConfig) -> list[Variant]:
     """Return the variants to run; broken plug-ins become variants without a method.
@@ -89,7 +100,7 @@ def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
         flexibility=str(info.flexibility),
         licence=info.licence,
         trained_on=info.trained_on,
-        deviations=info.deviations,
+        deviations=method.deviations(),
         params=params.model_dump(mode="json"),
         defaults=cls.Params().model_dump(mode="json"),
         weights={weight.name: _checksum(weight) for weight in method.required_weights()},

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
+from nstbench.cli_options import Plugins, RunFolder, add_plugins
 from nstbench.cli_score import score
+from nstbench.cli_train import match, train
 from nstbench.errors import NstbenchError, UsageError
 
 app = typer.Typer(
@@ -27,11 +29,6 @@ datasets_app = typer.Typer(no_args_is_help=True, help="Look at datasets.")
 app.add_typer(list_app, name="list")
 app.add_typer(weights_app, name="weights")
 app.add_typer(datasets_app, name="datasets")
-
-Plugins = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="Python file with a further plug-in.")
-]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 
 
 def _version(show: bool) -> None:
@@ -81,6 +78,13 @@ def _settings(
         str | None, typer.Option(help="Run units with these outcomes again: failed,timeout,oom.")
     ] = None,
     formats: Annotated[str | None, typer.Option("--format", help="Report files.")] = None,
+    train_missing: Annotated[
+        bool, typer.Option("--train-missing", help="First train what has no checkpoint.")
+    ] = False,
+    train_steps: Annotated[int | None, typer.Option(help="Steps of such a training.")] = None,
+    train_contents: Annotated[
+        str | None, typer.Option(help="Contents of such a training; the run's if unset.")
+    ] = None,
     plugin: Plugins = None,
     config: Annotated[
         Path | None, typer.Option("-c", "--config", help="YAML file with any of these settings.")
@@ -94,6 +98,8 @@ def _settings(
         "seeds": tuple(seed) if seed else None, "device": device, "threads": threads,
         "timing_repeats": timing_repeats, "timeout": timeout, "out": out, "resume": resume,
         "retry": retry, "formats": formats, "plugins": tuple(plugin) if plugin else None,
+        "train_missing": train_missing or None, "train_steps": train_steps,
+        "train_contents": train_contents,
     }  # fmt: skip
 
     def execute(own: Mapping[str, Any]) -> None:
@@ -189,6 +195,8 @@ def sweep(
 
 
 app.command()(score)
+app.command()(train)
+app.command()(match)
 
 
 @app.command()
@@ -202,7 +210,7 @@ def report(
     from nstbench.report import write_report
     from nstbench.run_files import load_board
 
-    _add_plugins(plugin)
+    add_plugins(plugin)
     for path in write_report(load_board(run), out or run / "report", formats.split(",")):
         typer.echo(path)
 
@@ -220,7 +228,7 @@ def maps(
     from nstbench.report import write_report
     from nstbench.run_files import load_board
 
-    _add_plugins(plugin)
+    add_plugins(plugin)
     listener = TerminalListener()
     try:
         count = write_maps(run, resolve_device(device), listener)
@@ -239,7 +247,7 @@ def show(
     """Show a method: paper, parameters with defaults, deviations, what it needs."""
     from nstbench import tables
 
-    _add_plugins(plugin)
+    add_plugins(plugin)
     tables.print_method(method)
 
 
@@ -262,7 +270,7 @@ def validate(
     plugin: Plugins = None,
 ) -> None:
     """Ask the metrics to order pictures whose order is known, and say which to trust."""
-    _add_plugins(plugin)
+    add_plugins(plugin)
     from nstbench import tables
     from nstbench.progress import TerminalListener
 
@@ -301,7 +309,7 @@ def _list_command(kind: str) -> Any:
     def command(plugin: Plugins = None) -> None:
         from nstbench import tables
 
-        _add_plugins(plugin)
+        add_plugins(plugin)
         tables.print_list(kind)
 
     command.__doc__ = f"List all {kind} with their availability."
@@ -353,13 +361,6 @@ def datasets_preview(
     images = [image for role in dataset.info.roles for image in dataset.load(role).images]
     write_png(out, contact_sheet(list(dict.fromkeys(images))))
     typer.echo(f"{out}: {len(images)} pictures")
-
-
-def _add_plugins(files: list[Path] | None) -> None:
-    from nstbench import registry
-
-    for file in files or []:
-        registry.add_file(file)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nstbench.cli_options import Plugins, add_plugins
 from nstbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,16 +45,13 @@ def score(
     ] = "all",
     out: Annotated[Path | None, typer.Option(help="Run folder for --outputs.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    plugin: Annotated[
-        list[Path] | None, typer.Option("--plugin", help="Python file with a further plug-in.")
-    ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Score a run again, for example with a new metric, or pictures that any program made."""
-    from nstbench import registry, tables
+    from nstbench import tables
     from nstbench.progress import TerminalListener
 
-    for file in plugin or []:
-        registry.add_file(file)
+    add_plugins(plugin)
     elsewhere = {
         "names": tuple(name or ()), "contents": contents, "styles": styles, "out": out,
         "size": size, "fit": fit, "pairs": pairs,

@@ -95,6 +95,15 @@ class RunConfig(BaseModel):
         ("html", "csv", "md", "parquet"), description="report files to write"
     )
     plugins: tuple[Path, ...] = Field((), description="files with further plug-ins")
+    train_missing: bool = Field(
+        False, description="first train methods that have no checkpoint for a style"
+    )
+    train_steps: int | None = Field(
+        None, ge=1, description="steps of such a training; the method's recipe if unset"
+    )
+    train_contents: str = Field(
+        "", description="dataset or folder of its contents; those of the run if unset"
+    )
 
     @field_validator("device")
     @classmethod

@@ -10,15 +10,21 @@ import contextlib
 import inspect
 import io
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from nstbench import registry
+from nstbench.checkpoints import Card, Checkpoint, Library, StyleCard, look_of
 from nstbench.contracts import Method, Picture
 from nstbench.errors import UsageError
-from nstbench.records import Flexibility, Step
+from nstbench.isolation import isolated
+from nstbench.records import Flexibility, ImageRecord, Step
 from nstbench.runner import check_output
+from nstbench.trainable import Batch, StyleUse, Task, TrainableMethod
 
 CPU = torch.device("cpu")
 Check = Callable[[type[Method]], None]
@@ -46,14 +52,67 @@ def example(height: int = 64, width: int = 64, kind: int = 0) -> Picture:
         planes = [0.5 + 0.4 * wave, 0.4 + 0.3 * wave.abs(), 0.6 - 0.3 * wave * rows]
     label = torch.stack([(columns > 0.5).float(), (columns <= 0.5).float(), 0 * rows])[None]
     pixels = torch.stack(planes)[None].clamp(0, 1)
-    return Picture(pixels, f"example{kind}", f"example{kind}", semantic_map=label)
+    name = f"example{kind}"
+    record = ImageRecord(name, Path(name), collection=name)
+    return Picture(pixels, name, name, record, semantic_map=label)
 
 
 def make(cls: type[Method]) -> Method:
-    """Return a loaded instance with the method's quick parameters."""
+    """Return a loaded instance with the method's quick parameters.
+
+    Methods that need training get checkpoints of two steps for the examples of this module.
+    """
     method = cls(cls.Params(**cls.quick))
+    if isinstance(method, TrainableMethod):
+        method.library = trained_quickly(type(method))
     method.load(CPU)
     return method
+
+
+@cache
+def trained_quickly(cls: type[TrainableMethod]) -> Library:
+    """Return checkpoints in memory, trained for two steps on the examples of this module."""
+    styles = (example(72, 64, 1), example(kind=1), example(kind=2))
+    method = cls(cls.Params(**cls.quick))
+    groups: list[tuple[Picture, ...]] = [styles]
+    if cls.recipe.styles == StyleUse.ONE:
+        groups = [(style,) for style in styles]
+    with isolated():
+        return Library(loaded=tuple(_trained(method, group) for group in groups))
+
+
+def _trained(method: TrainableMethod, styles: tuple[Picture, ...]) -> Checkpoint:
+    torch.manual_seed(0)
+    recipe = replace(method.recipe, steps=2, size=64, batch=2, style_size=64)
+    fixed = styles if recipe.styles in (StyleUse.ONE, StyleUse.SET) else ()
+    training = method.training(Task(recipe, CPU, fixed, contextlib.nullcontext))
+
+    def descend(name: str, loss: torch.Tensor) -> None:
+        training.optimisers[name].zero_grad()
+        loss.backward()
+        training.optimisers[name].step()
+
+    for index in range(recipe.steps):
+        streamed = torch.cat([style.pixels for style in styles[-2:]])
+        batch = Batch(
+            index=index,
+            contents=example().pixels.expand(2, -1, -1, -1).clone(),
+            styles=streamed if recipe.styles == StyleUse.STREAM else None,
+            generator=torch.Generator().manual_seed(index),
+        )
+        for name, loss in training.step(batch, descend).items():
+            demand(loss.dim() == 0 and not loss.requires_grad, f"loss {name} is not a detached 0-d")
+            demand(bool(loss.isfinite()), f"loss {name} is not finite after {index} steps")
+    card = Card(
+        method=method.checkpoint_name(),
+        params=method.decisive_params(),
+        styles=tuple(StyleCard(name=style.name, look=look_of(style)) for style in fixed),
+        collections=tuple(sorted({style.name for style in styles})),
+        content_data="one example", steps=recipe.steps, size=64, style_size=64, batch=2,
+        learning_rate=recipe.learning_rate, seed=0, seconds=0.0, finished="",
+        sha256=styles[0].name + str(styles[0].height),
+    )  # fmt: skip
+    return Checkpoint(card, memory={k: t.detach().clone() for k, t in training.weights().items()})
 
 
 def call(method: Method, content: Picture, seed: int = 0, steps: list[Step] | None = None) -> Any:

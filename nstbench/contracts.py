@@ -114,11 +114,9 @@ class MethodInfo:
 
 
 class Diverged(Exception):  # noqa: N818  the field's word, and it reads as a state
-    """Raised by a method whose optimisation left the finite numbers.
+    """Raised at step ``step`` by a method whose optimisation left the finite numbers.
 
-    Attributes:
-        step: index of the first bad step.
-        last_finite: last finite image (1, 3, H, W) in [0, 1], or ``None``.
+    ``last_finite`` is the last finite image (1, 3, H, W) in [0, 1], or ``None``.
     """
 
     def __init__(self, step: int, last_finite: torch.Tensor | None = None) -> None:
@@ -152,6 +150,14 @@ class Method(ABC):
     def supports(self, style: ImageRecord) -> Availability:
         """Say whether this style can be done; if not, why, and the command that mends it."""
         return Availability()
+
+    def style_weights(self, style: ImageRecord) -> Mapping[str, str]:
+        """Return name -> SHA-256 of further files that this style needs; part of the key."""
+        return {}
+
+    def deviations(self) -> tuple[str, ...]:
+        """Return every known difference from the paper, that of a checkpoint included."""
+        return self.info.deviations
 
     def needs_maps(self) -> bool:
         """Return True if both pictures must come with a semantic map."""

@@ -1,4 +1,4 @@
-"""Where nstbench keeps what it fetched or computed once."""
+"""Where nstbench keeps what it fetched, computed once, or trained."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ def cache_dir() -> Path:
     if override:
         return Path(override).expanduser()
     return Path(platformdirs.user_cache_dir("nstbench", appauthor=False))
+
+
+def checkpoints_dir() -> Path:
+    """Return where ``nstbench train`` installs: ``NSTBENCH_CHECKPOINTS`` or the user's data folder.
+
+    Unlike the cache it holds what cannot be fetched again. The folder is not created.
+    """
+    override = os.environ.get("NSTBENCH_CHECKPOINTS")
+    if override:
+        return Path(override).expanduser()
+    return Path(platformdirs.user_data_dir("nstbench", appauthor=False)) / "checkpoints"

@@ -73,6 +73,10 @@ def execute(
         StoreError: if the run folder cannot be written.
     """
     listener = listener or Listener()
+    if config.train_missing and not dry_run:
+        from nstbench.training.missing import train_missing
+
+        train_missing(config, listener)
     config, store, plan = plan_run(config)
     listener.planned(plan)
     if dry_run:
@@ -260,11 +264,13 @@ def _timing_request(
         "packages": environment["packages"],
     }
     unit = done[0][0]
+    if "checkpoint" in unit.parts:
+        parts["checkpoint"] = unit.parts["checkpoint"]
     return TimingRequest(
         key=key_of(parts),
         variant=variant.card.variant,
         method=variant.card.method,
-        params=variant.card.params,
+        params=variant.given,
         content=unit.content,
         style=unit.style,
         size=size,

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nstbench import registry
 from nstbench.catalog import Variant, metric_cards, open_dataset, resolve_methods
 from nstbench.config import RunConfig
 from nstbench.errors import ImageError, UsageError
 from nstbench.records import (
+    Availability,
     Collection,
     ImageRecord,
     MethodCard,
@@ -24,6 +25,8 @@ from nstbench.records import (
     Unit,
 )
 from nstbench.store import SCHEMA, Store, key_of, key_without_code, seed_of
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,9 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     """
     variants = resolve_methods(config)
     metrics = metric_cards(config.metrics)
-    contents, skipped_contents = _pictures(config, Role.CONTENT, store)
-    styles, skipped_styles = _pictures(config, Role.STYLE, store)
-    pairs = pair_up(list(contents), list(styles), config.contents_per_style)
+    contents = _pictures(config, Role.CONTENT, store)
+    styles = _pictures(config, Role.STYLE, store)
+    pairs = pair_up(list(contents.cards), list(styles.cards), config.contents_per_style)
     units: list[Unit] = []
     blocked: dict[str, Outcome] = {}
     cached: set[str] = set()
@@ -86,12 +89,16 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     for variant in variants:
         parts = method_parts(variant)
         known = store.keys_by_inputs(variant.card.method) if config.resume == "always" else {}
+        style_states = {
+            style: _style_state(variant, styles.originals[style]) for style in styles.cards
+        }
         for seed in config.seeds:
             for content, style in pairs:
-                unit = _unit(config, variant, parts, content, style, seed)
+                state, checkpoint = style_states[style]
+                unit = _unit(config, variant, {**parts, **checkpoint}, content, style, seed)
                 unit = replace(unit, key=known.get(key_without_code(unit.parts), unit.key))
                 units.append(unit)
-                outcome = _blocked(variant, content, style)
+                outcome = _blocked(variant, state, content, style)
                 if outcome is not None:
                     blocked[unit.key] = outcome
                 elif _is_cached(config, store, unit):
@@ -105,15 +112,15 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
         cached=frozenset(cached),
         methods={v.card.variant: v.card for v in variants},
         metrics=metrics,
-        pictures=(*contents.values(), *styles.values()),
-        skipped=(*skipped_contents, *skipped_styles),
+        pictures=(*contents.cards.values(), *styles.cards.values()),
+        skipped=(*contents.skipped, *styles.skipped),
         expected_seconds=expected,
     )
 
 
 def pair_up(
-    contents: list[ImageRecord], styles: list[ImageRecord], contents_per_style: int | None
-) -> list[tuple[ImageRecord, ImageRecord]]:
+    contents: list[_T], styles: list[_T], contents_per_style: int | None
+) -> list[tuple[_T, _T]]:
     """Return (content, style) pairs: all of them, or a balanced rotation.
 
     With ``contents_per_style`` = k, style j meets contents jk, jk+1, ..., jk+k-1 modulo
@@ -128,9 +135,16 @@ def pair_up(
     ]
 
 
-def _pictures(
-    config: RunConfig, role: Role, store: Store
-) -> tuple[dict[ImageRecord, PictureCard], list[SkippedImage]]:
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    """The pictures of one role: fitted record -> card, fitted -> original record, left out."""
+
+    cards: dict[ImageRecord, PictureCard]
+    originals: dict[ImageRecord, ImageRecord]
+    skipped: list[SkippedImage]
+
+
+def _pictures(config: RunConfig, role: Role, store: Store) -> _Pictures:
     """Fit the pictures of one role and keep them in the run folder."""
     from nstbench.images import load_picture, pixel_hash, to_pixels, write_png
 
@@ -142,6 +156,7 @@ def _pictures(
     collection: Collection = dataset.load(role)
     skipped = list(collection.skipped)
     found: dict[ImageRecord, PictureCard] = {}
+    originals: dict[ImageRecord, ImageRecord] = {}
     seen: dict[str, str] = {}
     for record in collection.images[: config.limit]:
         try:
@@ -164,13 +179,26 @@ def _pictures(
             map_file = file.with_name(f"{digest[:20]}_{pixel_hash(labels)[:12]}_sem.png")
             write_png(store.root / map_file, labels)
         fitted = replace(record, path=file, sha256=digest, semantic_map=map_file)
+        originals[fitted] = record
         found[fitted] = PictureCard(
             role, record.name, str(file), digest, record.licence, record.author, record.source
         )
     if not found:
         reasons = "; ".join(f"{s.path.name}: {s.reason}" for s in skipped[:3])
         raise UsageError(f"{option} {text}: no usable {role} picture. {reasons}")
-    return found, skipped
+    return _Pictures(found, originals, skipped)
+
+
+def _style_state(
+    variant: Variant, style: ImageRecord
+) -> tuple[Availability, dict[str, Mapping[str, str]]]:
+    """Return whether a style can be done, and the part of the key that names its checkpoint."""
+    state = variant.card.availability
+    if not state.ok or variant.method is None:
+        return state, {}
+    state = variant.method.supports(style)
+    found = variant.method.style_weights(style) if state.ok else {}
+    return state, {"checkpoint": found} if found else {}
 
 
 def method_parts(variant: Variant) -> dict[str, Any]:
@@ -222,7 +250,7 @@ def _unit(
         key=key,
         variant=variant.card.variant,
         method=variant.card.method,
-        params=variant.card.params,
+        params=variant.given,
         content=content,
         style=style,
         size=config.size,
@@ -234,10 +262,9 @@ def _unit(
     )
 
 
-def _blocked(variant: Variant, content: ImageRecord, style: ImageRecord) -> Outcome | None:
-    state = variant.card.availability
-    if state.ok and variant.method is not None:
-        state = variant.method.supports(style)
+def _blocked(
+    variant: Variant, state: Availability, content: ImageRecord, style: ImageRecord
+) -> Outcome | None:
     if not state.ok:
         message = f"{state.reason}. {state.remedy}" if state.remedy else state.reason
         return Outcome(Status.UNAVAILABLE, message)

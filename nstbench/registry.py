@@ -26,8 +26,16 @@ from nstbench.errors import NstbenchError, UsageError, did_you_mean
 
 KINDS = ("methods", "metrics", "datasets", "reports")
 
-# These hold interfaces and no arithmetic, so a change in them changes no result.
-_INTERFACES = {"nstbench", "nstbench.contracts", "nstbench.records", "nstbench.errors"}
+# These hold interfaces and no arithmetic, so a change in them changes no result. (What a
+# checkpoint holds is in the key by its checksum.)
+_INTERFACES = {
+    "nstbench",
+    "nstbench.contracts",
+    "nstbench.records",
+    "nstbench.errors",
+    "nstbench.trainable",
+    "nstbench.checkpoints",
+}
 
 _files: dict[tuple[str, str], Path] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -383,3 +384,20 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return significant(value) if isinstance(value, float) else escape(str(value))
+
+
+def print_matching(matched: pd.DataFrame, reference: str) -> None:
+    """Print how many iterations of ``reference`` reach the loss of each method."""
+    from nstbench.matching import summary
+
+    table = Table(title=f"Iterations of {reference} to the same loss", title_justify="left")
+    for heading in ("method", "pairs", "reached", "median", "least", "most"):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for name, row in summary(matched).iterrows():
+        counts = [_iterations(row[key]) for key in ("median", "low", "high")]
+        table.add_row(escape(str(name)), f"{row['pairs']:.0f}", f"{row['reached']:.0f}", *counts)
+    console().print(table)
+
+
+def _iterations(count: float) -> str:
+    return "not reached" if math.isinf(count) else f"{count:.0f}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nstbench import conformance, registry
+from nstbench import conformance, registry, weights
 from nstbench.catalog import make_variant, metric_card
 from nstbench.config import MethodSpec
+from nstbench.nn.vgg import VGG16
 from nstbench.records import Role
+from nstbench.trainable import TrainableMethod
 
 METHODS = registry.names("methods")
 METRICS = registry.names("metrics")
@@ -23,7 +25,11 @@ def available():
         state = make_variant(MethodSpec(name=name), {}).card.availability
         if not state.ok:
             pytest.skip(f"{name}: {state.reason}. {state.remedy}")
-        return registry.load("methods", name)
+        cls = registry.load("methods", name)
+        state = weights.availability(VGG16)
+        if issubclass(cls, TrainableMethod) and not state.ok:
+            pytest.skip(f"{name} cannot be trained: {state.reason}")
+        return cls
 
     return get
 

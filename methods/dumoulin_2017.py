@@ -1,0 +1,226 @@
+"""Many styles in one network (Dumoulin, Shlens and Kudlur 2017).
+
+Paper: "A Learned Representation for Artistic Style" (arXiv 1610.07629). Authors' code:
+https://github.com/magenta/magenta/tree/main/magenta/models/image_stylization.
+
+All styles share the convolutions; a style is the 3,206 scales and shifts of the instance
+normalisations (section 3, eq. 5). Styles are mixed by mixing these numbers, and a new one is
+learnt by training them alone, with the convolutions fixed:
+``nstbench train dumoulin_2017 --style new.jpg --start dumoulin_2017--starter``.
+
+Network: mirrored borders, nearest neighbours and a convolution instead of fractional strides,
+normalisation of the output as well, sigmoid, weights from N(0, 0.01^2). Losses (code): VGG-16
+with average pooling on Caffe's scale; content relu3_3, weight 1, mean over C H W; style
+relu1_2, relu2_2, relu3_3, relu4_3, weight 1e-4 each, Gram matrices F F^T / (H W), mean over
+their entries; no total variation. Every picture of a batch has its own style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.errors import UsageError, WeightsError, did_you_mean
+from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
+from nstbench.nn.transformation_network import Design, TransformationNetwork, convolutions
+from nstbench.records import Flexibility
+from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
+
+_STYLES = "styles.values"
+_SHOWN = 4
+
+
+class Dumoulin2017(TrainableMethod):
+    """One network whose normalisation parameters are the style."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        title="Dumoulin et al. 2017",
+        authors="V. Dumoulin, J. Shlens, M. Kudlur",
+        year=2017,
+        paper="https://arxiv.org/abs/1610.07629",
+        code="https://github.com/magenta/magenta/tree/main/magenta/models/image_stylization",
+        family="model optimisation, multiple styles",
+        flexibility=Flexibility.MULTI_STYLE,
+        licence="MIT; checkpoints MIT",
+        trained_on=("vgg16-gram", "vgg16-content"),
+        deviations=(
+            "Activations are those of torchvision's VGG-16 times 57.6, the scale of Caffe's "
+            "networks.",
+            "Crops of photographs at one to two times the crop's size are trained on, instead of "
+            "ImageNet.",
+            "Where the hardware multiplies bfloat16 natively, convolutions run in it during "
+            "training.",
+        ),
+    )
+    recipe: ClassVar[Recipe] = Recipe(
+        steps=40_000, size=256, batch=16, learning_rate=1e-3, styles=StyleUse.SET
+    )
+    runtime_params: ClassVar[frozenset[str]] = frozenset({"mix"})
+    quick: ClassVar[Mapping[str, Any]] = {"width": 0.125}
+
+    class Params(FeedForwardParams):
+        """Parameters; the defaults are the paper's."""
+
+        pooling: Literal["max", "average"] = Field("average", description="pooling of the VGG")
+        content_layers: tuple[str, ...] = Field(
+            ("relu3_3",), min_length=1, description="layers of the content loss, added up"
+        )
+        style_weight: float = Field(1e-4, ge=0, description="weight of each layer's style loss")
+        tv_weight: float = Field(
+            0.0, ge=0, description="weight of the total variation, summed over a batch"
+        )
+        value_rate: float = Field(
+            1.0, gt=0, description="factor of the learning rate for scales and shifts"
+        )
+        mix: dict[str, float] = Field(
+            {}, description="shares of further styles of the checkpoint, by name; the rest of 1 "
+            "is the style's own"
+        )  # fmt: skip
+
+        @model_validator(mode="after")
+        def _shares(self) -> Self:
+            if any(share < 0 for share in self.mix.values()) or sum(self.mix.values()) > 1 + 1e-6:
+                raise ValueError("the shares of mix must be 0 or more and at most 1 together")
+            return self
+
+    params: Params
+    network: TransformationNetwork
+    _values: torch.Tensor
+    _condition: torch.Tensor
+
+    def training(self, task: Task) -> Training:
+        """Return the training of all, or with ``task.start`` of the new styles' values only.
+
+        Raises:
+            WeightsError: if the loss network is not to be had.
+        """
+        network = _network(self.params).to(task.device)
+        for convolution in convolutions(network):
+            nn.init.normal_(convolution.weight, std=0.01)
+        styles = StyleValues(len(task.styles), network.conditioned_values).to(task.device)
+        if task.start is not None:
+            tensors = task.start.tensors()
+            network.load_state_dict(_without_styles(tensors))
+            network.requires_grad_(False)
+            with torch.no_grad():
+                styles.values.copy_(tensors[_STYLES].mean(dim=0, keepdim=True))
+        return _Training(self.params, network, styles, task)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
+        """Rebuild the network and the values of all styles."""
+        network = _network(params)
+        network.load_state_dict(_without_styles(tensors))
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.eval().requires_grad_(False)
+        self._values = tensors[_STYLES].to(self.device)
+
+    def prepare(self, style: Picture) -> None:
+        """Look up the style's values and mix in the others.
+
+        Raises:
+            WeightsError: if no checkpoint covers the style.
+            UsageError: if ``mix`` names a style that the checkpoint does not have.
+        """
+        checkpoint = self.open(style)
+        place = checkpoint.place_of(style)
+        if place is None:
+            raise WeightsError(f"{checkpoint.path} does not hold the style '{style.name}'")
+        names = [known.name for known in checkpoint.card.styles]
+        shares = torch.zeros(len(names), device=self.device)
+        shares[place] = 1.0 - sum(self.params.mix.values())
+        for name, share in self.params.mix.items():
+            if name not in names:
+                raise UsageError(
+                    f"dumoulin_2017: mix: {checkpoint.path} holds no style '{name}'."
+                    f"{did_you_mean(name, names)} It holds {', '.join(names)}."
+                )
+            shares[names.index(name)] += share
+        self._condition = shares[None] @ self._values
+
+    @torch.no_grad()
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Return the stylised picture: one pass through the network."""
+        pixels = content.pixels.contiguous(memory_format=torch.channels_last)
+        stylised: torch.Tensor = self.network(pixels, self._condition)
+        return stylised.contiguous()
+
+    def parameter_count(self) -> int:
+        """Return the number of shared weights and of the values of one style."""
+        network = getattr(self, "network", None) or _network(self.params)
+        shared = sum(parameter.numel() for parameter in network.parameters())
+        return shared + network.conditioned_values
+
+
+class StyleValues(nn.Module):
+    """The scales and shifts of N styles, (N, ``conditioned_values``)."""
+
+    def __init__(self, count: int, conditioned_values: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.empty(count, conditioned_values))
+
+    def forward(self, indices: torch.Tensor) -> torch.Tensor:
+        """Return the values of each index, (B, ``conditioned_values``)."""
+        return self.values[indices]
+
+
+class _Training(Training):
+    """Every picture of a batch meets a style of its own."""
+
+    def __init__(
+        self, params: Any, network: TransformationNetwork, styles: StyleValues, task: Task
+    ) -> None:
+        self.network, self.styles, self.task = network, styles, task
+        if task.start is None:
+            network.neutral_condition(styles.values)
+        self.networks = {"network": network, "styles": styles}
+        rate = task.recipe.learning_rate
+        groups = [{"params": list(styles.parameters()), "lr": rate * params.value_rate}]
+        if task.start is None:
+            groups.append({"params": list(network.parameters()), "lr": rate})
+        self.optimisers = {"adam": torch.optim.Adam(groups)}
+        self.loss = perceptual_loss(params, task, "n")
+        found = [self.loss.style_targets(style.pixels) for style in task.styles]
+        self.targets = {name: torch.cat([one[name] for one in found]) for name in found[0]}
+
+    def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
+        """Descend the perceptual loss of one batch."""
+        count = (len(batch.contents),)
+        chosen = torch.randint(len(self.styles.values), count, generator=batch.generator)
+        chosen = chosen.to(batch.contents.device)
+        with self.task.autocast():
+            made = self.network(batch.contents, self.styles(chosen))
+        targets = {name: grams[chosen] for name, grams in self.targets.items()}
+        losses = self.loss(made, batch.contents, targets)
+        descend("adam", losses["total"])
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
+        """Return contents and their stylisations in up to four styles."""
+        shown = self.styles.values[:_SHOWN]
+        return [batch.contents, *(self.network(batch.contents, one[None]) for one in shown)]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the shared weights and the values of all styles."""
+        return {**self.network.state_dict(), _STYLES: self.styles.values}
+
+
+def _network(params: Any) -> TransformationNetwork:
+    return TransformationNetwork(
+        Design(
+            width=params.width,
+            normalisation="conditional",
+            padding="mirror",
+            upsampling="nearest",
+        )
+    )
+
+
+def _without_styles(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name != _STYLES}

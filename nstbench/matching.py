@@ -1,0 +1,200 @@
+"""How many iterations of an image optimisation a feed-forward network is worth.
+
+Johnson et al. (arXiv 1603.08155, section 4.1 and figure 5) compare the loss of their network's
+picture with that of explicit optimisation. Here one image-optimisation method is the yardstick
+for all: its loss is taken of every other method's picture, and looked up in the course of the
+optimisation of the same pair. A network that was trained on another loss is judged by one that
+it did not minimise, so its count is a lower bound of what its own loss would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from nstbench.catalog import make_variant, open_dataset
+from nstbench.config import MethodSpec, parse_methods
+from nstbench.contracts import Method, Picture
+from nstbench.environment import resolve_device
+from nstbench.errors import UsageError
+from nstbench.images import load_picture
+from nstbench.isolation import isolated
+from nstbench.listener import Listener
+from nstbench.nn.image_optimisation import ImageOptimisation
+from nstbench.planner import pair_up
+from nstbench.records import ImageRecord, Role, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """What to match.
+
+    Attributes:
+        methods: methods whose pictures are judged, as on the command line.
+        reference: the image-optimisation method, with parameters.
+        contents: dataset or folder.
+        styles: dataset or folder.
+        limit: first so many contents and styles.
+        contents_per_style: contents that each style meets, in rotation.
+        size: side of the pictures in pixels.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        seed: seed of the starting noise.
+    """
+
+    methods: str
+    reference: str
+    contents: str = "starter"
+    styles: str = "starter"
+    limit: int | None = None
+    contents_per_style: int = 1
+    size: int = 128
+    device: str = "auto"
+    seed: int = 0
+
+
+def iterations_to_match(order: Matching, listener: Listener | None = None) -> pd.DataFrame:
+    """Return one row per method and pair that it can do.
+
+    Returns:
+        Columns ``method, content, style, loss, iterations, first, last``: the loss of the
+        method's picture, the first evaluation of the reference whose loss is not larger (missing
+        if none was), and the reference's losses at its start and its end.
+
+    Raises:
+        UsageError: if a name is wrong, or the reference is no image optimisation.
+    """
+    listener = listener or Listener()
+    device = torch.device(resolve_device(order.device))
+    reference = _reference(order.reference)
+    methods = _methods(order.methods)
+    contents, styles = (
+        [load_picture(record, order.size, "crop", str(device)) for record in records]
+        for records in _records(order)
+    )
+    pairs = pair_up(list(range(len(contents))), list(range(len(styles))), order.contents_per_style)
+    listener.stage("match", len(pairs))
+    rows = []
+    with isolated():
+        reference.load(device)
+        loaded = {name: _loaded(method, device) for name, method in methods.items()}
+        for place, style in pairs:
+            listener.began(f"{contents[place].name} × {styles[style].name}")
+            rows += _match(reference, loaded, contents[place], styles[style], order.seed)
+            listener.advanced()
+    columns = ["method", "content", "style", "loss", "iterations", "first", "last"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Return per method ``pairs``, ``reached``, and ``median``, ``low`` and ``high`` iterations.
+
+    A pair that the reference did not reach counts as more than any that it did.
+    """
+    counts = table.assign(
+        counted=table["iterations"].astype(float).fillna(float("inf")),
+        reached=table["iterations"].notna(),
+    )
+    groups = counts.groupby("method")
+    result = pd.DataFrame(
+        {
+            "pairs": groups.size(),
+            "reached": groups["reached"].sum(),
+            "median": groups["counted"].median(),
+            "low": groups["counted"].min(),
+            "high": groups["counted"].max(),
+        }
+    )
+    return result.sort_values("median")
+
+
+def _match(
+    reference: ImageOptimisation,
+    methods: dict[str, Method],
+    content: Picture,
+    style: Picture,
+    seed: int,
+) -> list[tuple[object, ...]]:
+    able = {
+        name: method
+        for name, method in methods.items()
+        if style.record is not None and method.supports(style.record).ok
+    }
+    if not able:
+        return []
+    course = _course(reference, content, style, seed)
+    with torch.no_grad():
+        loss_of = reference.objective(content, reference.style_targets(style), 1.0)
+        rows: list[tuple[object, ...]] = []
+        for name, method in able.items():
+            method.prepare(style)
+            made = _stylize(method, content, seed)
+            loss = float(loss_of(made)["total"])
+            reached = next((i for i, total in enumerate(course) if total <= loss), None)
+            rows.append((name, content.name, style.name, loss, reached, course[0], course[-1]))
+    return rows
+
+
+def _course(
+    reference: ImageOptimisation, content: Picture, style: Picture, seed: int
+) -> list[float]:
+    """Return the reference's total loss at every evaluation."""
+    steps: list[Step] = []
+    reference.prepare(style)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.enable_grad():
+        reference.stylize(content, generator=generator, on_step=steps.append)
+    return [float(step.losses["total"]) for step in steps]
+
+
+def _stylize(method: Method, content: Picture, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.enable_grad():
+        return method.stylize(content, generator=generator, on_step=_ignore)
+
+
+def _ignore(step: Step) -> None:
+    """Take no notice of a step."""
+
+
+def _reference(text: str) -> ImageOptimisation:
+    specs = _specs(text)
+    method = make_variant(specs[0], {}).method
+    if len(specs) != 1 or not isinstance(method, ImageOptimisation):
+        raise UsageError(f"--reference {text}: give one method that optimises pictures.")
+    if len(method.params.coarse_scales):
+        raise UsageError(f"--reference {text}: the loss of several scales cannot be compared.")
+    return method
+
+
+def _methods(text: str) -> dict[str, Method]:
+    found: dict[str, Method] = {}
+    for spec in _specs(text):
+        variant = make_variant(spec, {})
+        if variant.method is None or not variant.card.availability.ok:
+            raise UsageError(f"--methods {spec.name}: {variant.card.availability.reason}.")
+        found[variant.card.variant] = variant.method
+    return found
+
+
+def _specs(text: str) -> Sequence[MethodSpec]:
+    try:
+        specs = parse_methods(text)
+    except ValueError as error:
+        raise UsageError(f"{text}: {error}.") from None
+    if specs == "all":
+        raise UsageError("Name the methods to match, separated by commas.")
+    return specs
+
+
+def _loaded(method: Method, device: torch.device) -> Method:
+    method.load(device)
+    return method
+
+
+def _records(order: Matching) -> list[tuple[ImageRecord, ...]]:
+    contents = open_dataset(order.contents, "--contents").load(Role.CONTENT).images
+    styles = open_dataset(order.styles, "--styles").load(Role.STYLE).images
+    return [contents[: order.limit], styles[: order.limit]]

@@ -1,0 +1,179 @@
+"""Decoders that mirror VGG: from the activations of one layer back to a picture.
+
+Huang and Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
+Normalization" (arXiv 1703.06868), section 6 and supplement; Li et al., "Universal Style
+Transfer via Feature Transforms" (arXiv 1705.08086), section 3.1. A decoder undoes the
+encoder step by step: each convolution with its numbers of channels swapped, nearest-neighbour
+enlargement for each pooling, reflected borders, and no normalisation, which would fix the
+statistics of the style (Huang and Belongie, section 7.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.vgg import VGG16_BLOCKS, VGG19_BLOCKS, WIDTHS
+
+_BLOCKS = {"vgg16": VGG16_BLOCKS, "vgg19": VGG19_BLOCKS}
+
+
+class MirroredDecoder(nn.Sequential):
+    """VGG from the picture to ``layer``, backwards.
+
+    ``relu4_1`` takes 2,915,139 parameters for VGG-16 and 3,505,219 for VGG-19, whose third
+    block has a convolution more.
+
+    Args:
+        blocks: convolutions per block, ``VGG16_BLOCKS`` or ``VGG19_BLOCKS``.
+        layer: a rectified layer of that VGG, ``"reluB_I"``.
+
+    Attributes:
+        stride: pixels per position of the layer, along each side.
+
+    Raises:
+        ValueError: if that VGG has no such layer.
+    """
+
+    def __init__(self, blocks: tuple[int, ...], layer: str) -> None:
+        block, index = _place(blocks, layer)
+        self.stride = 2 ** (block - 1)
+        super().__init__(*_steps(blocks, block, index))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return a picture (B, 3, stride * H, stride * W), not clamped, of (B, C, H, W)."""
+        return super().forward(features)
+
+
+def build_decoder(network: str, layer: str, device: torch.device) -> MirroredDecoder:
+    """Return a fresh decoder on ``device``, its weights in channels-last order.
+
+    Args:
+        network: ``"vgg16"`` or ``"vgg19"``.
+        layer: see :class:`MirroredDecoder`.
+        device: where to put it.
+    """
+    decoder = MirroredDecoder(_BLOCKS[network], layer)
+    # torch's stubs know the memory format of tensors only.
+    return decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@torch.no_grad()
+def mirror_weights(
+    decoder: MirroredDecoder, encoder: LayeredNetwork, layer: str, pixels: torch.Tensor
+) -> None:
+    """Begin a decoder from its encoder's own weights, transposed and turned.
+
+    That is a rough inverse of every convolution. Each is scaled so that rectified activations
+    are as strong as those of the encoder at the same place, and the output so that
+    it has the pictures' contrast and mean colour. It saves the steps in which a decoder with
+    random weights finds out which channel stands for what.
+
+    Args:
+        decoder: a decoder of ``layer``.
+        encoder: the VGG it mirrors.
+        layer: see :class:`MirroredDecoder`.
+        pixels: some photographs, float RGB (B, 3, H, W) in [0, 1].
+    """
+    names = [n for n in encoder.layers[: encoder.layers.index(layer) + 1] if n.startswith("relu")]
+    wanted = [pixels, *encode(encoder, pixels, names).values()]
+    h = wanted.pop().float()
+    for step in decoder:
+        if not isinstance(step, nn.Conv2d):
+            h = step(h)
+            continue
+        twin = encoder.get_submodule(names.pop().replace("relu", "conv")).weight
+        assert isinstance(twin, torch.Tensor)
+        assert step.bias is not None
+        step.weight.copy_(twin.transpose(0, 1).flip(-2, -1))
+        step.bias.zero_()
+        h, target = step(h), wanted.pop().float()
+        if names:
+            gain = target.square().mean().sqrt() / F.relu(h).square().mean().sqrt()
+        else:
+            gain = target.std() / h.std()
+            step.bias.copy_((target - gain * h).mean(dim=(0, 2, 3)))
+        step.weight.mul_(gain)
+        h = gain * h
+
+
+def reflect_borders(encoder: LayeredNetwork) -> LayeredNetwork:
+    """Make all convolutions of an encoder reflect the picture's borders, and return it.
+
+    Zeros, with which VGG was trained, are a dark frame to it, and decoders paint that frame.
+    """
+    for step in encoder.modules():
+        if isinstance(step, nn.Conv2d):
+            step.padding_mode = "reflect"
+    return encoder
+
+
+def restore_decoder(
+    network: str, layer: str, device: torch.device, tensors: Mapping[str, torch.Tensor]
+) -> MirroredDecoder:
+    """Return a frozen decoder with the weights of a ``state_dict``; see :func:`build_decoder`."""
+    decoder = build_decoder(network, layer, device)
+    decoder.load_state_dict(tensors)
+    return decoder.requires_grad_(False)
+
+
+def tensors_of(tensors: Mapping[str, torch.Tensor], layer: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of one layer's decoder, their names without the layer's at the front."""
+    prefix = f"{layer}."
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def encode(
+    encoder: LayeredNetwork, pixels: torch.Tensor, layers: Collection[str]
+) -> dict[str, torch.Tensor]:
+    """Return an encoder's activations of pictures; see :class:`LayeredNetwork`."""
+    laid_out = pixels.contiguous(memory_format=torch.channels_last)
+    found: dict[str, torch.Tensor] = encoder(laid_out, layers)
+    return found
+
+
+def parameters_up_to(encoder: LayeredNetwork, layer: str) -> int:
+    """Return the number of an encoder's parameters that lie at or before ``layer``."""
+    used = encoder.layers[: encoder.layers.index(layer) + 1]
+    return sum(p.numel() for name in used for p in encoder.get_submodule(name).parameters())
+
+
+def padded_to(pixels: torch.Tensor, stride: int) -> torch.Tensor:
+    """Return pixels (B, C, H, W) with right and lower edge repeated to multiples of ``stride``.
+
+    VGG's poolings drop the rest of a division, so a decoder's picture would come out smaller.
+    """
+    height, width = pixels.shape[-2:]
+    extra = (0, -width % stride, 0, -height % stride)
+    return F.pad(pixels, extra, mode="replicate") if any(extra) else pixels
+
+
+def _place(blocks: tuple[int, ...], layer: str) -> tuple[int, int]:
+    names = {f"relu{b}_{i}": (b, i) for b, n in enumerate(blocks, 1) for i in range(1, n + 1)}
+    if layer not in names:
+        raise ValueError(f"there is no layer {layer!r} to decode; there are {list(names)}")
+    return names[layer]
+
+
+def _steps(blocks: tuple[int, ...], block: int, index: int) -> Iterator[nn.Module]:
+    """Yield the steps from layer ``block``, ``index`` down to the picture."""
+    while block:
+        while index:
+            last = (block, index) == (1, 1)
+            inputs = 3 if last else WIDTHS[block - 1 if index > 1 else block - 2]
+            yield nn.Conv2d(WIDTHS[block - 1], inputs, 3, padding=1, padding_mode="reflect")
+            if not last:
+                yield nn.ReLU()
+            index -= 1
+        block -= 1
+        if block:
+            yield nn.Upsample(scale_factor=2, mode="nearest")
+            index = blocks[block - 1]

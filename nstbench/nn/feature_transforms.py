@@ -1,0 +1,105 @@
+"""Transforms that give activations the statistics of a style's: AdaIN, whitening and colouring.
+
+Huang and Belongie (arXiv 1703.06868, eq. 8) match mean and standard deviation of every
+channel; Li et al. (arXiv 1705.08086, eqs. 2 and 3) match the whole covariance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+# The authors of AdaIN add this to variances (AdaptiveInstanceNormalization.lua).
+VARIANCE_FLOOR = 1e-5
+# The authors of WCT drop directions with less variance (feature_wct in utils.lua).
+LEAST_EIGENVALUE = 1e-5
+
+
+def channel_moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation of each channel, each (B, C, 1, 1).
+
+    Both are computed in float32 at least. The deviation is differentiable at zero, where it
+    returns the square root of ``VARIANCE_FLOOR``; elsewhere it is exact and divides by H W.
+
+    Args:
+        features: activations (B, C, H, W).
+    """
+    wide = features if features.dtype == torch.float64 else features.float()
+    variance, mean = torch.var_mean(wide, dim=(-2, -1), keepdim=True, correction=0)
+    return mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()
+
+
+def adain(content: torch.Tensor, style_mean: torch.Tensor, style_std: torch.Tensor) -> torch.Tensor:
+    """Return the content's activations with the style's mean and deviation per channel.
+
+    A channel without variance in the content becomes the style's mean.
+
+    Args:
+        content: activations (B, C, H, W).
+        style_mean: (B or 1, C, 1, 1).
+        style_std: (B or 1, C, 1, 1).
+
+    Returns:
+        (B, C, H, W), float32 at least.
+    """
+    mean, std = channel_moments(content)
+    return (content - mean) * (style_std / std) + style_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Colouring:
+    """What whitening and colouring keep of a style.
+
+    Attributes:
+        mean: float64 (C, 1), mean of the style's activations.
+        root: float64 (C, C), symmetric square root of their covariance.
+    """
+
+    mean: torch.Tensor
+    root: torch.Tensor
+
+
+def colouring(style: torch.Tensor) -> Colouring:
+    """Return mean and root of the covariance of a style's activations (1, C, H, W) (eq. 3)."""
+    centred, mean = _centred(style)
+    return Colouring(mean, _covariance_power(centred, 0.5))
+
+
+def whiten_and_colour(content: torch.Tensor, style: Colouring) -> torch.Tensor:
+    """Return activations with the style's mean and covariance (Li et al., eqs. 2 and 3).
+
+    Covariances divide by N - 1, as the authors' code does, and directions with an eigenvalue
+    below ``LEAST_EIGENVALUE`` are dropped. Where the content has more channels than
+    positions, its directions are too few to carry the style's whole covariance; then
+    the result's covariance is that of the style seen through the content's subspace.
+
+    Args:
+        content: activations (B, C, H, W); the pictures are transformed one by one.
+        style: from :func:`colouring`, on the same device.
+
+    Returns:
+        float64 (B, C, H, W).
+    """
+    results = []
+    for one in content.split(1):
+        centred, _ = _centred(one)
+        whitened = _covariance_power(centred, -0.5) @ centred
+        results.append((style.root @ whitened + style.mean).unflatten(1, one.shape[2:]))
+    return torch.stack(results)
+
+
+def _centred(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return activations as float64 (C, N) without their mean, and the mean (C, 1)."""
+    flat = features.double().flatten(2).squeeze(0)
+    mean = flat.mean(dim=1, keepdim=True)
+    return flat - mean, mean
+
+
+def _covariance_power(centred: torch.Tensor, exponent: float) -> torch.Tensor:
+    """Return E D^exponent E^T (C, C), where E D E^T is the covariance of (C, N)."""
+    covariance = centred @ centred.T / max(1, centred.shape[1] - 1)
+    values, vectors = torch.linalg.eigh(covariance)
+    kept = values > LEAST_EIGENVALUE
+    vectors = vectors[:, kept]
+    return (vectors * values[kept].pow(exponent)) @ vectors.T

@@ -1,0 +1,143 @@
+"""Methods that train one transformation network per style on the perceptual loss."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from nstbench.contracts import OnStep, Parameters, Picture
+from nstbench.nn.loss_network import load_loss_network
+from nstbench.nn.perceptual import PerceptualLoss
+from nstbench.trainable import Batch, Descend, Task, TrainableMethod, Training
+
+
+class FeedForwardParams(Parameters):
+    """Parameters of every method with a transformation network."""
+
+    width: float = Field(
+        1.0, ge=0.125, le=2.0, description="factor of the numbers of channels; 1 is the paper's"
+    )
+    network: Literal["vgg16", "vgg19"] = Field("vgg16", description="network of the losses")
+    pooling: Literal["max", "average"] = Field("max", description="pooling of that network")
+    content_layers: tuple[str, ...] = Field(
+        ("relu2_2",), min_length=1, description="layers of the content loss, added up"
+    )
+    style_layers: tuple[str, ...] = Field(
+        ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
+        min_length=1,
+        description="layers of the style loss, added up",
+    )
+    content_weight: float = Field(1.0, ge=0, description="weight of the content loss")
+    style_weight: float = Field(5.0, ge=0, description="weight of the style loss")
+    tv_weight: float = Field(
+        1e-6, ge=0, description="weight of the total variation, summed over a batch, 0-255 scale"
+    )
+
+
+def perceptual_loss(params: Any, task: Task, divide_by: Literal["n", "chw"]) -> PerceptualLoss:
+    """Return the loss that ``params`` (:class:`FeedForwardParams`) describe.
+
+    Raises:
+        WeightsError: if the loss network is not to be had.
+    """
+    return PerceptualLoss(
+        network=load_loss_network(params.network, task.device, params.pooling, task.precision),
+        content=dict.fromkeys(params.content_layers, params.content_weight),
+        style=dict.fromkeys(params.style_layers, params.style_weight),
+        tv=params.tv_weight,
+        divide_by=divide_by,
+    )
+
+
+class FeedForward(TrainableMethod):
+    """Base of methods with one network per style."""
+
+    Params: ClassVar[type[Parameters]] = FeedForwardParams  # type: ignore[assignment]
+    quick: ClassVar[Mapping[str, Any]] = {"width": 0.125}
+    network: nn.Module
+
+    @abstractmethod
+    def build(self, params: Any) -> nn.Module:
+        """Return a fresh network: float RGB (B, 3, H, W) in [0, 1] to the same."""
+
+    def apply(
+        self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Return stylised pictures; override it for networks that take noise."""
+        stylised: torch.Tensor = network(pixels)
+        return stylised
+
+    def schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler | None:
+        """Return the schedule of the learning rate, if it changes."""
+        return None
+
+    def training(self, task: Task) -> Training:
+        """Return Adam on the perceptual loss.
+
+        Raises:
+            WeightsError: if the loss network is not to be had.
+        """
+        network = self.build(self.params).to(task.device)
+        if task.start is not None:
+            network.load_state_dict(task.start.tensors())
+        return FeedForwardTraining(self, network, task)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
+        """Rebuild the network of a checkpoint."""
+        network = self.build(params)
+        network.load_state_dict(tensors)
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Return the stylised picture: one pass through the network."""
+        pixels = content.pixels.contiguous(memory_format=torch.channels_last)
+        return self.apply(self.network, pixels, generator).contiguous()
+
+    def parameter_count(self) -> int:
+        """Return the number of parameters of the network of the style prepared last."""
+        network = getattr(self, "network", None) or self.build(self.params)
+        return sum(parameter.numel() for parameter in network.parameters())
+
+
+class FeedForwardTraining(Training):
+    """One network, one optimiser, one style."""
+
+    def __init__(self, method: FeedForward, network: nn.Module, task: Task) -> None:
+        self.method = method
+        self.network = network
+        self.task = task
+        self.networks = {"network": network}
+        optimiser = torch.optim.Adam(network.parameters(), task.recipe.learning_rate)
+        self.optimisers = {"adam": optimiser}
+        schedule = method.schedule(optimiser)
+        self.schedulers = {} if schedule is None else {"schedule": schedule}
+        self.loss = perceptual_loss(method.params, task, "chw")
+        (style,) = task.styles
+        self.targets = self.loss.style_targets(style.pixels)
+
+    def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
+        """Descend the perceptual loss of one batch."""
+        with self.task.autocast():
+            made = self.method.apply(self.network, batch.contents, batch.generator)
+        losses = self.loss(made, batch.contents, self.targets)
+        descend("adam", losses["total"])
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
+        """Return contents and their stylisations."""
+        made = self.method.apply(self.network, batch.contents, batch.generator)
+        return [batch.contents, made]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the network's weights and running statistics."""
+        return self.network.state_dict()

@@ -1,0 +1,62 @@
+"""The discriminator that judges patches (Isola et al., arXiv 1611.07004, section 6.1.2).
+
+CycleGAN takes its 70 x 70 form (Zhu et al., arXiv 1703.10593, section 7.2):
+C64-C128-C256-C512 and a last convolution to one number per patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from nstbench.nn.residual_generator import PlainInstanceNorm
+
+_SLOPE = 0.2
+_KERNEL = 4
+# The first three halve the picture; the last two keep it but for one pixel.
+_STRIDES = (2, 2, 2, 1, 1)
+
+
+class PatchGan(nn.Sequential):
+    """Five 4 x 4 convolutions with instance normalisation and leaky rectifiers between.
+
+    The first convolution is not normalised. With ``width`` 64 it has 2,764,737 parameters.
+
+    Args:
+        width: channels after the first convolution.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__(*_steps(width))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return one unbounded score per patch, (B, 1, H / 8 - 2, W / 8 - 2).
+
+        Args:
+            pixels: pictures (B, 3, H, W) with values in [-1, 1] and sides of at least 32.
+        """
+        return super().forward(pixels)
+
+
+def receptive_field(network: nn.Module) -> int:
+    """Return the side in pixels of the patch that one output of a chain of convolutions sees."""
+    field, spacing = 1, 1
+    for step in network.modules():
+        if isinstance(step, nn.Conv2d):
+            field += (step.kernel_size[0] - 1) * spacing
+            spacing *= step.stride[0]
+    return field
+
+
+def _steps(width: int) -> Iterator[nn.Module]:
+    outputs = (width, 2 * width, 4 * width, 8 * width, 1)
+    inputs = 3
+    for place, (channels, stride) in enumerate(zip(outputs, _STRIDES, strict=True)):
+        yield nn.Conv2d(inputs, channels, _KERNEL, stride, padding=1)
+        if place < len(outputs) - 1:
+            if place > 0:
+                yield PlainInstanceNorm()
+            yield nn.LeakyReLU(_SLOPE)
+        inputs = channels

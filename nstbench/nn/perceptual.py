@@ -1,0 +1,97 @@
+"""The perceptual loss that feed-forward networks are trained on.
+
+Johnson et al. (arXiv 1603.08155, section 3.1): squared distance of activations to those of
+the content, and of Gram matrices to those of the style. Here both are means: over C H W of a
+layer, and over the C^2 entries of a Gram matrix, as in the authors' code
+(https://github.com/jcjohnson/fast-neural-style, ``nn.MSECriterion``) and in Magenta's. Johnson's
+paper writes the sum of the Gram matrix's entries, which is C^2 times as much.
+
+Activations are on the scale of Caffe's networks (see :data:`nstbench.nn.losses.CAFFE_SCALE`),
+to which the published weights belong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from nstbench.nn.gram import Divisor
+from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy, total_variation
+
+
+@dataclass(frozen=True, eq=False)
+class PerceptualLoss:
+    """Content, style and total-variation loss of pictures.
+
+    Attributes:
+        network: the frozen loss network.
+        content: layer -> weight.
+        style: layer -> weight.
+        tv: weight of the total variation, summed over the batch, on the 0-255 scale.
+        divide_by: divisor of Gram matrices, ``"chw"`` (Johnson) or ``"n"`` (Dumoulin).
+    """
+
+    network: LayeredNetwork
+    content: Mapping[str, float]
+    style: Mapping[str, float]
+    tv: float = 0.0
+    divide_by: Divisor = "chw"
+
+    @torch.no_grad()
+    def style_targets(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return style layer -> float32 Gram matrix (B, C, C) on the scale of torchvision.
+
+        Args:
+            pixels: float32 RGB (B, 3, H, W) in [0, 1].
+        """
+        found = self.network(pixels.contiguous(memory_format=torch.channels_last), self.style)
+        return {name: self._gram(features) for name, features in found.items()}
+
+    def __call__(
+        self,
+        pixels: torch.Tensor,
+        contents: torch.Tensor,
+        targets: Mapping[str, torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        """Return the weighted losses ``content``, ``style``, ``total`` (and ``tv``), 0-d float32.
+
+        Args:
+            pixels: pictures to judge, float32 RGB (B, 3, H, W) in [0, 1]; differentiable.
+            contents: their contents.
+            targets: Gram matrices (B or 1, C, C) from ``style_targets``.
+        """
+        with torch.no_grad():
+            wanted = self.network(contents, self.content)
+        found = self.network(pixels, {**self.content, **self.style})
+        content = torch.stack(
+            [
+                weight * content_energy(found[name], wanted[name]) / wanted[name].numel()
+                for name, weight in self.content.items()
+            ]
+        ).sum()
+        style = torch.stack(
+            [
+                weight * self._gram_distance(found[name], targets[name])
+                for name, weight in self.style.items()
+            ]
+        ).sum()
+        losses = {"content": content * CAFFE_SCALE**2, "style": style * CAFFE_SCALE**4}
+        if self.tv:
+            losses["tv"] = self.tv * total_variation(pixels * 255)
+        return {**losses, "total": torch.stack(list(losses.values())).sum()}
+
+    def _gram_distance(self, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        batch, channels = features.shape[:2]
+        energy = gram_energy(features, target, positions=self._divisor(features))
+        return energy / (batch * channels**2)
+
+    def _gram(self, features: torch.Tensor) -> torch.Tensor:
+        flat = features.float().flatten(2)
+        return torch.bmm(flat, flat.transpose(1, 2)) / self._divisor(features)
+
+    def _divisor(self, features: torch.Tensor) -> float:
+        channels, height, width = features.shape[1:]
+        return float(height * width * (channels if self.divide_by == "chw" else 1))

@@ -1,0 +1,114 @@
+"""The multi-scale generator of texture networks.
+
+Ulyanov, Lebedev, Vedaldi and Lempitsky, "Texture Networks: Feed-forward Synthesis of Textures
+and Stylized Images" (arXiv 1603.03417, section 3.2 and figure 2). The photograph is reduced to
+several scales, noise of one's own is joined to each, and from the coarsest scale up, maps are
+enlarged by nearest neighbours and joined to the next finer ones, 8 channels more each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nstbench.nn.transformation_network import InstanceNorm
+
+_STEP = 8
+_NOISE = 3
+_SIDE_BEFORE_REFLECTION = 2
+
+
+class TextureNetwork(nn.Module):
+    """Reduced photographs and noise in, stylised picture out.
+
+    Args:
+        scales: number of scales K; 6 for stylisation, 118,211 parameters.
+    """
+
+    def __init__(self, scales: int = 6) -> None:
+        super().__init__()
+        self.scales = scales
+        branches: list[nn.Module] = []
+        joins: list[nn.Module] = []
+        for index in range(scales):
+            branches.append(_block(3 + _NOISE, _STEP))
+            if index:
+                width = _STEP * (index + 1)
+                joins.append(_block(width, width))
+        self.branches = nn.ModuleList(branches)
+        self.joins = nn.ModuleList(joins)
+        self.enlarged = nn.ModuleList(InstanceNorm(_STEP * (i + 1)) for i in range(scales - 1))
+        self.joined = nn.ModuleList(InstanceNorm(_STEP) for _ in range(scales - 1))
+        self.output = nn.Conv2d(_STEP * scales, 3, 1)
+
+    def forward(self, pixels: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return stylised pictures, float RGB (B, 3, H, W) in [0, 1].
+
+        Args:
+            pixels: float RGB (B, 3, H, W) in [0, 1], any size.
+            noise: ``noise_like(pixels, generator)``.
+        """
+        height, width = pixels.shape[-2:]
+        full = (_next(height, 2 ** (self.scales - 1)), _next(width, 2 ** (self.scales - 1)))
+        pixels = F.interpolate(pixels, full, mode="bilinear") if full != (height, width) else pixels
+        found: torch.Tensor | None = None
+        for index, branch in enumerate(self.branches):
+            own = self._reduced(pixels, index)
+            new = branch(torch.cat([own, noise[index]], dim=1) - 0.5)
+            if found is None:
+                found = new
+                continue
+            found = F.interpolate(found, scale_factor=2.0, mode="nearest")
+            # Both are normalised before they meet, so that neither drowns the other.
+            parts = [self.enlarged[index - 1](found), self.joined[index - 1](new)]
+            found = self.joins[index - 1](torch.cat(parts, dim=1))
+        assert found is not None
+        made = torch.sigmoid(self.output(found).float())
+        if full == (height, width):
+            return made
+        return F.interpolate(made, (height, width), mode="bilinear")
+
+    def noise_like(
+        self, pixels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, ...]:
+        """Return uniform noise for every scale, drawn on the CPU, on the device of ``pixels``."""
+        batch, _, height, width = pixels.shape
+        largest = 2 ** (self.scales - 1)
+        sides = (_next(height, largest), _next(width, largest))
+        drawn = []
+        for index in range(self.scales):
+            factor = 2 ** (self.scales - 1 - index)
+            shape = (batch, _NOISE, sides[0] // factor, sides[1] // factor)
+            drawn.append(torch.rand(shape, generator=generator).to(pixels.device))
+        return tuple(drawn)
+
+    def _reduced(self, pixels: torch.Tensor, index: int) -> torch.Tensor:
+        factor = 2 ** (self.scales - 1 - index)
+        return pixels if factor == 1 else F.avg_pool2d(pixels, factor)
+
+
+class _Reflected(nn.Conv2d):
+    """A 3x3 convolution over a reflected border, or zeros where a map is too small for one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        reflects = min(x.shape[-2:]) >= _SIDE_BEFORE_REFLECTION
+        return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect" if reflects else "constant"))
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    """Return three convolutions, 3x3, 3x3 and 1x1, each normalised and rectified."""
+    steps: list[nn.Module] = []
+    for convolution in (
+        _Reflected(inputs, outputs, 3),
+        _Reflected(outputs, outputs, 3),
+        nn.Conv2d(outputs, outputs, 1),
+    ):
+        steps += [convolution, InstanceNorm(outputs), nn.ReLU()]
+    return nn.Sequential(*steps)
+
+
+def _next(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple

@@ -1,0 +1,387 @@
+"""From an order to checkpoints: resolve names, read pictures, train, write card and weights."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from nstbench import checkpoints
+from nstbench.catalog import check_params, make_variant, open_dataset
+from nstbench.checkpoints import Card, Checkpoint, StyleCard, look_of, write_checkpoint
+from nstbench.contracts import Picture
+from nstbench.environment import describe_environment, resolve_device
+from nstbench.errors import UsageError, did_you_mean
+from nstbench.images import load_picture
+from nstbench.isolation import isolated
+from nstbench.listener import Listener
+from nstbench.names import slugify
+from nstbench.nn.loss_network import fast_precision
+from nstbench.paths import checkpoints_dir
+from nstbench.records import Flexibility, ImageRecord, Role
+from nstbench.store import key_of, read_json
+from nstbench.trainable import Recipe, StyleUse, Task, TrainableMethod
+from nstbench.training.data import Collection, Source, read_collection
+from nstbench.training.loop import Loop, Schedule
+from nstbench.training.order import Order
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+_LOG_LINES = 200
+_SAVES, _SAVE_EVERY_AT_MOST = 20, 500
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One training of an order: for one style, or for all of them together."""
+
+    order: Order
+    method: TrainableMethod
+    recipe: Recipe
+    styles: tuple[ImageRecord, ...]
+    label: str
+
+    @property
+    def name(self) -> str:
+        """File name of the checkpoint without suffix."""
+        method = self.method.checkpoint_name()
+        return f"{method}--{self.label}" if self.label else method
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the checkpoint."""
+        return self.order.out or checkpoints_dir()
+
+
+def train(order: Order, listener: Listener | None = None) -> list[Checkpoint]:
+    """Carry out an order; what an earlier call left unfinished is resumed.
+
+    Args:
+        order: what to train.
+        listener: receives progress.
+
+    Returns:
+        The checkpoints, one per style for methods with a model per style.
+
+    Raises:
+        UsageError: if a name, picture or parameter is wrong.
+        TrainingError: if a loss is no longer finite.
+        StoreError: if a folder cannot be written.
+    """
+    return [run_job(job, listener or Listener()) for job in jobs(order)]
+
+
+def jobs(order: Order) -> list[Job]:
+    """Return the trainings of an order.
+
+    Raises:
+        UsageError: if a name or parameter is wrong, or the method is not trainable.
+    """
+    variant = make_variant(order.method, {})
+    method = variant.method
+    if method is None:
+        raise UsageError(f"{order.method.name} cannot be used: {variant.card.availability.reason}.")
+    if not isinstance(method, TrainableMethod):
+        raise UsageError(f"{order.method.name} needs no training; it has no networks of its own.")
+    if not variant.card.availability.ok:
+        state = variant.card.availability
+        raise UsageError(f"{order.method.name}: {state.reason}. {state.remedy}")
+    recipe = _recipe(method, order)
+    if recipe.styles == StyleUse.NONE:
+        return [Job(order, method, recipe, (), slugify(order.name))]
+    styles = _styles(order)
+    if recipe.styles == StyleUse.ONE:
+        return [
+            Job(order, method, recipe, (style,), _label(order, method, style.name))
+            for style in styles
+        ]
+    arbitrary = method.info.flexibility == Flexibility.ARBITRARY
+    given = "" if arbitrary else (styles[0].name if len(styles) == 1 else _short(order.styles))
+    return [Job(order, method, recipe, styles, _label(order, method, given))]
+
+
+def run_job(job: Job, listener: Listener) -> Checkpoint:
+    """Train one checkpoint; see :func:`train`."""
+    start = _start(job)
+    if start is not None:
+        job = replace(job, method=_continued(job.method, start))
+    order, recipe = job.order, job.recipe
+    device = torch.device(resolve_device(order.device))
+    fabric = _fabric(order, device)
+    fabric.launch()
+    contents = _contents(job, listener)
+    streamed = _streamed(job, listener)
+    source = Source(
+        contents, streamed, recipe.size, recipe.batch, order.seed,
+        fabric.global_rank, fabric.world_size,
+    )  # fmt: skip
+    with isolated(order.threads):
+        # Every process must begin with the same weights.
+        torch.manual_seed(order.seed)
+        task = Task(
+            recipe=recipe,
+            device=fabric.device,
+            styles=_fixed(job, fabric.device),
+            autocast=fabric.autocast,
+            start=start,
+            precision=order.precision,
+        )
+        training = job.method.training(task)
+        for network in training.networks.values():
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        loop = Loop(
+            fabric=fabric,
+            training=training,
+            source=source,
+            schedule=_schedule(order, recipe),
+            folder=job.folder / f"{job.name}.training",
+            order=_identity(job, contents, streamed),
+            listener=listener,
+        )
+        loop.run()
+        card = _card(job, loop, contents, streamed)
+        weights = training.weights()
+    if fabric.is_global_zero:
+        write_checkpoint(job.folder, job.name, card, weights)
+    fabric.barrier()
+    return Checkpoint(card=_written(job), path=job.folder / f"{job.name}.safetensors")
+
+
+# --- resolving the order -----------------------------------------------------------------
+
+
+def _recipe(method: TrainableMethod, order: Order) -> Recipe:
+    names = ("steps", "size", "batch", "learning_rate", "style_size")
+    given = {name: getattr(order, name) for name in names if getattr(order, name) is not None}
+    recipe = replace(method.recipe, **given)
+    return recipe if recipe.style_size else replace(recipe, style_size=recipe.size)
+
+
+def _styles(order: Order) -> tuple[ImageRecord, ...]:
+    files = [name for name in order.style if Path(name).expanduser().is_file()]
+    names = [name for name in order.style if name not in files]
+    found = [
+        record for file in files for record in open_dataset(file, "--style").load(Role.STYLE).images
+    ]
+    if files and not names:
+        return tuple(found)
+    known = {r.name: r for r in open_dataset(order.styles, "--styles").load(Role.STYLE).images}
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"--style {name}: neither a file nor a picture of --styles {order.styles}."
+                f"{did_you_mean(name, known)}"
+            )
+    wanted = names or list(known)
+    return (*found, *(known[name] for name in wanted))
+
+
+def _label(order: Order, method: TrainableMethod, base: str) -> str:
+    """Return the checkpoint's label; parameters given by hand get a checkpoint of their own."""
+    if order.name:
+        return slugify(order.name)
+    decisive = method.decisive_params(given=True)
+    tail = key_of(decisive)[:6] if decisive else ""
+    return "-".join(part for part in (slugify(base), tail) if part)
+
+
+def _short(text: str) -> str:
+    return Path(text).name if Path(text).exists() else text
+
+
+def _start(job: Job) -> Checkpoint | None:
+    text = job.order.start
+    if not text:
+        return None
+    path = Path(text).expanduser()
+    places = [path, *(folder / path.name for folder in checkpoints.installed().folders)]
+    for place in places:
+        found = checkpoints.read_checkpoint(
+            place if place.suffix == ".json" else place.with_name(place.name + ".json")
+        ) or checkpoints.read_checkpoint(place.with_suffix(".json"))
+        if found is not None:
+            return found
+    raise UsageError(f"--start {text}: there is no such checkpoint in {places[-2].parent}.")
+
+
+def _continued(method: TrainableMethod, start: Checkpoint) -> TrainableMethod:
+    """Return the method with the parameters of a checkpoint, and those given by hand over them."""
+    own, fields = method.checkpoint_name(), type(method).Params.model_fields
+    if start.card.method not in {own, *method.starts_from}:
+        raise UsageError(f"--start: {start.path} is a checkpoint of {start.card.method}.")
+    shared = start.card.params
+    if start.card.method != own:
+        shared = {name: value for name, value in shared.items() if name in fields}
+    merged = {**shared, **method.decisive_params(given=True)}
+    return type(method)(check_params(type(method).Params, merged, "checkpoint"))
+
+
+# --- pictures ----------------------------------------------------------------------------
+
+
+def _contents(job: Job, listener: Listener) -> Collection:
+    records = open_dataset(job.order.contents, "--contents").load(Role.CONTENT).images
+    if job.order.contents == "starter":
+        listener.note(
+            "training on the starter's own photographs, on which the board is computed; "
+            "--contents takes a folder of others"
+        )
+    return _read(records, job, "--contents", job.order.seed, listener)
+
+
+def _streamed(job: Job, listener: Listener) -> Collection | None:
+    if job.recipe.styles != StyleUse.STREAM:
+        return None
+    # Another order than the contents', or equally many of them would meet the same partners.
+    return _read(job.styles, job, "--styles", job.order.seed + 1, listener)
+
+
+def _read(
+    records: tuple[ImageRecord, ...], job: Job, option: str, seed: int, listener: Listener
+) -> Collection:
+    collection = read_collection(records, job.recipe.size, seed, option)
+    for skip in collection.skipped:
+        listener.note(f"left out {skip.path}: {skip.reason}")
+    return collection
+
+
+def _fixed(job: Job, device: torch.device) -> tuple[Picture, ...]:
+    if job.recipe.styles not in (StyleUse.ONE, StyleUse.SET):
+        return ()
+    size = job.recipe.style_size
+    return tuple(load_picture(style, size, "inside", str(device)) for style in job.styles)
+
+
+# --- the loop's surroundings -------------------------------------------------------------
+
+
+def _fabric(order: Order, device: torch.device) -> Fabric:
+    from lightning_fabric import Fabric
+
+    fast = fast_precision(device) if order.precision == "auto" else None
+    reduced = order.precision == "bfloat16" or fast == torch.bfloat16
+    one_gpu = [device.index or 0] if device.type == "cuda" else 1
+    with _silenced():
+        return Fabric(
+            accelerator=device.type,
+            devices=one_gpu if order.devices == 1 else order.devices,
+            strategy="auto" if order.devices == 1 else "ddp",
+            precision="bf16-mixed" if reduced else "32-true",
+        )
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep Fabric's advice about clusters, precision and unused GPUs to itself."""
+    logger = logging.getLogger("lightning_fabric")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning_fabric")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _schedule(order: Order, recipe: Recipe) -> Schedule:
+    steps = recipe.steps
+    save_every = order.save_every or min(_SAVE_EVERY_AT_MOST, math.ceil(steps / _SAVES))
+    return Schedule(steps, save_every, min(save_every, math.ceil(steps / _LOG_LINES)))
+
+
+def _identity(job: Job, contents: Collection, streamed: Collection | None) -> dict[str, Any]:
+    """Return what must be equal for a saved state to be gone on with."""
+    recipe = {name: value for name, value in asdict(job.recipe).items() if name != "steps"}
+    return {
+        "method": job.method.checkpoint_name(),
+        "params": job.method.decisive_params(),
+        **{name: str(value) for name, value in recipe.items()},
+        "seed": job.order.seed,
+        "start": job.order.start,
+        "contents": key_of({"files": [_identity_of(r) for r in contents.records]})[:12],
+        "styles": key_of({"looks": [look_of(style) for style in job.styles]})[:12]
+        if streamed is None
+        else key_of({"files": [_identity_of(r) for r in streamed.records]})[:12],
+    }
+
+
+def _identity_of(record: ImageRecord) -> str:
+    return f"{record.path.name} {record.path.stat().st_size}"
+
+
+# --- the card ----------------------------------------------------------------------------
+
+
+def _card(job: Job, loop: Loop, contents: Collection, streamed: Collection | None) -> Card:
+    order, recipe = job.order, job.recipe
+    styles = job.styles if streamed is None else ()
+    return Card(
+        method=job.method.checkpoint_name(),
+        params=job.method.decisive_params(),
+        styles=tuple(_style_card(style) for style in styles),
+        collections=checkpoints.collections_of(job.styles),
+        style_data=f"{len(job.styles)} pictures of {_short(order.styles)}"
+        if streamed is not None
+        else ", ".join(style.name for style in job.styles),
+        content_data=f"{len(contents.pictures)} pictures of {_short(order.contents)}",
+        steps=loop.done,
+        size=recipe.size,
+        style_size=recipe.style_size,
+        batch=recipe.batch * loop.fabric.world_size,
+        learning_rate=recipe.learning_rate,
+        seed=order.seed,
+        seconds=loop.seconds,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        loss_curve=loop.curve(),
+        environment=describe_environment(str(loop.fabric.device), order.threads),
+        deviations=_deviations(job, loop.done),
+    )
+
+
+def _style_card(style: ImageRecord) -> StyleCard:
+    return StyleCard(
+        name=style.name,
+        look=look_of(style),
+        collection=style.collection,
+        licence=style.licence,
+        author=style.author,
+        source=style.source,
+    )
+
+
+def _deviations(job: Job, steps: int) -> tuple[str, ...]:
+    """Return where this training departs from the method's own recipe and defaults."""
+    paper, own = job.method.recipe, replace(job.recipe, steps=steps)
+    words = {
+        "steps": "steps",
+        "size": "px crops",
+        "batch": "pictures per step",
+        "learning_rate": "learning rate",
+    }
+    found = [
+        f"Trained with {getattr(own, name):,} {word} instead of {getattr(paper, name):,}."
+        for name, word in words.items()
+        if getattr(own, name) != getattr(paper, name)
+    ]
+    defaults: Mapping[str, Any] = type(job.method).Params().model_dump(mode="json")
+    found += [
+        f"Trained with {name}={value} instead of {defaults[name]}."
+        for name, value in job.method.decisive_params().items()
+        if value != defaults[name]
+    ]
+    return tuple(found)
+
+
+def _written(job: Job) -> Card:
+    path = job.folder / f"{job.name}.json"
+    return Card.model_validate(read_json(path))

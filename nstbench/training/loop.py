@@ -1,0 +1,270 @@
+"""The loop: steps, log, sample sheets, checkpoints, resuming, and the end at a NaN."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.optim import Optimizer
+
+from nstbench.errors import NstbenchError, UsageError
+from nstbench.images import resize, to_pixels, write_png
+from nstbench.listener import Listener
+from nstbench.store import write_bytes
+from nstbench.trainable import Batch, Training
+from nstbench.training.data import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lightning_fabric import Fabric
+
+_CURVE_POINTS = 100
+_GUTTER = 4
+
+
+class TrainingError(NstbenchError):
+    """A loss or a weight is no longer a finite number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When what happens, in steps.
+
+    Attributes:
+        steps: number of steps.
+        save_every: steps between two saved states, each with a sample sheet.
+        log_every: steps whose mean losses are one line of the log; a NaN is noticed there.
+    """
+
+    steps: int
+    save_every: int
+    log_every: int
+
+
+@dataclass(eq=False)
+class Loop:
+    """Trains in a folder: ``state.pt``, ``log.csv`` and ``samples/``.
+
+    Attributes:
+        fabric: Lightning Fabric, launched.
+        training: what is trained; its networks are on the device.
+        source: where batches come from.
+        schedule: when what happens.
+        folder: where state, log and samples are kept.
+        order: plain data that identifies the training; a state of another one is refused.
+        listener: receives progress.
+    """
+
+    fabric: Fabric
+    training: Training
+    source: Source
+    schedule: Schedule
+    folder: Path
+    order: Mapping[str, Any]
+    listener: Listener = field(default_factory=Listener)
+
+    done: int = 0
+    seconds: float = 0.0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    _sums: dict[str, torch.Tensor] = field(default_factory=dict)
+    _count: int = 0
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train from the saved state, or from the start, to the last step.
+
+        Raises:
+            TrainingError: if a loss is no longer finite; the last saved state is kept.
+            UsageError: if the folder holds another training.
+            StoreError: if the folder cannot be written.
+        """
+        self._resume()
+        self.listener.stage("train", self.schedule.steps)
+        for _ in range(self.done):
+            self.listener.advanced()
+        before, started = self.seconds, time.perf_counter()
+        for batch in self.source.between(self.done, self.schedule.steps):
+            self._step(self._placed(batch))
+            self.seconds = before + time.perf_counter() - started
+            self._keep_books()
+
+    def _step(self, batch: Batch) -> None:
+        for network in self.training.networks.values():
+            network.train()
+        # Whatever draws from the global generator (dropout, noise) repeats after a resumption.
+        torch.manual_seed(_mixed(self.source.seed, batch.index, self.source.rank))
+        losses = self.training.step(batch, self._descend)
+        for scheduler in self.training.schedulers.values():
+            scheduler.step()
+        for name, value in losses.items():
+            value = value.detach().double()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+        self.done = batch.index + 1
+
+    def _keep_books(self) -> None:
+        last = self.done == self.schedule.steps
+        if self.done % self.schedule.log_every == 0 or last:
+            self._log()
+        self.listener.advanced()
+        if self.done % self.schedule.save_every == 0 or last:
+            self._save()
+
+    def _descend(self, name: str, loss: torch.Tensor) -> None:
+        optimiser = self.training.optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        if self.fabric.world_size > 1:
+            for parameter in _parameters(optimiser):
+                if parameter.grad is not None:
+                    mean = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
+                    assert isinstance(mean, torch.Tensor)
+                    parameter.grad = mean
+        optimiser.step()
+
+    def _placed(self, batch: Batch) -> Batch:
+        device = self.fabric.device
+        styles = None if batch.styles is None else batch.styles.to(device, non_blocking=True)
+        return replace(batch, contents=batch.contents.to(device, non_blocking=True), styles=styles)
+
+    # -- log ----------------------------------------------------------------------------------
+
+    def _log(self) -> None:
+        means = {name: float(total) / self._count for name, total in self._sums.items()}
+        bad = [name for name, value in means.items() if not math.isfinite(value)]
+        if bad:
+            raise TrainingError(
+                f"the loss '{bad[0]}' is not a finite number between steps "
+                f"{self.done - self._count} and {self.done}. The last saved state is in "
+                f"{self.folder}; delete it and train with a lower --learning-rate"
+            )
+        self.rows.append({"step": self.done, "seconds": self.seconds, **means})
+        self._sums, self._count = {}, 0
+        self.listener.began(" ".join(f"{name} {value:.4g}" for name, value in means.items()))
+
+    def curve(self) -> tuple[dict[str, float], ...]:
+        """Return up to 100 rows of the log, evenly spaced and with the last one."""
+        if len(self.rows) <= _CURVE_POINTS:
+            return tuple(self.rows)
+        places = np.linspace(0, len(self.rows) - 1, _CURVE_POINTS).round().astype(int)
+        return tuple(self.rows[place] for place in places)
+
+    # -- states -------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        for name, network in self.training.networks.items():
+            for key, tensor in network.state_dict().items():
+                if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                    raise TrainingError(
+                        f"the weights {name}.{key} are not finite at step {self.done}. The last "
+                        f"saved state is in {self.folder}; train with a lower --learning-rate"
+                    )
+        state = {
+            "order": dict(self.order),
+            "done": self.done,
+            "seconds": self.seconds,
+            "rows": self.rows,
+            "sums": self._sums,
+            "count": self._count,
+            "training": self.training.state(),
+            **{
+                kind: {name: part.state_dict() for name, part in parts.items()}
+                for kind, parts in self._parts().items()
+            },
+        }
+        stream = io.BytesIO()
+        torch.save(state, stream)
+        write_bytes(self.folder / "state.pt", stream.getvalue())
+        write_bytes(self.folder / "log.csv", _csv(self.rows).encode())
+        self._write_sheet()
+
+    def _resume(self) -> None:
+        path = self.folder / "state.pt"
+        if not path.is_file():
+            return
+        try:
+            state = torch.load(path, map_location=self.fabric.device, weights_only=True)
+        except Exception as error:
+            raise UsageError(
+                f"{path} cannot be read ({error}). Delete it to begin anew."
+            ) from error
+        changed = [
+            f"{name} was {state['order'].get(name)!r} and is now {value!r}"
+            for name, value in self.order.items()
+            if state["order"].get(name) != value
+        ]
+        if changed:
+            raise UsageError(
+                f"{self.folder} holds another training: {'; '.join(changed)}. Delete the folder, "
+                "or choose another --out or --name."
+            )
+        for kind, parts in self._parts().items():
+            for name, part in parts.items():
+                part.load_state_dict(state[kind][name])
+        self.training.load_state(state["training"])
+        self.done, self.seconds = state["done"], state["seconds"]
+        self.rows, self._sums, self._count = state["rows"], state["sums"], state["count"]
+
+    def _parts(self) -> dict[str, Mapping[str, Any]]:
+        return {
+            "networks": self.training.networks,
+            "optimisers": self.training.optimisers,
+            "schedulers": self.training.schedulers,
+        }
+
+    # -- sample sheets --------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _write_sheet(self) -> None:
+        """Write the sample sheet: a row per content, a column per tensor of ``sample``."""
+        with _evaluating(self.training):
+            columns = self.training.sample(self._placed(self.source.at(-1)))
+        size = self.source.size
+        height = width = size + _GUTTER
+        sheet = np.full((height * len(columns[0]), width * len(columns), 3), 255, dtype=np.uint8)
+        for x, column in enumerate(columns):
+            for y, picture in enumerate(resize(column.float().clamp(0, 1), (size, size))):
+                sheet[y * height :, x * width :][:size, :size] = to_pixels(picture)
+        write_png(self.folder / "samples" / f"{self.done:07d}.png", sheet)
+
+
+@contextmanager
+def _evaluating(training: Training) -> Iterator[None]:
+    """Switch networks to evaluation, and leave torch's generator as it was."""
+    before = torch.get_rng_state()
+    for network in training.networks.values():
+        network.eval()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
+
+
+def _parameters(optimiser: Optimizer) -> Iterable[torch.nn.Parameter]:
+    return (parameter for group in optimiser.param_groups for parameter in group["params"])
+
+
+def _mixed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

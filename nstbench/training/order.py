@@ -1,0 +1,72 @@
+"""What ``nstbench train`` was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nstbench.config import MethodSpec, parse_methods
+from nstbench.errors import UsageError
+
+
+class Order(BaseModel):
+    """One call of ``nstbench train``; numbers left out are those of the method's recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: MethodSpec
+    contents: str = Field("starter", description="dataset or folder of photographs")
+    styles: str = Field("starter", description="dataset or folder of styles")
+    style: tuple[str, ...] = Field(
+        (), description="picture files, or names of pictures of `styles`; all of them if empty"
+    )
+    steps: int | None = Field(None, ge=1, description="number of steps")
+    size: int | None = Field(None, ge=32, le=2048, description="side of the crops in pixels")
+    style_size: int | None = Field(
+        None, ge=32, le=2048, description="longer side of fixed styles in pixels"
+    )
+    batch: int | None = Field(None, ge=1, description="pictures per step and device")
+    learning_rate: float | None = Field(None, gt=0, description="initial learning rate")
+    seed: int = Field(0, ge=0, description="seed of weights, crops and order")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    devices: int = Field(1, ge=1, description="number of GPUs, or of processes on the CPU")
+    threads: int | None = Field(None, ge=1, description="CPU threads; all cores if unset")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="number format of convolutions; auto: bfloat16 where it is native"
+    )
+    save_every: int | None = Field(
+        None, ge=1, description="steps between saved states; a twentieth of all, at most 500"
+    )
+    name: str = Field("", description="label of the checkpoint")
+    start: str = Field("", description="checkpoint to begin with, by file name or path")
+    out: Path | None = Field(
+        None, description="folder of the checkpoint; where runs find it if unset"
+    )
+
+
+def build_order(method: str, options: Mapping[str, Any]) -> Order:
+    """Return an order from the words of a command line.
+
+    Args:
+        method: ``"name"`` or ``"name:param=value,other=value"``.
+        options: fields of :class:`Order`; ``None`` means left out.
+
+    Raises:
+        UsageError: if the method's text or an option's value is wrong.
+    """
+    try:
+        specs = parse_methods(method)
+    except ValueError as error:
+        raise UsageError(f"{method}: {error}.") from None
+    if specs == "all" or len(specs) != 1:
+        raise UsageError(f"{method}: one method is trained at a time.")
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Order(method=specs[0], **given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = str(problem["loc"][0]).replace("_", "-")
+        raise UsageError(f"--{option}: {problem['msg']} (got {problem['input']!r}).") from None

@@ -1,0 +1,172 @@
+"""Instance against batch normalisation: held-out loss over training, several seeds.
+
+Ulyanov et al. (arXiv 1607.08022) show pictures; this trains Johnson's network with either
+normalisation, everything else equal, and measures the perceptual loss on photographs that
+neither saw. The same seed gives both the same first weights, crops and order.
+
+    python scripts/normalisation_study.py --contents TRAIN --held-out VAL --style mosaic \
+        --seeds 3 --steps 1500 --out docs/studies/normalisation
+
+writes ``curves.csv`` (norm, seed, step, content, style, total), ``curves.svg`` and
+``summary.csv`` (per step: mean difference batch - instance with its 95 % interval over seeds).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from scipy import stats
+
+from nstbench import registry
+from nstbench.catalog import open_dataset
+from nstbench.images import load_picture
+from nstbench.isolation import isolated
+from nstbench.nn.loss_network import fast_precision
+from nstbench.records import Role
+from nstbench.trainable import Task
+from nstbench.training.data import Source, read_collection
+
+NORMS = ("batch", "instance")
+DEVICE = torch.device("cpu")
+HELD_OUT_BATCHES = 6
+
+
+def main(
+    contents: Annotated[str, typer.Option(help="Dataset or folder to train on.")],
+    held_out: Annotated[str, typer.Option(help="Dataset or folder to measure on.")],
+    style: Annotated[str, typer.Option(help="Style of the starter dataset.")] = "mosaic",
+    seeds: Annotated[int, typer.Option(help="Trainings per normalisation.")] = 3,
+    steps: Annotated[int, typer.Option(help="Steps per training.")] = 1500,
+    size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 64,
+    batch: Annotated[int, typer.Option(help="Pictures per step.")] = 4,
+    width: Annotated[float, typer.Option(help="Width of the network.")] = 0.5,
+    every: Annotated[int, typer.Option(help="Steps between two measurements.")] = 100,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("studies/normalisation"),
+) -> None:
+    """Train both normalisations for every seed, and write curves and their differences."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "curves.csv"
+    known = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=["norm", "seed"])
+    for seed in range(seeds):
+        for norm in NORMS:
+            if ((known["norm"] == norm) & (known["seed"] == seed)).any():
+                continue
+            torch.set_num_threads(1)
+            with isolated(1):
+                course = _train(
+                    norm, seed, style, contents, held_out, steps, size, batch, width, every
+                )
+                rows = pd.DataFrame(course)
+            known = pd.concat([known, rows]) if len(known) else rows
+            known.to_csv(file, index=False)
+            typer.echo(f"{norm}, seed {seed}: held-out total {rows['total'].iloc[-1]:.4g}")
+    summary = _summary(known)
+    summary.to_csv(out / "summary.csv", index=False)
+    _draw(known, out / "curves.svg")
+    typer.echo(summary.tail(1).to_string(index=False))
+
+
+def _train(
+    norm: str, seed: int, style: str, contents: str, held_out: str,
+    steps: int, size: int, batch: int, width: float, every: int,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Yield the held-out losses at step 0 and every ``every`` steps."""
+    cls = registry.load("methods", "johnson_2016")
+    method = cls(cls.Params(normalisation=norm, width=width))
+    records = open_dataset("starter", "--style").load(Role.STYLE).images
+    record = next(one for one in records if one.name == style)
+    recipe = replace(method.recipe, size=size, batch=batch, steps=steps, style_size=2 * size)
+    fast = fast_precision(DEVICE) == torch.bfloat16
+    task = Task(
+        recipe, DEVICE, (load_picture(record, 2 * size, "inside"),),
+        lambda: torch.autocast("cpu", torch.bfloat16) if fast else contextlib.nullcontext(),
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    training = method.training(task)
+    training.network.to(memory_format=torch.channels_last)
+    source = Source(_collection(contents, size, seed), None, size, batch, seed)
+    # Neither seed nor normalisation changes what is measured on.
+    measured = Source(_collection(held_out, size, 0), None, size, batch, seed=0)
+
+    def descend(name: str, loss: torch.Tensor) -> None:
+        training.optimisers[name].zero_grad()
+        loss.backward()
+        training.optimisers[name].step()
+
+    for step in range(steps + 1):
+        if step % every == 0:
+            yield {"norm": norm, "seed": seed, "step": step, **_measure(training, measured)}
+        training.network.train()
+        training.step(source.at(step), descend)
+
+
+@torch.no_grad()
+def _measure(training: Any, source: Source) -> dict[str, float]:
+    """Return mean losses on held-out crops, the network in evaluation mode as when stylising."""
+    training.network.eval()
+    found = []
+    for index in range(HELD_OUT_BATCHES):
+        pixels = source.at(index).contents
+        found.append(training.loss(training.network(pixels), pixels, training.targets))
+    return {
+        name: float(np.mean([float(one[name]) for one in found]))
+        for name in ("content", "style", "total")
+    }
+
+
+def _collection(text: str, size: int, seed: int) -> Any:
+    images = open_dataset(text, "--contents").load(Role.CONTENT).images
+    return read_collection(images, size, seed, "--contents")
+
+
+def _summary(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return per step and loss the paired difference batch - instance, with its 95 % interval."""
+    rows = []
+    for step, at in curves.groupby("step"):
+        for loss in ("content", "style", "total"):
+            wide = at.pivot(index="seed", columns="norm", values=loss).dropna()
+            difference = (wide["batch"] - wide["instance"]).to_numpy()
+            spread = stats.sem(difference) * stats.t.ppf(0.975, len(difference) - 1)
+            rows.append(
+                {
+                    "step": step, "loss": loss, "seeds": len(difference),
+                    "batch": wide["batch"].mean(), "instance": wide["instance"].mean(),
+                    "difference": difference.mean(), "low": difference.mean() - spread,
+                    "high": difference.mean() + spread,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _draw(curves: pd.DataFrame, path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, panels = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
+    for panel, loss in zip(panels, ("content", "style", "total"), strict=True):
+        for norm, colour in zip(NORMS, ("#b45f06", "#1f4e79"), strict=True):
+            rows = curves[(curves["norm"] == norm) & (curves["step"] > 0)]
+            grouped = rows.groupby("step")[loss]
+            count = grouped.count()
+            half = grouped.sem() * stats.t.ppf(0.975, count - 1)
+            panel.plot(grouped.mean(), color=colour, label=f"{norm} norm")
+            low, high = grouped.mean() - half, grouped.mean() + half
+            panel.fill_between(low.index, low, high, color=colour, alpha=0.2, lw=0)
+        panel.set(title=f"held-out {loss} loss", xlabel="step", yscale="log")
+    panels[0].legend(frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    typer.run(main)
