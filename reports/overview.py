@@ -49,7 +49,6 @@ class Overview(Section):
         several = board.leaderboard["size"].nunique() > 1
         return templates.render(
             "overview.html",
-            name=board.info.get("name") or "run",
             facts=_facts(board),
             answers=[answer for answer in found if answer],
             size_note=f"The answers are for {size} px." if several else "",
@@ -63,7 +62,7 @@ def _facts(board: Board) -> list[str]:
     sizes = ", ".join(str(s) for s in sorted(board.leaderboard["size"].unique()))
     environment = board.info.get("environment") or {}
     facts = [
-        str(board.info.get("suite") or ""),
+        _suite(board.info),
         f"{board.leaderboard['method'].nunique()} methods × {pairs} pairs",
         f"{sizes} px" if sizes else "",
         f"{done} of {planned} outputs done",
@@ -72,6 +71,11 @@ def _facts(board: Board) -> list[str]:
         f"nstbench {board.info.get('version', '')}",
     ]
     return [fact for fact in facts if fact.strip()]
+
+
+def _suite(info: Mapping) -> str:
+    suite, version = str(info.get("suite") or ""), info.get("suite_version")
+    return f"{suite}, version {version}" if suite and version else suite
 
 
 def _machine(environment: Mapping) -> str:
