@@ -44,7 +44,7 @@ class Overview(Section):
         size = tables.main_size(board)
         rows = [r for r in tables.rows(board) if r.size == size and not r.baseline]
         quality, speed = quality_metric(board.metrics), board.metric_with_role("speed")
-        found = (_best_quality(rows, quality), _fastest(rows, quality, speed),
+        found = (_best_quality(rows, quality), _fastest(board, rows, quality, speed),
                  _trade_off(rows, quality, speed))  # fmt: skip
         several = board.leaderboard["size"].nunique() > 1
         return templates.render(
@@ -120,13 +120,17 @@ def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
 
 
 def _fastest(
-    rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
+    board: Board, rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
     contest = _contest(rows, speed)
     if speed is None or not contest:
         return None
     best = min(contest, key=lambda r: r.loss(speed))
     words = _caveat(best, contest, rows, speed)
+    spread = tables.middle_half(board, best, speed)
+    if spread is not None:
+        ends = [numbers.quantity(end, speed.unit) for end in (spread.low, spread.high)]
+        words += f"Half of its timed calls took {ends[0]} to {ends[1]}. "
     if quality is not None and best.of(quality).known:
         words += f"Its quality: {_figure(best, quality)}. "
     return Answer("Fastest", best.label, _figure(best, speed), words + speed.description)

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shutil
+import statistics
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,7 +21,7 @@ from fake_board import HOSTILE, PROFILES, FakeRun
 from nstbench import registry, report
 from nstbench.board import Board
 from nstbench.errors import UsageError
-from nstbench.reporting import templates
+from nstbench.reporting import pictures, tables, templates
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
@@ -182,6 +183,28 @@ def test_pictures_outside_the_run_are_never_read(board: Board, tmp_path: Path) -
 def test_script_and_page_sizes(page: str) -> None:
     assert len(templates.static("report.js").encode()) < 40_000
     assert len(page.encode()) < 20_000_000
+
+
+def test_pictures_leave_room_for_what_else_the_page_holds(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "LIMIT", len(report.render_page(board).encode()) - 10_000)
+    page = report.render_page(board)
+    assert len(page.encode()) < pictures.LIMIT
+    assert "pictures were left out to keep the page below 20 MB" in page
+
+
+def test_the_fastest_method_comes_with_the_spread_of_its_calls(board: Board) -> None:
+    timing = next(t for t in board.timings if t.variant == "johnson_2016")
+    low, _, high = statistics.quantiles(timing.latency, n=4, method="inclusive")
+    row = next(r for r in tables.rows(board) if r.method == "johnson_2016")
+    speed = board.metric_with_role("speed")
+    other = dataclasses.replace(timing, latency=tuple(9 * v for v in timing.latency))
+    assert tables.middle_half(dataclasses.replace(board, timings=(other,)), row, speed) is None
+    median = statistics.median(timing.latency)
+    measured = dataclasses.replace(row, values={speed.name: tables.Interval(median)})
+    spread = tables.middle_half(board, measured, speed)
+    assert (spread.low, spread.value, spread.high) == pytest.approx((low, median, high))
 
 
 def test_table_of_the_page_has_the_numbers_of_the_board(page: str, board: Board) -> None:

@@ -24,7 +24,10 @@ from markupsafe import Markup
 from PIL import Image
 
 BUDGET = 13_000_000
-"""Bytes for all embedded pictures; base64 makes them a third larger, 20 MB is the limit."""
+"""Bytes for all embedded pictures; base64 makes them a third larger."""
+
+LIMIT = 19_800_000
+"""Bytes of a page with its pictures: a page that holds much else gets smaller pictures."""
 
 EDGES = (512, 448, 384, 320, 256, 208, 160)
 """Longest edges in pixels that are tried, largest first."""
@@ -60,7 +63,9 @@ def fill(page: str, root: Path, *, embed: bool, base: str) -> str:
     """
     paths = list(dict.fromkeys(html.unescape(p) for p in _ANY.findall(page)))
     shown = {html.unescape(p) for _, p in _IMG.findall(page)}
-    encoded = embedded(paths, root) if embed else linked(paths, base)
+    # base64 makes pictures a third larger
+    room = max(0, LIMIT - len(page.encode()) - 200 * len(paths)) * 3 // 4
+    encoded = embedded(paths, root, min(BUDGET, room)) if embed else linked(paths, base)
 
     def with_source(match: re.Match[str]) -> str:
         source = encoded.uris.get(html.unescape(match[2]))

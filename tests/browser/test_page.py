@@ -269,6 +269,13 @@ def test_phone_width_needs_no_sideways_scrolling(
     assert page.locator("#tradeoff .wide svg").is_hidden()
 
 
+def test_phone_shows_the_quality_beside_the_name(open_page: Open, url: str) -> None:
+    page = open_page(url, viewport={"width": 390, "height": 844})
+    box = page.locator('#board .entry td[data-column="0"] .value').first.bounding_box()
+    assert box["x"] + box["width"] < 390
+    assert page.locator("#board .entry .tight .partial").first.is_visible()
+
+
 def test_hostile_names_do_nothing(open_page: Open, hostile_url: str) -> None:
     page = open_page(hostile_url)
     page.locator('#board th[data-key="method"] button').click()
@@ -318,3 +325,13 @@ def test_print_shows_the_static_gallery(open_page: Open, url: str) -> None:
     assert page.locator(".static-gallery").is_visible()
     assert page.locator("#gallery-picker").is_hidden()
     assert page.locator(".bar-top").is_hidden()
+
+
+def test_paper_is_light_and_holds_the_board(open_page: Open, url: str) -> None:
+    page = open_page(url + "#/theme=dark", viewport={"width": 720, "height": 1000})
+    assert background(page) < 60
+    page.emulate_media(media="print")
+    assert background(page) == 255
+    ink = page.evaluate("getComputedStyle(document.body).color")
+    assert int(re.findall(r"\d+", ink)[0]) < 60
+    assert page.evaluate("document.querySelector('#board').getBoundingClientRect().right") <= 720
