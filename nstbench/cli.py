@@ -210,17 +210,39 @@ def score(
 
 @app.command()
 def report(
-    run: RunFolder,
-    out: Annotated[Path | None, typer.Option(help="Folder; RUN/report if unset.")] = None,
-    formats: Annotated[str, typer.Option("--format", help="Files.")] = "html,csv,md,parquet",
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folder of a run; further ones to compare with it."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; RUN/report if unset, comparison for several runs.")
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Files: html,csv,md,tex,parquet,png,svg,pdf; html,csv,md for several runs.",
+        ),
+    ] = None,
+    folder: Annotated[
+        bool,
+        typer.Option("--folder", help="Link to the pictures of the run, at full resolution."),
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Write the report of a run, finished or not."""
-    from nstbench.report import write_report
+    """Write the report of a run, finished or not, or of several runs side by side."""
+    from nstbench.report import write_comparison, write_report
     from nstbench.run_files import load_board
 
     _add_plugins(plugin)
-    for path in write_report(load_board(run), out or run / "report", formats.split(",")):
+    boards = [load_board(run) for run in runs]
+    if len(boards) == 1:
+        names = (formats or "html,csv,md,parquet").split(",")
+        paths = write_report(boards[0], out or runs[0] / "report", names, embed=not folder)
+    else:
+        names = (formats or "html,csv,md").split(",")
+        paths = write_comparison(boards, out or Path("comparison"), names)
+    for path in paths:
         typer.echo(path)
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from nstbench import registry
+from nstbench import __version__, registry
 from nstbench.board import Board
 from nstbench.contracts import Section
 from nstbench.errors import UsageError, did_you_mean
-from nstbench.reporting import pictures, templates
+from nstbench.reporting import comparison, pictures, templates
 
 HTML = "html"
 PAGE = "index.html"
@@ -86,17 +86,27 @@ def render_page(board: Board, *, embed: bool = True, base: str = "..") -> str:
             continue
         if content.strip():
             fragments.append(Fragment(name, cls.info.title, content))
+    title = str(board.info.get("name") or "run")
+    page = _shell(title, "Style transfer leaderboard", fragments, broken, embed)
+    return pictures.fill(page, board.root, embed=embed, base=base)
+
+
+def _shell(
+    title: str, kicker: str, fragments: Sequence[Fragment], broken: Sequence[Broken], embed: bool
+) -> str:
+    """Return the page around its sections."""
     script, style = templates.static("report.js"), templates.static("report.css")
-    page = templates.render(
+    return templates.render(
         "page.html",
-        board=board,
+        title=title,
+        kicker=kicker,
+        version=__version__,
         fragments=fragments,
         broken=broken,
         script=Markup(script),  # noqa: S704  our own file
         style=Markup(style),  # noqa: S704  our own file
         policy=_policy(script, style, embed),
     )
-    return pictures.fill(page, board.root, embed=embed, base=base)
 
 
 def write_report(
@@ -136,6 +146,44 @@ def write_report(
             if section.applies(board):
                 written.append(_replace(out / section.info.filename, partial(section.write, board)))
     return written
+
+
+def write_comparison(boards: Sequence[Board], out: Path, formats: Sequence[str]) -> list[Path]:
+    """Write several runs side by side into a folder and return the paths of the files.
+
+    Args:
+        boards: at least two; every further one is compared with the first.
+        out: folder to write to; made if it does not exist.
+        formats: of ``"html"``, ``"csv"`` and ``"md"``.
+
+    Raises:
+        UsageError: if a format is unknown.
+    """
+    writers = {
+        HTML: (PAGE, lambda compared: _comparison_page(boards, compared)),
+        "csv": ("comparison.csv", lambda compared: comparison.table(compared).to_csv(index=False)),
+        "md": ("comparison.md", lambda compared: comparison.markdown(boards, compared)),
+    }
+    for name in formats:
+        if name not in writers:
+            raise UsageError(
+                f"--format: several runs together cannot be written as '{name}'."
+                f"{did_you_mean(name, writers)} Known: {', '.join(writers)}; each run's own "
+                "report has the others."
+            )
+    compared = comparison.compare(boards)
+    out.mkdir(parents=True, exist_ok=True)
+    return [
+        _replace(out / filename, partial(_write_text, text(compared)))
+        for filename, text in (writers[name] for name in dict.fromkeys(formats))
+    ]
+
+
+def _comparison_page(boards: Sequence[Board], compared: Sequence[comparison.Compared]) -> str:
+    parts = [Fragment(*part) for part in comparison.html(boards, compared)]
+    title = " / ".join(str(board.info.get("name") or "run") for board in boards)
+    page = _shell(title, "Runs side by side", parts, [], embed=True)
+    return pictures.fill(page, boards[0].root, embed=True, base=".")
 
 
 def _replace(path: Path, write: Callable[[Path], None]) -> Path:
