@@ -226,7 +226,7 @@ def report(
     ] = None,
     folder: Annotated[
         bool,
-        typer.Option("--folder", help="Link to the pictures of the run, at full resolution."),
+        typer.Option("--folder", help="Pictures beside the page, at full resolution."),
     ] = False,
     plugin: Plugins = None,
 ) -> None:

@@ -22,6 +22,7 @@ from nstbench.reporting import comparison, pictures, templates
 
 HTML = "html"
 PAGE = "index.html"
+COPIES = "pictures"
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,8 @@ def write_report(
         board: the result of a run.
         out: folder to write to; made if it does not exist.
         formats: ``"html"`` for the page and the ``format`` of any other section.
-        embed: see :func:`render_page`.
+        embed: False puts the pictures beside the page (see :func:`render_page`); if ``out``
+            lies outside the run folder, as copies.
 
     Raises:
         UsageError: if a format is unknown.
@@ -140,12 +142,25 @@ def write_report(
     written: list[Path] = []
     for name in dict.fromkeys(formats):
         if name == HTML:
-            page = render_page(board, embed=embed, base=_relative(board.root, out))
+            page = _page_beside(board, out) if not embed else render_page(board)
             written.append(_replace(out / PAGE, partial(_write_text, page)))
         for section in (cls() for cls in by_format[name]):
             if section.applies(board):
                 written.append(_replace(out / section.info.filename, partial(section.write, board)))
     return written
+
+
+def _page_beside(board: Board, out: Path) -> str:
+    """Return a page that loads its pictures lazily from beside it.
+
+    Inside the run folder it links to the run's files; elsewhere it gets copies of them,
+    so that the folder can be moved.
+    """
+    if out.resolve().is_relative_to(board.root.resolve()):
+        return render_page(board, embed=False, base=_relative(board.root, out))
+    page = render_page(board, embed=False, base=COPIES)
+    pictures.copy(page, board.root, out / COPIES)
+    return page
 
 
 def write_comparison(boards: Sequence[Board], out: Path, formats: Sequence[str]) -> list[Path]:

@@ -169,7 +169,18 @@ def test_pictures_are_links_when_not_embedded(board: Board, tmp_path: Path) -> N
     sources = [a["src"] or "" for a in Page(text).all("img") if "data-picture" in a]
     assert sources
     for source in sources:
+        assert source.startswith("pictures/")
         assert (path.parent / source).is_file()
+    lazy = [a.get("loading") for a in Page(text).all("img") if "data-picture" in a]
+    assert set(lazy) == {"lazy"}
+
+
+def test_a_page_in_the_run_folder_links_to_its_files(board: Board) -> None:
+    path = report.write_report(board, board.root / "report", ["html"], embed=False)[0]
+    sources = [a["src"] or "" for a in Page(path.read_text()).all("img") if "data-picture" in a]
+    assert all((path.parent / source).is_file() for source in sources)
+    assert all(source.startswith("../") for source in sources)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["index.html"]
 
 
 def test_pictures_outside_the_run_are_never_read(board: Board, tmp_path: Path) -> None:

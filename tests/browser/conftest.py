@@ -61,6 +61,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def folder_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of a report with its pictures beside it."""
+    board = FakeRun(tmp_path_factory.mktemp("linked"), size=64).board()
+    out = tmp_path_factory.mktemp("folder")
+    return report.write_report(board, out, ["html"], embed=False)[0].as_uri()
+
+
+@pytest.fixture(scope="session")
 def hostile_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the address of a report full of hostile names."""
     return _write(FakeRun(tmp_path_factory.mktemp("hostile"), size=64, hostile=True))

@@ -152,6 +152,19 @@ def test_a_mark_filters_the_page(open_page: Open, url: str) -> None:
     assert page.locator("#selection").is_hidden()
 
 
+def test_pictures_beside_the_page_are_loaded_when_seen(open_page: Open, folder_url: str) -> None:
+    # far above the gallery: a browser loads lazy pictures some screens ahead
+    page = open_page(folder_url, viewport={"width": 1300, "height": 200})
+    pictures = "[...document.querySelectorAll('#gallery-grid img')]"
+    assert set(page.evaluate(f"{pictures}.map(i => i.loading)")) == {"lazy"}
+    page.locator("#gallery-grid").scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    assert page.evaluate(f"{pictures}[0].naturalWidth") == 64
+    page.locator("#compare").scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.querySelector('#compare-b').naturalWidth") == 64
+
+
 def test_comparison_slider_by_keyboard(open_page: Open, url: str) -> None:
     page = open_page(url)
     slider = page.locator("#compare-position")
