@@ -218,16 +218,9 @@ def report(
         Path | None, typer.Option(help="Folder; RUN/report if unset, comparison for several runs.")
     ] = None,
     formats: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            help="Files: html,csv,md,tex,parquet,png,svg,pdf; html,csv,md for several runs.",
-        ),
+        str | None, typer.Option("--format", help="html,csv,md,tex,parquet,png,svg,pdf")
     ] = None,
-    folder: Annotated[
-        bool,
-        typer.Option("--folder", help="Pictures beside the page, at full resolution."),
-    ] = False,
+    folder: Annotated[bool, typer.Option("--folder", help="Pictures beside the page.")] = False,
     plugin: Plugins = None,
 ) -> None:
     """Write the report of a run, finished or not, or of several runs side by side."""
@@ -244,6 +237,21 @@ def report(
         paths = write_comparison(boards, out or Path("comparison"), names)
     for path in paths:
         typer.echo(path)
+
+
+@app.command()
+def serve(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or a folder of runs.")],
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any free one.")] = 8765,
+    plugin: Plugins = None,
+) -> None:
+    """Serve reports to a browser on this machine, and follow a run while it is going on."""
+    from nstbench.serve import Server
+
+    _add_plugins(plugin)
+    with Server(run, port) as server:
+        typer.echo(f"{server.url} (Ctrl-C ends it)")
+        server.run()
 
 
 @app.command()

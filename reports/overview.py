@@ -66,6 +66,7 @@ def _facts(board: Board) -> list[str]:
         f"{board.leaderboard['method'].nunique()} methods × {pairs} pairs",
         f"{sizes} px" if sizes else "",
         f"{done} of {planned} outputs done",
+        "" if board.info.get("finished") else "not finished",
         _machine(environment),
         _when(board.info),
         f"nstbench {board.info.get('version', '')}",
