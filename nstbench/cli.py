@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
+from nstbench.cli_report import report, serve
 from nstbench.errors import NstbenchError, UsageError
 
 app = typer.Typer(
@@ -208,50 +209,8 @@ def score(
     tables.print_board(board)
 
 
-@app.command()
-def report(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN...", help="Folder of a run; further ones to compare with it."),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder; RUN/report if unset, comparison for several runs.")
-    ] = None,
-    formats: Annotated[
-        str | None, typer.Option("--format", help="html,csv,md,tex,parquet,png,svg,pdf")
-    ] = None,
-    folder: Annotated[bool, typer.Option("--folder", help="Pictures beside the page.")] = False,
-    plugin: Plugins = None,
-) -> None:
-    """Write the report of a run, finished or not, or of several runs side by side."""
-    from nstbench.report import write_comparison, write_report
-    from nstbench.run_files import load_board
-
-    _add_plugins(plugin)
-    boards = [load_board(run) for run in runs]
-    if len(boards) == 1:
-        names = (formats or "html,csv,md,parquet").split(",")
-        paths = write_report(boards[0], out or runs[0] / "report", names, embed=not folder)
-    else:
-        names = (formats or "html,csv,md").split(",")
-        paths = write_comparison(boards, out or Path("comparison"), names)
-    for path in paths:
-        typer.echo(path)
-
-
-@app.command()
-def serve(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or a folder of runs.")],
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any free one.")] = 8765,
-    plugin: Plugins = None,
-) -> None:
-    """Serve reports to a browser on this machine, and follow a run while it is going on."""
-    from nstbench.serve import Server
-
-    _add_plugins(plugin)
-    with Server(run, port) as server:
-        typer.echo(f"{server.url} (Ctrl-C ends it)")
-        server.run()
+app.command()(report)
+app.command()(serve)
 
 
 @app.command()

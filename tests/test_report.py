@@ -364,6 +364,28 @@ def test_metric_names_are_not_hard_coded(tmp_path: Path) -> None:
         assert f'data-section="{name[1]}"' in text
 
 
+def test_validation_in_the_run_folder_is_shown(tmp_path: Path) -> None:
+    board = FakeRun(tmp_path).board()
+    assert "--out RUN/validation.json" in report.render_page(board)
+    row = {"part": "", "measures": "content", "tau": 0.91, "low": 0.81, "high": 0.99,
+           "worst": "jpeg", "worst_tau": 0.42, "sensitivity": 2.5, "trusted": False}  # fmt: skip
+    bare = dict.fromkeys(row) | {"metric": "uef", "part": "", "measures": "both"}
+    other = row | {"metric": "of_another_run"}
+    rows = [row | {"metric": "ssim"}, bare, other]
+    path = tmp_path / "validation.json"
+    path.write_text(json.dumps({"summary": rows, "by_kind": [], "unavailable": {}}))
+    text = report.render_page(board)
+    table = re.search(r'aria-label="Validation table".*?</table>', text, flags=re.S)
+    assert table
+    cells = re.sub(r"<[^>]+>", " ", table[0]).split()
+    assert cells[cells.index("SSIM") :][:9] == [
+        "SSIM", "content", "0.91", "[0.81,", "0.99]", "jpeg", "(0.42)", "2.5", "no"]  # fmt: skip
+    assert "of_another_run" not in table[0]
+    assert "leaned on there: SSIM." in text
+    path.write_text('{"summary": 3}')
+    assert "is no result of nstbench validate" in report.render_page(board)
+
+
 def test_broken_section_is_a_visible_note(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
