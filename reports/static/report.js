@@ -55,7 +55,7 @@
   const goTo = (id, smooth) => {
     const section = document.getElementById(id);
     if (!section) return;
-    section.scrollIntoView({ behavior: smooth ? "smooth" : "auto" });
+    section.scrollIntoView({ behavior: smooth ? "smooth" : "instant" });
     const head = $("h2", section);
     head.tabIndex = -1;
     head.focus({ preventScroll: true });

@@ -235,6 +235,14 @@ def test_a_link_reopens_the_same_view(open_page: Open, url: str) -> None:
     assert head.get_attribute("aria-sort") == "descending"
 
 
+def test_a_link_into_a_section_is_there_at_once(open_page: Open, url: str) -> None:
+    page = open_page(url + "#/at=provenance")
+    assert (
+        abs(page.evaluate("document.querySelector('#provenance').getBoundingClientRect().top"))
+        < 100
+    )
+
+
 def test_back_to_another_view_without_reloading(open_page: Open, url: str) -> None:
     page = open_page(url)
     page.evaluate("location.hash = '#/q=johnson&theme=dark'")
