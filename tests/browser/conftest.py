@@ -74,6 +74,15 @@ def hostile_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return _write(FakeRun(tmp_path_factory.mktemp("hostile"), size=64, hostile=True))
 
 
+@pytest.fixture(scope="session")
+def comparison_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of three runs side by side, one of them with hostile names."""
+    runs = [FakeRun(tmp_path_factory.mktemp(f"side{i}"), seed=i, hostile=i == 2) for i in range(3)]
+    boards = [run.board() for run in runs]
+    out = tmp_path_factory.mktemp("comparison")
+    return report.write_comparison(boards, out, ["html"])[0].as_uri()
+
+
 def _write(run: FakeRun) -> str:
     board = run.board()
     return report.write_report(board, board.root / "report", ["html"])[0].as_uri()

@@ -235,6 +235,22 @@ def test_a_link_reopens_the_same_view(open_page: Open, url: str) -> None:
     assert head.get_attribute("aria-sort") == "descending"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_runs_side_by_side(open_page: Open, axe: Any, comparison_url: str, scheme: str) -> None:
+    page = open_page(comparison_url, color_scheme=scheme, viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("window.pwned") is None
+    rows = page.locator('[aria-label="Differences in UEF, B minus A"] tbody tr')
+    assert rows.count() == 7
+    assert rows.first.is_visible()
+    closed = page.locator('[aria-label="Differences in SSIM, C minus A"]')
+    assert not closed.is_visible()
+    for details in page.locator("main details").all():
+        details.evaluate("node => { node.open = true; }")
+    assert closed.is_visible()
+    assert axe.run(page).response["violations"] == []
+
+
 def test_a_link_into_a_section_is_there_at_once(open_page: Open, url: str) -> None:
     page = open_page(url + "#/at=provenance")
     assert (
