@@ -7,7 +7,7 @@ PLUGINS := methods metrics datasets reports
 SOURCES := nstbench $(PLUGINS) tests scripts docs
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup leaderboard test check format lint types fast bench clean
+.PHONY: help setup leaderboard test check format lint types fast screenshots bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,11 @@ types: setup
 
 fast: setup
 	$(PYTEST) -m "not slow and not browser and not gpu"
+
+RUN ?= runs/starter
+screenshots: setup ## photograph the report of RUN for the documentation (needs Chromium)
+	$(BIN)/nstbench report $(RUN) --format html
+	$(BIN)/python docs/screenshots.py $(RUN)/report/index.html docs/images
 
 bench: setup ## speed against named yardsticks, as one table
 	$(PYTEST) tests/benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds

@@ -1,4 +1,4 @@
-"""Photograph a report for the documentation: light, dark, phone.
+"""Photograph a report for the documentation: light, dark, phone, gallery.
 
 Usage: ``python docs/screenshots.py runs/NAME/report/index.html docs/images``. Needs
 Playwright and a Chromium (``NSTBENCH_CHROMIUM`` names one that is not on the path).
@@ -6,11 +6,13 @@ Playwright and a Chromium (``NSTBENCH_CHROMIUM`` names one that is not on the pa
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 VIEWS = {
@@ -21,9 +23,11 @@ VIEWS = {
 }
 """File name -> colour scheme, width, height, section scrolled to."""
 
+PATHS = ("chromium", "chromium-browser", "google-chrome")
+
 
 def photograph(browser: Browser, page: Path, out: Path) -> None:
-    """Write one PNG per view of ``page`` into ``out``."""
+    """Write one picture per view of ``page`` into ``out``."""
     for name, (scheme, width, height, section) in VIEWS.items():
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -33,7 +37,10 @@ def photograph(browser: Browser, page: Path, out: Path) -> None:
         tab = context.new_page()
         tab.goto(page.resolve().as_uri() + (f"#/at={section}" if section else ""))
         tab.wait_for_timeout(500)
-        tab.screenshot(path=out / f"{name}.png")
+        # PNG of a page full of photographs would be five times as large
+        Image.open(io.BytesIO(tab.screenshot())).convert("RGB").save(
+            out / f"{name}.webp", quality=88, method=6
+        )
         context.close()
 
 
@@ -41,7 +48,11 @@ def main() -> None:
     """Read the page and the folder from the command line."""
     page, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
-    chromium = os.environ.get("NSTBENCH_CHROMIUM") or shutil.which("chromium")
+    chromium = os.environ.get("NSTBENCH_CHROMIUM") or next(
+        filter(None, map(shutil.which, PATHS)), ""
+    )
+    if not chromium:
+        sys.exit("screenshots need Chromium: apt-get install chromium, or set NSTBENCH_CHROMIUM")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         photograph(browser, page, out)

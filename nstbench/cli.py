@@ -13,6 +13,7 @@ import typer
 
 from nstbench import __version__
 from nstbench.cli_options import Plugins, RunFolder, add_plugins
+from nstbench.cli_report import report, serve
 from nstbench.cli_score import score
 from nstbench.cli_train import match, train
 from nstbench.errors import NstbenchError, UsageError
@@ -197,22 +198,8 @@ def sweep(
 app.command()(score)
 app.command()(train)
 app.command()(match)
-
-
-@app.command()
-def report(
-    run: RunFolder,
-    out: Annotated[Path | None, typer.Option(help="Folder; RUN/report if unset.")] = None,
-    formats: Annotated[str, typer.Option("--format", help="Files.")] = "html,csv,md,parquet",
-    plugin: Plugins = None,
-) -> None:
-    """Write the report of a run, finished or not."""
-    from nstbench.report import write_report
-    from nstbench.run_files import load_board
-
-    add_plugins(plugin)
-    for path in write_report(load_board(run), out or run / "report", formats.split(",")):
-        typer.echo(path)
+app.command()(report)
+app.command()(serve)
 
 
 @app.command()

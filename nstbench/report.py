@@ -14,14 +14,15 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from nstbench import registry
+from nstbench import __version__, registry
 from nstbench.board import Board
 from nstbench.contracts import Section
 from nstbench.errors import UsageError, did_you_mean
-from nstbench.reporting import pictures, templates
+from nstbench.reporting import comparison, pictures, templates
 
 HTML = "html"
 PAGE = "index.html"
+COPIES = "pictures"
 
 log = logging.getLogger(__name__)
 
@@ -86,17 +87,27 @@ def render_page(board: Board, *, embed: bool = True, base: str = "..") -> str:
             continue
         if content.strip():
             fragments.append(Fragment(name, cls.info.title, content))
+    title = str(board.info.get("name") or "run")
+    page = _shell(title, "Style transfer leaderboard", fragments, broken, embed)
+    return pictures.fill(page, board.root, embed=embed, base=base)
+
+
+def _shell(
+    title: str, kicker: str, fragments: Sequence[Fragment], broken: Sequence[Broken], embed: bool
+) -> str:
+    """Return the page around its sections."""
     script, style = templates.static("report.js"), templates.static("report.css")
-    page = templates.render(
+    return templates.render(
         "page.html",
-        board=board,
+        title=title,
+        kicker=kicker,
+        version=__version__,
         fragments=fragments,
         broken=broken,
         script=Markup(script),  # noqa: S704  our own file
         style=Markup(style),  # noqa: S704  our own file
         policy=_policy(script, style, embed),
     )
-    return pictures.fill(page, board.root, embed=embed, base=base)
 
 
 def write_report(
@@ -108,7 +119,8 @@ def write_report(
         board: the result of a run.
         out: folder to write to; made if it does not exist.
         formats: ``"html"`` for the page and the ``format`` of any other section.
-        embed: see :func:`render_page`.
+        embed: False puts the pictures beside the page (see :func:`render_page`); if ``out``
+            lies outside the run folder, as copies.
 
     Raises:
         UsageError: if a format is unknown.
@@ -130,12 +142,63 @@ def write_report(
     written: list[Path] = []
     for name in dict.fromkeys(formats):
         if name == HTML:
-            page = render_page(board, embed=embed, base=_relative(board.root, out))
+            page = _page_beside(board, out) if not embed else render_page(board)
             written.append(_replace(out / PAGE, partial(_write_text, page)))
         for section in (cls() for cls in by_format[name]):
             if section.applies(board):
                 written.append(_replace(out / section.info.filename, partial(section.write, board)))
     return written
+
+
+def _page_beside(board: Board, out: Path) -> str:
+    """Return a page that loads its pictures lazily from beside it.
+
+    Inside the run folder it links to the run's files; elsewhere it gets copies of them,
+    so that the folder can be moved.
+    """
+    if out.resolve().is_relative_to(board.root.resolve()):
+        return render_page(board, embed=False, base=_relative(board.root, out))
+    page = render_page(board, embed=False, base=COPIES)
+    pictures.copy(page, board.root, out / COPIES)
+    return page
+
+
+def write_comparison(boards: Sequence[Board], out: Path, formats: Sequence[str]) -> list[Path]:
+    """Write several runs side by side into a folder and return the paths of the files.
+
+    Args:
+        boards: at least two; every further one is compared with the first.
+        out: folder to write to; made if it does not exist.
+        formats: of ``"html"``, ``"csv"`` and ``"md"``.
+
+    Raises:
+        UsageError: if a format is unknown.
+    """
+    writers = {
+        HTML: (PAGE, lambda compared: _comparison_page(boards, compared)),
+        "csv": ("comparison.csv", lambda compared: comparison.table(compared).to_csv(index=False)),
+        "md": ("comparison.md", lambda compared: comparison.markdown(boards, compared)),
+    }
+    for name in formats:
+        if name not in writers:
+            raise UsageError(
+                f"--format: several runs together cannot be written as '{name}'."
+                f"{did_you_mean(name, writers)} Known: {', '.join(writers)}; each run's own "
+                "report has the others."
+            )
+    compared = comparison.compare(boards)
+    out.mkdir(parents=True, exist_ok=True)
+    return [
+        _replace(out / filename, partial(_write_text, text(compared)))
+        for filename, text in (writers[name] for name in dict.fromkeys(formats))
+    ]
+
+
+def _comparison_page(boards: Sequence[Board], compared: Sequence[comparison.Compared]) -> str:
+    parts = [Fragment(*part) for part in comparison.html(boards, compared)]
+    title = " / ".join(str(board.info.get("name") or "run") for board in boards)
+    page = _shell(title, "Runs side by side", parts, [], embed=True)
+    return pictures.fill(page, boards[0].root, embed=True, base=".")
 
 
 def _replace(path: Path, write: Callable[[Path], None]) -> Path:

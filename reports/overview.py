@@ -44,12 +44,11 @@ class Overview(Section):
         size = tables.main_size(board)
         rows = [r for r in tables.rows(board) if r.size == size and not r.baseline]
         quality, speed = quality_metric(board.metrics), board.metric_with_role("speed")
-        found = (_best_quality(rows, quality), _fastest(rows, quality, speed),
+        found = (_best_quality(rows, quality), _fastest(board, rows, quality, speed),
                  _trade_off(rows, quality, speed))  # fmt: skip
         several = board.leaderboard["size"].nunique() > 1
         return templates.render(
             "overview.html",
-            name=board.info.get("name") or "run",
             facts=_facts(board),
             answers=[answer for answer in found if answer],
             size_note=f"The answers are for {size} px." if several else "",
@@ -63,15 +62,21 @@ def _facts(board: Board) -> list[str]:
     sizes = ", ".join(str(s) for s in sorted(board.leaderboard["size"].unique()))
     environment = board.info.get("environment") or {}
     facts = [
-        str(board.info.get("suite") or ""),
+        _suite(board.info),
         f"{board.leaderboard['method'].nunique()} methods × {pairs} pairs",
         f"{sizes} px" if sizes else "",
         f"{done} of {planned} outputs done",
+        "" if board.info.get("finished") else "not finished",
         _machine(environment),
         _when(board.info),
         f"nstbench {board.info.get('version', '')}",
     ]
     return [fact for fact in facts if fact.strip()]
+
+
+def _suite(info: Mapping) -> str:
+    suite, version = str(info.get("suite") or ""), info.get("suite_version")
+    return f"{suite}, version {version}" if suite and version else suite
 
 
 def _machine(environment: Mapping) -> str:
@@ -116,13 +121,17 @@ def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
 
 
 def _fastest(
-    rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
+    board: Board, rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
     contest = _contest(rows, speed)
     if speed is None or not contest:
         return None
     best = min(contest, key=lambda r: r.loss(speed))
     words = _caveat(best, contest, rows, speed)
+    spread = tables.middle_half(board, best, speed)
+    if spread is not None:
+        ends = [numbers.quantity(end, speed.unit) for end in (spread.low, spread.high)]
+        words += f"Half of its timed calls took {ends[0]} to {ends[1]}. "
     if quality is not None and best.of(quality).known:
         words += f"Its quality: {_figure(best, quality)}. "
     return Answer("Fastest", best.label, _figure(best, speed), words + speed.description)

@@ -31,6 +31,7 @@ class Tradeoff(Section):
         if not rows:
             return ""
         front = tables.front(rows, speed, quality)
+        spreads = {r.label: tables.middle_half(board, r, speed) or r.of(speed) for r in rows}
         sized = memory is not None and any(r.of(memory).known for r in rows)
         return templates.render(
             "chart.html",
@@ -38,11 +39,14 @@ class Tradeoff(Section):
             f"Further {_better(speed, 'right', 'left')} is faster, further "
             f"{_better(quality, 'up', 'down')} is better; the line is the Pareto "
             "front: no method beats those on it in both.",
-            chart=svg.responsive(lambda w, h: _chart(w, h, rows, quality, speed, memory, front)),
+            chart=svg.responsive(
+                lambda w, h: _chart(w, h, rows, quality, speed, memory, front, spreads)
+            ),
             classes=svg.legend(tables.classes_present(rows)),
             legend_note="larger mark = more memory" if sized else "",
-            caption="Shape and colour give the flexibility class, lines the 95 % intervals. "
-            "Baselines are drawn for scale and take no part in the front; one far off the scale "
+            caption="Shape and colour give the flexibility class, upright lines the 95 % "
+            "intervals, level ones the middle half of the timed calls. Baselines are drawn "
+            "for scale and take no part in the front; one far off the scale "
             "stands at its edge with its number.",
             facts=_facts(front, quality, speed),
         )
@@ -60,8 +64,9 @@ def _chart(
     speed: MetricCard,
     memory: MetricCard | None,
     front: list[Row],
+    spreads: dict[str, tables.Interval],
 ) -> svg.Canvas:
-    speeds = [v for r in rows for v in (r.of(speed).value, r.of(speed).low, r.of(speed).high)]
+    speeds = [v for i in spreads.values() for v in (i.value, i.low, i.high)]
     canvas = svg.Canvas(
         width=width,
         height=height,
@@ -80,12 +85,12 @@ def _chart(
     on_front = {r.label for r in front}
     points = [
         svg.Point(
-            x=row.of(speed),
+            x=spreads[row.label],
             y=row.of(quality),
             key=row.id,
             label=row.label,
             kind=row.flexibility,
-            tip=_tip(row, quality, speed, memory),
+            tip=_tip(row, quality, speed, memory, spreads[row.label]),
             radius=_radius(row, memory, largest),
         )
         for row in sorted(rows, key=lambda r: (r.label not in on_front, r.baseline))
@@ -100,9 +105,15 @@ def _radius(row: Row, memory: MetricCard | None, largest: float) -> float:
     return 5 + 7 * math.sqrt(value.value / largest) if value.known and largest > 0 else 6.5
 
 
-def _tip(row: Row, quality: MetricCard, speed: MetricCard, memory: MetricCard | None) -> list[str]:
+def _tip(
+    row: Row,
+    quality: MetricCard,
+    speed: MetricCard,
+    memory: MetricCard | None,
+    spread: tables.Interval,
+) -> list[str]:
     lines = [row.label, f"{quality.title} {row.of(quality).text(quality.unit)}",
-             f"{speed.title} {row.of(speed).text(speed.unit)}"]  # fmt: skip
+             f"{speed.title} {spread.text(speed.unit)}"]  # fmt: skip
     if memory is not None and row.of(memory).known:
         lines.append(f"{memory.title} {row.of(memory).text(memory.unit)}")
     return [*lines, f"class {row.flexibility}, coverage {row.coverage}"]

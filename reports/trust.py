@@ -12,7 +12,12 @@ from nstbench import robustness
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
 from nstbench.ranking import done_scores, quality_metric
+from nstbench.records import Scope
 from nstbench.reporting import numbers, tables, templates
+from nstbench.store import read_json
+
+VALIDATION = "validation.json"
+"""File of a run folder that ``nstbench validate --out`` has written."""
 
 NORM_NAMES = {1.0: "sum", 2.0: "distance", 4.0: "p = 4", math.inf: "worse half"}
 
@@ -30,17 +35,59 @@ class Trust(Section):
         sensitivity = _sensitivity(board, scores)
         agreement = _agreement(board, scores)
         home = _home(board, scores)
-        if not (sensitivity or agreement or home):
+        validation = _validation(board)
+        if not (sensitivity or agreement or home or validation):
             return ""
         return templates.render(
             "trust.html",
             sensitivity=sensitivity,
             agreement=agreement,
             home=home,
+            validation=validation,
+            file=VALIDATION,
             quality=quality_metric(board.metrics),
             size=size,
             short=tables.short,
         )
+
+
+def _validation(board: Board) -> dict[str, Any] | None:
+    """Return what ``nstbench validate`` found, if its result lies in the run folder."""
+    path = board.root / VALIDATION
+    if not path.is_file():
+        return None
+    data = read_json(path)
+    rows = data.get("summary") if isinstance(data, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(r, dict) and "metric" in r for r in rows):
+        raise ValueError(f"{path} is no result of nstbench validate --out; remove it")
+    order = {name: place for place, name in enumerate(board.metrics)}
+    mine = sorted((r for r in rows if r["metric"] in order), key=lambda r: order[r["metric"]])
+    shown = [_validated(board, row) for row in mine]
+    doubtful = [row["title"] for row in shown if row["verdict"] == "no"]
+    asked = {row["metric"] for row in mine}
+    cards = tables.measured_metrics(board)
+    unasked = [c.title for c in cards if c.scope != Scope.TIMING and c.name not in asked]
+    return {"rows": shown, "doubtful": doubtful, "unasked": unasked} if shown else None
+
+
+def _validated(board: Board, row: dict[str, Any]) -> dict[str, str]:
+    def number(key: str) -> float:
+        return math.nan if row.get(key) is None else float(row[key])
+
+    part = f", {row['part']}" if row.get("part") else ""
+    low, high = number("low"), number("high")
+    between = f"[{numbers.fixed(low, 2)}, {numbers.fixed(high, 2)}]"
+    trusted = row.get("trusted")
+    worst = numbers.fixed(number("worst_tau"), 2)
+    return {
+        "title": board.metrics[row["metric"]].title + part,
+        "measures": str(row.get("measures", "")),
+        "tau": numbers.fixed(number("tau"), 2),
+        "interval": between if math.isfinite(low) else "",
+        "worst": f"{row['worst']} ({worst})" if row.get("worst") else numbers.DASH,
+        "sensitivity": numbers.significant(number("sensitivity"), 2),
+        "verdict": "no order is certain" if trusted is None else "yes" if trusted else "no",
+    }
 
 
 def _order(board: Board) -> list[str]:

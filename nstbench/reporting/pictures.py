@@ -9,10 +9,12 @@ script reads.
 from __future__ import annotations
 
 import base64
+import filecmp
 import html
 import io
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +26,10 @@ from markupsafe import Markup
 from PIL import Image
 
 BUDGET = 13_000_000
-"""Bytes for all embedded pictures; base64 makes them a third larger, 20 MB is the limit."""
+"""Bytes for all embedded pictures; base64 makes them a third larger."""
+
+LIMIT = 19_800_000
+"""Bytes of a page with its pictures: a page that holds much else gets smaller pictures."""
 
 EDGES = (512, 448, 384, 320, 256, 208, 160)
 """Longest edges in pixels that are tried, largest first."""
@@ -60,7 +65,9 @@ def fill(page: str, root: Path, *, embed: bool, base: str) -> str:
     """
     paths = list(dict.fromkeys(html.unescape(p) for p in _ANY.findall(page)))
     shown = {html.unescape(p) for _, p in _IMG.findall(page)}
-    encoded = embedded(paths, root) if embed else linked(paths, base)
+    # base64 makes pictures a third larger
+    room = max(0, LIMIT - len(page.encode()) - 200 * len(paths)) * 3 // 4
+    encoded = embedded(paths, root, min(BUDGET, room)) if embed else linked(paths, root, base)
 
     def with_source(match: re.Match[str]) -> str:
         source = encoded.uris.get(html.unescape(match[2]))
@@ -74,10 +81,26 @@ def fill(page: str, root: Path, *, embed: bool, base: str) -> str:
     return page.replace("<!-- picture-store -->", block)
 
 
-def linked(paths: Sequence[str], base: str) -> Encoded:
-    """Return links to the files of the run."""
-    uris = {path: quote(f"{base}/{path}") for path in paths}
-    return Encoded(uris, "Pictures are the files of the run at full resolution.")
+def linked(paths: Sequence[str], root: Path, base: str) -> Encoded:
+    """Return links to the files of the run, or to their copies."""
+    uris = {path: quote(f"{base}/{path}") for path in paths if _inside(root, path)}
+    note = "Pictures are the files of the run at full resolution."
+    missing = len(paths) - len(uris)
+    return Encoded(uris, f"{note} {missing} are missing." if missing else note)
+
+
+def copy(page: str, root: Path, out: Path) -> None:
+    """Copy the pictures that a page shows from the run folder into the folder ``out``.
+
+    Files that are there with the same size and time are left as they are.
+    """
+    for path in dict.fromkeys(html.unescape(p) for p in _ANY.findall(page)):
+        if not _inside(root, path):
+            continue
+        source, target = root / path, out / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_file() or not filecmp.cmp(source, target):
+            shutil.copy2(source, target)
 
 
 def embedded(paths: Sequence[str], root: Path, budget: int = BUDGET) -> Encoded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -150,6 +151,21 @@ def rank_text(record: dict) -> str:
     if math.isnan(low) or math.isnan(high):
         return numbers.DASH if math.isnan(rank) else f"{rank:.0f}"
     return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
+
+
+def middle_half(board: Board, row: Row, speed: MetricCard | None) -> Interval | None:
+    """Return a row's latency with the quartiles of its timed calls.
+
+    Returns ``None`` where the board's speed is not the median of the calls, or where there
+    are too few of them for quartiles.
+    """
+    value = row.of(speed).value
+    for timing in board.timings:
+        if (timing.variant, timing.size) == (row.method, row.size) and len(timing.latency) > 2:
+            low, median, high = statistics.quantiles(timing.latency, n=4, method="inclusive")
+            if math.isclose(median, value):
+                return Interval(value, low, high)
+    return None
 
 
 def is_home(method: MethodCard | None, metric: MetricCard) -> bool:

@@ -55,7 +55,7 @@
   const goTo = (id, smooth) => {
     const section = document.getElementById(id);
     if (!section) return;
-    section.scrollIntoView({ behavior: smooth ? "smooth" : "auto" });
+    section.scrollIntoView({ behavior: smooth ? "smooth" : "instant" });
     const head = $("h2", section);
     head.tabIndex = -1;
     head.focus({ preventScroll: true });
@@ -299,10 +299,11 @@
       return el("figure", { className: `picture ${css}` }, shown, el("figcaption", {}, ...caption));
     };
     const named = (text) => el("span", { dir: "auto", textContent: text.length > 60 ? `${text.slice(0, 59)}…` : text });
+    const letterOf = (i) => `Output ${String.fromCodePoint(65 + (i % 26))}${i > 25 ? Math.floor(i / 26) : ""}`;
     const outputFigure = (id, i) => {
       const data = made().get(id);
       const hidden = blind.checked && !revealed.has(id);
-      const letter = `Output ${String.fromCodePoint(65 + (i % 26))}${i > 25 ? Math.floor(i / 26) : ""}`;
+      const letter = letterOf(i);
       if (hidden) {
         const button = el("button", { type: "button", className: "reveal", textContent: `${letter}: reveal` });
         button.addEventListener("click", () => { revealed.add(id); draw(); $("#gallery-grid .revealed-last button")?.focus(); });
@@ -322,7 +323,7 @@
       compare();
     };
     const drawChoices = (ids) => {
-      const list = [["content", "Content"], ["style", "Style"], ...ids.map((id, i) => [id, blind.checked && !revealed.has(id) ? `Output ${String.fromCodePoint(65 + (i % 26))}` : made().get(id).label])];
+      const list = [["content", "Content"], ["style", "Style"], ...ids.map((id, i) => [id, blind.checked && !revealed.has(id) ? letterOf(i) : made().get(id).label])];
       sides.forEach((side, n) => {
         const wanted = state.get(n ? "right" : "left") || (n ? ids[0] ?? "style" : "content");
         side.replaceChildren(...list.map(([value, label]) => el("option", { value, textContent: label.length > 40 ? `${label.slice(0, 39)}…` : label })));

@@ -63,6 +63,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def folder_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of a report with its pictures beside it."""
+    board = FakeRun(tmp_path_factory.mktemp("linked"), size=64).board()
+    out = tmp_path_factory.mktemp("folder")
+    return report.write_report(board, out, ["html"], embed=False)[0].as_uri()
+
+
+@pytest.fixture(scope="session")
 def hostile_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the address of a report full of hostile names."""
     return _write(FakeRun(tmp_path_factory.mktemp("hostile"), size=64, hostile=True))
@@ -79,6 +87,15 @@ def maps_url(tmp_path_factory: pytest.TempPathFactory) -> str:
                     board.root / map_path(output, kind), 255 - read_image(board.root / output)
                 )
     return report.write_report(board, board.root / "report", ["html"])[0].as_uri()
+
+
+@pytest.fixture(scope="session")
+def comparison_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of three runs side by side, one of them with hostile names."""
+    runs = [FakeRun(tmp_path_factory.mktemp(f"side{i}"), seed=i, hostile=i == 2) for i in range(3)]
+    boards = [run.board() for run in runs]
+    out = tmp_path_factory.mktemp("comparison")
+    return report.write_comparison(boards, out, ["html"])[0].as_uri()
 
 
 def _write(run: FakeRun) -> str:

@@ -1,0 +1,61 @@
+"""The commands ``nstbench report`` and ``nstbench serve``: from run folders to pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nstbench.cli_options import Plugins, add_plugins
+from nstbench.errors import UsageError
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folder of a run; further ones to compare with it."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; RUN/report if unset, comparison for several runs.")
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Files: html,csv,md,tex,parquet,png,svg,pdf; html,csv,md for several runs.",
+        ),
+    ] = None,
+    folder: Annotated[bool, typer.Option("--folder", help="Pictures beside the page.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Write the report of a run, finished or not, or of several runs side by side."""
+    from nstbench.report import write_comparison, write_report
+    from nstbench.run_files import load_board
+
+    add_plugins(plugin)
+    boards = [load_board(run) for run in runs]
+    if len(boards) == 1:
+        names = (formats or "html,csv,md,parquet").split(",")
+        paths = write_report(boards[0], out or runs[0] / "report", names, embed=not folder)
+    elif folder:
+        raise UsageError("--folder: a page of several runs has no pictures; leave it out.")
+    else:
+        names = (formats or "html,csv,md").split(",")
+        paths = write_comparison(boards, out or Path("comparison"), names)
+    for path in paths:
+        typer.echo(path)
+
+
+def serve(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or a folder of runs.")],
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any free one.")] = 8765,
+    plugin: Plugins = None,
+) -> None:
+    """Serve reports to a browser on this machine, and follow a run while it is going on."""
+    from nstbench.serve import Server
+
+    add_plugins(plugin)
+    with Server(run, port) as server:
+        typer.echo(f"{server.url} (Ctrl-C ends it)")
+        server.run()

@@ -1,0 +1,231 @@
+"""A run in the browser while it is going on: a small server for this machine alone.
+
+It answers on the loopback address only, to requests that name that address (so that no
+web page can reach it under a name of its own), and hands out nothing but the report, made
+when it is asked for, and data files below the run folders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import logging
+import os
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from nstbench.errors import NstbenchError, UsageError
+from nstbench.run_files import load_board, read_info
+
+ADDRESS = "127.0.0.1"
+REFRESH = 15
+"""Seconds after which the browser asks again for the report of a run that is going on."""
+
+TYPES = {
+    ".png": "image/png",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".md": "text/plain; charset=utf-8",
+    ".tex": "text/plain; charset=utf-8",
+    ".parquet": "application/octet-stream",
+}
+"""Files that are handed out; none of them can run a script."""
+
+INERT = "default-src 'none'; sandbox"
+"""Content security policy of files."""
+
+log = logging.getLogger(__name__)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a run, or every run in a folder, until it is closed.
+
+    Args:
+        folder: a run folder, or a folder that holds some.
+        port: port on the loopback address; 0 takes a free one.
+
+    Raises:
+        UsageError: if there is no run or the port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.folder = folder
+        self.single = (folder / "run.json").is_file()
+        if not self.runs():
+            raise UsageError(f"{folder} holds no run (there is no run.json in it or one below).")
+        self._pages: dict[str, tuple[Any, bytes]] = {}
+        self._lock = threading.Lock()
+        try:
+            super().__init__((ADDRESS, port), Handler)
+        except OSError as error:
+            raise UsageError(
+                f"--port {port} cannot be used: {error.strerror}. --port 0 takes a free one."
+            ) from error
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """Address of the report, or of the list of runs."""
+        return f"http://{ADDRESS}:{self.port}/"
+
+    def run(self) -> None:
+        """Answer requests until the user interrupts."""
+        with contextlib.suppress(KeyboardInterrupt):
+            self.serve_forever()
+
+    def runs(self) -> dict[str, Path]:
+        """Return name -> folder of every run; links that lead out of the folder are none."""
+        if self.single:
+            return {self.folder.resolve().name: self.folder}
+        base = self.folder.resolve()
+        found = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return {
+            path.name: path
+            for path in found
+            if (path / "run.json").is_file() and path.resolve().parent == base
+        }
+
+    def page(self, name: str) -> bytes:
+        """Return a run's report, made anew if the run has changed since the last time."""
+        from nstbench.report import render_page
+
+        root = self.runs()[name]
+        with self._lock:
+            now = fingerprint(root)
+            known = self._pages.get(name)
+            if known is None or known[0] != now:
+                page = render_page(load_board(root), embed=False, base=".")
+                known = self._pages[name] = now, page.encode()
+            return known[1]
+
+
+def fingerprint(root: Path) -> tuple[Any, ...]:
+    """Return what changes whenever the report of a run would."""
+    files = [root / f for f in ("run.json", "plan.json", "scores.parquet", "timings.json")]
+    folders = [root / "outputs"]
+    newest, count = 0, 0
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except FileNotFoundError:
+            continue
+        folders += [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
+        records = [e.stat().st_mtime_ns for e in entries if e.name.endswith(".json")]
+        newest, count = max([newest, *records]), count + len(records)
+    return (*(f.stat().st_mtime_ns if f.is_file() else 0 for f in files), newest, count)
+
+
+def find_file(root: Path, parts: list[str]) -> Path | None:
+    """Return the file that a path names, or ``None`` unless it is one to hand out.
+
+    It has to be an ordinary file of a known kind, below ``root`` after all links are
+    followed, and no part of its path may be hidden or lead upwards.
+    """
+    if any(not p or p.startswith(".") or "\\" in p or "\0" in p for p in parts):
+        return None
+    path = root.joinpath(*parts)
+    if path.suffix not in TYPES:
+        return None
+    try:
+        real = path.resolve(strict=True)
+    except OSError:
+        return None
+    inside = real.is_relative_to(root.resolve())
+    return real if inside and real.is_file() and real.suffix == path.suffix else None
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD."""
+
+    server: Server
+    server_version = "nstbench"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer with a page, a list of runs or a file."""
+        hosts = {f"{name}:{self.server.port}" for name in (ADDRESS, "localhost")}
+        if self.headers.get("Host") not in hosts:
+            self._text(HTTPStatus.FORBIDDEN, "This server answers to its own address only.")
+            return
+        runs = self.server.runs()
+        parts = [unquote(part) for part in urlsplit(self.path).path.split("/")[1:]]
+        if parts == [""]:
+            self._front(runs)
+        elif len(parts) > 1 and parts[0] in runs:
+            self._run(runs[parts[0]], parts)
+        else:
+            self._text(HTTPStatus.NOT_FOUND, "Not found.")
+
+    do_HEAD = do_GET  # noqa: N815  the name that the base class looks for
+
+    def _front(self, runs: dict[str, Path]) -> None:
+        if self.server.single:
+            self._send(HTTPStatus.FOUND, b"", {"Location": f"/{quote(next(iter(runs)))}/"})
+            return
+        items = "".join(
+            f'<li><a href="/{quote(name)}/">{html.escape(name)}</a> {_state(root)}</li>'
+            for name, root in runs.items()
+        )
+        page = (
+            '<!doctype html><html lang="en"><meta charset="utf-8"><title>nstbench runs</title>'
+            '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+            f"<main><h1>Runs</h1><ul>{items}</ul></main></html>"
+        )
+        headers = {"Content-Type": "text/html; charset=utf-8",
+                   "Content-Security-Policy": "default-src 'none'; img-src data:"}  # fmt: skip
+        self._send(HTTPStatus.OK, page.encode(), headers)
+
+    def _run(self, root: Path, parts: list[str]) -> None:
+        if parts[1:] != [""]:
+            file = find_file(root, parts[1:])
+            if file is None:
+                self._text(HTTPStatus.NOT_FOUND, "Not found.")
+            else:
+                headers = {"Content-Type": TYPES[file.suffix], "Content-Security-Policy": INERT}
+                self._send(HTTPStatus.OK, file.read_bytes(), headers)
+            return
+        try:
+            page = self.server.page(parts[0])
+            headers = {"Content-Type": "text/html; charset=utf-8"}
+            if not read_info(root).get("finished"):
+                headers["Refresh"] = str(REFRESH)
+            self._send(HTTPStatus.OK, page, headers)
+        except NstbenchError as error:
+            self._text(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+    def _text(self, status: HTTPStatus, text: str) -> None:
+        headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Security-Policy": INERT}
+        self._send(status, text.encode(), headers)
+
+    def _send(self, status: HTTPStatus, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        own = {"Content-Length": str(len(body)), "Cache-Control": "no-store",
+               "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}  # fmt: skip
+        for key, value in (headers | own).items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log requests for those who ask for it, instead of writing to the terminal."""
+        log.debug(format, *args)
+
+
+def _state(root: Path) -> str:
+    try:
+        info = read_info(root)
+    except NstbenchError as error:
+        return html.escape(str(error))
+    when = str(info.get("started", ""))[:16].replace("T", " ")
+    return html.escape(f"{when} UTC, {'finished' if info.get('finished') else 'not finished'}")
