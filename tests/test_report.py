@@ -386,6 +386,13 @@ def test_validation_in_the_run_folder_is_shown(tmp_path: Path) -> None:
     assert "is no result of nstbench validate" in report.render_page(board)
 
 
+def test_pictures_that_were_left_out_are_named(board: Board) -> None:
+    skipped = [{"path": "/photos/<b>bad</b>.png", "reason": "it is truncated"}]
+    text = report.render_page(dataclasses.replace(board, info={**board.info, "skipped": skipped}))
+    assert "b&gt;.png" in text
+    assert "it is truncated" in text
+
+
 def test_broken_section_is_a_visible_note(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
