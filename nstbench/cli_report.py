@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -59,9 +60,9 @@ def serve(
     from nstbench.serve import Server
 
     _add_plugins(plugin)
-    with Server(run, port) as server:
+    with contextlib.suppress(KeyboardInterrupt), Server(run, port) as server:
         typer.echo(f"{server.url} (Ctrl-C ends it)")
-        server.run()
+        server.serve_forever()
 
 
 def _add_plugins(files: list[Path] | None) -> None:
