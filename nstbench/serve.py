@@ -7,7 +7,6 @@ when it is asked for, and data files below the run folders.
 
 from __future__ import annotations
 
-import contextlib
 import html
 import logging
 import os
@@ -77,11 +76,6 @@ class Server(ThreadingHTTPServer):
     def url(self) -> str:
         """Address of the report, or of the list of runs."""
         return f"http://{ADDRESS}:{self.port}/"
-
-    def run(self) -> None:
-        """Answer requests until the user interrupts."""
-        with contextlib.suppress(KeyboardInterrupt):
-            self.serve_forever()
 
     def runs(self) -> dict[str, Path]:
         """Return name -> folder of every run; links that lead out of the folder are none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
@@ -43,6 +44,10 @@ class Failures(Section):
             missing=[
                 *_missing("method", {n: c.availability for n, c in board.methods.items()}),
                 *_missing("metric", {n: c.availability for n, c in board.metrics.items()}),
+            ],
+            left_out=[
+                {"name": Path(str(s["path"])).name, "reason": str(s["reason"])}
+                for s in board.info.get("skipped") or []
             ],
             short=tables.short,
         )

@@ -7,7 +7,6 @@ import json
 import math
 import re
 import shutil
-import statistics
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +20,7 @@ from fake_board import HOSTILE, PROFILES, FakeRun
 from nstbench import registry, report
 from nstbench.board import Board
 from nstbench.errors import UsageError
-from nstbench.reporting import pictures, tables, templates
+from nstbench.reporting import pictures, templates
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
@@ -205,19 +204,6 @@ def test_pictures_leave_room_for_what_else_the_page_holds(
     assert "pictures were left out to keep the page below 20 MB" in page
 
 
-def test_the_fastest_method_comes_with_the_spread_of_its_calls(board: Board) -> None:
-    timing = next(t for t in board.timings if t.variant == "johnson_2016")
-    low, _, high = statistics.quantiles(timing.latency, n=4, method="inclusive")
-    row = next(r for r in tables.rows(board) if r.method == "johnson_2016")
-    speed = board.metric_with_role("speed")
-    other = dataclasses.replace(timing, latency=tuple(9 * v for v in timing.latency))
-    assert tables.middle_half(dataclasses.replace(board, timings=(other,)), row, speed) is None
-    median = statistics.median(timing.latency)
-    measured = dataclasses.replace(row, values={speed.name: tables.Interval(median)})
-    spread = tables.middle_half(board, measured, speed)
-    assert (spread.low, spread.value, spread.high) == pytest.approx((low, median, high))
-
-
 def test_table_of_the_page_has_the_numbers_of_the_board(page: str, board: Board) -> None:
     rows = re.findall(r'<tbody class="entry".*?</tbody>', page, flags=re.S)
     assert len(rows) == len(board.leaderboard)
@@ -362,28 +348,6 @@ def test_metric_names_are_not_hard_coded(tmp_path: Path) -> None:
         name = re.search(r'data-section="([^"]+)"', part)
         assert name
         assert f'data-section="{name[1]}"' in text
-
-
-def test_validation_in_the_run_folder_is_shown(tmp_path: Path) -> None:
-    board = FakeRun(tmp_path).board()
-    assert "--out RUN/validation.json" in report.render_page(board)
-    row = {"part": "", "measures": "content", "tau": 0.91, "low": 0.81, "high": 0.99,
-           "worst": "jpeg", "worst_tau": 0.42, "sensitivity": 2.5, "trusted": False}  # fmt: skip
-    bare = dict.fromkeys(row) | {"metric": "uef", "part": "", "measures": "both"}
-    other = row | {"metric": "of_another_run"}
-    rows = [row | {"metric": "ssim"}, bare, other]
-    path = tmp_path / "validation.json"
-    path.write_text(json.dumps({"summary": rows, "by_kind": [], "unavailable": {}}))
-    text = report.render_page(board)
-    table = re.search(r'aria-label="Validation table".*?</table>', text, flags=re.S)
-    assert table
-    cells = re.sub(r"<[^>]+>", " ", table[0]).split()
-    assert cells[cells.index("SSIM") :][:9] == [
-        "SSIM", "content", "0.91", "[0.81,", "0.99]", "jpeg", "(0.42)", "2.5", "no"]  # fmt: skip
-    assert "of_another_run" not in table[0]
-    assert "leaned on there: SSIM." in text
-    path.write_text('{"summary": 3}')
-    assert "is no result of nstbench validate" in report.render_page(board)
 
 
 def test_broken_section_is_a_visible_note(

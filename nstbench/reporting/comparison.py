@@ -155,11 +155,13 @@ def _difference_tables(first: Board, each: Compared) -> list[dict[str, Any]]:
              if c.name in set(each.differences["metric"])]  # fmt: skip
     cards.sort(key=lambda card: (card != quality, not card.role))
     several = each.differences["size"].nunique() > 1
+    places = {name: i for i, name in enumerate(dict.fromkeys(first.leaderboard["method"]))}
+    ordered = each.differences.sort_values("method", key=lambda m: m.map(places), kind="stable")
     return [
         {
             "card": card,
             "open": bool(card.role),
-            "rows": _difference_rows(each.differences, card, several),
+            "rows": _difference_rows(ordered, card, several),
         }
         for card in cards
     ]
