@@ -56,21 +56,7 @@ def serve(
     """Serve reports to a browser on this machine, and follow a run while it is going on."""
     from nstbench.serve import Server
 
-<<<<<<< HEAD
     add_plugins(plugin)
-    with Server(run, port) as server:
-        typer.echo(f"{server.url} (Ctrl-C ends it)")
-        server.run()
-=======
-    _add_plugins(plugin)
     with contextlib.suppress(KeyboardInterrupt), Server(run, port) as server:
         typer.echo(f"{server.url} (Ctrl-C ends it)")
         server.serve_forever()
-
-
-def _add_plugins(files: list[Path] | None) -> None:
-    from nstbench import registry
-
-    for file in files or []:
-        registry.add_file(file)
->>>>>>> issue-6
