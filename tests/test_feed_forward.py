@@ -304,7 +304,7 @@ class TestDumoulin:
 
         contents, folder = picture_folders
         given = {
-            "contents": str(contents), "styles": str(folder), "steps": 60, "size": 64, "batch": 2,
+            "contents": str(contents), "styles": str(folder), "steps": 200, "size": 64, "batch": 2,
             "device": "cpu", "out": tmp_path, "threads": 1, "learning_rate": 0.01,
         }  # fmt: skip
         train(build_order("dumoulin_2017:width=0.25", given))

@@ -69,21 +69,26 @@ def test_an_iteration_takes_at_most_055_of_the_plain_one(benchmark):
     content, style, objective = ours(256)
     yardstick = plain(content, style)
     rate = LEARNING_RATES["adam"]
-    taken: list[float] = []
+    others: list[float] = []
+    owns: list[float] = []
 
     def plain_round() -> None:
         begin = time.perf_counter()
         yardstick.optimise(content.pixels, STEPS, rate)
-        taken.append(time.perf_counter() - begin)
+        others.append(time.perf_counter() - begin)
 
     def our_round() -> None:
+        begin = time.perf_counter()
         minimise(content.pixels, objective, Descent("adam", STEPS), lambda *_: None)
+        owns.append(time.perf_counter() - begin)
 
     # The yardstick runs before each round of ours: what else the machine does hits both alike.
     benchmark.pedantic(our_round, setup=plain_round, rounds=ROUNDS, warmup_rounds=1)
-    pairs = zip(benchmark.stats.stats.data, taken[-ROUNDS:], strict=True)
+    if benchmark.disabled:
+        pytest.skip("one round says nothing about speed")
+    pairs = list(zip(owns, others, strict=True))[-ROUNDS:]
     ratio = statistics.median(own / other for own, other in pairs)
-    benchmark.extra_info |= {"plain_s": statistics.median(taken[-ROUNDS:]), "ratio": ratio}
+    benchmark.extra_info |= {"plain_s": statistics.median(others[-ROUNDS:]), "ratio": ratio}
     assert ratio <= 0.55
 
 
