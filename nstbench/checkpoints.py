@@ -70,6 +70,8 @@ class Card(BaseModel):
         content_data: what the contents were, in words.
         loss_curve: mean losses over up to 100 stretches of the training.
         seconds: wall-clock seconds in the training loop, over all resumptions.
+        start: name and checksum of the checkpoint that the training began with, if any.
+        start_seconds: seconds of training behind that checkpoint, its own beginnings included.
         environment: machine, device, threads, versions.
         sha256: checksum of the safetensors file.
         licence: licence of the weights.
@@ -92,12 +94,19 @@ class Card(BaseModel):
     learning_rate: float
     seed: int
     seconds: float
+    start: str = ""
+    start_seconds: float = 0.0
     finished: str
     loss_curve: tuple[dict[str, float], ...] = ()
     environment: dict[str, Any] = {}
     sha256: str = ""
     licence: str = "MIT"
     deviations: tuple[str, ...] = ()
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of training from fresh weights to this checkpoint."""
+        return self.start_seconds + self.seconds
 
 
 @dataclass(frozen=True, eq=False)

@@ -322,5 +322,5 @@ class TrainableMethod(Method):
             raise WeightsError(f"{checkpoint.path}: {error}") from error
 
     def training_seconds(self) -> float:
-        """Return the seconds of training behind the checkpoint in use."""
-        return self.opened.card.seconds if self.opened is not None else 0.0
+        """Return the seconds of training behind the checkpoint in use, from fresh weights."""
+        return self.opened.card.total_seconds if self.opened is not None else 0.0

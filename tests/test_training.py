@@ -217,6 +217,17 @@ class TestNames:
         begun = second.card.loss_curve[0]["style"]
         assert begun < 0.5 * fresh.card.loss_curve[0]["style"]
 
+    def test_the_card_counts_what_the_start_had_cost(self, order, tmp_path):
+        (first,) = train(order(out=tmp_path / "a"))
+        (second,) = train(order(out=tmp_path / "b", start=str(first.path)))
+        (third,) = train(order(out=tmp_path / "c", start=str(second.path)))
+        assert second.card.start == f"{first.name} (sha256 {first.card.sha256})"
+        assert f"Began with the weights of {first.name}." in second.card.deviations
+        spent = (one.card.seconds for one in (first, second, third))
+        assert third.card.total_seconds == pytest.approx(sum(spent))
+        assert first.card.start == ""
+        assert first.card.total_seconds == first.card.seconds
+
 
 class TestBatches:
     @pytest.fixture

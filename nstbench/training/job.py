@@ -148,7 +148,7 @@ def run_job(job: Job, listener: Listener) -> Checkpoint:
             listener=listener,
         )
         loop.run()
-        card = _card(job, loop, contents, streamed)
+        card = _card(job, start, loop, contents, streamed)
         weights = training.weights()
     if fabric.is_global_zero:
         write_checkpoint(job.folder, job.name, card, weights)
@@ -322,7 +322,13 @@ def _identity_of(record: ImageRecord) -> str:
 # --- the card ----------------------------------------------------------------------------
 
 
-def _card(job: Job, loop: Loop, contents: Collection, streamed: Collection | None) -> Card:
+def _card(
+    job: Job,
+    start: Checkpoint | None,
+    loop: Loop,
+    contents: Collection,
+    streamed: Collection | None,
+) -> Card:
     order, recipe = job.order, job.recipe
     styles = job.styles if streamed is None else ()
     return Card(
@@ -341,10 +347,12 @@ def _card(job: Job, loop: Loop, contents: Collection, streamed: Collection | Non
         learning_rate=recipe.learning_rate,
         seed=order.seed,
         seconds=loop.seconds,
+        start=f"{start.name} (sha256 {start.card.sha256})" if start is not None else "",
+        start_seconds=start.card.total_seconds if start is not None else 0.0,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         loss_curve=loop.curve(),
         environment=describe_environment(str(loop.fabric.device), order.threads),
-        deviations=_deviations(job, loop.done),
+        deviations=_deviations(job, start, loop.done),
     )
 
 
@@ -359,7 +367,7 @@ def _style_card(style: ImageRecord) -> StyleCard:
     )
 
 
-def _deviations(job: Job, steps: int) -> tuple[str, ...]:
+def _deviations(job: Job, start: Checkpoint | None, steps: int) -> tuple[str, ...]:
     """Return where this training departs from the method's own recipe and defaults."""
     paper, own = job.method.recipe, replace(job.recipe, steps=steps)
     words = {
@@ -373,6 +381,8 @@ def _deviations(job: Job, steps: int) -> tuple[str, ...]:
         for name, word in words.items()
         if getattr(own, name) != getattr(paper, name)
     ]
+    if start is not None:
+        found.append(f"Began with the weights of {start.name}.")
     defaults: Mapping[str, Any] = type(job.method).Params().model_dump(mode="json")
     found += [
         f"Trained with {name}={value} instead of {defaults[name]}."
