@@ -178,7 +178,8 @@ def print_method(name: str) -> None:
         ("name", card.method), ("authors", f"{card.authors} ({card.year})"),
         ("paper", card.paper), ("authors' code", card.code), ("family", card.family),
         ("flexibility", card.flexibility), ("licence", card.licence),
-        ("optimises", ", ".join(card.trained_on)), ("weights", ", ".join(card.weights)),
+        ("optimises", ", ".join(card.trained_on)),
+        ("weights", ", ".join(weight.name for weight in card.weights)),
         ("available", "yes" if card.availability.ok else _reason(card.availability)),
     ):  # fmt: skip
         if value:

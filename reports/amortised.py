@@ -116,7 +116,7 @@ def _sentences(reigns: list[Reign]) -> list[str]:
         if i == 0:
             lines.append(f"For a single picture {label} is cheapest ({cost}).")
         else:
-            count = f"{math.ceil(reign.start):,}".replace(",", " ")
+            count = numbers.thousands(math.ceil(reign.start))
             lines.append(f"From {count} pictures on {label} is cheaper ({cost} at that point).")
     return lines
 

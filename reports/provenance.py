@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
@@ -54,11 +55,16 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _weights(board: Board) -> list[dict[str, Any]]:
-    users: dict[tuple[str, str], list[str]] = {}
-    for card in board.methods.values():
-        for name, sha256 in card.weights.items():
-            users.setdefault((name, sha256), []).append(card.variant)
-    return [{"name": n, "sha256": s, "users": u} for (n, s), u in sorted(users.items())]
+    """Return each file of weights once, with the methods and metrics that read it."""
+    readers = [(card.variant, card.weights) for card in board.methods.values()]
+    readers += [(card.title, card.weights) for card in board.metrics.values()]
+    files: dict[tuple[str, str], dict[str, Any]] = {}
+    for reader, cards in readers:
+        for card in cards:
+            empty = {"card": card, "users": [], "host": urlsplit(card.origin).netloc}
+            file = files.setdefault((card.name, card.sha256), empty)
+            file["users"].append(reader)
+    return [files[key] for key in sorted(files)]
 
 
 def _downloads(board: Board) -> list[dict[str, str]]:

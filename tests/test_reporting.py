@@ -179,4 +179,4 @@ def test_loss_curves_are_shares_of_their_first_value(board: Board) -> None:
     trace = board.trace(key)
     expected = trace[-1]["total"] / trace[0]["total"]
     assert course.curves[0].loss[-1] == pytest.approx(expected)
-    assert convergence._curve([{"step": 0, "seconds": 0.1, "total": NAN}]) is None
+    assert convergence.curve([{"step": 0, "seconds": 0.1, "total": NAN}]) is None

@@ -26,6 +26,7 @@ def environment() -> Environment:
         significant=lambda v: numbers.or_missing(numbers.significant(v)),
         seconds=lambda v: numbers.or_missing(numbers.seconds(v)),
         or_missing=numbers.or_missing,
+        thousands=numbers.thousands,
     )
     return env
 
