@@ -5,16 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import math
-import sys
 from pathlib import Path
 
 import pytest
 from fake_board import FakeRun, metric_cards, picture
 from PIL import Image
 
-from nstbench import registry
 from nstbench.board import Board
-from nstbench.reporting import convergence, numbers, pictures, svg, tables
+from nstbench.reporting import convergence, costs, numbers, pictures, svg, tables
 from nstbench.reporting.tables import Interval, Row
 
 NAN = math.nan
@@ -155,20 +153,20 @@ def test_embedded_pictures_keep_to_the_budget_and_say_so(tmp_path: Path) -> None
 
 
 def test_cheapest_method_by_number_of_pictures(board: Board) -> None:
-    registry.load("reports", "amortised")
-    amortised = sys.modules["nstbench_plugins.reports.amortised"]
-    costs = amortised._costs(board)
-    reigns = amortised._envelope(costs)
-    assert {c.label for c in costs} == {
+    found = costs.costs_of(board)
+    reigns = costs.envelope(found)
+    assert {c.label for c in found} == {
         name for name, card in board.methods.items() if card.flexibility != "baseline"
     }
     for n in (1, 2, 17, 1000, 28_000, 29_000, 10**6):
-        cheapest = min(costs, key=lambda c: c.seconds(n))
+        cheapest = min(found, key=lambda c: c.seconds(n))
         ruling = [r.cost for r in reigns if r.start <= n][-1]
         assert ruling.seconds(n) == pytest.approx(cheapest.seconds(n))
-    by_name = {c.label: c for c in costs}
+    by_name = {c.label: c for c in found}
     assert by_name["johnson_2016"].training == 5400
+    assert by_name["johnson_2016"].trained_on == "Fake GPU"
     assert by_name["ghiasi_2017"].training == 0
+    assert by_name["ghiasi_2017"].trained_on == ""
 
 
 def test_loss_curves_are_shares_of_their_first_value(board: Board) -> None:
