@@ -103,7 +103,7 @@ def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
         flexibility=str(info.flexibility),
         licence=info.licence,
         trained_on=info.trained_on,
-        deviations=method.deviations(),
+        deviations=info.deviations,
         params=params.model_dump(mode="json"),
         defaults=cls.Params().model_dump(mode="json"),
         weights=tuple(_weight_card(weight) for weight in method.required_weights()),

@@ -184,7 +184,7 @@ def print_method(name: str) -> None:
     ):  # fmt: skip
         if value:
             facts.add_row(label, escape(value))
-    for deviation in card.deviations:
+    for deviation in variant.method.deviations() if variant.method else card.deviations:
         facts.add_row("deviation", escape(deviation))
     output = console()
     output.print(facts)

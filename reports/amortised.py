@@ -10,6 +10,7 @@ from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.costs import MOST, Cost, Reign, costs_of, envelope
+from nstbench.reporting.scale import Scale
 
 LABELS = 20
 """Lines that get a name; those that are cheapest somewhere come first."""
@@ -70,8 +71,8 @@ def _chart(width: int, height: int, costs: list[Cost], reigns: list[Reign]) -> s
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=svg.Scale(1, MOST, 60, width - (150 if width > 500 else 105), log=True),
-        y=svg.Scale.fit(ends, height - 48, 30, log=True),
+        x=Scale(1, MOST, 60, width - (160 if width > 500 else 115), log=True),
+        y=Scale.fit(ends, height - 48, 30, log=True),
         x_title="pictures in one new style",
         y_title="time in all, both axes logarithmic",
         name="Cost of a new style against the number of pictures",
@@ -82,7 +83,10 @@ def _chart(width: int, height: int, costs: list[Cost], reigns: list[Reign]) -> s
     for cost in sorted(costs, key=lambda c: c.key in order):
         place = order.index(cost.key) if cost.key in order else None
         css = "thin s4" if place is None else f"line s{place % 4} d{place % 4}"
-        canvas.path([(n, cost.seconds(n)) for n in grid], css)
+        line = [(n, cost.seconds(n)) for n in grid]
+        canvas.path(line, css)
+        if place is not None:
+            canvas.keep_clear(line)
     for before, reign in pairwise(reigns):
         if 1 <= reign.start <= MOST:
             at = reign.cost.seconds(reign.start)
@@ -91,7 +95,7 @@ def _chart(width: int, height: int, costs: list[Cost], reigns: list[Reign]) -> s
                 f"from {_pictures(reign.start)} on",
                 f"both cost {numbers.seconds(at)} there",
             ]
-            canvas.point(reign.start, at, reign.cost.flexibility, "", tip)
+            canvas.point(reign.start, at, "", "", tip, 5)
             canvas.label(reign.start, at, _pictures(reign.start))
     named = sorted(costs, key=lambda c: c.key not in order)[:LABELS]
     limit = 20 if width > 500 else 14

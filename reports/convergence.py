@@ -13,6 +13,7 @@ from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
 from nstbench.reporting import convergence, numbers, svg, tables, templates, trainings
 from nstbench.reporting.convergence import AXES, MOST, UNITS, Course
+from nstbench.reporting.scale import Scale
 from nstbench.reporting.trainings import Trained
 
 TRAINING_HEIGHT = 250
@@ -69,8 +70,8 @@ def _chart(
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=svg.Scale.fit(xs, 60, width - 105, zero=True),
-        y=svg.Scale.fit([y for y in ys if y > 0], height - 48, 30, log=log, zero=True),
+        x=Scale.fit(xs, 60, width - 126, zero=True),
+        y=Scale.fit([y for y in ys if y > 0], height - 48, 30, log=log, zero=True),
         x_title=axis,
         y_title=f"loss / first loss, {scale}",
         name=f"Loss against {axis}, {scale}",
@@ -129,8 +130,8 @@ def _training_chart(width: int, height: int, trained: Trained) -> svg.Canvas:
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=svg.Scale.fit(xs, 60, width - 105, zero=True),
-        y=svg.Scale.fit([y for y in ys if y > 0], height - 48, 30, log=True),
+        x=Scale.fit(xs, 60, width - 126, zero=True),
+        y=Scale.fit([y for y in ys if y > 0], height - 48, 30, log=True),
         x_title="steps of training",
         y_title="loss / first loss, logarithmic",
         name=f"Training loss of {trained.label} against steps",

@@ -112,6 +112,10 @@ def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
     cells = [row.of(card) for row in rows]
     values = [cell.value for cell in cells]
     divisor, unit = numbers.scaled(card.unit)
+    form = numbers.column_format([v / divisor for v in values], card.range)
+    if unit == "s":
+        # a column from microseconds to minutes: each number carries its own unit
+        form, unit = numbers.seconds, ""
     contest = [r.of(card).value for r in rows if not r.baseline and r.of(card).known]
     best = (max if card.higher_is_better else min)(contest) if contest else math.nan
     low, high = tables.span(rows, card)
@@ -119,7 +123,7 @@ def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
         card=card,
         divisor=divisor,
         unit=unit,
-        form=numbers.column_format([v / divisor for v in values], card.range),
+        form=form,
         low=low,
         high=high,
         best=best,

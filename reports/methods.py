@@ -27,7 +27,7 @@ class Methods(Section):
                 "icon": svg.shape(svg.SHAPES.get(card.flexibility, "circle"), 8, 8, 5.5),
                 "parameters": _millions(sizes.get(name)),
                 "settings": _settings(card),
-                "deviations": _deviations(card),
+                "as_trained": _as_trained(card),
                 "files": [w for w in card.weights if w.training is None],
                 "trainings": [(w, w.training) for w in card.weights if w.training is not None],
             }
@@ -49,10 +49,10 @@ def _settings(card: MethodCard) -> list[dict[str, Any]]:
     return sorted(settings, key=lambda s: not s["changed"])
 
 
-def _deviations(card: MethodCard) -> list[str]:
-    """Return those of the method itself; a network's own stand on its card."""
-    trained = {text for w in card.weights if w.training for text in w.training.deviations}
-    return [text for text in card.deviations if text not in trained]
+def _as_trained(card: MethodCard) -> list[str]:
+    """Return how the trainings of a method's networks depart from the paper's, each once."""
+    found = [text for w in card.weights if w.training for text in w.training.deviations]
+    return list(dict.fromkeys(found))
 
 
 def _millions(count: int | None) -> str:

@@ -68,7 +68,7 @@ def _facts(board: Board) -> list[str]:
         f"{done} of {planned} outputs done",
         "" if board.info.get("finished") else "not finished",
         _machine(environment),
-        _when(board.info),
+        _when(board.info, float(board.units["seconds"].sum())),
         f"nstbench {board.info.get('version', '')}",
     ]
     return [fact for fact in facts if fact.strip()]
@@ -84,7 +84,7 @@ def _machine(environment: Mapping) -> str:
     return next((str(p) for p in parts if p), "")
 
 
-def _when(info: Mapping) -> str:
+def _when(info: Mapping, spent: float) -> str:
     try:
         start = datetime.fromisoformat(str(info.get("started")))
     except ValueError:
@@ -94,7 +94,9 @@ def _when(info: Mapping) -> str:
         seconds = (datetime.fromisoformat(str(info.get("finished"))) - start).total_seconds()
     except ValueError:
         return f"started {text}"
-    return f"{text}, took {numbers.seconds(seconds)}"
+    # a run that was interrupted and went on is longer than its last session
+    last = "last session " if seconds < spent else ""
+    return f"{text}, {last}took {numbers.seconds(seconds)}"
 
 
 def _contest(rows: list[Row], *metrics: MetricCard | None) -> list[Row]:
@@ -179,5 +181,6 @@ def _caveat(best: Row, contest: list[Row], rows: list[Row], metric: MetricCard) 
             words += f"Of those that did all, {label} leads: {_figure(runner_up, metric)}. "
     left_out = [r for r in rows if r not in contest and r.of(metric).known]
     if left_out:
-        words += f"Left out for doing less than {ENOUGH:.0%} of their pairs: {len(left_out)}. "
+        count = f"{len(left_out)} method{'s' if len(left_out) > 1 else ''}"
+        words += f"Left out: {count} that did less than {100 * ENOUGH:.0f} % of the pairs. "
     return words

@@ -13,6 +13,7 @@ from PIL import Image
 
 from nstbench.board import Board
 from nstbench.reporting import convergence, costs, numbers, pictures, svg, tables
+from nstbench.reporting.scale import Scale
 from nstbench.reporting.tables import Interval, Row
 
 NAN = math.nan
@@ -95,7 +96,7 @@ def test_span_leaves_out_baselines_that_would_flatten_the_rest() -> None:
 
 @pytest.mark.parametrize("log", [False, True])
 def test_scales_hold_their_values_and_ticks(log: bool) -> None:
-    scale = svg.Scale.fit([0.003, 0.2, 48.0, NAN], 50, 450, log=log)
+    scale = Scale.fit([0.003, 0.2, 48.0, NAN], 50, 450, log=log)
     assert 50 < scale(0.003) < scale(0.2) < scale(48.0) < 450
     ticks = scale.ticks(6)
     assert len(ticks) >= 3
@@ -107,15 +108,13 @@ def test_scales_hold_their_values_and_ticks(log: bool) -> None:
 @pytest.mark.parametrize("values", [[], [0.5], [0.0, 0.0], [-3.0], [NAN]])
 def test_scales_of_hardly_any_values_work(values: list[float]) -> None:
     for log in (False, True):
-        scale = svg.Scale.fit(values, 0, 100, log=log)
+        scale = Scale.fit(values, 0, 100, log=log)
         assert scale.ticks()
         assert 0 <= scale.clip(0.5) <= 100
 
 
 def test_labels_never_overlap() -> None:
-    canvas = svg.Canvas(
-        400, 300, svg.Scale(0, 1, 40, 390), svg.Scale(0, 1, 260, 20), "x", "y", "crowd"
-    )
+    canvas = svg.Canvas(400, 300, Scale(0, 1, 40, 390), Scale(0, 1, 260, 20), "x", "y", "crowd")
     for i in range(40):
         canvas.label(0.5 + i / 400, 0.5 + i / 300, f"method_{i}")
     boxes = canvas._boxes

@@ -78,6 +78,11 @@ class Row:
         """True if every planned unit was done."""
         return self.planned > 0 and self.done == self.planned
 
+    def mark(self, limit: int) -> str:
+        """Return the label for a mark in a chart, with the coverage if it is not whole."""
+        text = short(self.label, limit)
+        return text if self.complete else f"{text} ({self.coverage})"
+
     def loss(self, metric: MetricCard) -> float:
         """Return the value of a metric turned so that small is good."""
         value = self.of(metric).value
