@@ -22,7 +22,7 @@ from nstbench.board import Board
 from nstbench.errors import UsageError
 from nstbench.reporting import pictures, templates
 
-VOID = {"meta", "link", "img", "input", "br", "hr"}
+VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
 
 
 class Page(HTMLParser):

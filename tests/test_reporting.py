@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import math
 from pathlib import Path
@@ -12,7 +13,16 @@ from fake_board import FakeRun, metric_cards, picture
 from PIL import Image
 
 from nstbench.board import Board
-from nstbench.reporting import convergence, costs, numbers, pictures, svg, tables
+from nstbench.reporting import (
+    convergence,
+    costs,
+    numbers,
+    pictures,
+    svg,
+    tables,
+    templates,
+    trainings,
+)
 from nstbench.reporting.scale import Scale
 from nstbench.reporting.tables import Interval, Row
 
@@ -124,6 +134,36 @@ def test_labels_never_overlap() -> None:
             assert l1 >= r2 or r1 <= l2 or t1 >= b2 or b1 <= t2
 
 
+def test_labels_keep_off_intervals_where_they_can() -> None:
+    canvas = svg.Canvas(400, 300, Scale(0, 1, 40, 390), Scale(0, 1, 260, 20), "x", "y", "bars")
+    canvas.bars(Interval(0.5, 0.1, 0.9), Interval(0.5))
+    canvas.label(0.5, 0.5, "name")
+    assert not any(svg._touch(canvas._boxes[-1], whisker) for whisker in canvas._whiskers)
+
+
+@pytest.mark.parametrize(
+    ("places", "moved"),
+    [([50.0, 80.0], [50, 80]), ([50.0, 50.0, 50.0], [35, 50, 65]), ([2.0, 2.0], [0, 15]),
+     ([99.0, 100.0], [85, 100]), ([10.0, 12.0, 90.0], [3.5, 18.5, 90]), ([], [])],
+)  # fmt: skip
+def test_labels_at_the_edge_move_as_little_as_need_be(
+    places: list[float], moved: list[float]
+) -> None:
+    assert svg.spread(places, 15, 0, 100) == pytest.approx(moved)
+
+
+def test_narrow_logarithmic_scales_have_ticks() -> None:
+    scale = Scale(0.62, 0.97, 0, 100, log=True)
+    ticks = scale.ticks(6)
+    assert len(ticks) > 2
+    assert all(scale.holds(tick) for tick in ticks)
+
+
+def test_names_break_at_their_joints_and_stay_escaped() -> None:
+    text = templates.breakable("a_b:c=<i>&'")
+    assert text == "a_<wbr>b:<wbr>c=<wbr>&lt;i&gt;&amp;&#39;"
+
+
 def test_rank_text() -> None:
     assert tables.rank_text({"rank": 2, "rank_low": 1, "rank_high": 3}) == "1–3"
     assert tables.rank_text({"rank": 2, "rank_low": 2, "rank_high": 2}) == "2"
@@ -177,3 +217,17 @@ def test_loss_curves_are_shares_of_their_first_value(board: Board) -> None:
     expected = trace[-1]["total"] / trace[0]["total"]
     assert course.curves[0].loss[-1] == pytest.approx(expected)
     assert convergence.curve([{"step": 0, "seconds": 0.1, "total": NAN}]) is None
+
+
+def test_training_curves_come_from_the_cards(board: Board) -> None:
+    found = {each.label: each for each in trainings.trained(board)}
+    assert set(found) == {"ghiasi_2017", "johnson_2016", "dumoulin_2017"}
+    johnson = found["johnson_2016"]
+    assert [course.label for course in johnson.losses] == ["total", "style"]
+    assert [card.steps for card in johnson.trainings] == [2000, 4000]
+    curve = johnson.trainings[1].loss_curve
+    assert johnson.losses[1].curves[1].loss[-1] == curve[-1]["style"] / curve[0]["style"]
+    shared = board.methods["johnson_2016"]
+    twice = {**board.methods, "other": dataclasses.replace(shared, variant="other")}
+    both = trainings.trained(dataclasses.replace(board, methods=twice))
+    assert [each.label for each in both] == [each.label for each in found.values()]

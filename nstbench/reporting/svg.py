@@ -178,7 +178,10 @@ class Canvas:
             # a steep angle: methods crowd around the diagonal
             place = (ARC_LABEL * radius, math.sqrt(1 - ARC_LABEL**2) * radius)
             if self.x.holds(place[0]) and self.y.holds(place[1]):
-                self.note(*place, f"{name} {radius:g}".strip(), anchor="middle")
+                text = f"{name} {radius:g}".strip()
+                self.note(*place, text, anchor="middle")
+                px, py, half = self.x(place[0]), self.y(place[1]), len(text) * GLYPH_WIDTH / 2
+                self._boxes.append((px - half, py - 9, px + half, py + 3))
 
     def point(
         self,
