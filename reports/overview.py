@@ -15,9 +15,6 @@ from nstbench.records import MetricCard
 from nstbench.reporting import numbers, tables, templates
 from nstbench.reporting.tables import Row
 
-ENOUGH = 0.9
-"""Share of its pairs that a method must have done to be an answer."""
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -99,18 +96,12 @@ def _when(info: Mapping, spent: float) -> str:
     return f"{text}, {last}took {numbers.seconds(seconds)}"
 
 
-def _contest(rows: list[Row], *metrics: MetricCard | None) -> list[Row]:
-    """Return rows that have all numbers; those that did most of their pairs, if there are any."""
-    known = [r for r in rows if all(r.of(m).known for m in metrics)]
-    return [r for r in known if r.done >= ENOUGH * r.planned] or known
-
-
 def _figure(row: Row, metric: MetricCard) -> str:
     return f"{metric.title} {row.of(metric).text(metric.unit)}"
 
 
 def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
-    contest = _contest(rows, quality)
+    contest = tables.contest(rows, quality)
     if quality is None or not contest:
         return None
     best = min(contest, key=lambda r: r.loss(quality))
@@ -125,7 +116,7 @@ def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
 def _fastest(
     board: Board, rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
-    contest = _contest(rows, speed)
+    contest = tables.contest(rows, speed)
     if speed is None or not contest:
         return None
     best = min(contest, key=lambda r: r.loss(speed))
@@ -142,7 +133,7 @@ def _fastest(
 def _trade_off(
     rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
-    contest = _contest(rows, quality, speed)
+    contest = tables.contest(rows, quality, speed)
     if quality is None or speed is None or len(contest) < 2:
         return None
     distances = _distances(contest, quality, speed)
@@ -182,5 +173,5 @@ def _caveat(best: Row, contest: list[Row], rows: list[Row], metric: MetricCard) 
     left_out = [r for r in rows if r not in contest and r.of(metric).known]
     if left_out:
         count = f"{len(left_out)} method{'s' if len(left_out) > 1 else ''}"
-        words += f"Left out: {count} that did less than {100 * ENOUGH:.0f} % of the pairs. "
+        words += f"Left out: {count} that did less than {100 * tables.ENOUGH:.0f} % of the pairs. "
     return words

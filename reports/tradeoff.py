@@ -46,8 +46,9 @@ class Tradeoff(Section):
             classes=svg.legend(tables.classes_present(rows)),
             legend_note="larger mark = more memory" if sized else "",
             caption="Shape and colour give the flexibility class, upright lines the 95 % "
-            "intervals, level ones the middle half of the timed calls. Baselines are drawn "
-            "for scale and take no part in the front; one far off the scale "
+            "intervals, level ones the middle half of the timed calls. Baselines, and methods "
+            f"that did less than {100 * tables.ENOUGH:.0f} % of their pairs, are drawn "
+            "for scale and take no part in the front; a baseline far off the scale "
             "stands at its edge with its number.",
             facts=_facts(front, quality, speed),
         )

@@ -78,9 +78,9 @@ def test_ticks_are_short(value: float, unit: str, text: str) -> None:
     assert numbers.tick(value, unit) == text
 
 
-def row(name: str, kind: str, quality: Interval, speed: float = 1.0) -> Row:
+def row(name: str, kind: str, quality: Interval, speed: float = 1.0, done: int = 9) -> Row:
     values = {"uef": quality, "latency": Interval(speed)}
-    return Row(name, name, name, kind, 64, "1", "9/9", 9, 9, values)
+    return Row(name, name, name, kind, 64, "1", f"{done}/9", done, 9, values)
 
 
 def test_front_holds_exactly_the_methods_that_no_other_beats() -> None:
@@ -88,8 +88,18 @@ def test_front_holds_exactly_the_methods_that_no_other_beats() -> None:
     points = {"a": (1.0, 0.9), "b": (2.0, 0.5), "c": (3.0, 0.6), "d": (4.0, 0.4), "e": (5.0, NAN)}
     rows = [row(n, "arbitrary", Interval(q), s) for n, (s, q) in points.items()]
     rows.append(row("trivial", "baseline", Interval(0.0), 0.0))
+    rows.append(row("few pairs", "per-style", Interval(0.1), 0.1, done=8))
     front = tables.front(rows, cards["latency"], cards["uef"])
     assert [r.label for r in front] == ["a", "b", "d"]
+
+
+def test_methods_with_few_of_their_pairs_are_best_only_among_themselves() -> None:
+    uef = metric_cards()["uef"]
+    few = [row(n, "domain", Interval(0.1), done=d) for n, d in (("a", 8), ("b", 1))]
+    whole = row("c", "domain", Interval(0.5))
+    assert tables.contest([*few, whole], uef) == [whole]
+    assert tables.contest(few, uef) == few
+    assert tables.contest([*few, whole], uef, None) == []
 
 
 def test_span_leaves_out_baselines_that_would_flatten_the_rest() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -103,12 +104,20 @@ def save_costs(costs: Sequence[Cost], path: Path, kind: str) -> None:
             label = figures.plain(tables.short(cost.label, 32))
             axes.plot(counts, cost.seconds(counts), **style, label=label)
         for reign in reigns[1:]:
-            axes.plot(reign.start, reign.cost.seconds(reign.start), "o", color="black", ms=3.5)
+            place = (reign.start, reign.cost.seconds(reign.start))
+            axes.plot(*place, "o", color="black", markersize=3.5)
+            count = f"{math.ceil(reign.start):,}".replace(",", "\u2009")
+            axes.annotate(count, place, (3, -9), textcoords="offset points", fontsize=6.5)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("pictures in one new style")
         axes.set_ylabel("time in all (s)")
-        figure.legend(loc="outside right upper", frameon=False)
+        # from top to bottom like the lines' right ends, which tells the thin ones apart
+        lines = {str(line.get_label()): line for line in axes.lines}
+        dearest = sorted(costs, key=lambda c: -c.seconds(MOST_PICTURES))
+        names = [figures.plain(tables.short(c.label, 32)) for c in dearest]
+        handles = [lines[name] for name in names]
+        figure.legend(handles=handles, loc="outside right upper", frameon=False)
 
 
 @contextmanager
