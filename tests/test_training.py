@@ -228,6 +228,7 @@ class TestNames:
         spent = (one.card.seconds for one in (first, second, third))
         assert third.card.total_seconds == pytest.approx(sum(spent))
         assert first.card.start == ""
+        assert first.card.total_seconds == first.card.seconds
 
     def test_checkpoints_are_listed_wherever_they_lie(self, order):
         train(order(style=("s0", "s1")))
@@ -235,7 +236,6 @@ class TestNames:
         for style in ("s0", "s1"):
             (line,) = (line for line in lines if f"toy_colour--{style}" in line)
             assert {style, "12", "32"} <= set(line.replace("│", " ").split())
-        assert first.card.total_seconds == first.card.seconds
 
 
 class TestBatches:
