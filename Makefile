@@ -6,8 +6,10 @@ INSTALLED := $(VENV)/.installed
 PLUGINS := methods metrics datasets reports
 SOURCES := nstbench $(PLUGINS) tests scripts docs
 PYTEST := $(BIN)/python -m pytest
+# A process per core, each with one thread: waiting threads of one would slow down the other.
+PARALLEL := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTEST) -n auto --maxprocesses 8 --dist worksteal --benchmark-disable
 
-.PHONY: help setup leaderboard test check format lint types fast screenshots bench clean
+.PHONY: help setup leaderboard test check static format lint types fast screenshots bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,9 +26,12 @@ leaderboard: setup ## run all methods on the starter suite and write the report
 	$(BIN)/nstbench run --methods all --suite starter
 
 test: setup ## all tests that need no GPU
-	$(PYTEST) -m "not gpu"
+	$(PARALLEL) -m "not gpu and not alone"
+	$(PYTEST) -m "alone and not gpu"
 
-check: format lint types fast ## formatting, lint, types and the fast tests
+check: static fast ## formatting, lint, types and the fast tests
+
+static: format lint types ## formatting, lint and types
 
 format: setup
 	$(BIN)/ruff format --check $(SOURCES)
@@ -39,7 +44,7 @@ types: setup
 	for folder in $(PLUGINS); do $(BIN)/mypy $$folder || exit 1; done
 
 fast: setup
-	$(PYTEST) -m "not slow and not browser and not gpu"
+	$(PARALLEL) -m "not slow and not browser and not gpu and not alone"
 
 RUN ?= runs/starter
 screenshots: setup ## photograph the report of RUN for the documentation (needs Chromium)

@@ -67,6 +67,7 @@ class Ghiasi2017(TrainableMethod):
     )
     runtime_params: ClassVar[frozenset[str]] = frozenset({"interpolation"})
     quick: ClassVar[Mapping[str, Any]] = {"network": "own", "width": 0.125}
+    further_settings: ClassVar[tuple[Mapping[str, Any], ...]] = ({"network": "own"},)
 
     class Params(Parameters):
         """Parameters of the stylisation, and of the training of the own network."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,18 +47,9 @@ def resolve_methods(config: RunConfig) -> list[Variant]:
         UsageError: for unknown names, unknown or invalid parameters, and equal labels.
     """
     specs = _study_specs(config)
-    if config.methods == "all":
-        specs += [MethodSpec(name=name) for name in registry.names("methods")]
-    else:
-        specs += [
-            spec
-            for given in config.methods
-            for spec in (
-                [MethodSpec(name=name) for name in registry.names("methods")]
-                if given.name == "all"
-                else [given]
-            )
-        ]
+    given = (MethodSpec(name="all"),) if config.methods == "all" else config.methods
+    for spec in given:
+        specs += _all_specs() if spec.name == "all" else [spec]
     for name in config.method_params:
         registry.find("methods", name)
     variants = [make_variant(spec, config.method_params.get(spec.name, {})) for spec in specs]
@@ -66,6 +58,17 @@ def resolve_methods(config: RunConfig) -> list[Variant]:
     if twice:
         raise UsageError(f"--methods: '{twice[0]}' is named twice. Give one of them a label.")
     return variants
+
+
+def _all_specs() -> list[MethodSpec]:
+    """Return every method of the registry under its defaults, and its further settings."""
+    specs = []
+    for name in registry.names("methods"):
+        specs.append(MethodSpec(name=name))
+        with contextlib.suppress(registry.PluginError):
+            settings = registry.load("methods", name).further_settings
+            specs += [MethodSpec(name=name, params=dict(params)) for params in settings]
+    return specs
 
 
 def _study_specs(config: RunConfig) -> list[MethodSpec]:

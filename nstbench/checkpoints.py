@@ -186,6 +186,12 @@ class Library:
     folders: tuple[Path, ...] = ()
     loaded: tuple[Checkpoint, ...] = ()
 
+    def all(self) -> list[Checkpoint]:
+        """Return every checkpoint of the folders, sorted by folder and name."""
+        cards = (card for folder in self.folders for card in sorted(folder.glob("*.json")))
+        found = (read_checkpoint(card) for card in cards)
+        return [one for one in found if one is not None]
+
     def find(self, method: str, given: Mapping[str, Any]) -> list[Checkpoint]:
         """Return the checkpoints of a method that agree with ``given`` parameters.
 

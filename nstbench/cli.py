@@ -307,6 +307,14 @@ for _kind in ("methods", "metrics", "datasets", "suites"):
     list_app.command(_kind)(_list_command(_kind))
 
 
+@list_app.command("checkpoints")
+def list_checkpoints() -> None:
+    """List the trained networks that runs find: what they do, and what their training took."""
+    from nstbench.checkpoint_table import print_checkpoints
+
+    print_checkpoints()
+
+
 @weights_app.command("list")
 def weights_list() -> None:
     """List all weights, where they are and where they come from."""

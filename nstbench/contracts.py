@@ -137,6 +137,8 @@ class Method(ABC):
     info: ClassVar[MethodInfo]
     quick: ClassVar[Mapping[str, Any]] = {}
     """Parameters under which a 64 px picture takes about a second, for conformance checks."""
+    further_settings: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    """Parameters of variants that ``--methods all`` runs beside the defaults."""
 
     class Params(Parameters):
         """No parameters."""

@@ -27,6 +27,7 @@ def nstbench(*arguments, check=True, cwd=None, **environment):
     return result
 
 
+@pytest.mark.alone
 def test_help_is_quick_and_imports_no_torch():
     code = (
         "import sys; from nstbench.cli import app; import typer.main; typer.main.get_command(app);"

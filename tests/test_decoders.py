@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench.nn.decoder import MirroredDecoder, padded_to
+from nstbench.nn.decoder import MirroredDecoder, copy_tail, padded_to
 from nstbench.nn.feature_transforms import (
     LEAST_EIGENVALUE,
     adain,
@@ -67,6 +67,16 @@ def test_vgg16_decoders_undo_their_encoders(layer: str, count: int, stride: int)
 def test_decoder_refuses_a_layer_that_its_vgg_lacks() -> None:
     with pytest.raises(ValueError, match="relu3_4"):
         MirroredDecoder(VGG16_BLOCKS, "relu3_4")
+
+
+def test_a_deeper_decoder_takes_over_the_end_of_a_shallower_one() -> None:
+    shallow, deep = (MirroredDecoder(VGG16_BLOCKS, f"relu{level}_1") for level in (2, 3))
+    first = deep[0].weight.clone()
+    copy_tail(shallow, deep)
+    assert torch.equal(deep[0].weight, first)
+    features = _features(128, 8, 8, seed=0).float()
+    end = torch.nn.Sequential(*list(deep)[-len(shallow) :])
+    torch.testing.assert_close(end(features), shallow(features))
 
 
 def test_padding_repeats_the_edge_and_only_where_needed() -> None:

@@ -179,4 +179,15 @@ def test_wrong_names_are_refused_before_anything_runs(plan_of, options, message)
 
 def test_all_means_every_registered_method():
     variants = resolve_methods(build_config({"methods": "all"}))
-    assert [variant.card.method for variant in variants] == registry.names("methods")
+    assert list(dict.fromkeys(v.card.method for v in variants)) == registry.names("methods")
+
+
+def test_all_brings_the_further_settings_of_a_method(monkeypatch):
+    copy = registry.load("methods", "pixel_blend")
+    monkeypatch.setattr(copy, "further_settings", ({"amount": 0.25},))
+    for text in ("all", "all,pixel_blend:amount=0.75"):
+        labels = [v.card.variant for v in resolve_methods(build_config({"methods": text}))]
+        place = labels.index("pixel_blend")
+        assert labels[place : place + 2] == ["pixel_blend", "pixel_blend:amount=0.25"]
+        assert len(labels) == len(set(labels))
+    assert labels[-1] == "pixel_blend:amount=0.75"

@@ -36,6 +36,7 @@ def large_run(root: Path) -> FakeRun:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_40_methods_on_400_pairs(tmp_path: Path) -> None:
     board = large_run(tmp_path / "run").board()
     (tmp_path / "board.pickle").write_bytes(pickle.dumps(board))

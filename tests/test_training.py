@@ -12,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from nstbench import registry
 from nstbench.checkpoints import installed, look_of, read_checkpoint
+from nstbench.cli import app
 from nstbench.errors import UsageError, WeightsError
 from nstbench.images import load_picture, read_image
 from nstbench.listener import Listener
@@ -227,6 +229,13 @@ class TestNames:
         assert third.card.total_seconds == pytest.approx(sum(spent))
         assert first.card.start == ""
         assert first.card.total_seconds == first.card.seconds
+
+    def test_checkpoints_are_listed_wherever_they_lie(self, order):
+        train(order(style=("s0", "s1")))
+        lines = CliRunner().invoke(app, ["list", "checkpoints"]).output.splitlines()
+        for style in ("s0", "s1"):
+            (line,) = (line for line in lines if f"toy_colour--{style}" in line)
+            assert {style, "12", "32"} <= set(line.replace("│", " ").split())
 
 
 class TestBatches:

@@ -101,6 +101,25 @@ def mirror_weights(
         h = gain * h
 
 
+@torch.no_grad()
+def copy_tail(shallow: MirroredDecoder, deep: MirroredDecoder) -> None:
+    """Give a decoder the weights of a shallower one of the same network.
+
+    The last convolutions of a decoder are those of every shallower one.
+
+    Args:
+        shallow: decoder whose weights are copied.
+        deep: decoder whose last convolutions receive them.
+    """
+    pairs = zip(_convolutions(shallow)[::-1], _convolutions(deep)[::-1], strict=False)
+    for source, target in pairs:
+        target.load_state_dict(source.state_dict())
+
+
+def _convolutions(decoder: MirroredDecoder) -> list[nn.Conv2d]:
+    return [step for step in decoder if isinstance(step, nn.Conv2d)]
+
+
 def reflect_borders(encoder: LayeredNetwork) -> LayeredNetwork:
     """Make all convolutions of an encoder reflect the picture's borders, and return it.
 

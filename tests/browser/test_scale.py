@@ -20,6 +20,7 @@ CLICK = """() => new Promise(done => requestIdleCallback(() => {
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_first_sort_takes_less_than_200_ms(browser: Any, tmp_path: Path) -> None:
     board = large_run(tmp_path / "run").board()
     path = report.write_report(board, tmp_path / "report", ["html"])[0]

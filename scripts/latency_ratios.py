@@ -1,0 +1,62 @@
+"""How many times faster is each method than a reference, measured in one run?
+
+    nstbench run --methods gatys_2015:iterations=100,johnson_2016,adain_2017 --size 256 \
+        --limit 1 --out runs/speed
+    python scripts/latency_ratios.py runs/speed --reference gatys_2015
+
+prints a Markdown table: the median latency of every method with its quartiles, how many times
+that fits into the reference's median, and the same per calibration kernel (a VGG-16 forward pass
+measured around the samples), which travels better between machines.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from nstbench.errors import NstbenchError
+from nstbench.records import Timing
+from nstbench.reporting.numbers import significant
+from nstbench.run_files import read_timings
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="Run folder with timings.")],
+    reference: Annotated[str, typer.Option(help="How the reference's name begins.")],
+) -> None:
+    """Print the table of a run."""
+    timings = sorted(read_timings(run), key=lambda timing: -np.median(timing.latency))
+    base = next((timing for timing in timings if timing.variant.startswith(reference)), None)
+    if base is None:
+        raise typer.BadParameter(f"{run} has no timing of {reference}")
+    print(table(timings, base))  # noqa: T201  the table is the result
+
+
+def table(timings: list[Timing], base: Timing) -> str:
+    """Return the Markdown table of timings, their latencies against that of ``base``."""
+    lines = [
+        "| method | median latency [s] | quartiles [s] | times faster | in calibration kernels |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    slowest = np.median(base.latency)
+    for timing in timings:
+        low, median, high = np.percentile(timing.latency, (25, 50, 75))
+        cells = (
+            f"`{timing.variant}`",
+            significant(float(median)),
+            f"{significant(float(low))} to {significant(float(high))}",
+            significant(float(slowest / median)),
+            significant(float(median / np.median(timing.calibration))),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except NstbenchError as error:
+        raise SystemExit(str(error)) from None
