@@ -30,7 +30,7 @@ from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
 from nstbench.nn.style_prediction import ArbitraryStyleNetwork, statistics_of
 from nstbench.nn.vgg import VGG16
-from nstbench.records import Availability, Flexibility, ImageRecord
+from nstbench.records import Availability, Flexibility, ImageRecord, WeightCard
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
 from nstbench.weights import Weight
 
@@ -105,9 +105,9 @@ class Ghiasi2017(TrainableMethod):
         """Say that training is needed if the own network has none."""
         return Availability() if self._is_magenta else super().supports(style)
 
-    def style_weights(self, style: ImageRecord) -> Mapping[str, str]:
-        """Return name -> SHA-256 of the own network's checkpoint."""
-        return {} if self._is_magenta else super().style_weights(style)
+    def style_weights(self, style: ImageRecord) -> tuple[WeightCard, ...]:
+        """Return the own network's checkpoint."""
+        return () if self._is_magenta else super().style_weights(style)
 
     def training(self, task: Task) -> Training:
         """Return the training of the own network.

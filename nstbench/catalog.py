@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,7 +15,10 @@ from nstbench import registry
 from nstbench.config import MethodSpec, RunConfig, parse_named
 from nstbench.contracts import Method
 from nstbench.errors import UsageError, WeightsError, did_you_mean
-from nstbench.records import Availability, MethodCard, MetricCard
+from nstbench.records import Availability, MethodCard, MetricCard, WeightCard
+
+if TYPE_CHECKING:
+    from nstbench.weights import Weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,23 +106,25 @@ def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
         flexibility=str(info.flexibility),
         licence=info.licence,
         trained_on=info.trained_on,
-        deviations=method.deviations(),
+        deviations=info.deviations,
         params=params.model_dump(mode="json"),
         defaults=cls.Params().model_dump(mode="json"),
-        weights={weight.name: _checksum(weight) for weight in method.required_weights()},
+        weights=tuple(_weight_card(weight) for weight in method.required_weights()),
         availability=_availability(info.requires, method.required_weights()),
     )
     return Variant(card, method)
 
 
-def _checksum(weight: Any) -> str:
-    """Return what identifies a weight file; empty if it is not pinned and not here."""
+def _weight_card(weight: Weight) -> WeightCard:
+    """Describe a weight file; its checksum is empty if it is not pinned and not here."""
     from nstbench import weights
 
     try:
-        return weights.checksum(weight) if weights.availability(weight).ok else weight.sha256
+        here = weights.availability(weight).ok
+        sha256 = weights.checksum(weight) if here else weight.sha256
     except WeightsError:
-        return str(weight.sha256)
+        sha256 = weight.sha256
+    return WeightCard(weight.name, sha256, weight.licence, weight.origin)
 
 
 def check_params(model: type[BaseModel], given: Mapping[str, Any], owner: str) -> Any:
@@ -163,6 +168,7 @@ def metric_card(name: str) -> MetricCard:
             citation="", description="", version=0, home_for=(), role="", order=10_000,
             availability=Availability(False, str(error), "mend the plug-in"),
         )  # fmt: skip
+    needed = metric_weights(info)
     return MetricCard(
         name=name,
         title=info.title,
@@ -176,7 +182,8 @@ def metric_card(name: str) -> MetricCard:
         home_for=info.home_for,
         role=info.role,
         order=info.order,
-        availability=_availability(info.requires, metric_weights(info)),
+        availability=_availability(info.requires, needed),
+        weights=tuple(_weight_card(weight) for weight in needed),
     )
 
 
@@ -209,7 +216,7 @@ def _broken_card(spec: MethodSpec, reason: str) -> MethodCard:
     return MethodCard(
         variant=spec.variant, method=spec.name, title=spec.name, authors="", year=0, paper="",
         code="", family="", flexibility="", licence="", trained_on=(), deviations=(),
-        params=spec.params, defaults={}, weights={},
+        params=spec.params, defaults={}, weights=(),
         availability=Availability(False, reason, "mend the plug-in"),
     )  # fmt: skip
 

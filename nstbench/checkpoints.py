@@ -27,7 +27,7 @@ from nstbench.contracts import Picture
 from nstbench.errors import WeightsError
 from nstbench.images import read_image, to_tensor
 from nstbench.paths import checkpoints_dir
-from nstbench.records import ImageRecord
+from nstbench.records import ImageRecord, TrainingCard, WeightCard
 from nstbench.store import write_bytes, write_json
 from nstbench.weight_files import sha256_of
 
@@ -121,6 +121,28 @@ class Checkpoint:
     def name(self) -> str:
         """File name without suffix."""
         return self.path.stem if self.path is not None else self.card.method
+
+    def describe(self) -> WeightCard:
+        """Return what a report says about these weights."""
+        card = self.card
+        training = TrainingCard(
+            method=card.method,
+            content_data=card.content_data,
+            style_data=card.style_data,
+            steps=card.steps,
+            size=card.size,
+            batch=card.batch,
+            learning_rate=card.learning_rate,
+            seconds=card.seconds,
+            start=card.start,
+            start_seconds=card.start_seconds,
+            device=str(card.environment.get("device_name") or card.environment.get("device", "")),
+            threads=card.environment.get("threads"),
+            finished=card.finished,
+            loss_curve=card.loss_curve,
+            deviations=card.deviations,
+        )
+        return WeightCard(self.name, card.sha256, card.licence, training=training)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the weights as float32 on the CPU (integers keep their type).

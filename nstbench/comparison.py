@@ -169,7 +169,8 @@ def _parameters(first: Board, other: Board) -> Check:
             continue
         one, two = first.methods[name], other.methods[name]
         changes = [_changes(one.params, two.params)] if one.params != two.params else []
-        changes += ["other weights"] if one.weights != two.weights else []
+        files = [{weight.name: weight.sha256 for weight in card.weights} for card in (one, two)]
+        changes += ["other weights"] if files[0] != files[1] else []
         changed += [f"{name}: {'; '.join(changes)}"] if changes else []
     if not changed:
         return Check("Parameters and weights", SAME, "of all methods in both runs")

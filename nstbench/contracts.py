@@ -25,6 +25,7 @@ from nstbench.records import (
     Scope,
     Step,
     Timing,
+    WeightCard,
 )
 
 if TYPE_CHECKING:
@@ -153,9 +154,9 @@ class Method(ABC):
         """Say whether this style can be done; if not, why, and the command that mends it."""
         return Availability()
 
-    def style_weights(self, style: ImageRecord) -> Mapping[str, str]:
-        """Return name -> SHA-256 of further files that this style needs; part of the key."""
-        return {}
+    def style_weights(self, style: ImageRecord) -> tuple[WeightCard, ...]:
+        """Return further files that this style needs; their checksums enter the unit's key."""
+        return ()
 
     def deviations(self) -> tuple[str, ...]:
         """Return every known difference from the paper, that of a checkpoint included."""

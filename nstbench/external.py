@@ -392,5 +392,5 @@ def _card(name: str, request: Request) -> MethodCard:
         variant=name, method=slugify(name), title=name, authors="", year=0, paper="", code="",
         family=FAMILY, flexibility="", licence="", trained_on=(),
         deviations=(f"Scored from files: {', '.join(request.patterns)}",),
-        params={}, defaults={}, weights={}, availability=Availability(),
+        params={}, defaults={}, weights=(), availability=Availability(),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from nstbench.records import (
     SkippedImage,
     Status,
     Unit,
+    WeightCard,
 )
 from nstbench.store import SCHEMA, Store, key_of, key_without_code, seed_of
 
@@ -85,6 +86,7 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     units: list[Unit] = []
     blocked: dict[str, Outcome] = {}
     cached: set[str] = set()
+    methods: dict[str, MethodCard] = {}
     expected = 0.0
     for variant in variants:
         parts = method_parts(variant)
@@ -92,10 +94,11 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
         style_states = {
             style: _style_state(variant, styles.originals[style]) for style in styles.cards
         }
+        methods[variant.card.variant] = _with_checkpoints(variant.card, style_states.values())
         for seed in config.seeds:
             for content, style in pairs:
                 state, checkpoint = style_states[style]
-                unit = _unit(config, variant, {**parts, **checkpoint}, content, style, seed)
+                unit = _unit(config, variant, parts, checkpoint, content, style, seed)
                 unit = replace(unit, key=known.get(key_without_code(unit.parts), unit.key))
                 units.append(unit)
                 outcome = _blocked(variant, state, content, style)
@@ -110,7 +113,7 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
         units=tuple(units),
         blocked=blocked,
         cached=frozenset(cached),
-        methods={v.card.variant: v.card for v in variants},
+        methods=methods,
         metrics=metrics,
         pictures=(*contents.cards.values(), *styles.cards.values()),
         skipped=(*contents.skipped, *styles.skipped),
@@ -189,16 +192,22 @@ def _pictures(config: RunConfig, role: Role, store: Store) -> _Pictures:
     return _Pictures(found, originals, skipped)
 
 
-def _style_state(
-    variant: Variant, style: ImageRecord
-) -> tuple[Availability, dict[str, Mapping[str, str]]]:
-    """Return whether a style can be done, and the part of the key that names its checkpoint."""
+_StyleState = tuple[Availability, tuple[WeightCard, ...]]
+
+
+def _style_state(variant: Variant, style: ImageRecord) -> _StyleState:
+    """Return whether a style can be done, and the files that it needs."""
     state = variant.card.availability
     if not state.ok or variant.method is None:
-        return state, {}
+        return state, ()
     state = variant.method.supports(style)
-    found = variant.method.style_weights(style) if state.ok else {}
-    return state, {"checkpoint": found} if found else {}
+    return state, variant.method.style_weights(style) if state.ok else ()
+
+
+def _with_checkpoints(card: MethodCard, states: Iterable[_StyleState]) -> MethodCard:
+    """Return a method's card with the weights that its styles need, each once."""
+    found = {weight.sha256: weight for _, weights in states for weight in weights}
+    return replace(card, weights=(*card.weights, *found.values()))
 
 
 def method_parts(variant: Variant) -> dict[str, Any]:
@@ -210,7 +219,7 @@ def method_parts(variant: Variant) -> dict[str, Any]:
         "method": card.method,
         "source": source,
         "params": {name: _content_of(value) for name, value in params.items()},
-        "weights": dict(card.weights),
+        "weights": {weight.name: weight.sha256 for weight in card.weights},
     }
 
 
@@ -229,12 +238,15 @@ def _unit(
     config: RunConfig,
     variant: Variant,
     method_parts: Mapping[str, Any],
+    checkpoint: tuple[WeightCard, ...],
     content: ImageRecord,
     style: ImageRecord,
     seed: int,
 ) -> Unit:
+    files = {weight.name: weight.sha256 for weight in checkpoint}
     parts = {
         **method_parts,
+        **({"checkpoint": files} if files else {}),
         "content": content.sha256,
         "content_map": content.semantic_map and content.semantic_map.name,
         "style": style.sha256,

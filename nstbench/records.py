@@ -176,11 +176,69 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingCard:
+    """How weights were trained by ``nstbench train``; kept in ``run.json``.
+
+    Attributes:
+        method: name of the method.
+        content_data: what the contents were, in words.
+        style_data: what the styles were, in words.
+        steps: number of steps of this training.
+        size: side of the square crops in pixels.
+        batch: pictures per step.
+        learning_rate: initial learning rate.
+        seconds: wall-clock seconds of this training.
+        start: the checkpoint that it began with, in words; empty for fresh weights.
+        start_seconds: seconds of training behind that checkpoint.
+        device: name of the processor that it ran on.
+        threads: CPU threads.
+        finished: ISO 8601, UTC.
+        loss_curve: mean losses over stretches of the training, each with step and seconds.
+        deviations: how it departs from the paper's training, one sentence each.
+    """
+
+    method: str
+    content_data: str
+    style_data: str
+    steps: int
+    size: int
+    batch: int
+    learning_rate: float
+    seconds: float
+    start: str
+    start_seconds: float
+    device: str
+    threads: int | None
+    finished: str
+    loss_curve: tuple[Mapping[str, float], ...]
+    deviations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightCard:
+    """Provenance of one file of network weights; kept in ``run.json``.
+
+    Attributes:
+        name: name of the file or of the network.
+        sha256: checksum; empty if the file is not here and was not pinned.
+        licence: SPDX identifier or a phrase.
+        origin: address of those who trained the network; empty if ``training`` tells it.
+        training: how it was trained, if ``nstbench train`` did.
+    """
+
+    name: str
+    sha256: str
+    licence: str
+    origin: str = ""
+    training: TrainingCard | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MethodCard:
     """What a report says about one method variant; kept in ``run.json``.
 
     ``params`` holds the complete parameters of the variant, ``defaults`` the
-    method's own, ``weights`` name -> sha256 of every file that was used.
+    method's own, ``weights`` every file that was used, checkpoints included.
     """
 
     variant: str
@@ -197,7 +255,7 @@ class MethodCard:
     deviations: tuple[str, ...]
     params: Mapping[str, Any]
     defaults: Mapping[str, Any]
-    weights: Mapping[str, str]
+    weights: tuple[WeightCard, ...]
     availability: Availability
 
 
@@ -218,6 +276,7 @@ class MetricCard:
     role: str
     order: int
     availability: Availability
+    weights: tuple[WeightCard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

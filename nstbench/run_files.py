@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from nstbench.board import Board
 from nstbench.errors import StoreError, UsageError
@@ -91,11 +91,11 @@ def load_board(root: Path) -> Board:
     """Load a run, whole or unfinished, and rank it.
 
     Raises:
-        UsageError: if the folder holds no run.
+        UsageError: if the folder holds no run, or one that this version cannot read.
     """
     info = read_info(root)
     store = Store(root)
-    methods = [_card(MethodCard, card) for card in info["methods"]]
+    methods = [_card(MethodCard, card, root) for card in info["methods"]]
     method_cards = {card.variant: card for card in methods}
     metric_cards, pictures = read_cards(root)
     units = _units(store)
@@ -117,8 +117,8 @@ def load_board(root: Path) -> Board:
 def read_cards(root: Path) -> tuple[dict[str, MetricCard], tuple[PictureCard, ...]]:
     """Return the cards of the metrics and pictures of a run."""
     info = read_info(root)
-    metrics = [_card(MetricCard, card) for card in info["metrics"]]
-    pictures = tuple(_card(PictureCard, card) for card in info["pictures"])
+    metrics = [_card(MetricCard, card, root) for card in info["metrics"]]
+    pictures = tuple(_card(PictureCard, card, root) for card in info["pictures"])
     return {card.name: card for card in metrics}, pictures
 
 
@@ -157,10 +157,18 @@ def plain_card(card: Any) -> Any:
     return TypeAdapter(type(card)).dump_python(card, mode="json")
 
 
-def _card(kind: Any, data: Mapping[str, Any]) -> Any:
+def _card(kind: Any, data: Mapping[str, Any], root: Path) -> Any:
     if kind is MetricCard:
         # JSON has no infinity: null stands for an open end
         low, high = data["range"]
         ends = (float("-inf") if low is None else low, float("inf") if high is None else high)
         data = {**data, "range": ends}
-    return TypeAdapter(kind).validate_python(data)
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise UsageError(
+            f"{root / 'run.json'} was written by another version of nstbench ({place}: "
+            f"{problem['msg']}). The command that made the run writes it anew, results are kept."
+        ) from None

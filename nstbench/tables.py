@@ -178,12 +178,13 @@ def print_method(name: str) -> None:
         ("name", card.method), ("authors", f"{card.authors} ({card.year})"),
         ("paper", card.paper), ("authors' code", card.code), ("family", card.family),
         ("flexibility", card.flexibility), ("licence", card.licence),
-        ("optimises", ", ".join(card.trained_on)), ("weights", ", ".join(card.weights)),
+        ("optimises", ", ".join(card.trained_on)),
+        ("weights", ", ".join(weight.name for weight in card.weights)),
         ("available", "yes" if card.availability.ok else _reason(card.availability)),
     ):  # fmt: skip
         if value:
             facts.add_row(label, escape(value))
-    for deviation in card.deviations:
+    for deviation in variant.method.deviations() if variant.method else card.deviations:
         facts.add_row("deviation", escape(deviation))
     output = console()
     output.print(facts)

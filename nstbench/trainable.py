@@ -28,7 +28,7 @@ from torch import nn
 
 from nstbench.contracts import Method, Picture
 from nstbench.errors import UsageError, WeightsError
-from nstbench.records import Availability, Flexibility, ImageRecord
+from nstbench.records import Availability, Flexibility, ImageRecord, WeightCard
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -261,10 +261,10 @@ class TrainableMethod(Method):
 
         return Availability(False, "needs training", training_command(self, style))
 
-    def style_weights(self, style: ImageRecord) -> Mapping[str, str]:
-        """Return name -> SHA-256 of the checkpoint for a style."""
+    def style_weights(self, style: ImageRecord) -> tuple[WeightCard, ...]:
+        """Return the checkpoint for a style, if there is one."""
         found = self.checkpoint(style)
-        return {} if found is None else {found.name: found.card.sha256}
+        return () if found is None else (found.describe(),)
 
     # -- the contract of methods --------------------------------------------------------------
 

@@ -1,7 +1,8 @@
-"""Convergence: how the loss of optimisation methods falls, per step and per second."""
+"""Convergence: how losses fall, over a picture's optimisation and over a network's training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -10,31 +11,43 @@ from markupsafe import Markup
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.reporting import convergence, numbers, svg, tables, templates
+from nstbench.reporting import convergence, numbers, svg, tables, templates, trainings
 from nstbench.reporting.convergence import AXES, MOST, UNITS, Course
+from nstbench.reporting.scale import Scale
+from nstbench.reporting.trainings import Trained
+
+TRAINING_HEIGHT = 250
+"""Height of a training's chart; there is one per method."""
 
 
 class Convergence(Section):
-    """Loss curves against steps and against seconds, on a logarithmic and a linear scale."""
+    """Loss curves of optimisation methods against steps and seconds; of trained ones, per loss."""
 
     info: ClassVar[SectionInfo] = SectionInfo("Convergence", "html", order=60)
 
     def html(self, board: Board) -> str:
-        """Return charts and a table; empty if no method left a trace."""
-        courses = convergence.courses(board)
-        if not courses:
-            return ""
-        looks = [svg.Look.of(i) for i in range(min(MOST, len(courses)))]
-        return templates.render(
-            "convergence.html",
-            charts=_charts(courses[:MOST], looks, log=True),
-            linear=_charts(courses[:MOST], looks, log=False),
-            legend=[(look.line, c.label) for look, c in zip(looks, courses, strict=False)],
-            rows=[_facts(c) for c in courses],
-            units=UNITS,
-            hidden=max(0, len(courses) - MOST),
-            at=convergence.traced_note(board),
-        )
+        """Return charts and tables; empty if no method left a trace or was trained."""
+        return _optimisations(board) + _trainings(board)
+
+
+# --- optimisation ------------------------------------------------------------------------
+
+
+def _optimisations(board: Board) -> Markup:
+    courses = convergence.courses(board)
+    if not courses:
+        return Markup("")
+    looks = [svg.Look.of(i) for i in range(min(MOST, len(courses)))]
+    return templates.render(
+        "convergence.html",
+        charts=_charts(courses[:MOST], looks, log=True),
+        linear=_charts(courses[:MOST], looks, log=False),
+        legend=[(look.line, c.label) for look, c in zip(looks, courses, strict=False)],
+        rows=[_facts(c) for c in courses],
+        units=UNITS,
+        hidden=max(0, len(courses) - MOST),
+        at=convergence.traced_note(board),
+    )
 
 
 def _charts(courses: list[Course], looks: list[svg.Look], log: bool) -> list[tuple[str, Markup]]:
@@ -57,8 +70,8 @@ def _chart(
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=svg.Scale.fit(xs, 60, width - 105, zero=True),
-        y=svg.Scale.fit([y for y in ys if y > 0], height - 48, 30, log=log, zero=True),
+        x=Scale.fit(xs, 60, width - 126, zero=True),
+        y=Scale.fit([y for y in ys if y > 0], height - 48, 30, log=log, zero=True),
         x_title=axis,
         y_title=f"loss / first loss, {scale}",
         name=f"Loss against {axis}, {scale}",
@@ -89,3 +102,76 @@ def _facts(course: Course) -> dict[str, str]:
         "steps": f"{np.median(steps):.0f}",
         "seconds": numbers.seconds(float(np.median(seconds))),
     }
+
+
+# --- training ----------------------------------------------------------------------------
+
+
+def _trainings(board: Board) -> Markup:
+    trained = trainings.trained(board)
+    if not trained:
+        return Markup("")
+    return templates.render(
+        "trainings.html",
+        panels=[
+            (each.label, svg.responsive(partial(_training_chart, trained=each), svg.HALF))
+            for each in trained
+            if each.losses
+        ],
+        rows=[_training_facts(each) for each in trained],
+    )
+
+
+def _training_chart(width: int, height: int, trained: Trained) -> svg.Canvas:
+    height = min(height, TRAINING_HEIGHT)
+    drawn = [course.quartiles("steps") for course in trained.losses]
+    xs = [float(x) for grid, _ in drawn for x in (grid[0], grid[-1])]
+    ys = [float(y) for _, quartiles in drawn for y in quartiles.ravel()]
+    canvas = svg.Canvas(
+        width=width,
+        height=height,
+        x=Scale.fit(xs, 60, width - 126, zero=True),
+        y=Scale.fit([y for y in ys if y > 0], height - 48, 30, log=True),
+        x_title="steps of training",
+        y_title="loss / first loss, logarithmic",
+        name=f"Training loss of {trained.label} against steps",
+    )
+    looks = [svg.Look.of(i) for i in range(len(drawn))]
+    for (grid, (low, _, high)), look in zip(drawn, looks, strict=True):
+        there, back = zip(grid, low, strict=True), zip(grid[::-1], high[::-1], strict=True)
+        canvas.path([*there, *back], f"band {look.mark}")
+    for (grid, (_, median, _)), look in zip(drawn, looks, strict=True):
+        canvas.path(list(zip(grid, median, strict=True)), look.line)
+    canvas.end_labels(
+        [
+            (float(quartiles[1, -1]), tables.short(course.label, 14), "")
+            for course, (_, quartiles) in zip(trained.losses, drawn, strict=True)
+        ]
+    )
+    return canvas
+
+
+def _training_facts(trained: Trained) -> dict[str, str]:
+    cards = trained.trainings
+    first = trained.losses[0] if trained.losses else None
+    ends = [float(c.loss[-1]) for c in first.curves] if first else []
+    return {
+        "label": trained.label,
+        "count": str(len(cards)),
+        "steps": _range([c.steps for c in cards], numbers.thousands),
+        "batch": _range([c.batch for c in cards], "{:.0f}".format),
+        "size": _range([c.size for c in cards], "{:.0f}".format),
+        "seconds": _range([c.seconds for c in cards], numbers.seconds),
+        "before": _range([c.start_seconds for c in cards], numbers.seconds)
+        if any(c.start for c in cards)
+        else "",
+        "loss": first.label if first else "",
+        "end": _range(ends, numbers.significant) if ends else numbers.DASH,
+        "device": ", ".join(dict.fromkeys(c.device for c in cards if c.device)),
+    }
+
+
+def _range(values: Sequence[float], form: Callable[[float], str]) -> str:
+    """Return "40", or "30 to 60" where checkpoints differ."""
+    low, high = form(min(values)), form(max(values))
+    return low if low == high else f"{low} to {high}"

@@ -9,6 +9,7 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import fronts, svg, tables, templates
+from nstbench.reporting.scale import Scale
 from nstbench.reporting.tables import Row
 
 ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -68,8 +69,8 @@ def _chart(
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=svg.Scale.fit(tables.span(rows, content), 52, width - 14, zero=True),
-        y=svg.Scale.fit(tables.span(rows, style), height - 48, 30, zero=True),
+        x=Scale.fit(tables.span(rows, content), 52, width - 14, zero=True),
+        y=Scale.fit(tables.span(rows, style), height - 48, 30, zero=True),
         x_title=content.title,
         y_title=style.title,
         name=f"{style.title} against {content.title}",
@@ -77,19 +78,19 @@ def _chart(
         y_unit=style.unit,
     )
     if arcs:
-        canvas.arcs(ARCS)
+        canvas.arcs(ARCS, quality.title if quality else "")
     points = [
         svg.Point(
             x=row.of(content),
             y=row.of(style),
             key=row.id,
-            label=row.label,
+            label=row.mark(24 if width > 500 else 16),
             kind=row.flexibility,
             tip=_tip(row, [content, style, quality]),
         )
         for row in sorted(rows, key=lambda r: r.baseline)
     ]
-    canvas.named_points(points, 24 if width > 500 else 16)
+    canvas.named_points(points)
     return canvas
 
 

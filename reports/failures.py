@@ -15,15 +15,23 @@ from nstbench.reporting import tables, templates
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Units that ended with the same message."""
+
+    message: str
+    pairs: list[str]
+    tracebacks: list[str]
+
+
+@dataclass(frozen=True)
 class Failure:
-    """Units of one method that ended alike."""
+    """Units of one method that ended with the same status."""
 
     method: str
     status: str
-    message: str
     of: int
-    pairs: list[str]
-    tracebacks: list[str]
+    count: int
+    reasons: list[Reason]
 
 
 class Failures(Section):
@@ -35,7 +43,7 @@ class Failures(Section):
         """Return the tables, or one sentence if everything was done."""
         planned = board.units.groupby("method").size().to_dict()
         bad = board.units[board.units["status"] != Status.DONE]
-        grouped = bad.groupby(["method", "status", "message"], sort=False, dropna=False)
+        grouped = bad.groupby(["method", "status"], sort=False)
         return templates.render(
             "failures.html",
             failures=[_failure(key, units, planned) for key, units in grouped],
@@ -54,12 +62,20 @@ class Failures(Section):
 
 
 def _failure(key: tuple[object, ...], units: pd.DataFrame, planned: dict) -> Failure:
-    method, status, message = (str(part) for part in key)
+    method, status = (str(part) for part in key)
     several = units["size"].nunique() > 1 or units["seed"].nunique() > 1
     form = "{content} × {style}, {size} px, seed {seed}" if several else "{content} × {style}"
+    reasons = [
+        _reason(str(message), same, form)
+        for message, same in units.groupby("message", sort=False, dropna=False)
+    ]
+    return Failure(method, status, int(planned[method]), len(units), reasons)
+
+
+def _reason(message: str, units: pd.DataFrame, form: str) -> Reason:
     pairs = [form.format_map(unit) for unit in units.to_dict("records")]
     tracebacks = [str(t) for t in dict.fromkeys(units["traceback"]) if isinstance(t, str) and t]
-    return Failure(method, status, message, int(planned[method]), pairs, tracebacks)
+    return Reason(message, pairs, tracebacks)
 
 
 def _missing(kind: str, states: dict[str, Availability]) -> list[dict[str, str]]:

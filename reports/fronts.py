@@ -8,6 +8,7 @@ from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
 from nstbench.reporting import fronts, numbers, svg, tables, templates
 from nstbench.reporting.fronts import Front, FrontPoint, Fronts
+from nstbench.reporting.scale import Scale
 from nstbench.studies import shown
 
 ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -50,8 +51,8 @@ def _chart(
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=svg.Scale.fit(tables.span(rows, found.content), 52, width - 14, zero=True),
-        y=svg.Scale.fit(tables.span(rows, found.style), height - 48, 30, zero=True),
+        x=Scale.fit(tables.span(rows, found.content), 52, width - 14, zero=True),
+        y=Scale.fit(tables.span(rows, found.style), height - 48, 30, zero=True),
         x_title=found.content.title,
         y_title=found.style.title,
         name=f"{found.style.title} against {found.content.title}, one curve per setting",
@@ -59,7 +60,7 @@ def _chart(
         y_unit=found.style.unit,
     )
     if _plain_errors(found):
-        canvas.arcs(ARCS)
+        canvas.arcs(ARCS, found.quality.title if found.quality else "")
     for front, look in zip(found.fronts, looks, strict=True):
         line = [(p.row.of(found.content).value, p.row.of(found.style).value) for p in front.curve]
         canvas.path(line, look.line)
@@ -72,7 +73,7 @@ def _chart(
             canvas.point(x, y, "", ids[p.variant.label], _tip(found, p), 4.5, look)
     for front in found.fronts:
         _name(canvas, found, front, ids)
-    canvas.named_points([_other(found, row) for row in found.others], 20)
+    canvas.named_points([_other(found, row) for row in found.others])
     return canvas
 
 
@@ -86,7 +87,7 @@ def _name(canvas: svg.Canvas, found: Fronts, front: Front, ids: dict[str, str]) 
 def _other(found: Fronts, row: tables.Row) -> svg.Point:
     x, y = row.of(found.content), row.of(found.style)
     tip = [row.label, f"{found.content.title} {x.text()}", f"{found.style.title} {y.text()}"]
-    return svg.Point(x, y, row.id, row.label, row.flexibility, tip, 5)
+    return svg.Point(x, y, row.id, row.mark(20), row.flexibility, tip, 5)
 
 
 def _tip(found: Fronts, point: FrontPoint) -> list[str]:

@@ -26,7 +26,7 @@ PER_STYLE = 6
 
 @dataclass(frozen=True)
 class Column:
-    """A metric with the way its numbers are written."""
+    """A metric with the way its numbers are written; ``best`` names the rows with the best."""
 
     card: MetricCard
     divisor: float
@@ -34,7 +34,7 @@ class Column:
     form: Callable[[float], str]
     low: float
     high: float
-    best: float
+    best: frozenset[str]
     shown: bool
 
 
@@ -77,6 +77,7 @@ class Leaderboard(Section):
             columns=columns,
             groups=groups,
             pair_cards=pair_cards,
+            enough=f"{100 * tables.ENOUGH:.0f} %",
             any_home=any(cell.home for e in entries for cell in e["cells"]),
         )
 
@@ -112,17 +113,21 @@ def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
     cells = [row.of(card) for row in rows]
     values = [cell.value for cell in cells]
     divisor, unit = numbers.scaled(card.unit)
-    contest = [r.of(card).value for r in rows if not r.baseline and r.of(card).known]
-    best = (max if card.higher_is_better else min)(contest) if contest else math.nan
+    form = numbers.column_format([v / divisor for v in values], card.range)
+    if unit == "s":
+        # a column from microseconds to minutes: each number carries its own unit
+        form, unit = numbers.seconds, ""
+    contest = tables.contest(rows, card)
+    least = min((r.loss(card) for r in contest), default=math.nan)
     low, high = tables.span(rows, card)
     return Column(
         card=card,
         divisor=divisor,
         unit=unit,
-        form=numbers.column_format([v / divisor for v in values], card.range),
+        form=form,
         low=low,
         high=high,
-        best=best,
+        best=frozenset(r.label for r in contest if r.loss(card) == least),
         shown=shown,
     )
 
@@ -142,12 +147,15 @@ def _entry(
         "icon": svg.shape(svg.SHAPES.get(row.flexibility, "circle"), 8, 8, 5.5),
         "sort_rank": rank,
         "share": f"{row.done / max(1, row.planned):.6g}",
-        "cells": [_cell(row.of(c.card), c, tables.is_home(method, c.card)) for c in columns],
+        "cells": [
+            _cell(row.of(c.card), c, tables.is_home(method, c.card), row.label in c.best)
+            for c in columns
+        ],
         "styles": _styles(row, per_style, pair_cards),
     }
 
 
-def _cell(value: Interval, column: Column, home: bool) -> Cell:
+def _cell(value: Interval, column: Column, home: bool, best: bool) -> Cell:
     def text(number: float) -> str:
         return column.form(number / column.divisor)
 
@@ -158,7 +166,7 @@ def _cell(value: Interval, column: Column, home: bool) -> Cell:
         interval=f"[{text(value.low)}, {text(value.high)}]" if bounded else "",
         bar=svg.interval_bar(value, column.low, column.high),
         home=home and value.known,
-        best=value.known and value.value == column.best,
+        best=best,
     )
 
 

@@ -23,7 +23,8 @@ SPECIAL = {
 }  # fmt: skip
 
 HEAD = r"""% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}. Bold: best, underlined:
-% second best, baselines apart. Small numbers are 95 % intervals.
+% second best; baselines and methods with few of their pairs apart.
+% Small numbers are 95 % intervals.
 """
 
 
@@ -78,9 +79,9 @@ def _cell(row: Row, card: MetricCard, rows: list[Row]) -> str:
     divisor, _ = numbers.scaled(card.unit)
     form = numbers.column_format([r.of(card).value / divisor for r in rows], card.range)
     text = _number(form(value.value / divisor))
-    if not row.baseline:
-        contest = sorted({r.loss(card) for r in rows if not r.baseline and r.of(card).known})
-        place = contest.index(row.loss(card))
+    contest = tables.contest(rows, card)
+    if row in contest:
+        place = sorted({r.loss(card) for r in contest}).index(row.loss(card))
         text = {0: f"\\textbf{{{text}}}", 1: f"\\underline{{{text}}}"}.get(place, text)
     if value.bounded:
         ends = [_number(form(end / divisor)) for end in (value.low, value.high)]

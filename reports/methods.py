@@ -1,4 +1,4 @@
-"""Methods: a card each, with paper, licence, parameters and known deviations."""
+"""Methods: a card each, with paper, licence, parameters, known deviations and weights."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ class Methods(Section):
                 "icon": svg.shape(svg.SHAPES.get(card.flexibility, "circle"), 8, 8, 5.5),
                 "parameters": _millions(sizes.get(name)),
                 "settings": _settings(card),
+                "as_trained": _as_trained(card),
+                "files": [w for w in card.weights if w.training is None],
+                "trainings": [(w, w.training) for w in card.weights if w.training is not None],
             }
             for name, card in sorted(board.methods.items(), key=_baselines_last)
         ]
@@ -44,6 +47,12 @@ def _settings(card: MethodCard) -> list[dict[str, Any]]:
         for k, v in card.params.items()
     ]
     return sorted(settings, key=lambda s: not s["changed"])
+
+
+def _as_trained(card: MethodCard) -> list[str]:
+    """Return how the trainings of a method's networks depart from the paper's, each once."""
+    found = [text for w in card.weights if w.training for text in w.training.deviations]
+    return list(dict.fromkeys(found))
 
 
 def _millions(count: int | None) -> str:

@@ -15,9 +15,6 @@ from nstbench.records import MetricCard
 from nstbench.reporting import numbers, tables, templates
 from nstbench.reporting.tables import Row
 
-ENOUGH = 0.9
-"""Share of its pairs that a method must have done to be an answer."""
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -68,7 +65,7 @@ def _facts(board: Board) -> list[str]:
         f"{done} of {planned} outputs done",
         "" if board.info.get("finished") else "not finished",
         _machine(environment),
-        _when(board.info),
+        _when(board.info, float(board.units["seconds"].sum())),
         f"nstbench {board.info.get('version', '')}",
     ]
     return [fact for fact in facts if fact.strip()]
@@ -84,7 +81,7 @@ def _machine(environment: Mapping) -> str:
     return next((str(p) for p in parts if p), "")
 
 
-def _when(info: Mapping) -> str:
+def _when(info: Mapping, spent: float) -> str:
     try:
         start = datetime.fromisoformat(str(info.get("started")))
     except ValueError:
@@ -94,13 +91,9 @@ def _when(info: Mapping) -> str:
         seconds = (datetime.fromisoformat(str(info.get("finished"))) - start).total_seconds()
     except ValueError:
         return f"started {text}"
-    return f"{text}, took {numbers.seconds(seconds)}"
-
-
-def _contest(rows: list[Row], *metrics: MetricCard | None) -> list[Row]:
-    """Return rows that have all numbers; those that did most of their pairs, if there are any."""
-    known = [r for r in rows if all(r.of(m).known for m in metrics)]
-    return [r for r in known if r.done >= ENOUGH * r.planned] or known
+    # a run that was interrupted and went on is longer than its last session
+    last = "last session " if seconds < spent else ""
+    return f"{text}, {last}took {numbers.seconds(seconds)}"
 
 
 def _figure(row: Row, metric: MetricCard) -> str:
@@ -108,7 +101,7 @@ def _figure(row: Row, metric: MetricCard) -> str:
 
 
 def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
-    contest = _contest(rows, quality)
+    contest = tables.contest(rows, quality)
     if quality is None or not contest:
         return None
     best = min(contest, key=lambda r: r.loss(quality))
@@ -123,7 +116,7 @@ def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
 def _fastest(
     board: Board, rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
-    contest = _contest(rows, speed)
+    contest = tables.contest(rows, speed)
     if speed is None or not contest:
         return None
     best = min(contest, key=lambda r: r.loss(speed))
@@ -140,7 +133,7 @@ def _fastest(
 def _trade_off(
     rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
-    contest = _contest(rows, quality, speed)
+    contest = tables.contest(rows, quality, speed)
     if quality is None or speed is None or len(contest) < 2:
         return None
     distances = _distances(contest, quality, speed)
@@ -179,5 +172,6 @@ def _caveat(best: Row, contest: list[Row], rows: list[Row], metric: MetricCard) 
             words += f"Of those that did all, {label} leads: {_figure(runner_up, metric)}. "
     left_out = [r for r in rows if r not in contest and r.of(metric).known]
     if left_out:
-        words += f"Left out for doing less than {ENOUGH:.0%} of their pairs: {len(left_out)}. "
+        count = f"{len(left_out)} method{'s' if len(left_out) > 1 else ''}"
+        words += f"Left out: {count} that did less than {100 * tables.ENOUGH:.0f} % of the pairs. "
     return words

@@ -8,10 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
 from nstbench.reporting import templates
+
+PACKAGES = "packages"
 
 LARGEST_DOWNLOAD = 3_000_000
 """Bytes; larger tables stay beside the page, so that it keeps below 20 MB."""
@@ -42,23 +45,31 @@ class Provenance(Section):
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as dotted names."""
+    """Return nested settings as dotted names; the versions of packages share a row."""
     rows: list[tuple[str, str]] = []
     for key, value in data.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        name = f"{prefix}{key}".replace("_", " ")
+        if key == PACKAGES:
+            versions = (f"{package} {version}" for package, version in value.items() if version)
+            rows.append((name, ", ".join(versions)))
+        elif isinstance(value, Mapping):
             rows += _flat(value, f"{name}.")
-        else:
+        elif str(value):
             rows.append((name, str(value)))
     return rows
 
 
 def _weights(board: Board) -> list[dict[str, Any]]:
-    users: dict[tuple[str, str], list[str]] = {}
-    for card in board.methods.values():
-        for name, sha256 in card.weights.items():
-            users.setdefault((name, sha256), []).append(card.variant)
-    return [{"name": n, "sha256": s, "users": u} for (n, s), u in sorted(users.items())]
+    """Return each file of weights once, with the methods and metrics that read it."""
+    readers = [(c.variant, c.weights) for c in board.methods.values() if c.availability.ok]
+    readers += [(c.title, c.weights) for c in board.metrics.values() if c.availability.ok]
+    files: dict[tuple[str, str], dict[str, Any]] = {}
+    for reader, cards in readers:
+        for card in cards:
+            empty = {"card": card, "users": [], "host": urlsplit(card.origin).netloc}
+            file = files.setdefault((card.name, card.sha256), empty)
+            file["users"].append(reader)
+    return [files[key] for key in sorted(files)]
 
 
 def _downloads(board: Board) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, svg, tables, templates
+from nstbench.reporting.scale import Scale
 from nstbench.reporting.tables import Row
 
 
@@ -45,8 +46,9 @@ class Tradeoff(Section):
             classes=svg.legend(tables.classes_present(rows)),
             legend_note="larger mark = more memory" if sized else "",
             caption="Shape and colour give the flexibility class, upright lines the 95 % "
-            "intervals, level ones the middle half of the timed calls. Baselines are drawn "
-            "for scale and take no part in the front; one far off the scale "
+            "intervals, level ones the middle half of the timed calls. Baselines, and methods "
+            f"that did less than {100 * tables.ENOUGH:.0f} % of their pairs, are drawn "
+            "for scale and take no part in the front; a baseline far off the scale "
             "stands at its edge with its number.",
             facts=_facts(front, quality, speed),
         )
@@ -70,8 +72,8 @@ def _chart(
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=svg.Scale.fit(speeds, 52, width - 14, log=True),
-        y=svg.Scale.fit(tables.span(rows, quality), height - 48, 30),
+        x=Scale.fit(speeds, 52, width - 14, log=True),
+        y=Scale.fit(tables.span(rows, quality), height - 48, 30),
         x_title=f"{speed.title}, logarithmic",
         y_title=f"{quality.title} ({'higher' if quality.higher_is_better else 'lower'} is better)",
         name=f"{quality.title} against {speed.title}",
@@ -88,14 +90,14 @@ def _chart(
             x=spreads[row.label],
             y=row.of(quality),
             key=row.id,
-            label=row.label,
+            label=row.mark(24 if width > 500 else 16),
             kind=row.flexibility,
             tip=_tip(row, quality, speed, memory, spreads[row.label]),
             radius=_radius(row, memory, largest),
         )
         for row in sorted(rows, key=lambda r: (r.label not in on_front, r.baseline))
     ]
-    canvas.named_points(points, 24 if width > 500 else 16)
+    canvas.named_points(points)
     return canvas
 
 
@@ -124,7 +126,8 @@ def _facts(front: list[Row], quality: MetricCard, speed: MetricCard) -> list[str
         return []
     names = ", ".join(
         f"{tables.short(r.label, 40)} ({numbers.quantity(r.of(speed).value, speed.unit)}, "
-        f"{quality.title} {numbers.quantity(r.of(quality).value, quality.unit)})"
+        f"{quality.title} {numbers.quantity(r.of(quality).value, quality.unit)}"
+        f"{'' if r.complete else f', {r.coverage} pairs only'})"
         for r in front
     )
     return [f"On the Pareto front, fastest first: {names}."]

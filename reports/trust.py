@@ -171,9 +171,10 @@ def _strength(value: float) -> str:
     return f"{'p' if value > 0 else 'n'}{1 + sum(abs(value) >= limit for limit in (0.5, 0.8))}"
 
 
-def _home(board: Board, scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return, per metric that has parts per network, the ranks on each network alone."""
-    found = []
+def _home(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the ranks on each network alone, for all metrics that have parts per network."""
+    groups: list[dict[str, Any]] = []
+    cells: dict[str, list[dict[str, Any]]] = {}
     for card in tables.measured_metrics(board):
         parts = set(scores.loc[scores["metric"] == card.name, "part"]) - {""}
         if len(parts) < 2:
@@ -183,17 +184,17 @@ def _home(board: Board, scores: pd.DataFrame) -> list[dict[str, Any]]:
             continue
         places = {(r["method"], r["part"]): r for r in table.to_dict("records")}
         heads = sorted(parts)
-        rows = [
-            {
-                "method": method,
-                "rank": f"{places[method, '']['rank']:g}",
-                "cells": [_place(places.get((method, part))) for part in heads],
-            }
-            for method in _order(board)
-            if (method, "") in places and not math.isnan(places[method, ""]["rank"])
-        ]
-        found.append({"title": card.title, "heads": heads, "rows": rows})
-    return found
+        groups.append({"title": card.title, "heads": heads})
+        for method in _order(board):
+            whole = _place(places.get((method, "")))
+            alone = [_place(places.get((method, part))) for part in heads]
+            cells.setdefault(method, []).extend([whole, *alone])
+    known = [
+        {"method": method, "cells": row}
+        for method, row in cells.items()
+        if any(cell["text"] != numbers.DASH for cell in row)
+    ]
+    return {"groups": groups, "rows": known} if known else None
 
 
 def _place(row: dict[Any, Any] | None) -> dict[str, Any]:

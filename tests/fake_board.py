@@ -17,7 +17,15 @@ import pandas as pd
 from PIL import Image
 
 from nstbench.board import Board
-from nstbench.records import Availability, MethodCard, MetricCard, PictureCard, Timing
+from nstbench.records import (
+    Availability,
+    MethodCard,
+    MetricCard,
+    PictureCard,
+    Timing,
+    TrainingCard,
+    WeightCard,
+)
 
 HOSTILE = (
     "<script>window.pwned=1</script>",
@@ -90,6 +98,34 @@ def metric_cards() -> dict[str, MetricCard]:
     return {c.name: c for c in cards}
 
 
+def weight_cards(profile: Profile) -> tuple[WeightCard, ...]:
+    """Return a loss network's card, and two checkpoints of a trained method."""
+    loss = WeightCard("vgg16", "ab" * 32, "BSD-3-Clause", "https://example.org/vgg")
+    trained = [
+        WeightCard(f"{profile.name}--style_{i}", f"c{i}" * 32, "MIT", training=training(profile, i))
+        for i in range(2 if profile.training else 0)
+    ]
+    return (*([loss] if profile.trained_on else []), *trained)
+
+
+def training(profile: Profile, index: int) -> TrainingCard:
+    """Return the card of a training; the second one began with the first."""
+    steps = 2000 * (index + 1)
+    curve = tuple(
+        {"step": float(i), "seconds": profile.training * i / steps,
+         "style": 80.0 / (1 + i / 200) + 9, "total": 100.0 / (1 + i / 300) + 20 + index}
+        for i in range(100, steps + 1, 100)
+    )  # fmt: skip
+    return TrainingCard(
+        method=profile.name.split(":")[0], content_data="7 pictures of fake",
+        style_data=f"style_{index}", steps=steps, size=192, batch=4, learning_rate=1e-3,
+        seconds=profile.training, start="an earlier one" if index else "",
+        start_seconds=profile.training * index, device="Fake GPU", threads=2,
+        finished="2026-11-20T10:00:00+00:00", loss_curve=curve,
+        deviations=(f"Trained with {steps} steps instead of 40,000.",),
+    )  # fmt: skip
+
+
 def method_card(profile: Profile) -> MethodCard:
     """Return the card of a fake method."""
     return MethodCard(
@@ -107,7 +143,7 @@ def method_card(profile: Profile) -> MethodCard:
         deviations=("Average pooling instead of max pooling.",) if profile.iterative else (),
         params={"iterations": 300, "alpha": 1.0},
         defaults={"iterations": 500, "alpha": 1.0},
-        weights={"vgg16": "ab" * 32} if profile.trained_on else {},
+        weights=weight_cards(profile),
         availability=AVAILABLE,
     )
 

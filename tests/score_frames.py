@@ -16,5 +16,5 @@ def method_card(variant, plugin, flexibility):
     return MethodCard(
         variant=variant, method=plugin, title="", authors="", year=2015, paper="", code="",
         family="", flexibility=flexibility, licence="MIT", trained_on=(), deviations=(),
-        params={}, defaults={}, weights={}, availability=Availability(),
+        params={}, defaults={}, weights=(), availability=Availability(),
     )  # fmt: skip

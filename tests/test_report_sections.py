@@ -61,3 +61,58 @@ def test_pictures_that_were_left_out_are_named(board: Board) -> None:
     text = report.render_page(dataclasses.replace(board, info={**board.info, "skipped": skipped}))
     assert "b&gt;.png" in text
     assert "it is truncated" in text
+
+
+def section(text: str, name: str) -> str:
+    return text.split(f'<section id="{name}"')[1].split("</section>")[0]
+
+
+def test_networks_have_curves_cards_and_licences(board: Board) -> None:
+    text = report.render_page(board)
+    trainings = section(text, "convergence").split("Training of networks")[1]
+    for method in ("ghiasi_2017", "johnson_2016", "dumoulin_2017"):
+        assert f"Training loss of {method} against steps" in trainings
+    row = re.search(r"johnson_2016</span></th>.*?</tr>", trainings, flags=re.S)
+    assert row
+    assert '<td class="num">2</td><td class="num">2\u202f000 to 4\u202f000</td>' in row[0]
+    cards = section(text, "methods")
+    for index in (0, 1):
+        assert f"c{index}" * 32 in cards
+    assert "an earlier one, 90 min of training before" in cards
+    assert "Trained with 4000 steps instead of 40,000." in cards
+    weights = section(text, "provenance").split("<h3>Weights</h3>")[1].split("</table>")[0]
+    assert weights.count("trained with nstbench") == 6
+    assert '<a href="https://example.org/vgg"' in weights
+    assert "BSD-3-Clause" in weights
+
+
+def test_a_training_elsewhere_is_named_beside_the_cost(board: Board) -> None:
+    text = section(report.render_page(board), "amortised")
+    assert "seconds of two machines: johnson_2016, dumoulin_2017 on Fake GPU." in text
+    assert re.search(r"\d pictures</text>", text)
+
+
+def test_failures_of_a_method_share_a_row(board: Board) -> None:
+    bad = board.units["method"] == "johnson_2016"
+    words = [f"no style {i}" if hit else "" for i, hit in enumerate(bad)]
+    units = board.units.assign(
+        status=board.units["status"].mask(bad, "failed"), message=words, traceback=""
+    )
+    text = section(report.render_page(dataclasses.replace(board, units=units)), "failures")
+    assert len(re.findall(r'<th scope="row" title="johnson_2016">', text)) == 1
+    assert f"{bad.sum()} of {bad.sum()}" in text
+    assert all(word in text for word in filter(None, words))
+
+
+def test_methods_with_few_of_their_pairs_say_so_in_the_charts(board: Board) -> None:
+    rows = [row for row in tables.rows(board) if not row.complete]
+    assert rows
+    text = report.render_page(board)
+    for row in rows:
+        assert f">{row.label} ({row.coverage})</text>" in text
+
+
+def test_a_run_that_went_on_tells_of_its_last_session(board: Board) -> None:
+    for seconds, words in ((1.0, "UTC, took 6 min 10 s"), (9.0, "UTC, last session took 6 min")):
+        spent = dataclasses.replace(board, units=board.units.assign(seconds=seconds))
+        assert words in report.render_page(spent)

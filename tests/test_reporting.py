@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import math
-import sys
 from pathlib import Path
 
 import pytest
 from fake_board import FakeRun, metric_cards, picture
 from PIL import Image
 
-from nstbench import registry
 from nstbench.board import Board
-from nstbench.reporting import convergence, numbers, pictures, svg, tables
+from nstbench.reporting import (
+    convergence,
+    costs,
+    numbers,
+    pictures,
+    svg,
+    tables,
+    templates,
+    trainings,
+)
+from nstbench.reporting.scale import Scale
 from nstbench.reporting.tables import Interval, Row
 
 NAN = math.nan
@@ -69,9 +78,9 @@ def test_ticks_are_short(value: float, unit: str, text: str) -> None:
     assert numbers.tick(value, unit) == text
 
 
-def row(name: str, kind: str, quality: Interval, speed: float = 1.0) -> Row:
+def row(name: str, kind: str, quality: Interval, speed: float = 1.0, done: int = 9) -> Row:
     values = {"uef": quality, "latency": Interval(speed)}
-    return Row(name, name, name, kind, 64, "1", "9/9", 9, 9, values)
+    return Row(name, name, name, kind, 64, "1", f"{done}/9", done, 9, values)
 
 
 def test_front_holds_exactly_the_methods_that_no_other_beats() -> None:
@@ -79,8 +88,18 @@ def test_front_holds_exactly_the_methods_that_no_other_beats() -> None:
     points = {"a": (1.0, 0.9), "b": (2.0, 0.5), "c": (3.0, 0.6), "d": (4.0, 0.4), "e": (5.0, NAN)}
     rows = [row(n, "arbitrary", Interval(q), s) for n, (s, q) in points.items()]
     rows.append(row("trivial", "baseline", Interval(0.0), 0.0))
+    rows.append(row("few pairs", "per-style", Interval(0.1), 0.1, done=8))
     front = tables.front(rows, cards["latency"], cards["uef"])
     assert [r.label for r in front] == ["a", "b", "d"]
+
+
+def test_methods_with_few_of_their_pairs_are_best_only_among_themselves() -> None:
+    uef = metric_cards()["uef"]
+    few = [row(n, "domain", Interval(0.1), done=d) for n, d in (("a", 8), ("b", 1))]
+    whole = row("c", "domain", Interval(0.5))
+    assert tables.contest([*few, whole], uef) == [whole]
+    assert tables.contest(few, uef) == few
+    assert tables.contest([*few, whole], uef, None) == []
 
 
 def test_span_leaves_out_baselines_that_would_flatten_the_rest() -> None:
@@ -97,7 +116,7 @@ def test_span_leaves_out_baselines_that_would_flatten_the_rest() -> None:
 
 @pytest.mark.parametrize("log", [False, True])
 def test_scales_hold_their_values_and_ticks(log: bool) -> None:
-    scale = svg.Scale.fit([0.003, 0.2, 48.0, NAN], 50, 450, log=log)
+    scale = Scale.fit([0.003, 0.2, 48.0, NAN], 50, 450, log=log)
     assert 50 < scale(0.003) < scale(0.2) < scale(48.0) < 450
     ticks = scale.ticks(6)
     assert len(ticks) >= 3
@@ -109,15 +128,13 @@ def test_scales_hold_their_values_and_ticks(log: bool) -> None:
 @pytest.mark.parametrize("values", [[], [0.5], [0.0, 0.0], [-3.0], [NAN]])
 def test_scales_of_hardly_any_values_work(values: list[float]) -> None:
     for log in (False, True):
-        scale = svg.Scale.fit(values, 0, 100, log=log)
+        scale = Scale.fit(values, 0, 100, log=log)
         assert scale.ticks()
         assert 0 <= scale.clip(0.5) <= 100
 
 
 def test_labels_never_overlap() -> None:
-    canvas = svg.Canvas(
-        400, 300, svg.Scale(0, 1, 40, 390), svg.Scale(0, 1, 260, 20), "x", "y", "crowd"
-    )
+    canvas = svg.Canvas(400, 300, Scale(0, 1, 40, 390), Scale(0, 1, 260, 20), "x", "y", "crowd")
     for i in range(40):
         canvas.label(0.5 + i / 400, 0.5 + i / 300, f"method_{i}")
     boxes = canvas._boxes
@@ -125,6 +142,36 @@ def test_labels_never_overlap() -> None:
     for i, (l1, t1, r1, b1) in enumerate(boxes):
         for l2, t2, r2, b2 in boxes[:i]:
             assert l1 >= r2 or r1 <= l2 or t1 >= b2 or b1 <= t2
+
+
+def test_labels_keep_off_intervals_where_they_can() -> None:
+    canvas = svg.Canvas(400, 300, Scale(0, 1, 40, 390), Scale(0, 1, 260, 20), "x", "y", "bars")
+    canvas.bars(Interval(0.5, 0.1, 0.9), Interval(0.5))
+    canvas.label(0.5, 0.5, "name")
+    assert not any(svg._touch(canvas._boxes[-1], whisker) for whisker in canvas._whiskers)
+
+
+@pytest.mark.parametrize(
+    ("places", "moved"),
+    [([50.0, 80.0], [50, 80]), ([50.0, 50.0, 50.0], [35, 50, 65]), ([2.0, 2.0], [0, 15]),
+     ([99.0, 100.0], [85, 100]), ([10.0, 12.0, 90.0], [3.5, 18.5, 90]), ([], [])],
+)  # fmt: skip
+def test_labels_at_the_edge_move_as_little_as_need_be(
+    places: list[float], moved: list[float]
+) -> None:
+    assert svg.spread(places, 15, 0, 100) == pytest.approx(moved)
+
+
+def test_narrow_logarithmic_scales_have_ticks() -> None:
+    scale = Scale(0.62, 0.97, 0, 100, log=True)
+    ticks = scale.ticks(6)
+    assert len(ticks) > 2
+    assert all(scale.holds(tick) for tick in ticks)
+
+
+def test_names_break_at_their_joints_and_stay_escaped() -> None:
+    text = templates.breakable("a_b:c=<i>&'")
+    assert text == "a_<wbr>b:<wbr>c=<wbr>&lt;i&gt;&amp;&#39;"
 
 
 def test_rank_text() -> None:
@@ -155,20 +202,20 @@ def test_embedded_pictures_keep_to_the_budget_and_say_so(tmp_path: Path) -> None
 
 
 def test_cheapest_method_by_number_of_pictures(board: Board) -> None:
-    registry.load("reports", "amortised")
-    amortised = sys.modules["nstbench_plugins.reports.amortised"]
-    costs = amortised._costs(board)
-    reigns = amortised._envelope(costs)
-    assert {c.label for c in costs} == {
+    found = costs.costs_of(board)
+    reigns = costs.envelope(found)
+    assert {c.label for c in found} == {
         name for name, card in board.methods.items() if card.flexibility != "baseline"
     }
     for n in (1, 2, 17, 1000, 28_000, 29_000, 10**6):
-        cheapest = min(costs, key=lambda c: c.seconds(n))
+        cheapest = min(found, key=lambda c: c.seconds(n))
         ruling = [r.cost for r in reigns if r.start <= n][-1]
         assert ruling.seconds(n) == pytest.approx(cheapest.seconds(n))
-    by_name = {c.label: c for c in costs}
+    by_name = {c.label: c for c in found}
     assert by_name["johnson_2016"].training == 5400
+    assert by_name["johnson_2016"].trained_on == "Fake GPU"
     assert by_name["ghiasi_2017"].training == 0
+    assert by_name["ghiasi_2017"].trained_on == ""
 
 
 def test_loss_curves_are_shares_of_their_first_value(board: Board) -> None:
@@ -179,4 +226,18 @@ def test_loss_curves_are_shares_of_their_first_value(board: Board) -> None:
     trace = board.trace(key)
     expected = trace[-1]["total"] / trace[0]["total"]
     assert course.curves[0].loss[-1] == pytest.approx(expected)
-    assert convergence._curve([{"step": 0, "seconds": 0.1, "total": NAN}]) is None
+    assert convergence.curve([{"step": 0, "seconds": 0.1, "total": NAN}]) is None
+
+
+def test_training_curves_come_from_the_cards(board: Board) -> None:
+    found = {each.label: each for each in trainings.trained(board)}
+    assert set(found) == {"ghiasi_2017", "johnson_2016", "dumoulin_2017"}
+    johnson = found["johnson_2016"]
+    assert [course.label for course in johnson.losses] == ["total", "style"]
+    assert [card.steps for card in johnson.trainings] == [2000, 4000]
+    curve = johnson.trainings[1].loss_curve
+    assert johnson.losses[1].curves[1].loss[-1] == curve[-1]["style"] / curve[0]["style"]
+    shared = board.methods["johnson_2016"]
+    twice = {**board.methods, "other": dataclasses.replace(shared, variant="other")}
+    both = trainings.trained(dataclasses.replace(board, methods=twice))
+    assert [each.label for each in both] == [each.label for each in found.values()]

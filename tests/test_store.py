@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nstbench.errors import StoreError
+from nstbench.errors import StoreError, UsageError
 from nstbench.store import (
     SCHEMA,
     Store,
@@ -121,6 +121,16 @@ def test_newer_schema_is_refused(tmp_path):
     write_json(tmp_path / "run.json", {"schema": SCHEMA + 1})
     with pytest.raises(StoreError, match="newer nstbench"):
         Store(tmp_path)
+
+
+def test_cards_of_another_version_are_refused_with_the_way_out(tmp_path):
+    from nstbench.run_files import load_board
+
+    card = {"variant": "mine", "method": "mine"}
+    info = {"schema": SCHEMA, "methods": [card], "metrics": [], "pictures": []}
+    write_json(tmp_path / "run.json", info)
+    with pytest.raises(UsageError, match=r"another version of nstbench \(title: Field required"):
+        load_board(tmp_path)
 
 
 def test_find_key_by_its_beginning(tmp_path):

@@ -348,7 +348,11 @@ class TestRuns:
         board = run("first")
         (row,) = board.leaderboard.to_dict("records")
         assert row["coverage"] in ("0/4", 0.0)
-        run("second", train_missing=True, train_steps=6)
+        board = run("second", train_missing=True, train_steps=6)
+        known = {w.name: w.training for w in board.methods["toy_colour"].weights if w.training}
+        assert sorted(known) == ["toy_colour--s0", "toy_colour--s1"]
+        assert {training.steps for training in known.values()} == {6}
+        assert all(len(training.loss_curve) > 1 for training in known.values())
         records = list(Store(tmp_path / "second").records("toy_colour"))
         assert [record["status"] for record in records] == ["done"] * 4
         names = {name for record in records for name in record["parts"]["checkpoint"]}

@@ -1,9 +1,9 @@
-"""Loss curves of optimisation methods: read from traces, and averaged over pairs."""
+"""Loss curves: read from traces, and averaged over pairs or checkpoints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ HEADROOM = 2.0
 AXES = ("steps", "seconds")
 
 Floats = NDArray[np.float64]
+Losses = Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """The curves of one method or setting. ``key`` is its id on the page."""
+    """The curves of one method, setting or loss. ``key`` is the method's id on the page."""
 
     key: str
     label: str
@@ -89,8 +90,8 @@ def courses(board: Board) -> list[Course]:
     for method, units in done[~done["method"].isin(left_out)].groupby("method", sort=False):
         keys = list(units["key"])
         every = max(1, len(keys) // UNITS)
-        read = [_curve(board.trace(key)) for key in keys[::every][:UNITS]]
-        curves = [curve for curve in read if curve is not None]
+        read = [curve(board.trace(key)) for key in keys[::every][:UNITS]]
+        curves = [each for each in read if each is not None]
         if curves:
             label = names.get(str(method), str(method))
             found.append(Course(ids[str(method)], label, curves))
@@ -122,9 +123,12 @@ def traced_note(board: Board) -> str:
     return f"{study.traced} = {' or '.join(values)}{more}"
 
 
-def _curve(trace: list[dict[str, float]]) -> Curve | None:
-    """Return the total loss of a trace; None if there is nothing to draw."""
-    rows = [(row.get("step"), row.get("seconds"), _total(row)) for row in trace]
+def curve(trace: Iterable[Losses], name: str = "") -> Curve | None:
+    """Return a loss of a trace (in all if unnamed); None if there is nothing to draw."""
+    rows = [
+        (row.get("step"), row.get("seconds"), row.get(name) if name else _total(row))
+        for row in trace
+    ]
     known = [r for r in rows if all(isinstance(v, int | float) and math.isfinite(v) for v in r)]
     if len(known) < 2:
         return None
@@ -132,6 +136,6 @@ def _curve(trace: list[dict[str, float]]) -> Curve | None:
     return Curve(steps, seconds, loss / loss[0]) if loss[0] > 0 else None
 
 
-def _total(row: dict[str, float]) -> float | None:
+def _total(row: Losses) -> float | None:
     losses = [v for k, v in row.items() if k not in {"step", "seconds", "total"} and v is not None]
     return row.get("total", sum(losses) if losses else None)

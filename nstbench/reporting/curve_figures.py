@@ -1,7 +1,8 @@
-"""Curves as figures for documents: trade-offs and convergence, drawn with Matplotlib."""
+"""Curves as figures for documents: trade-offs, costs and convergence, drawn with Matplotlib."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nstbench.reporting import figures, tables
 from nstbench.reporting.convergence import AXES, MOST, Course, top_of
+from nstbench.reporting.costs import MOST as MOST_PICTURES
+from nstbench.reporting.costs import Cost, envelope
 from nstbench.reporting.fronts import Front, Fronts
 
 # The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
@@ -38,7 +42,7 @@ def save_fronts(found: Fronts, path: Path, kind: str) -> None:
     Args:
         found: the curves.
         path: file to write.
-        kind: ``"png"`` (300 dpi) or ``"svg"``; the same board gives the same bytes.
+        kind: ``"png"`` (300 dpi), ``"svg"`` or ``"pdf"``; the same board gives the same bytes.
     """
     with _figure(path, kind, (6.4, 4.0)) as figure:
         axes = figure.subplots()
@@ -62,7 +66,7 @@ def save_convergence(courses: Sequence[Course], path: Path, kind: str) -> None:
     Args:
         courses: what to draw; those after the first :data:`convergence.MOST` are left out.
         path: file to write.
-        kind: ``"png"`` (300 dpi) or ``"svg"``; the same board gives the same bytes.
+        kind: ``"png"`` (300 dpi), ``"svg"`` or ``"pdf"``; the same board gives the same bytes.
     """
     with _figure(path, kind, (7.2, 3.3)) as figure:
         panels = figure.subplots(1, len(AXES), sharey=True)
@@ -78,6 +82,42 @@ def save_convergence(courses: Sequence[Course], path: Path, kind: str) -> None:
             axes.set_xlabel(axis)
         panels[0].set_ylabel("loss / first loss")
         figure.legend(loc="outside right upper", frameon=False)
+
+
+def save_costs(costs: Sequence[Cost], path: Path, kind: str) -> None:
+    """Write the time for N pictures in a new style, with the points where methods break even.
+
+    Args:
+        costs: what to draw; methods that are cheapest nowhere are drawn thin.
+        path: file to write.
+        kind: ``"png"`` (300 dpi), ``"svg"`` or ``"pdf"``; the same board gives the same bytes.
+    """
+    reigns = envelope(list(costs))
+    order = list(dict.fromkeys(r.cost.label for r in reigns))
+    counts = np.geomspace(1, MOST_PICTURES, 101)
+    with _figure(path, kind, (6.4, 3.6)) as figure:
+        axes = figure.subplots()
+        for cost in sorted(costs, key=lambda c: c.label in order):
+            style: dict[str, Any] = {"color": "#999999", "linewidth": 0.7}
+            if cost.label in order:
+                style = {**look(order.index(cost.label)), "marker": "", "linewidth": 1.5}
+            label = figures.plain(tables.short(cost.label, 32))
+            axes.plot(counts, cost.seconds(counts), **style, label=label)
+        for reign in reigns[1:]:
+            place = (reign.start, reign.cost.seconds(reign.start))
+            axes.plot(*place, "o", color="black", markersize=3.5)
+            count = f"{math.ceil(reign.start):,}".replace(",", "\u2009")
+            axes.annotate(count, place, (3, -9), textcoords="offset points", fontsize=6.5)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("pictures in one new style")
+        axes.set_ylabel("time in all (s)")
+        # from top to bottom like the lines' right ends, which tells the thin ones apart
+        lines = {str(line.get_label()): line for line in axes.lines}
+        dearest = sorted(costs, key=lambda c: -c.seconds(MOST_PICTURES))
+        names = [figures.plain(tables.short(c.label, 32)) for c in dearest]
+        handles = [lines[name] for name in names]
+        figure.legend(handles=handles, loc="outside right upper", frameon=False)
 
 
 @contextmanager

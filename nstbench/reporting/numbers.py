@@ -76,7 +76,7 @@ def tick(value: float, unit: str = "") -> str:
     if unit:
         return quantity(value, unit)
     if 1e4 <= abs(value) < 1e6:
-        return _minus(f"{value:,.0f}".replace(",", "\u202f"))
+        return thousands(value)
     return significant(value) if abs(value) >= 1e6 else _minus(f"{value:.6g}")
 
 
@@ -99,6 +99,11 @@ def seconds(value: float) -> str:
         minutes, rest = divmod(round(value), 60)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     return f"{significant(value / 3600)} h" if value < 48 * 3600 else f"{value / 86400:.1f} days"
+
+
+def thousands(count: float) -> str:
+    """Return a whole number with thin spaces between groups of three digits."""
+    return _minus(f"{count:,.0f}".replace(",", "\u202f"))
 
 
 def quantity(value: float, unit: str) -> str:

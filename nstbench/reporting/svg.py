@@ -8,22 +8,29 @@ keyboard focus and says its numbers to screen readers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from markupsafe import Markup
 
 from nstbench.records import Flexibility
-from nstbench.reporting import numbers, tables
+from nstbench.reporting import numbers
+from nstbench.reporting.scale import Scale
 from nstbench.reporting.tables import Interval
 
-GLYPH_WIDTH = 6.4
+GLYPH_WIDTH = 7.0
 """Average width in pixels of a label's character, for keeping labels apart."""
 
 WIDE = (1120, 470)
 HALF = (550, 340)
 NARROW = (360, 380)
+
+LEADER = 14
+"""Pixels from the end of a line to its label at the right edge."""
+
+ARC_LABEL = 0.3
+"""Where an arc has its label: the abscissa as a share of its radius."""
 
 COLOURS = 5
 """Curve colours ``s0`` ... of the style sheet."""
@@ -38,77 +45,6 @@ SHAPES = {
     Flexibility.DOMAIN.value: "diamond",
     Flexibility.BASELINE.value: "cross",
 }
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Maps data values ``low..high`` to pixels ``start..stop``, linearly or by logarithm."""
-
-    low: float
-    high: float
-    start: float
-    stop: float
-    log: bool = False
-
-    @classmethod
-    def fit(
-        cls,
-        values: Iterable[float],
-        start: float,
-        stop: float,
-        *,
-        log: bool = False,
-        zero: bool = False,
-    ) -> Scale:
-        """Return a scale that holds all finite values with some room at both ends."""
-        known = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
-        low, high = (min(known), max(known)) if known else (0.1, 1.0)
-        if log:
-            room = max(1.15, (high / low) ** 0.06)
-            return cls(low / room, high * room, start, stop, log=True)
-        low = 0.0 if zero and low >= 0 else low
-        room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
-        return cls(low if zero and low == 0 else low - room, high + room, start, stop)
-
-    def __call__(self, value: float) -> float:
-        """Return the pixel of a value; values outside the scale land outside the plot."""
-        if self.log:
-            value = max(value, self.low * 1e-3)
-            share = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
-        return self.start + share * (self.stop - self.start)
-
-    def holds(self, value: float) -> bool:
-        """Return True if the value lies on the scale."""
-        return self.low <= value <= self.high
-
-    def clip(self, value: float) -> float:
-        """Return the pixel of a value moved to the nearest end of the scale."""
-        return self(min(max(value, self.low), self.high))
-
-    def ticks(self, count: int = 6, unit: str = "") -> list[float]:
-        """Return round values inside the scale, at most about ``count`` of them."""
-        if self.log and unit == "s":
-            inside = [v for v in numbers.ROUND_SECONDS if self.low <= v <= self.high]
-            if len(inside) > 2:
-                return inside[:: math.ceil(len(inside) / count)]
-        return self._log_ticks(count) if self.log else self._linear_ticks(count)
-
-    def _linear_ticks(self, count: int) -> list[float]:
-        rough = (self.high - self.low) / count
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        return [round(i * step, 12) for i in range(first, last + 1)]
-
-    def _log_ticks(self, count: int) -> list[float]:
-        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-        mantissas = (1, 2, 5) if last - first <= count / 2 else (1,)
-        every = max(1, math.ceil((last - first) / count))
-        values = [m * 10.0**e for e in range(first, last + 1, every) for m in mantissas]
-        return [v for v in values if self.low <= v <= self.high]
 
 
 @dataclass(frozen=True)
@@ -151,6 +87,10 @@ class Look:
         ).format(self.line, self.mark, shape(self.shape, 16, 8, 4.5))
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
+
+
 @dataclass
 class Canvas:
     """One drawing with two axes; methods add marks, :meth:`svg` returns the markup."""
@@ -165,7 +105,8 @@ class Canvas:
     x_unit: str = ""
     y_unit: str = ""
     marks: list[Markup] = field(default_factory=list)
-    _boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
+    _boxes: list[Box] = field(default_factory=list)
+    _whiskers: list[Box] = field(default_factory=list)
 
     def path(self, points: Sequence[tuple[float, float]], css: str) -> None:
         """Draw a line through data points."""
@@ -175,15 +116,15 @@ class Canvas:
             self.marks.append(Markup('<polyline class="{}" points="{}"/>').format(css, steps))
 
     def keep_clear(self, points: Sequence[tuple[float, float]]) -> None:
-        """Keep labels off a line through data points."""
+        """Keep labels off a line through data points where they have another place."""
         pixels = [(self.x.clip(x), self.y.clip(y)) for x, y in points]
         for (x1, y1), (x2, y2) in pairwise(pixels):
             count = max(1, round(math.hypot(x2 - x1, y2 - y1) / 6))
             for i in range(count + 1):
                 x, y = x1 + (x2 - x1) * i / count, y1 + (y2 - y1) * i / count
-                self._boxes.append((x - 2, y - 2, x + 2, y + 2))
+                self._whiskers.append((x - 2, y - 2, x + 2, y + 2))
 
-    def named_points(self, points: Sequence[Point], limit: int) -> None:
+    def named_points(self, points: Sequence[Point]) -> None:
         """Draw points with intervals and labels; those off the scale stand at its edge."""
         for point in points:
             if self.x.holds(point.x.value) and self.y.holds(point.y.value):
@@ -191,7 +132,7 @@ class Canvas:
         for point in sorted(points, key=lambda p: -p.radius):
             self.point(point.x.value, point.y.value, point.kind, point.key, point.tip, point.radius)
         for point in points:
-            text = tables.short(point.label, limit)
+            text = point.label
             for axis, value, arrows in (
                 (self.x, point.x.value, "←→"),
                 (self.y, point.y.value, "↓↑"),
@@ -201,39 +142,46 @@ class Canvas:
             self.label(point.x.value, point.y.value, text, point.key, point.radius + 4)
 
     def end_labels(self, ends: Sequence[tuple[float, str, str]], room: float = 15) -> None:
-        """Write (y value, text, key) at the right edge, moved apart where they would touch."""
-        placed = sorted((self.y.clip(y) + 4, text, key) for y, text, key in ends)
-        if not placed:
-            return
-        tops = [y for y, _, _ in placed]
-        for i in range(1, len(tops)):
-            tops[i] = max(tops[i], tops[i - 1] + room)
-        shift = max(0.0, tops[-1] - self.y.start)
-        for (_, text, key), top in zip(placed, tops, strict=True):
+        """Write (y value, text, key) at the right edge, moved apart where they would touch.
+
+        A short line leads from each end to its label.
+        """
+        placed = sorted((self.y.clip(y), text, key) for y, text, key in ends)
+        tops = spread([y for y, _, _ in placed], room, self.y.stop, self.y.start)
+        for (y, text, key), top in zip(placed, tops, strict=True):
+            self._line(self.x.stop + 2, y, self.x.stop + LEADER, top, "leader")
             self.marks.append(
                 Markup(
                     '<text class="label" x="{:.1f}" y="{:.1f}" data-method="{}">{}</text>'
-                ).format(self.x.stop + 8, top - shift, key, text)
+                ).format(self.x.stop + LEADER + 3, top + 4, key, text)
             )
 
     def bars(self, x: Interval, y: Interval, css: str = "whisker") -> None:
         """Draw the intervals of a point as thin bars, horizontal and vertical."""
         px, py = self.x.clip(x.value), self.y.clip(y.value)
         if y.bounded:
-            self._line(px, self.y.clip(y.low), px, self.y.clip(y.high), css)
+            bottom, top = self.y.clip(y.low), self.y.clip(y.high)
+            self._line(px, bottom, px, top, css)
+            self._whiskers.append((px - 1, top, px + 1, bottom))
         if x.bounded:
-            self._line(self.x.clip(x.low), py, self.x.clip(x.high), py, css)
+            left, right = self.x.clip(x.low), self.x.clip(x.high)
+            self._line(left, py, right, py, css)
+            self._whiskers.append((left, py - 1, right, py + 1))
 
-    def arcs(self, radii: Sequence[float]) -> None:
-        """Draw arcs around the origin, inside the plot, with their radii."""
+    def arcs(self, radii: Sequence[float], name: str) -> None:
+        """Draw arcs around the origin, inside the plot, labelled with ``name`` and radius."""
         for radius in radii:
             angles = [i * math.pi / 120 for i in range(61)]
             arc = [(radius * math.sin(a), radius * math.cos(a)) for a in angles]
             inside = [p for p in arc if p[0] <= self.x.high and p[1] <= self.y.high]
             self.path(inside, "arc")
-            if inside:
-                x, y = inside[len(inside) // 2]
-                self.note(x, y, f"{radius:g}", anchor="middle")
+            # a steep angle: methods crowd around the diagonal
+            place = (ARC_LABEL * radius, math.sqrt(1 - ARC_LABEL**2) * radius)
+            if self.x.holds(place[0]) and self.y.holds(place[1]):
+                text = f"{name} {radius:g}".strip()
+                self.note(*place, text, anchor="middle")
+                px, py, half = self.x(place[0]), self.y(place[1]), len(text) * GLYPH_WIDTH / 2
+                self._boxes.append((px - half, py - 9, px + half, py + 3))
 
     def point(
         self,
@@ -263,9 +211,13 @@ class Canvas:
         )  # fmt: skip
 
     def label(self, x: float, y: float, text: str, key: str = "", gap: float = 10) -> None:
-        """Write a label beside a data point where it covers nothing, or leave it out."""
+        """Write a label beside a data point where it covers nothing, or leave it out.
+
+        A place that no interval or line crosses is preferred.
+        """
         px, py = self.x.clip(x), self.y.clip(y)
         wide = len(text) * GLYPH_WIDTH
+        found: list[tuple[bool, int, Box, tuple[float, float, str]]] = []
         for anchor, dx, dy in (
             ("start", gap, 4), ("end", -gap, 4), ("middle", 0, -gap - 1), ("middle", 0, gap + 11),
             ("start", gap, -gap), ("start", gap, gap + 6), ("end", -gap, -gap),
@@ -274,14 +226,18 @@ class Canvas:
             left = px + dx - {"start": 0, "middle": wide / 2, "end": wide}[anchor]
             box = (left, py + dy - 10, left + wide, py + dy + 3)
             if self._free(box):
-                self._boxes.append(box)
-                self.marks.append(
-                    Markup(
-                        '<text class="label" x="{:.1f}" y="{:.1f}" text-anchor="{}" '
-                        'data-method="{}">{}</text>'
-                    ).format(px + dx, py + dy, anchor, key, text)
-                )
-                return
+                crossed = any(_touch(box, whisker) for whisker in self._whiskers)
+                found.append((crossed, len(found), box, (px + dx, py + dy, anchor)))
+        if not found:
+            return
+        _, _, box, place = min(found)
+        self._boxes.append(box)
+        self.marks.append(
+            Markup(
+                '<text class="label" x="{:.1f}" y="{:.1f}" text-anchor="{}" '
+                'data-method="{}">{}</text>'
+            ).format(*place, key, text)
+        )
 
     def note(self, x: float, y: float, text: str, css: str = "note", anchor: str = "start") -> None:
         """Write text at a data point, whatever lies there."""
@@ -301,14 +257,12 @@ class Canvas:
             axes=self._axes(), marks=Markup("").join(self.marks),
         )  # fmt: skip
 
-    def _free(self, box: tuple[float, float, float, float]) -> bool:
+    def _free(self, box: Box) -> bool:
         left, top, right, bottom = box
         inside = (
             left >= self.x.start and right <= self.width and top >= 0 and bottom <= self.y.start
         )
-        return inside and not any(
-            left < r and right > lo and top < b and bottom > t for lo, t, r, b in self._boxes
-        )
+        return inside and not any(_touch(box, other) for other in self._boxes)
 
     def _axes(self) -> Markup:
         few = max(4, self.width // 110)
@@ -353,6 +307,38 @@ class Canvas:
                 css, x1, y1, x2, y2
             )
         )
+
+
+def spread(places: Sequence[float], room: float, low: float, high: float) -> list[float]:
+    """Return ascending places moved as little as need be to lie ``room`` apart.
+
+    Neighbours that would touch become a block around the mean of its members; the whole is
+    then moved into ``low .. high``, if it fits.
+    """
+    blocks: list[list[float]] = []
+    for place in places:
+        blocks.append([place])
+        while len(blocks) > 1 and _end(blocks[-2], room) + room > _start(blocks[-1], room):
+            last = blocks.pop()
+            blocks[-1] += last
+    found = [_start(block, room) + i * room for block in blocks for i in range(len(block))]
+    for i in range(len(found)):
+        found[i] = max(found[i], low + i * room)
+    for i in range(len(found)):
+        found[-1 - i] = min(found[-1 - i], high - i * room)
+    return found
+
+
+def _start(block: Sequence[float], room: float) -> float:
+    return sum(block) / len(block) - room * (len(block) - 1) / 2
+
+
+def _end(block: Sequence[float], room: float) -> float:
+    return sum(block) / len(block) + room * (len(block) - 1) / 2
+
+
+def _touch(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and one[2] > other[0] and one[1] < other[3] and one[3] > other[1]
 
 
 def shape(name: str, x: float, y: float, r: float) -> str:

@@ -18,6 +18,10 @@ STRETCH = 1.6
 """A baseline that makes a chart's range so many times larger is drawn at its edge."""
 
 
+ENOUGH = 0.9
+"""Share of its pairs that a method must have done to be called best: few may be easy ones."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A number with its 95 % interval; NaN where there is none."""
@@ -77,6 +81,11 @@ class Row:
     def complete(self) -> bool:
         """True if every planned unit was done."""
         return self.planned > 0 and self.done == self.planned
+
+    def mark(self, limit: int) -> str:
+        """Return the label for a mark in a chart, with the coverage if it is not whole."""
+        text = short(self.label, limit)
+        return text if self.complete else f"{text} ({self.coverage})"
 
     def loss(self, metric: MetricCard) -> float:
         """Return the value of a metric turned so that small is good."""
@@ -207,15 +216,24 @@ def span(rows: Sequence[Row], metric: MetricCard) -> tuple[float, float]:
     return min(shown), max(shown)
 
 
+def contest(rows: Iterable[Row], *metrics: MetricCard | None) -> list[Row]:
+    """Return the rows among which one is best: methods with all these numbers, baselines apart.
+
+    Those that did less than :data:`ENOUGH` of their pairs take no part, unless all did.
+    """
+    known = [r for r in rows if not r.baseline and all(r.of(m).known for m in metrics)]
+    return [r for r in known if r.done >= ENOUGH * r.planned] or known
+
+
 def front(rows: Sequence[Row], first: MetricCard, second: MetricCard) -> list[Row]:
-    """Return the methods (baselines apart) that no other beats, best ``first`` first."""
-    contest = [r for r in rows if not r.baseline and r.of(first).known and r.of(second).known]
+    """Return the methods of the contest that no other beats, best ``first`` first."""
+    rivals = contest(rows, first, second)
     frame = pd.DataFrame(
-        [(r.of(first).value, r.of(second).value) for r in contest], columns=["first", "second"]
+        [(r.of(first).value, r.of(second).value) for r in rivals], columns=["first", "second"]
     )
     axes = {"first": first.higher_is_better, "second": second.higher_is_better}
     members = pareto_front(frame, axes)
-    kept = [row for row, member in zip(contest, members, strict=True) if member]
+    kept = [row for row, member in zip(rivals, members, strict=True) if member]
     return sorted(kept, key=lambda row: row.loss(first))
 
 

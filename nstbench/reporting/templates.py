@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from nstbench import registry
 from nstbench.reporting import numbers
@@ -26,8 +27,15 @@ def environment() -> Environment:
         significant=lambda v: numbers.or_missing(numbers.significant(v)),
         seconds=lambda v: numbers.or_missing(numbers.seconds(v)),
         or_missing=numbers.or_missing,
+        thousands=numbers.thousands,
+        breakable=breakable,
     )
     return env
+
+
+def breakable(text: str) -> Markup:
+    """Return escaped text that may be broken after the joints of names: ``a_b:c=d,e/f``."""
+    return Markup(re.sub("[_:=,/]", r"\g<0><wbr>", str(escape(text))))  # noqa: S704
 
 
 def render(template: str, **context: Any) -> Markup:

@@ -294,10 +294,34 @@
     const pictureOf = (data) => (view && data.maps[view.value]) || data.picture;
     const figure = (path, alt, caption, css = "") => {
       const source = store[path];
-      const shown = source ? el("img", { alt, loading: source.startsWith("data:") ? "eager" : "lazy", src: source })
+      const shown = source ? el("button", { type: "button", className: "enlarge" }, el("img", { alt, loading: source.startsWith("data:") ? "eager" : "lazy", src: source }))
         : el("div", { className: "absent", textContent: path ? "not in this page" : "no output" });
       return el("figure", { className: `picture ${css}` }, shown, el("figcaption", {}, ...caption));
     };
+    /* One picture at its full size; the arrow keys step through the pair, in place. */
+    const zoom = $("#zoom");
+    let zoomed = 0;
+    const enlarge = (index) => {
+      const imgs = $$(".enlarge img", grid);
+      zoomed = (index + imgs.length) % imgs.length;
+      const { src, alt, naturalWidth: w, naturalHeight: h } = imgs[zoomed];
+      Object.assign($("img", zoom), { src, alt });
+      $("#zoom-text").textContent = `${alt.length > 80 ? `${alt.slice(0, 79)}…` : alt}${w ? `, ${w} × ${h} px` : ""}`;
+      if (!zoom.open) zoom.showModal();
+    };
+    grid.addEventListener("click", (event) => {
+      const button = event.target.closest(".enlarge");
+      if (button) enlarge($$(".enlarge", grid).indexOf(button));
+    });
+    zoom.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (step) { event.preventDefault(); enlarge(zoomed + step); }
+    });
+    $("#zoom-back").addEventListener("click", () => enlarge(zoomed - 1));
+    $("#zoom-on").addEventListener("click", () => enlarge(zoomed + 1));
+    $("#zoom-close").addEventListener("click", () => zoom.close());
+    zoom.addEventListener("click", (event) => { if (event.target === zoom) zoom.close(); });
+    zoom.addEventListener("close", () => $$(".enlarge", grid)[zoomed]?.focus());
     const named = (text) => el("span", { dir: "auto", textContent: text.length > 60 ? `${text.slice(0, 59)}…` : text });
     const letterOf = (i) => `Output ${String.fromCodePoint(65 + (i % 26))}${i > 25 ? Math.floor(i / 26) : ""}`;
     const outputFigure = (id, i) => {

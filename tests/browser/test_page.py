@@ -226,6 +226,28 @@ def test_blind_mode_hides_names_until_clicked(open_page: Open, url: str) -> None
     assert "UEF" in grid.inner_text()
 
 
+def test_pictures_open_at_full_size_and_step_by_keyboard(open_page: Open, url: str) -> None:
+    page = open_page(url)
+    pictures = page.locator("#gallery-grid .enlarge")
+    pictures.nth(1).press("Enter")
+    zoom = page.locator("#zoom")
+    assert zoom.is_visible()
+    assert "Style: style" in zoom.locator("#zoom-text").inner_text()
+    assert "64 × 64 px" in zoom.locator("#zoom-text").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert zoom.locator("img").get_attribute("alt").startswith("Output of")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert zoom.locator("img").get_attribute("alt").startswith("Content: ")
+    page.keyboard.press("Escape")
+    assert zoom.is_hidden()
+    assert page.evaluate("document.activeElement.className") == "enlarge"
+    page.locator("#gallery-blind").check()
+    pictures.nth(2).click()
+    assert zoom.locator("#zoom-text").inner_text().startswith("Output ")
+    assert not re.search("gatys|johnson|ghiasi|dumoulin", zoom.inner_html())
+
+
 def test_a_link_reopens_the_same_view(open_page: Open, url: str) -> None:
     page = open_page(url)
     with same_page(page):

@@ -1,0 +1,99 @@
+"""What N pictures in a new style cost: training, preparation and N times the latency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nstbench.board import Board
+from nstbench.records import Flexibility, Timing
+from nstbench.reporting import tables
+
+Number = TypeVar("Number", float, NDArray[np.float64])
+
+MOST = 100_000
+"""Largest number of pictures that is looked at."""
+
+TRAINED_PER_STYLE = {Flexibility.PER_STYLE, Flexibility.MULTI_STYLE, Flexibility.DOMAIN}
+"""Classes in which a new style means training again."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that a method takes: once per style, and per picture.
+
+    ``key`` is the method's id on the page, ``trained_on`` the processor of its training if
+    that counts here and is another one than that of the latency.
+    """
+
+    key: str
+    label: str
+    flexibility: str
+    training: float
+    prepare: float
+    latency: float
+    trained_on: str = ""
+
+    def seconds(self, pictures: Number) -> Number:
+        """Return the seconds for so many pictures in one new style, elementwise for arrays."""
+        return self.training + self.prepare + pictures * self.latency
+
+
+@dataclass(frozen=True)
+class Reign:
+    """The cheapest method from a number of pictures on."""
+
+    cost: Cost
+    start: float
+
+
+def costs_of(board: Board) -> list[Cost]:
+    """Return the costs of the timed methods at the main size, baselines left out."""
+    ids, size = tables.method_ids(board), tables.main_size(board)
+    return [
+        _cost(board, timing, ids[timing.variant])
+        for timing in board.timings
+        if timing.variant in board.methods
+        and board.methods[timing.variant].flexibility != Flexibility.BASELINE
+        and timing.size == size
+        and timing.latency
+    ]
+
+
+def _cost(board: Board, timing: Timing, key: str) -> Cost:
+    card = board.methods[timing.variant]
+    training = timing.training if card.flexibility in TRAINED_PER_STYLE else 0.0
+    here = timing.environment.get("device_name", "")
+    elsewhere = dict.fromkeys(
+        w.training.device for w in card.weights if w.training and w.training.device != here
+    )
+    return Cost(
+        key=key,
+        label=timing.variant,
+        flexibility=card.flexibility,
+        training=training,
+        prepare=median(timing.prepare) if timing.prepare else 0.0,
+        latency=median(timing.latency),
+        trained_on=", ".join(filter(None, elsewhere)) if training else "",
+    )
+
+
+def envelope(costs: list[Cost]) -> list[Reign]:
+    """Return who is cheapest from which number of pictures on, starting at one."""
+    now = min(costs, key=lambda c: (c.seconds(1), c.latency))
+    reigns = [Reign(now, 1.0)]
+    while True:
+        rivals = [(_break_even(now, c), c) for c in costs if c.latency < now.latency]
+        if not rivals:
+            return reigns
+        start, now = min(rivals, key=lambda pair: (pair[0], pair[1].latency))
+        reigns.append(Reign(now, start))
+
+
+def _break_even(cheap_start: Cost, fast: Cost) -> float:
+    """Return the number of pictures from which the faster method costs less."""
+    return (fast.seconds(0) - cheap_start.seconds(0)) / (cheap_start.latency - fast.latency)
