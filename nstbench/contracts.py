@@ -9,7 +9,7 @@ names. Copy ``_template.py`` of the folder to begin a new one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -275,6 +275,20 @@ class ScoringPair(Protocol):
 
     def gram(self, network: str, of: str, layer: str) -> torch.Tensor:
         """Return the Gram matrix F F^T / N, N = H*W, as float64 (B, C, C)."""
+        ...
+
+    def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Return what ``make`` returns, made once for all metrics.
+
+        Args:
+            name: what is made; whoever gives the same name must make the same.
+            of: the pictures that it depends on (see Features), and on nothing else. Without
+                the output among them it serves later pairs, too.
+            make: called if it is not there yet; returns a tensor with B as first dimension.
+                Without the output, B is that of the pictures themselves, which may be 1.
+
+        The tensor must not be changed.
+        """
         ...
 
 
