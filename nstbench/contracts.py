@@ -278,16 +278,10 @@ class ScoringPair(Protocol):
         ...
 
     def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Return what ``make`` returns, made once for all metrics.
+        """Return what ``make`` returns, made once for all metrics; it must not be changed.
 
-        Args:
-            name: what is made; whoever gives the same name must make the same.
-            of: the pictures that it depends on (see Features), and on nothing else. Without
-                the output among them it serves later pairs, too.
-            make: called if it is not there yet; returns a tensor with B as first dimension.
-                Without the output, B is that of the pictures themselves, which may be 1.
-
-        The tensor must not be changed.
+        ``of`` are the pictures that it depends on (see Features); without the output among
+        them it serves later pairs, too, and ``make`` sees their own B, which may be 1.
         """
         ...
 

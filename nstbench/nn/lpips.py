@@ -27,8 +27,8 @@ _LICENCE = "BSD-2-Clause (PerceptualSimilarity)"
 _ORIGIN = "https://github.com/richzhang/PerceptualSimilarity"
 # The constant of the authors' code that keeps dead positions from dividing by zero.
 _EPSILON = 1e-10
-# Activations handled at a time: a quarter of a MiB stays in the cache of a processor's core from one
-# step of the arithmetic to the next, which is twice as fast as going through memory.
+# Activations handled at a time: a quarter of a MiB stays in the cache of a processor's core
+# from one step of the arithmetic to the next, which is twice as fast as going through memory.
 _CHUNK = 1 << 16
 
 
