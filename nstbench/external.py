@@ -153,13 +153,13 @@ class _Import:
         """Find, read and copy everything, and return the plan with its outcomes."""
         contents, styles = self._load(Role.CONTENT), self._load(Role.STYLE)
         methods = self._methods(contents, styles)
-        found = [
+        files = [
             (m, pair, f) for m, outputs in methods.items() for pair, f in outputs.files.items()
         ]
         # Decoding, packing and waiting for the disk leave the interpreter to other threads.
         with ThreadPoolExecutor() as pool:
-            made = list(pool.map(lambda item: self._copy(*item), found))
-        pictures = {(method, pair): made[i] for i, (method, pair, _) in enumerate(found)}
+            made = list(pool.map(lambda item: self._copy(*item), files))
+        pictures = {(method, pair): made[i] for i, (method, pair, _) in enumerate(files)}
         shapes = _shapes(pictures)
         if not shapes:
             reason = next(str(p) for p in pictures.values())
