@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
-import nstbench
 from nstbench.agreement import matrix, run_agreement, same
 from nstbench.catalog import metric_cards
 from nstbench.cli import app
 from nstbench.errors import UsageError
+from nstbench.external import Request, score_outputs
 
 METRICS = ["ssim", "color_distance"]
 
 
 @pytest.fixture
 def run(picture_folders, tmp_path):
+    """Score copies of content and style, and their mean, as three methods."""
     contents, styles = picture_folders
-    nstbench.run(
-        methods=["content_copy", "style_copy", "pixel_blend"], contents=contents, styles=styles,
-        metrics=METRICS, size=64, timing_repeats=0, formats=[], out=tmp_path / "run",
-    )  # fmt: skip
+    for content, style in itertools.product(contents.iterdir(), styles.iterdir()):
+        first, second = (np.asarray(Image.open(path), dtype=float) for path in (content, style))
+        for share in (0, 0.5, 1):
+            file = tmp_path / f"out/blend{share}/{content.stem}__{style.stem}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            blend = (1 - share) * first + share * second
+            Image.fromarray(blend.astype(np.uint8)).save(file)
+    request = Request(
+        patterns=(str(tmp_path / "out/{method}/{content}__{style}.png"),),
+        names=(),
+        contents=str(contents),
+        styles=str(styles),
+        out=tmp_path / "run",
+        metrics=",".join(METRICS),
+        device="cpu",
+        formats=(),
+    )
+    score_outputs(request)
     return tmp_path / "run"
 
 
@@ -48,7 +65,7 @@ def test_a_metric_of_content_contradicts_one_of_style(run, picture_folders, tmp_
     rows = json.loads((tmp_path / "trust.json").read_text())["agreement"]
     found = {(row["metric"], row["other"]): row["within"] for row in rows}
     assert found["ssim", "color_distance"] == pytest.approx(-1.0)
-    assert "Which metrics say the same, at 64 px?" in (tmp_path / "trust.html").read_text()
+    assert "Which metrics say the same, at 96 px?" in (tmp_path / "trust.html").read_text()
 
 
 def test_a_run_with_one_of_the_metrics_is_refused_in_words(run, tmp_path):
