@@ -196,7 +196,7 @@ def test_the_simulated_style_effects_do_break_a_test_that_ignores_them():
         Design(shape="skewed"),
         Design(spread=10.0),
         Design(styles=20),
-        Design(methods=20),
+        Design(methods=25),
     ],
     ids=str,
 )
