@@ -48,6 +48,9 @@ class MeanActivation(PairMetric):
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the value under ``""``, and parts under other names, each of shape (B,).
 
+        What depends on content or style alone is worth keeping for the other outputs:
+        ``pair.kept("my_metric", ("style",), lambda: ...)``.
+
         Raise an error with a sentence as its message where there is no value: it becomes a
         missing number with that reason, and other metrics are not affected.
         """

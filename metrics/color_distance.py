@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 
 from nstbench.colour import rgb_to_lab
-from nstbench.contracts import MetricInfo, PairMetric, ScoringPair
+from nstbench.contracts import MetricInfo, PairMetric, Picture, ScoringPair
 from nstbench.records import Scope
-from nstbench.sliced import directions, sampled, sliced_wasserstein
+from nstbench.sliced import directions, ordered, ordered_distance, sampled
 
 PROJECTIONS = 32
 
@@ -34,8 +34,11 @@ class ColorDistance(PairMetric):
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the distance in units of Lab, float64 (B,)."""
-        output, style = (
-            sampled(rgb_to_lab(picture.pixels).flatten(2)) for picture in (pair.output, pair.style)
-        )
-        style = style.expand(output.shape[0], -1, -1)
-        return {"": sliced_wasserstein(output, style, directions(PROJECTIONS, 3))}
+        style = pair.kept("color_distance", ("style",), lambda: _ordered_colours(pair.style))
+        return {"": ordered_distance(_ordered_colours(pair.output), style)}
+
+
+def _ordered_colours(picture: Picture) -> torch.Tensor:
+    # Sampled before the conversion, which is the same for every pixel.
+    colours = rgb_to_lab(sampled(picture.pixels.flatten(2))[..., None])[..., 0]
+    return ordered(colours, directions(PROJECTIONS, 3))

@@ -8,6 +8,7 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
 from nstbench.records import Scope
+from nstbench.squares import squared_distance
 
 LAYER = "relu4_2"
 
@@ -34,7 +35,6 @@ class ContentLoss(PairMetric):
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the loss and its part ``per_element``, each float64 (B,)."""
-        output, content = (pair.features("vgg16", of)[LAYER] for of in ("output", "content"))
-        squares = (output - content).flatten(1).square()
-        loss = 0.5 * squares.sum(dim=1, dtype=torch.float64)
-        return {"": loss, "per_element": loss / squares.shape[1]}
+        loss = 0.5 * squared_distance(pair, "vgg16", LAYER, "output", "content")
+        elements = pair.features("vgg16", "output")[LAYER][0].numel()
+        return {"": loss, "per_element": loss / elements}

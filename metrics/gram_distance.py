@@ -8,6 +8,7 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
 from nstbench.records import Scope
+from nstbench.squares import squared_gram_distance, squared_gram_norm
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -36,13 +37,11 @@ class GramDistance(PairMetric):
         """Return the distance, float64 (B,)."""
         terms = []
         for layer in LAYERS:
-            output, style = (pair.gram("vgg16", of, layer) for of in ("output", "style"))
-            difference = _squares(output - style)
-            total = _squares(output) + _squares(style)
+            difference = squared_gram_distance(pair, "vgg16", layer, "output", "style")
+            output, style = (
+                squared_gram_norm(pair, "vgg16", layer, of) for of in ("output", "style")
+            )
+            total = output + style
             # Two pictures that leave a layer dead agree there.
             terms.append(torch.where(total > 0, difference / total, 0.0))
         return {"": torch.stack(terms).mean(dim=0)}
-
-
-def _squares(matrices: torch.Tensor) -> torch.Tensor:
-    return matrices.square().sum(dim=(1, 2))

@@ -32,6 +32,6 @@ class LpipsAlex(PairMetric):
         self._heads = {k: v.to(device) for k, v in weights.load(LPIPS_ALEX).items()}
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
-        """Return the distance, float32 (B,)."""
+        """Return the distance, float64 (B,)."""
         output, content = (pair.features("alexnet", of) for of in ("output", "content"))
         return {"": lpips_distance(output, content, self._heads)}

@@ -41,16 +41,22 @@ class SelfSimilarity(PairMetric):
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the difference, float64 (B,)."""
-        output, content = (_rows(pair.features("vgg16", of)[LAYER]) for of in ("output", "content"))
-        return {"": 0.5 * (output - content).abs().sum(dim=2).mean(dim=1, dtype=torch.float64)}
+        output = _rows(pair.features("vgg16", "output")[LAYER])
+        content = pair.kept(
+            "self_similarity",
+            ("content",),
+            lambda: _rows(pair.features("vgg16", "content")[LAYER]),
+        )
+        moved = (output - content).abs_().sum(dim=2)
+        return {"": 0.5 * moved.mean(dim=1, dtype=torch.float64)}
 
 
 def _rows(features: torch.Tensor) -> torch.Tensor:
     """Return P (B, n, n) of activations (B, C, H, W)."""
     height, width = (min(side, MOST) for side in features.shape[2:])
     units = normalize(adaptive_avg_pool2d(features, (height, width)).flatten(2), dim=1)
-    distances = (1 - torch.bmm(units.transpose(1, 2), units)).clamp(min=0)
+    distances = torch.bmm(units.transpose(1, 2), units).neg_().add_(1).clamp_(min=0)
     total = distances.sum(dim=2, keepdim=True)
     # In a flat picture every position is alike: all distances are rounding, and none stands out.
     flat = total < 1e-4 * distances.shape[2]
-    return torch.where(flat, 1 / distances.shape[2], distances / total)
+    return distances.div_(total).masked_fill_(flat, 1 / distances.shape[2])

@@ -8,6 +8,7 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
 from nstbench.records import Scope
+from nstbench.squares import squared_gram_distance
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -37,7 +38,7 @@ class StyleLoss(PairMetric):
         """Return the loss, and E_l under each layer's name, float64 (B,)."""
         energies = {}
         for layer in LAYERS:
-            output, style = (pair.gram("vgg16", of, layer) for of in ("output", "style"))
-            squares = (output - style).square().sum(dim=(1, 2))
-            energies[layer] = squares / (4 * output.shape[1] ** 2)
+            squares = squared_gram_distance(pair, "vgg16", layer, "output", "style")
+            channels = pair.gram("vgg16", "output", layer).shape[1]
+            energies[layer] = squares / (4 * channels**2)
         return {"": torch.stack(list(energies.values())).mean(dim=0), **energies}

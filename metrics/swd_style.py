@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
 from nstbench.records import Scope
-from nstbench.sliced import directions, sampled, sliced_wasserstein
+from nstbench.sliced import directions, ordered, ordered_distance, sampled
 
 LAYERS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
 PROJECTIONS = 64
@@ -38,12 +39,30 @@ class SwdStyle(PairMetric):
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the distance, float64 (B,)."""
-        outputs, styles = (pair.features("vgg16", of) for of in ("output", "style"))
         terms = []
         for layer in LAYERS:
-            output, style = (sampled(f[layer].flatten(2)) for f in (outputs, styles))
-            distance = sliced_wasserstein(output, style, directions(PROJECTIONS, style.shape[1]))
-            size = style.square().mean(dim=(1, 2), dtype=torch.float64).sqrt()
+            output = _ordered(_sample(pair, "output", layer))
+            style, size = (
+                pair.kept(f"swd_style {what} {layer}", ("style",), partial(make, pair, layer))
+                for what, make in (("order", _style_order), ("size", _style_size))
+            )
+            distance = ordered_distance(output, style)
             # Where the style leaves a layer dead there is no scale, and nothing is near it.
             terms.append(torch.where(distance > 0, distance / size, 0.0))
         return {"": torch.stack(terms).mean(dim=0)}
+
+
+def _sample(pair: ScoringPair, of: str, layer: str) -> torch.Tensor:
+    return sampled(pair.features("vgg16", of)[layer].flatten(2))
+
+
+def _ordered(sample: torch.Tensor) -> torch.Tensor:
+    return ordered(sample, directions(PROJECTIONS, sample.shape[1]))
+
+
+def _style_order(pair: ScoringPair, layer: str) -> torch.Tensor:
+    return _ordered(_sample(pair, "style", layer))
+
+
+def _style_size(pair: ScoringPair, layer: str) -> torch.Tensor:
+    return _sample(pair, "style", layer).square().mean(dim=(1, 2), dtype=torch.float64).sqrt()

@@ -16,6 +16,7 @@ from nstbench.cli_options import Plugins, RunFolder, add_plugins
 from nstbench.cli_report import report, serve
 from nstbench.cli_score import score
 from nstbench.cli_train import match, train
+from nstbench.cli_validate import validate
 from nstbench.errors import NstbenchError, UsageError
 
 app = typer.Typer(
@@ -238,38 +239,7 @@ def show(
     tables.print_method(method)
 
 
-@app.command()
-def validate(
-    metrics: Annotated[str, typer.Option(help="all, or names: a,b")] = "all",
-    contents: Annotated[str, typer.Option(help="Dataset or folder of contents.")] = "starter",
-    styles: Annotated[str, typer.Option(help="Dataset or folder of styles.")] = "starter",
-    limit: Annotated[int, typer.Option(help="First N contents and styles.")] = 2,
-    folder: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder with content, style and numbered outputs; repeatable."),
-    ] = None,
-    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
-    seeds: Annotated[int, typer.Option(help="Noise sweeps per picture.")] = 3,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    out: Annotated[
-        Path | None, typer.Option(help="JSON file to write; a page of the same name beside it.")
-    ] = None,
-    plugin: Plugins = None,
-) -> None:
-    """Ask the metrics to order pictures whose order is known, and say which to trust."""
-    add_plugins(plugin)
-    from nstbench import tables
-    from nstbench.progress import TerminalListener
-
-    listener = TerminalListener()
-    try:
-        tables.print_validation(
-            metrics=metrics, contents=contents, styles=styles, limit=limit,
-            folders=folder or [], size=size, seeds=seeds, device=device, out=out,
-            listener=listener,
-        )  # fmt: skip
-    finally:
-        listener.close()
+app.command()(validate)
 
 
 @app.command()

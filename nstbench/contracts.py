@@ -9,7 +9,7 @@ names. Copy ``_template.py`` of the folder to begin a new one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -278,6 +278,14 @@ class ScoringPair(Protocol):
 
     def gram(self, network: str, of: str, layer: str) -> torch.Tensor:
         """Return the Gram matrix F F^T / N, N = H*W, as float64 (B, C, C)."""
+        ...
+
+    def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Return what ``make`` returns, made once for all metrics; it must not be changed.
+
+        ``of`` are the pictures that it depends on (see Features); without the output among
+        them it serves later pairs, too, and ``make`` sees their own B, which may be 1.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,11 +153,13 @@ class _Import:
         """Find, read and copy everything, and return the plan with its outcomes."""
         contents, styles = self._load(Role.CONTENT), self._load(Role.STYLE)
         methods = self._methods(contents, styles)
-        pictures = {
-            (method, pair): self._copy(method, pair, file)
-            for method, outputs in methods.items()
-            for pair, file in outputs.files.items()
-        }
+        files = [
+            (m, pair, f) for m, outputs in methods.items() for pair, f in outputs.files.items()
+        ]
+        # Decoding, packing and waiting for the disk leave the interpreter to other threads.
+        with ThreadPoolExecutor() as pool:
+            made = list(pool.map(lambda item: self._copy(*item), files))
+        pictures = {(method, pair): made[i] for i, (method, pair, _) in enumerate(files)}
         shapes = _shapes(pictures)
         if not shapes:
             reason = next(str(p) for p in pictures.values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -29,6 +29,7 @@ SOURCES = ("output", "content", "style", "style_as_content")
 _MEMORY_SHARE = 0.5
 
 LoadNetwork = Callable[[str, torch.device], LayeredNetwork]
+Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -71,7 +72,9 @@ class FeatureBank:
         self.budget = _free_memory(device) if budget is None else budget
         self._load = load
         self._networks: dict[str, LayeredNetwork] = {}
-        self._kept: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._kept: OrderedDict[Key, _Entry] = OrderedDict()
+        self._sizes: dict[Key, int] = {}
+        self._held = 0
 
     def pair(
         self, output: Picture, content: Picture, style: Picture, needs: Iterable[Features]
@@ -94,6 +97,12 @@ class FeatureBank:
             self._keep((network, key), entry)
         return entry
 
+    def tensor(self, key: Key, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Return what ``make`` returns, made once as long as it fits into the budget."""
+        entry = self._kept.get(key) or _Entry({"": make()})
+        self._keep(key, entry)
+        return entry.activations[""]
+
     def _forward(
         self, network: str, pixels: torch.Tensor, layers: set[str]
     ) -> dict[str, torch.Tensor]:
@@ -107,12 +116,15 @@ class FeatureBank:
         with exact:
             return self._networks[network](pixels, layers)
 
-    def _keep(self, key: tuple[str, str], entry: _Entry) -> None:
+    def _keep(self, key: Key, entry: _Entry) -> None:
         self._kept[key] = entry
         self._kept.move_to_end(key)
-        held = sum(kept.size() for kept in self._kept.values())
-        while held > self.budget and len(self._kept) > 1:
-            held -= self._kept.popitem(last=False)[1].size()
+        size = entry.size()
+        self._held += size - self._sizes.get(key, 0)
+        self._sizes[key] = size
+        while self._held > self.budget and len(self._kept) > 1:
+            oldest, _ = self._kept.popitem(last=False)
+            self._held -= self._sizes.pop(oldest)
 
 
 class ScoredPair:
@@ -135,6 +147,8 @@ class ScoredPair:
         self.style = style
         self._bank = bank
         self._entries: dict[tuple[str, str], _Entry] = {}
+        self._tensors: dict[Key, torch.Tensor] = {}
+        self._as_is = False
         self._pixels: dict[str, torch.Tensor] = {}
         self._keys: dict[str, str] = {}
         self._needs = _merged(needs)
@@ -160,6 +174,24 @@ class ScoredPair:
                 raise KeyError(f"no metric declares layer {layer!r} of {network!r} of {of!r}")
             entry.grams[layer] = scoring_gram_matrix(entry.activations[layer])
         return self._expanded(entry.grams[layer])
+
+    def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Return what ``make`` returns, made once; see ``contracts.ScoringPair``."""
+        keys = tuple(self._key(source) for source in of)
+        if all(keys):
+
+            def make_as_is() -> torch.Tensor:
+                before, self._as_is = self._as_is, True
+                try:
+                    return make()
+                finally:
+                    self._as_is = before
+
+            return self._expanded(self._bank.tensor(("kept", name, *keys), make_as_is))
+        own = (name, *of)
+        if own not in self._tensors:
+            self._tensors[own] = make()
+        return self._tensors[own]
 
     def _entry(self, network: str, of: str) -> _Entry:
         if (network, of) not in self._entries:
@@ -204,6 +236,9 @@ class ScoredPair:
         return self._keys[of]
 
     def _expanded(self, tensor: torch.Tensor) -> torch.Tensor:
+        # What is kept for later pairs must not have the number of this pair's outputs.
+        if self._as_is:
+            return tensor
         return tensor.expand(self.output.pixels.shape[0], *tensor.shape[1:])
 
 

@@ -21,6 +21,12 @@ import torch
 
 from nstbench.contracts import Features, ScoringPair
 from nstbench.errors import NstbenchError
+from nstbench.squares import (
+    squared_distance,
+    squared_gram_distance,
+    squared_gram_norm,
+    squared_norm,
+)
 
 CONTENT_LAYERS: Mapping[str, tuple[str, ...]] = {"vgg16": ("relu4_2",), "alexnet": ("conv4",)}
 STYLE_LAYERS: Mapping[str, tuple[str, ...]] = {
@@ -82,44 +88,37 @@ def _over_networks(
 
 
 def _content_error(pair: ScoringPair, network: str) -> torch.Tensor:
-    output, content, style = (
-        pair.features(network, of) for of in ("output", "content", "style_as_content")
-    )
-    ratios = [
-        _ratio(pair, output[layer], content[layer], style[layer], content[layer])
-        for layer in CONTENT_LAYERS[network]
-    ]
+    ratios = []
+    for layer in CONTENT_LAYERS[network]:
+        style, content = (
+            squared_norm(pair, network, layer, of) for of in ("style_as_content", "content")
+        )
+        unit = squared_distance(pair, network, layer, "style_as_content", "content")
+        error = squared_distance(pair, network, layer, "output", "content")
+        ratios.append(_ratio(pair, error, unit, torch.maximum(style, content)))
     return torch.stack(ratios).mean(dim=0)
 
 
 def _style_error(pair: ScoringPair, network: str) -> torch.Tensor:
     ratios = []
     for layer in STYLE_LAYERS[network]:
-        output, content, style = (
-            pair.gram(network, of, layer) for of in ("output", "content", "style")
+        content, style = (
+            squared_gram_norm(pair, network, layer, of) for of in ("content", "style")
         )
-        ratios.append(_ratio(pair, output, style, content, style))
+        unit = squared_gram_distance(pair, network, layer, "content", "style")
+        error = squared_gram_distance(pair, network, layer, "output", "style")
+        ratios.append(_ratio(pair, error, unit, torch.maximum(content, style)))
     return torch.stack(ratios).mean(dim=0)
 
 
 def _ratio(
-    pair: ScoringPair,
-    value: torch.Tensor,
-    target: torch.Tensor,
-    trivial: torch.Tensor,
-    other: torch.Tensor,
+    pair: ScoringPair, error: torch.Tensor, unit: torch.Tensor, scale: torch.Tensor
 ) -> torch.Tensor:
-    """Return |value - target| / |trivial - other| over all but the first dimension."""
-    unit = _norm(trivial - other)
-    scale = torch.maximum(_norm(trivial), _norm(other))
-    if bool((unit <= TOLERANCE * scale).any()):
+    """Return the root of error / unit; all three are squares, float64 (B or 1,)."""
+    if bool((unit <= TOLERANCE**2 * scale).any()):
         raise DegeneratePair(
             f"content {pair.content.name!r} and style {pair.style.name!r} differ by less than"
             f" {TOLERANCE:g} of their features, so there is nothing to measure an error by:"
             " choose another pair"
         )
-    return _norm(value - target) / unit
-
-
-def _norm(values: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=torch.float64)
+    return (error / unit).sqrt()

@@ -1,11 +1,20 @@
-"""Score the pictures of a run: only what has no score yet, each picture read once."""
+"""Score the pictures of a run: only what has no score yet, each output read once.
+
+While one output is scored, the next ones are decoded and the scores of the last ones are
+written; each score is a file that is synchronised to the disk, which takes its time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -20,6 +29,35 @@ from nstbench.scorer import Scorer
 from nstbench.store import SCHEMA, Store, key_of, read_json
 
 Unit = Mapping[str, Any]
+Record = Mapping[str, Any]
+
+READ_AHEAD = 4
+"""Outputs that are decoded while another one is scored."""
+
+WRITERS = 4
+MOST_WRITES = 256
+"""Scores that wait to be written before scoring waits for them."""
+
+PICTURES = 32
+"""Contents and styles that are held as pixels; their features are held by the feature bank."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A unit whose output is being decoded, if it has to be scored.
+
+    Attributes:
+        keys: pair metric -> key of its score.
+        known: pair metric -> its record, where there is one.
+        wanted: names of the metrics that the output has to be scored with.
+        output: pixels of the output, (H, W, 3).
+    """
+
+    unit: Unit
+    keys: Mapping[str, str]
+    known: Mapping[str, Record]
+    wanted: frozenset[str]
+    output: Future[np.ndarray] | None
 
 
 class ScoreStage:
@@ -45,59 +83,92 @@ class ScoreStage:
         }
         self.scorer = Scorer(self.metrics, self.device)
         self._identity = {name: self._metric_parts(name) for name in self.metrics}
+        self._picture = lru_cache(PICTURES)(self._read_picture)
 
     def run(self, listener: Listener) -> pd.DataFrame:
         """Score every finished unit and return the tidy scores, set metrics included."""
         groups = self._groups()
         listener.stage("score", sum(len(units) for units in groups.values()))
         rows: list[dict[str, Any]] = []
-        for units in groups.values():
-            rows += self._score_group(units, listener)
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(WRITERS) as pool:
+            writer = _Writer(self.store, pool)
+            for units in groups.values():
+                rows += self._score_group(units, reader, writer, listener)
+            writer.finish()
         return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
     # -- one method variant at one size ---------------------------------------------------
 
-    def _score_group(self, units: list[Unit], listener: Listener) -> list[dict[str, Any]]:
+    def _score_group(
+        self,
+        units: list[Unit],
+        reader: ThreadPoolExecutor,
+        writer: _Writer,
+        listener: Listener,
+    ) -> list[dict[str, Any]]:
         set_keys = {name: self._set_key(name, units) for name in self._of_scope(Scope.SET)}
-        missing_sets = {n for n, key in set_keys.items() if self.store.score(n, key) is None}
+        sets = self._known(set_keys)
+        missing_sets = set_keys.keys() - sets.keys()
         self.scorer.reset(missing_sets)
         rows: list[dict[str, Any]] = []
-        for unit in units:
+        for work in self._read_ahead(units, missing_sets, reader):
+            unit = work.unit
             listener.began(f"{unit['variant']} · {unit['content']} × {unit['style']}")
-            keys = {name: self._pair_key(name, unit) for name in self._of_scope(Scope.PAIR)}
-            missing = {n for n, key in keys.items() if self.store.score(n, key) is None}
-            if missing or missing_sets:
-                for name, record in self._score_pair(unit, missing | missing_sets).items():
-                    self.store.write_score(name, keys[name], record)
-            for name, key in keys.items():
-                rows += self._rows(name, self.store.score(name, key), unit, listener)
+            records = dict(work.known)
+            for name, record in self._score_pair(work).items():
+                writer.write(name, work.keys[name], record)
+                records[name] = record
+            for name in work.keys:
+                rows += self._rows(name, records[name], unit, listener)
             listener.advanced()
         for name, record in self.scorer.set_scores(missing_sets).items():
-            self.store.write_score(name, set_keys[name], record)
+            writer.write(name, set_keys[name], record)
+            sets[name] = record
         whole = {**units[0], "content": "", "style": "", "seed": None}
-        for name, key in set_keys.items():
-            rows += self._rows(name, self.store.score(name, key), whole, listener)
+        for name in set_keys:
+            rows += self._rows(name, sets[name], whole, listener)
         return rows
 
-    def _score_pair(self, unit: Unit, names: set[str]) -> Mapping[str, dict[str, Any]]:
-        output = read_image(self.store.root / unit["output"])
+    def _read_ahead(
+        self, units: Iterable[Unit], missing_sets: Iterable[str], reader: ThreadPoolExecutor
+    ) -> Iterator[_Work]:
+        """Yield the units in order, some outputs being decoded meanwhile."""
+        ahead: deque[_Work] = deque()
+        for unit in units:
+            keys = {name: self._pair_key(name, unit) for name in self._of_scope(Scope.PAIR)}
+            known = self._known(keys)
+            wanted = frozenset(keys.keys() - known.keys()).union(missing_sets)
+            path = self.store.root / unit["output"]
+            output = reader.submit(read_image, path) if wanted else None
+            ahead.append(_Work(unit, keys, known, wanted, output))
+            if len(ahead) > READ_AHEAD:
+                yield ahead.popleft()
+        yield from ahead
+
+    def _known(self, keys: Mapping[str, str]) -> dict[str, Record]:
+        """Return the records that there are: metric -> record."""
+        found = ((name, self.store.score(name, key)) for name, key in keys.items())
+        return {name: record for name, record in found if record is not None}
+
+    def _score_pair(self, work: _Work) -> Mapping[str, dict[str, Any]]:
+        if work.output is None:
+            return {}
+        unit, pixels = work.unit, to_tensor(work.output.result())
         return self.scorer.score_pair(
-            Picture(to_tensor(output).to(self.device), "output", unit["output_sha256"]),
+            Picture(pixels.to(self.device), "output", unit["output_sha256"]),
             self._picture(Role.CONTENT, unit["content"]),
             self._picture(Role.STYLE, unit["style"]),
-            only=names,
+            only=work.wanted,
         )
 
-    def _picture(self, role: Role, name: str) -> Picture:
+    def _read_picture(self, role: Role, name: str) -> Picture:
         card = self.pictures[role, name]
         pixels = to_tensor(read_image(self.store.root / card.file)).to(self.device)
         return Picture(pixels, name, card.sha256)
 
     def _rows(
-        self, metric: str, record: Mapping[str, Any] | None, unit: Unit, listener: Listener
+        self, metric: str, record: Record, unit: Unit, listener: Listener
     ) -> list[dict[str, Any]]:
-        if record is None:
-            return []
         if "error" in record:
             listener.note(f"{metric} of {unit['variant']} has no value: {record['error']}")
             return []
@@ -146,6 +217,33 @@ class ScoreStage:
                 }
                 groups.setdefault((unit["variant"], unit["size"]), []).append(entry)
         return groups
+
+
+class _Writer:
+    """Writes scores behind the back of whoever computes them."""
+
+    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
+        self._store, self._pool = store, pool
+        self._writes: deque[Future[None]] = deque()
+
+    def write(self, metric: str, key: str, record: Record) -> None:
+        """Write a score soon.
+
+        Raises:
+            StoreError: if an earlier one could not be written.
+        """
+        self._writes.append(self._pool.submit(self._store.write_score, metric, key, record))
+        while self._writes and (self._writes[0].done() or len(self._writes) > MOST_WRITES):
+            self._writes.popleft().result()
+
+    def finish(self) -> None:
+        """Wait until all scores are written.
+
+        Raises:
+            StoreError: if one could not be written.
+        """
+        while self._writes:
+            self._writes.popleft().result()
 
 
 def score_units(root: Path, device: str, listener: Listener) -> pd.DataFrame:

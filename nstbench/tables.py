@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
@@ -16,11 +14,10 @@ from rich.table import Table
 
 from nstbench import registry
 from nstbench.board import Board
-from nstbench.catalog import make_variant, metric_card, metric_cards, open_dataset
+from nstbench.catalog import make_variant, metric_card
 from nstbench.config import MethodSpec, suites
 from nstbench.errors import NstbenchError, UsageError, did_you_mean
-from nstbench.listener import Listener
-from nstbench.records import Availability, Flexibility, Role, Scope
+from nstbench.records import Availability, Flexibility, Scope
 from nstbench.reporting.fronts import fronts_of
 from nstbench.reporting.numbers import scaled, significant
 from nstbench.weights import State, Weight, WeightStatus, fetch, status
@@ -320,71 +317,6 @@ def print_doctor() -> None:
 
 
 # --- validate ----------------------------------------------------------------------------
-
-
-def print_validation(
-    *,
-    metrics: str,
-    contents: str,
-    styles: str,
-    limit: int,
-    folders: Sequence[Path],
-    size: int,
-    seeds: int,
-    device: str,
-    out: Path | None,
-    listener: Listener,
-) -> None:
-    """Run the meta-evaluation of the metrics and print a row per metric and part.
-
-    Raises:
-        UsageError: if a metric, dataset or folder cannot be used.
-    """
-    from nstbench.environment import resolve_device
-    from nstbench.reporting.validation_page import validation_page
-    from nstbench.store import write_bytes, write_json
-    from nstbench.sweeps import make_sources
-    from nstbench.validate import validate
-
-    cards = metric_cards(metrics if metrics == "all" else metrics.split(","))
-    content_images = open_dataset(contents, "--contents").load(Role.CONTENT).images[:limit]
-    style_images = open_dataset(styles, "--styles").load(Role.STYLE).images[:limit]
-    sources = make_sources(content_images, style_images, size)
-    result = validate(
-        cards, sources, folders, size=size, seeds=seeds, device=resolve_device(device),
-        listener=listener,
-    )  # fmt: skip
-    table = Table(title="Do the metrics order pictures whose order is known?", title_justify="left")
-    for column in result.summary.columns:
-        table.add_column(column, justify="left" if column in ("metric", "part") else "right")
-    for row in result.summary.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
-    output = console()
-    output.print(table)
-    for name, reason in result.unavailable.items():
-        output.print(f"{escape(name)}: {escape(reason)}")
-    if out is not None:
-        facts = {
-            "Contents": f"{contents}: {', '.join(image.name for image in content_images)}",
-            "Styles": f"{styles}: {', '.join(image.name for image in style_images)}",
-            "Sweep folders": ", ".join(map(str, folders)) or "none",
-            "Side": f"{size} px",
-            "Noise seeds": str(seeds),
-            "Device": resolve_device(device),
-        }
-        page = out.with_suffix(".html")
-        write_json(out.with_suffix(".json"), result.to_dict() | {"made_with": facts})
-        write_bytes(page, validation_page(result, cards, facts).encode())
-        for path in (out.with_suffix(".json"), page):
-            output.print(str(path), soft_wrap=True)
-
-
-def _cell(value: Any) -> str:
-    if pd.isna(value):
-        return "–"
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    return significant(value) if isinstance(value, float) else escape(str(value))
 
 
 def print_matching(matched: pd.DataFrame, reference: str) -> None:

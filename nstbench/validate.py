@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,16 +52,19 @@ class Validation:
             ``trusted``: tau is at least 0.8 on every kind (missing for metrics of ``"both"``,
             for which no order is certain).
         unavailable: metric -> why it could not be asked.
+        agreement: rank correlations between metrics over the outputs of a run
+            (:func:`nstbench.agreement.run_agreement`); empty if there was none to look at.
     """
 
     scores: pd.DataFrame
     by_kind: pd.DataFrame
     summary: pd.DataFrame
     unavailable: Mapping[str, str]
+    agreement: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["size"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return both tables and the reasons as plain data for JSON; NaN becomes ``None``."""
-        tables = {"summary": self.summary, "by_kind": self.by_kind}
+        """Return the tables and the reasons as plain data for JSON; NaN becomes ``None``."""
+        tables = {"summary": self.summary, "by_kind": self.by_kind, "agreement": self.agreement}
         rows = {
             name: frame.astype(object).where(frame.notna(), None).to_dict("records")
             for name, frame in tables.items()

@@ -220,7 +220,7 @@ def test_lpips_equals_the_authors_package(net: str, network_weights: None) -> No
         expected = reference(first, second, normalize=True).flatten()
         found = lpips_distance(network(first, layers), network(second, layers), heads)
     assert expected.min() > 0.1
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found, expected.double(), rtol=0, atol=1e-5)
 
 
 def test_lpips_scaling_is_torchvisions_normalisation() -> None:

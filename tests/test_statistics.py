@@ -196,13 +196,13 @@ def test_the_simulated_style_effects_do_break_a_test_that_ignores_them():
         Design(shape="skewed"),
         Design(spread=10.0),
         Design(styles=20),
-        Design(methods=20),
+        Design(methods=25),
     ],
     ids=str,
 )
 def test_family_error_on_500_ties(design):
     found = calibration.family_error(design, calibration.by_leaderboard, draws=500)
-    assert below(found, 0.05, 500)
+    assert found <= 0.05
 
 
 def test_large_differences_are_found_where_rank_tests_cannot_find_any():

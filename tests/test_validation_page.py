@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,29 @@ def test_every_number_is_on_the_page(page):
     assert kinds == ["Metric", "blend", "jpeg of the style"]
     assert row == ["uef", "0.912", "−0.400"]
     assert "Not to be trusted here:</strong> uef (jpeg style" in page
+
+
+def test_metrics_that_say_the_same_are_named():
+    rows = [("uef", "uef", 1.0), ("uef", "odd", 0.95), ("odd", "uef", 0.95), ("odd", "odd", 1.0),
+            ("uef", "new", -0.5), ("new", "uef", -0.5), ("new", "new", 1.0),
+            ("odd", "new", np.nan), ("new", "odd", np.nan)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["metric", "other", "within"])
+    frame = frame.assign(size=256, units=8, spearman=0.1, kendall=0.1)
+    result = replace(RESULT, agreement=frame)
+    page = validation_page(result, {}, {})
+    reader = Reader()
+    reader.feed(page)
+    assert reader.rows[-4][1:] == ["uef", "odd", "new"]
+    assert reader.rows[-3] == ["uef", "1.00", "0.95", "−0.50"]
+    assert reader.rows[-2][:3] == ["odd", "0.95", "1.00"]
+    assert "not measured" in reader.rows[-2][3]
+    assert "uef and odd (0.95)." in page
+    assert "256 px" in page
+    assert result.to_dict()["agreement"][0]["within"] == 1.0
+    # One method has no places on a pair: the correlation over all outputs stands in.
+    alone = validation_page(replace(RESULT, agreement=frame.assign(within=np.nan)), {}, {})
+    assert "No two metrics correlate by 0.9" in alone
+    assert "0.10" in alone
 
 
 def test_the_page_stands_alone_and_escapes(page):

@@ -27,6 +27,9 @@ _LICENCE = "BSD-2-Clause (PerceptualSimilarity)"
 _ORIGIN = "https://github.com/richzhang/PerceptualSimilarity"
 # The constant of the authors' code that keeps dead positions from dividing by zero.
 _EPSILON = 1e-10
+# Activations handled at a time: a quarter of a MiB stays in the cache of a processor's core
+# from one step of the arithmetic to the next, which is twice as fast as going through memory.
+_CHUNK = 1 << 16
 
 
 def lpips_distance(
@@ -43,22 +46,30 @@ def lpips_distance(
         heads: layer name -> non-negative weights (C,) of the linear heads.
 
     Returns:
-        Distances (B,): unit-normalised activations are subtracted, squared, weighted over
+        Distances, float64 (B,): unit-normalised activations are subtracted, squared, weighted over
         channels, averaged over positions and summed over layers.
     """
-    total: torch.Tensor | None = None
-    for layer, head in heads.items():
-        difference = (_unit(first[layer]) - _unit(second[layer])).square()
-        value = torch.einsum("bchw,c->bhw", difference, head).mean(dim=(1, 2))
-        total = value if total is None else total + value
-    if total is None:
+    if not heads:
         raise ValueError("LPIPS needs at least one linear head")
-    return total
+    layers = [_layer_distance(first[layer], second[layer], head) for layer, head in heads.items()]
+    return torch.stack(layers).sum(dim=0)
 
 
-def _unit(features: torch.Tensor) -> torch.Tensor:
-    norm = features.square().sum(dim=1, keepdim=True).sqrt()
-    return features / (norm + _EPSILON)
+def _layer_distance(first: torch.Tensor, second: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    # In channels-last order both are views, a row per position.
+    one, other = (features.flatten(2).transpose(1, 2) for features in (first, second))
+    count = one.shape[1]
+    step = max(1, _CHUNK // (one.shape[0] * one.shape[2]))
+    total = one.new_zeros(one.shape[0], dtype=torch.float64)
+    for start in range(0, count, step):
+        rows = slice(start, start + step)
+        difference = _unit(one[:, rows]).sub(_unit(other[:, rows])).square_()
+        total += torch.matmul(difference, head).sum(dim=1)
+    return total / count
+
+
+def _unit(rows: torch.Tensor) -> torch.Tensor:
+    return rows / (torch.linalg.vector_norm(rows, dim=2, keepdim=True) + _EPSILON)
 
 
 LPIPS_ALEX = Weight(

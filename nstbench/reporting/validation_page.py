@@ -11,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 import nstbench
+from nstbench.agreement import SAME, matrix, same
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, templates
 from nstbench.validate import Validation
@@ -41,6 +42,8 @@ def validation_page(
         folders=(result.by_kind["kind"] == "folder").any(),
         kinds=kinds,
         by_kind=_by_kind(result.by_kind, kinds, cards),
+        agreement=_agreement(result.agreement, cards),
+        limit=SAME,
         unavailable=sorted(result.unavailable.items()),
         facts=list(facts.items()),
     )
@@ -90,6 +93,32 @@ def _by_kind(
         {"name": name, "cells": [cells.get(kind, numbers.DASH) for kind in kinds]}
         for name, cells in rows.items()
     ]
+
+
+def _agreement(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> list[dict[str, Any]]:
+    """Return a matrix of rank correlations for each size of the run."""
+
+    def title(name: str) -> str:
+        return cards[name].title if name in cards else name
+
+    found = []
+    for size, rows in table.groupby("size", sort=True):
+        square = matrix(rows)
+        found.append(
+            {
+                "size": size,
+                "heads": [title(name) for name in square.columns],
+                "rows": [
+                    {"name": title(name), "cells": [numbers.fixed(v, 2) for v in values]}
+                    for name, values in zip(square.index, square.to_numpy(float), strict=True)
+                ],
+                "same": [
+                    f"{title(first)} and {title(second)} ({numbers.fixed(value, 2)})"
+                    for first, second, value in same(square)
+                ],
+            }
+        )
+    return found
 
 
 def _name(row: Mapping[Any, Any], cards: Mapping[str, MetricCard]) -> str:

@@ -1,0 +1,69 @@
+"""Which metrics say the same: their rank correlations over the outputs of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nstbench.errors import UsageError
+from nstbench.ranking import done_scores
+from nstbench.records import MetricCard
+from nstbench.robustness import rank_correlation
+from nstbench.run_files import load_board
+
+SAME = 0.9
+"""Rank correlation from which two metrics are said to say the same."""
+
+
+def run_agreement(root: Path, cards: Mapping[str, MetricCard]) -> pd.DataFrame:
+    """Correlate the pair metrics of a run, each turned so that higher is better.
+
+    Args:
+        root: run folder, finished or not.
+        cards: the metrics to look at; those without a score in the run are left out.
+
+    Returns:
+        The frame of :func:`nstbench.robustness.rank_correlation`.
+
+    Raises:
+        UsageError: if the folder holds no run, or too few scores of these metrics.
+    """
+    board = load_board(root)
+    scores = done_scores(board.scores, board.units)
+    scored = set(scores["metric"])
+    found = rank_correlation(scores, {n: c for n, c in cards.items() if n in scored})
+    found = found[found["units"] >= 2]
+    if found["metric"].nunique() < 2:
+        raise UsageError(
+            f"--run {root}: needs two of these metrics on two outputs at least. Score the run "
+            "with `nstbench score RUN --metrics all`."
+        )
+    return found.reset_index(drop=True)
+
+
+def matrix(agreement: pd.DataFrame) -> pd.DataFrame:
+    """Return the correlations of one size, metric by metric, in order of first appearance.
+
+    They are taken within pairs, so that a pair on which all methods do badly makes no two
+    metrics agree; over all outputs where the run has a single method.
+    """
+    column = "within" if agreement["within"].notna().any() else "spearman"
+    names = list(dict.fromkeys(agreement["metric"]))
+    square = agreement.pivot_table(index="metric", columns="other", values=column, dropna=False)
+    return square.reindex(index=names, columns=names)
+
+
+def same(square: pd.DataFrame) -> list[tuple[str, str, float]]:
+    """Return the pairs of metrics that correlate by ``SAME`` or more, the closest first."""
+    values = square.to_numpy(dtype=np.float64)
+    names = [str(name) for name in square.index]
+    pairs = [
+        (names[i], names[j], float(values[i, j]))
+        for i in range(len(names))
+        for j in range(i + 1, len(names))
+        if values[i, j] >= SAME
+    ]
+    return sorted(pairs, key=lambda pair: -pair[2])

@@ -1,0 +1,142 @@
+"""The command ``nstbench validate``: which metrics order what is known, and which say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nstbench.cli_options import Plugins, add_plugins
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from nstbench.records import MetricCard
+    from nstbench.validate import Validation
+
+
+def validate(
+    metrics: Annotated[str, typer.Option(help="all, or names: a,b")] = "all",
+    contents: Annotated[str, typer.Option(help="Dataset or folder of contents.")] = "starter",
+    styles: Annotated[str, typer.Option(help="Dataset or folder of styles.")] = "starter",
+    limit: Annotated[int, typer.Option(help="First N contents and styles.")] = 2,
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with content, style and numbered outputs; repeatable."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run: say which metrics agree about its outputs."),
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
+    seeds: Annotated[int, typer.Option(help="Noise sweeps per picture.")] = 3,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file to write; a page of the same name beside it.")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Ask the metrics to order pictures whose order is known, and say which to trust."""
+    from dataclasses import replace
+
+    from nstbench.agreement import run_agreement
+    from nstbench.catalog import metric_cards, open_dataset
+    from nstbench.environment import resolve_device
+    from nstbench.progress import TerminalListener
+    from nstbench.records import Role
+    from nstbench.sweeps import make_sources
+    from nstbench.tables import console
+    from nstbench.validate import validate as validate_metrics
+
+    add_plugins(plugin)
+    cards = metric_cards(metrics if metrics == "all" else metrics.split(","))
+    # First, because a wrong folder must not cost the minutes that the sweeps take.
+    agreement = None if run is None else run_agreement(run, cards)
+    content_images = open_dataset(contents, "--contents").load(Role.CONTENT).images[:limit]
+    style_images = open_dataset(styles, "--styles").load(Role.STYLE).images[:limit]
+    sources = make_sources(content_images, style_images, size)
+    listener = TerminalListener()
+    try:
+        result = validate_metrics(
+            cards, sources, folder or [], size=size, seeds=seeds, device=resolve_device(device),
+            listener=listener,
+        )  # fmt: skip
+    finally:
+        listener.close()
+    if agreement is not None:
+        result = replace(result, agreement=agreement)
+    output = console()
+    _print(result, output)
+    if out is not None:
+        facts = {
+            "Contents": f"{contents}: {', '.join(image.name for image in content_images)}",
+            "Styles": f"{styles}: {', '.join(image.name for image in style_images)}",
+            "Sweep folders": ", ".join(map(str, folder or [])) or "none",
+            "Run": "none" if run is None else str(run),
+            "Side": f"{size} px",
+            "Noise seeds": str(seeds),
+            "Device": resolve_device(device),
+        }
+        for path in _write(result, cards, facts, out):
+            output.print(str(path), soft_wrap=True)
+
+
+def _write(
+    result: Validation, cards: Mapping[str, MetricCard], facts: Mapping[str, str], out: Path
+) -> tuple[Path, Path]:
+    """Write the JSON file and the page."""
+    from nstbench.reporting.validation_page import validation_page
+    from nstbench.store import write_bytes, write_json
+
+    data, page = out.with_suffix(".json"), out.with_suffix(".html")
+    write_json(data, result.to_dict() | {"made_with": dict(facts)})
+    write_bytes(page, validation_page(result, cards, facts).encode())
+    return data, page
+
+
+def _print(result: Validation, output: Console) -> None:
+    """Print a row per metric and part, and which metrics say the same about a run."""
+    from rich.markup import escape
+
+    from nstbench.agreement import SAME, matrix, same
+
+    names = ("metric", "part")
+    _print_table("Do the metrics order pictures whose order is known?", result.summary, names,
+                 output)  # fmt: skip
+    for name, reason in result.unavailable.items():
+        output.print(f"{escape(name)}: {escape(reason)}")
+    for size, table in result.agreement.groupby("size", sort=True):
+        square = matrix(table)
+        frame = square.rename_axis(index=None, columns=None).reset_index(names="metric")
+        title = f"Do the metrics prefer the same outputs? Rank correlation at {size} px"
+        _print_table(title, frame, ("metric",), output)
+        pairs = [f"{first} and {second} ({value:.2f})" for first, second, value in same(square)]
+        output.print(f"Say the same ({SAME:g} or more): {escape(', '.join(pairs) or 'none')}.")
+
+
+def _print_table(title: str, frame: pd.DataFrame, names: tuple[str, ...], output: Console) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in frame.columns:
+        table.add_column(str(column), justify="left" if column in names else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    output.print(table)
+
+
+def _cell(value: Any) -> str:
+    import numpy as np
+    import pandas as pd
+    from rich.markup import escape
+
+    from nstbench.reporting.numbers import significant
+
+    if pd.isna(value):
+        return "–"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return significant(value) if isinstance(value, float) else escape(str(value))
