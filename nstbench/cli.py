@@ -17,6 +17,7 @@ from nstbench.cli_report import report, serve
 from nstbench.cli_score import score
 from nstbench.cli_train import match, train
 from nstbench.errors import NstbenchError, UsageError
+from nstbench.names import printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -364,5 +365,6 @@ def _fail(message: str, code: int) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    Console(stderr=True).print(f"[bold red]error[/bold red] {escape(message)}")
+    shown = "\n".join(printable(line) for line in message.splitlines())
+    Console(stderr=True).print(f"[bold red]error[/bold red] {escape(shown)}")
     sys.exit(code)

@@ -12,12 +12,14 @@ import torch
 from nstbench import registry, weights
 from nstbench.catalog import metric_weights
 from nstbench.contracts import Metric, Picture
+from nstbench.errors import ImageError, StoreError
 from nstbench.images import read_image, to_tensor
 from nstbench.listener import Listener
-from nstbench.records import MetricCard, Role, Scope, Status, Timing
-from nstbench.run_files import SCORE_COLUMNS, read_cards
+from nstbench.names import printable
+from nstbench.records import MetricCard, PictureCard, Role, Scope, Status, Timing
+from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.scorer import Scorer
-from nstbench.store import SCHEMA, Store, key_of, read_json
+from nstbench.store import MEND, SCHEMA, Store, key_of
 
 Unit = Mapping[str, Any]
 
@@ -62,17 +64,29 @@ class ScoreStage:
         missing_sets = {n for n, key in set_keys.items() if self.store.score(n, key) is None}
         self.scorer.reset(missing_sets)
         rows: list[dict[str, Any]] = []
+        damaged = False
         for unit in units:
             listener.began(f"{unit['variant']} · {unit['content']} × {unit['style']}")
             keys = {name: self._pair_key(name, unit) for name in self._of_scope(Scope.PAIR)}
             missing = {n for n, key in keys.items() if self.store.score(n, key) is None}
             if missing or missing_sets:
-                for name, record in self._score_pair(unit, missing | missing_sets).items():
+                try:
+                    records = self._score_pair(unit, missing | missing_sets)
+                except ImageError as error:
+                    damaged = True
+                    records = {}
+                    listener.note(
+                        f"{unit['variant']} · {unit['content']} × {unit['style']} has no scores: "
+                        f"{error}. Delete the file and run the same command again."
+                    )
+                for name, record in records.items():
                     self.store.write_score(name, keys[name], record)
             for name, key in keys.items():
                 rows += self._rows(name, self.store.score(name, key), unit, listener)
             listener.advanced()
-        for name, record in self.scorer.set_scores(missing_sets).items():
+        # a set that lacks a picture is another set
+        made = {} if damaged else self.scorer.set_scores(missing_sets)
+        for name, record in made.items():
             self.store.write_score(name, set_keys[name], record)
         whole = {**units[0], "content": "", "style": "", "seed": None}
         for name, key in set_keys.items():
@@ -80,7 +94,8 @@ class ScoreStage:
         return rows
 
     def _score_pair(self, unit: Unit, names: set[str]) -> Mapping[str, dict[str, Any]]:
-        output = read_image(self.store.root / unit["output"])
+        # where it lies, whatever the record says: records may come from somebody else
+        output = read_image(self.store.output_path(unit["method"], unit["key"]))
         return self.scorer.score_pair(
             Picture(to_tensor(output).to(self.device), "output", unit["output_sha256"]),
             self._picture(Role.CONTENT, unit["content"]),
@@ -89,7 +104,7 @@ class ScoreStage:
         )
 
     def _picture(self, role: Role, name: str) -> Picture:
-        card = self.pictures[role, name]
+        card = self._card(role, name)
         pixels = to_tensor(read_image(self.store.root / card.file)).to(self.device)
         return Picture(pixels, name, card.sha256)
 
@@ -118,9 +133,17 @@ class ScoreStage:
     def _inputs(self, unit: Unit) -> dict[str, str]:
         return {
             "output": unit["output_sha256"],
-            "content": self.pictures[Role.CONTENT, unit["content"]].sha256,
-            "style": self.pictures[Role.STYLE, unit["style"]].sha256,
+            "content": self._card(Role.CONTENT, unit["content"]).sha256,
+            "style": self._card(Role.STYLE, unit["style"]).sha256,
         }
+
+    def _card(self, role: Role, name: str) -> PictureCard:
+        if (role, name) not in self.pictures:
+            raise StoreError(
+                f"{self.store.root / 'run.json'} knows no {role} picture '{printable(name)}', of "
+                f"which plan.json speaks. {MEND}"
+            )
+        return self.pictures[role, name]
 
     def _pair_key(self, metric: str, unit: Unit) -> str:
         return key_of(self._identity[metric] | self._inputs(unit))
@@ -135,15 +158,10 @@ class ScoreStage:
     def _groups(self) -> dict[tuple[str, int], list[Unit]]:
         """Return the finished units by method variant and size."""
         groups: dict[tuple[str, int], list[Unit]] = {}
-        plan = read_json(self.store.root / "plan.json") or {"units": []}
-        for unit in plan["units"]:
+        for unit in read_plan(self.store.root):
             record = None if "status" in unit else self.store.record(unit["method"], unit["key"])
             if record is not None and record["status"] == Status.DONE:
-                entry = {
-                    **unit,
-                    "output": record["output"],
-                    "output_sha256": record["output_sha256"],
-                }
+                entry = {**unit, "output_sha256": record["output_sha256"]}
                 groups.setdefault((unit["variant"], unit["size"]), []).append(entry)
         return groups
 
