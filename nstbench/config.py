@@ -16,7 +16,7 @@ from nstbench.values import add_parameter, read_yaml, split_outside_brackets
 
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 100_000
 _LONGEST = 200
 
 
@@ -166,9 +166,10 @@ def build_config(
     if not isinstance(name, str):
         raise UsageError(f"suite: must be the name of a suite (got {_shown(name)}) (in {file}).")
     if name not in known:
+        where = "" if suite or file is None else f" (in {file})"
         raise UsageError(
-            f"There is no suite called '{name}'.{did_you_mean(name, known)} "
-            "`nstbench list suites` shows all of them."
+            f"There is no suite called '{name[:_LONGEST]}'.{did_you_mean(name, known)} "
+            f"`nstbench list suites` shows all of them.{where}"
         )
     given = {key: value for key, value in options.items() if value is not None}
     own_pictures = {"contents", "styles"} & (given.keys() | from_file.keys())

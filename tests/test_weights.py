@@ -382,7 +382,9 @@ def test_every_shared_weight_states_licence_origin_and_a_pin() -> None:
         for source in weight.sources:
             if isinstance(source, PyPIArchive | Download):
                 # the whole of it: eight digits could be met on purpose
-                assert len(source.sha256) == 64 or (isinstance(source, Download) and not source.sha256)
+                assert len(source.sha256) == 64 or (
+                    isinstance(source, Download) and not source.sha256
+                )
         # What only a hub has could not be converted here.
         hub_only = not any(source.automatic for source in weight.sources)
         assert weight.sha256 or hub_only
