@@ -7,6 +7,7 @@ import os
 import random
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -106,7 +107,7 @@ def _restore_cast(kind: str, enabled: bool, dtype: torch.dtype) -> Callable[[], 
 
 def _process() -> Iterator[Callable[[], object]]:
     """Yield what puts the rest of the process back."""
-    errors, environment, folder = np.geterr(), dict(os.environ), os.getcwd()
+    errors, environment, folder = np.geterr(), dict(os.environ), Path.cwd()
 
     def restore_environment() -> None:
         if environment != dict(os.environ):

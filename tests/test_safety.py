@@ -29,6 +29,7 @@ RUN_TEXT = {"eval", "exec", "compile", "__import__"}
 UNSAFE_YAML = {"load", "load_all", "unsafe_load", "full_load", "unsafe_load_all", "full_load_all",
                "Loader", "UnsafeLoader", "FullLoader"}  # fmt: skip
 WHOLE_ARCHIVES = {"extractall", "extract", "unpack_archive"}
+NO = ast.Constant(False)
 
 
 def sources() -> list[Path]:
@@ -76,13 +77,10 @@ def _called(node: ast.Call) -> Iterator[str]:
         yield name
     if name == "torch.load" and not _is(given.get("weights_only"), True):
         yield "torch.load without weights_only=True"
-    if attribute in ("load", "read_pickle") and name.startswith(
-        ("np.", "numpy.", "pd.", "pandas.")
-    ):
-        if attribute == "read_pickle" or not _is(
-            given.get("allow_pickle", ast.Constant(False)), False
-        ):
-            yield name
+    if name in ("np.load", "numpy.load") and not _is(given.get("allow_pickle", NO), False):
+        yield f"{name} with allow_pickle"
+    if attribute == "read_pickle":
+        yield name
     if "shell" in given and not _is(given["shell"], False):
         yield f"{name} with a shell"
     if "trust_remote_code" in given and not _is(given["trust_remote_code"], False):
