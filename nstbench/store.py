@@ -107,7 +107,7 @@ def is_plain_name(text: Any) -> bool:
     """Return True for text that names a file in a folder, and leads nowhere else."""
     if not isinstance(text, str) or not text.isprintable():
         return False
-    return Path(text).name == text and not text.startswith(".")
+    return bool(text) and Path(text).name == text and not text.startswith(".")
 
 
 def _is_sound(record: Mapping[str, Any]) -> bool:

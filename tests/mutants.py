@@ -166,13 +166,14 @@ def broken_json(draw: st.DrawFn, data: Any) -> bytes:
 YAML_PIECES = [
     "&a [*a]", "*b", "!!python/object/apply:os.system ['true']", "!!python/name:os.system", "? ",
     "<<: 1", "2001-99-99", "2001-13-01 99:99:99", "0x_", "0b", ".inf", "-.nan", "[" * 999,
-    "{" * 50,
-    "- " * 60, "!!timestamp x", "!!bool x", "!!int x", "!!float x", "!!binary '*'", "!!set {a: 1}",
-    "!!omap [a]", "!!pairs [a]", "'", '"', "|", ">", "\t", "\0", "\u2028", "%YAML 9.9", "---", "...", ": :", "1: 2", "[1]: 2", "null: 1", "suite: [1]", "suite: {a: b}", "methods: {a: 1}",
-    "study: {method: 3}", "study: 1", "study: {grid: {a: 1..9:999999999}}", "size: 1e999",
-    "seeds: {}", "plugins: [1]", "out: [a]", "timing_sizes: 3", "methods: [[[]]]", "limit: .nan",
-    "a: &x [1,1,1,1,1,1,1,1,1,1]\nb: &y [*x,*x,*x,*x,*x,*x,*x,*x]\nc: &z [*y,*y,*y,*y,*y,*y,*y]\n"
-    "d: &w [*z,*z,*z,*z,*z,*z,*z,*z]\nparams: [*w,*w,*w,*w,*w,*w,*w,*w,*w]\nsize: [*w,*w,*w,*w,*w]",
+    "{" * 50, "- " * 60, "!!timestamp x", "!!bool x", "!!int x", "!!float x", "!!binary '*'",
+    "!!set {a: 1}", "!!omap [a]", "!!pairs [a]", "'", '"', "|", ">", "\t", "\0", "\u2028",
+    "%YAML 9.9", "---", "...", ": :", "1: 2", "[1]: 2", "null: 1", "suite: [1]", "suite: {a: b}",
+    "methods: {a: 1}", "study: {method: 3}", "study: 1", "study: {grid: {a: 1..9:999999999}}",
+    "size: 1e999", "seeds: {}", "plugins: [1]", "out: [a]", "timing_sizes: 3", "methods: [[[]]]",
+    "limit: .nan", "a: &x [1,1,1,1,1,1,1,1,1,1]\nb: &y [*x,*x,*x,*x,*x,*x,*x,*x]\n"
+    "c: &z [*y,*y,*y,*y,*y,*y,*y]\nd: &w [*z,*z,*z,*z,*z,*z,*z,*z]\n"
+    "params: [*w,*w,*w,*w,*w,*w,*w,*w,*w]\nsize: [*w,*w,*w,*w,*w]",
 ]  # fmt: skip
 
 

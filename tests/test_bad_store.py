@@ -134,6 +134,7 @@ def test_full_disk_is_named_and_the_run_goes_on_when_there_is_space(
         pd.testing.assert_frame_equal(board.leaderboard, undisturbed.leaderboard)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [9_000, 40_000])
 def test_files_that_cannot_grow_end_the_command_with_the_way_out(
     pictures: Path, undisturbed: Board, tmp_path: Path, room: int
@@ -369,6 +370,7 @@ def test_output_that_is_no_png_is_not_opened_by_the_report(finished: Path) -> No
 # --- clocks and names --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_clock_that_runs_backwards_changes_no_result(
     pictures: Path, undisturbed: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,6 +413,7 @@ def test_two_runs_of_one_name_in_two_places_are_told_apart(
         assert str(board.root) in page
 
 
+@pytest.mark.slow
 def test_two_runs_into_one_folder_share_results_and_lose_none(
     pictures: Path, finished: Path, undisturbed: Board
 ) -> None:
