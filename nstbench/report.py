@@ -98,7 +98,7 @@ def _shell(
 ) -> str:
     """Return the page around its sections."""
     script, style = templates.static("report.js"), templates.static("report.css")
-    return templates.render(
+    page = templates.render(
         "page.html",
         title=title,
         kicker=kicker,
@@ -109,6 +109,8 @@ def _shell(
         style=Markup(style),  # noqa: S704  our own file
         policy=_policy(script, style, embed),
     )
+    # messages may quote file names that are no text in any encoding
+    return page.encode("utf-8", "backslashreplace").decode()
 
 
 def write_report(

@@ -199,10 +199,10 @@ def _unpacked(data: bytes, metric: SetMetric) -> Iterator[dict[str, Any]]:
         try:
             with torch.serialization.safe_globals(list(metric.state_types)):
                 sums = torch.load(io.BytesIO(data[place : place + length]), weights_only=True)
-        except pickle.UnpicklingError as error:
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise NstbenchError(
                 f"the sums of {type(metric).__name__} hold something that is not among its "
-                f"state_types: {str(error).splitlines()[0]}"
+                f"state_types: {str(error).partition(chr(10))[0]}"
             ) from error
         yield sums
         place += length

@@ -310,7 +310,7 @@ def test_square_of_20000_pixels_is_refused_before_it_is_decoded(tmp_path: Path) 
     path = tmp_path / "big.png"
     path.write_bytes(odd_images.png(20_000, 20_000, 8, 2, b""))
     started = time.process_time()
-    with pytest.raises(ImageError, match=r"20000 x 20000 pixels .* 100 megapixels"):
+    with pytest.raises(ImageError, match="the limit of 100 megapixels"):
         read_image(path)
     assert time.process_time() - started < 1
 

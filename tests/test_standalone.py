@@ -134,7 +134,7 @@ def test_sums_of_another_process_run_nothing(tmp_path, monkeypatch) -> None:
     stream = io.BytesIO()
     torch.save({"_outputs": Evil()}, stream)
     hostile = struct.pack("<Q", stream.tell()) + stream.getvalue()
-    plain = pickle.dumps({"_outputs": Evil()})
+    plain = pickle.dumps({"_outputs": Evil()}, protocol=2)
     for data in (hostile, struct.pack("<Q", len(plain)) + plain):
         with pytest.raises(NstbenchError, match="state_types"):
             list(_unpacked(data, metric))
