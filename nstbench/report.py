@@ -19,6 +19,7 @@ from nstbench import __version__, registry
 from nstbench.board import Board
 from nstbench.contracts import Section
 from nstbench.errors import StoreError, UsageError, did_you_mean
+from nstbench.names import encodable
 from nstbench.reporting import comparison, pictures, templates
 
 HTML = "html"
@@ -110,7 +111,7 @@ def _shell(
         policy=_policy(script, style, embed),
     )
     # messages may quote file names that are no text in any encoding
-    return page.encode("utf-8", "backslashreplace").decode()
+    return encodable(page)
 
 
 def write_report(

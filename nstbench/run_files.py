@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from nstbench.board import Board
 from nstbench.errors import StoreError, UsageError
-from nstbench.names import printable
+from nstbench.names import encodable, printable
 from nstbench.planner import Plan
 from nstbench.ranking import build_leaderboard
 from nstbench.records import MethodCard, MetricCard, PictureCard, Status, Timing
@@ -170,11 +170,15 @@ def read_plan(root: Path) -> list[dict[str, Any]]:
             for name, kind in _PLANNED.items():
                 if not isinstance(unit[name], kind):
                     raise TypeError(f"'{name}' of a unit is {printable(unit[name])[:40]}")
+                if kind is str:
+                    unit[name] = encodable(unit[name])
             # both become parts of paths
             if not (is_plain_name(unit["key"]) and is_plain_name(unit["method"])):
                 raise ValueError(f"'{printable(unit['key'])[:80]}' is not the key of a unit")
             if "status" in unit:
                 Status(unit["status"])
+                if not isinstance(unit.get("message", ""), str):
+                    raise TypeError("the message of a unit is no text")
     return units
 
 
@@ -220,8 +224,8 @@ def _units(store: Store) -> pd.DataFrame:
                 "size": unit["size"],
                 "seed": unit["seed"],
                 "status": unit.get("status") or record.get("status", PENDING),
-                "message": unit.get("message") or record.get("message", ""),
-                "traceback": record.get("traceback", ""),
+                "message": encodable(unit.get("message") or record.get("message", "")),
+                "traceback": encodable(record.get("traceback", "")),
                 "seconds": record.get("seconds", float("nan")),
                 "output": str(output) if record.get("status") == Status.DONE else "",
             }

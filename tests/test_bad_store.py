@@ -337,6 +337,15 @@ def test_altered_score_counts_as_none(finished: Path, data: Any) -> None:
     assert json.loads(path.read_bytes()) == json.loads(before)
 
 
+def test_messages_that_are_no_text_are_shown_all_the_same(finished: Path) -> None:
+    path = next((finished / "outputs" / "noise").rglob("*.json"))
+    odd = {"status": "failed", "message": "no file a\udcff.png", "traceback": "line \ud800"}
+    write_json(path, read_json(path) | odd)
+    board = load_board(finished)
+    written = write_report(board, finished / "report", ["html", "csv", "md", "parquet"])
+    assert "no file a\\udcff.png" in written[0].read_text(encoding="utf-8")
+
+
 def test_deeply_nested_file_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(b"[" * 300_000)
     assert read_json(tmp_path / "x.json") is None
