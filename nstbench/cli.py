@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import shlex
 import sys
@@ -18,6 +19,9 @@ from nstbench.cli_score import score
 from nstbench.cli_train import match, train
 from nstbench.cli_validate import validate
 from nstbench.errors import NstbenchError, UsageError
+from nstbench.names import printable
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -334,6 +338,15 @@ def main() -> None:
         app()
     except NstbenchError as error:
         _fail(str(error), 2)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        where = f"{error.filename} cannot be written" if error.filename else "The disk"
+        _fail(
+            f"{where}: {error.strerror}. What was computed before is intact; free space or "
+            "change permissions, then run the same command again.",
+            2,
+        )
     except KeyboardInterrupt:
         _fail("Interrupted. What is finished is kept; the same command goes on from there.", 130)
 
@@ -342,5 +355,6 @@ def _fail(message: str, code: int) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    Console(stderr=True).print(f"[bold red]error[/bold red] {escape(message)}")
+    shown = "\n".join(printable(line) for line in message.splitlines())
+    Console(stderr=True).print(f"[bold red]error[/bold red] {escape(shown)}")
     sys.exit(code)

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nstbench.errors import UsageError, did_you_mean
 from nstbench.studies import Study
-from nstbench.values import add_parameter, split_outside_brackets
+from nstbench.values import add_parameter, read_yaml, split_outside_brackets
 
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"
+_MOST_BYTES = 100_000
+_LONGEST = 200
 
 
 class MethodSpec(BaseModel):
@@ -161,10 +163,13 @@ def build_config(
     from_file = _read_yaml(file) if file else {}
     name = suite or from_file.pop("suite", None) or DEFAULT_SUITE
     known = suites()
+    if not isinstance(name, str):
+        raise UsageError(f"suite: must be the name of a suite (got {_shown(name)}) (in {file}).")
     if name not in known:
+        where = "" if suite or file is None else f" (in {file})"
         raise UsageError(
-            f"There is no suite called '{name}'.{did_you_mean(name, known)} "
-            "`nstbench list suites` shows all of them."
+            f"There is no suite called '{name[:_LONGEST]}'.{did_you_mean(name, known)} "
+            f"`nstbench list suites` shows all of them.{where}"
         )
     given = {key: value for key, value in options.items() if value is not None}
     own_pictures = {"contents", "styles"} & (given.keys() | from_file.keys())
@@ -179,7 +184,7 @@ def build_config(
         # "all", the default elsewhere, would bury the study's variants
         merged.setdefault("methods", ())
     try:
-        return RunConfig(**merged)
+        return RunConfig.model_validate(merged)
     except ValidationError as error:
         raise UsageError(_describe(error, file)) from None
 
@@ -223,10 +228,19 @@ def _plain(value: Any) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise UsageError(f"The configuration file {path} is not a regular file.")
+        if path.is_file() and path.stat().st_size > _MOST_BYTES:
+            raise UsageError(
+                f"The configuration file {path} has more than {_MOST_BYTES:,} bytes, and so is "
+                "hardly one."
+            )
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    try:
+        data = read_yaml(text)
+    except ValueError as error:
         raise UsageError(f"The configuration file {path} is not valid YAML: {error}") from None
     if data is None:
         return {}
@@ -246,9 +260,15 @@ def _describe(error: ValidationError, file: Path | None) -> str:
             lines.append(f"There is no setting called '{name}'.{hint}")
         else:
             reason = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"--{name.replace('_', '-')}: {reason} (got {problem['input']!r})")
+            lines.append(f"--{name.replace('_', '-')}: {reason} (got {_shown(problem['input'])})")
     where = f" (in {file} or on the command line)" if file else ""
     return "\n".join(lines) + where
+
+
+def _shown(value: Any) -> str:
+    """Return a value on one short line."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _describe_study(loc: tuple[int | str, ...], reason: str) -> str:

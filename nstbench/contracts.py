@@ -307,7 +307,13 @@ class PairMetric(Metric):
 
 
 class SetMetric(Metric):
-    """A metric of all outputs of one method: running sums that merge across workers."""
+    """A metric of all outputs of one method: running sums that merge across workers.
+
+    ``state_types`` names the classes, other than tensors and plain containers, that its
+    attributes are made of: what comes from another process may hold no others.
+    """
+
+    state_types: ClassVar[tuple[type, ...]] = ()
 
     @abstractmethod
     def update(self, pair: ScoringPair) -> None:

@@ -224,21 +224,23 @@ def _save(source: HubSource, row: Any, features: Any, index: int, folder: Path) 
     """Write one row's files, and its record last."""
     record: dict[str, Any] = {"labels": dict(_labels(row, features))}
     try:
-        record["picture"], record["sha256"] = _write(row[source.column], folder, f"{index:07d}")
+        record["picture"], record["sha256"] = _write(
+            source, row[source.column], folder, f"{index:07d}"
+        )
         if source.map_column and row[source.map_column] is not None:
-            record["map"], _ = _write(row[source.map_column], folder, f"{index:07d}_sem")
+            record["map"], _ = _write(source, row[source.map_column], folder, f"{index:07d}_sem")
     except ImageError as error:
         record["reason"] = str(error)
     write_json(folder / f"{index:07d}.json", record)
 
 
-def _write(value: Any, folder: Path, stem: str) -> tuple[str, str]:
+def _write(source: HubSource, value: Any, folder: Path, stem: str) -> tuple[str, str]:
     """Write a picture file; return its name and checksum.
 
     Raises:
         ImageError: if the value is no usable picture.
     """
-    data = _picture_bytes(value)
+    data = _picture_bytes(value, source)
     if data is None:
         raise ImageError("the row holds no picture")
     raw = folder / f"{stem}.part"
@@ -258,13 +260,30 @@ def _write(value: Any, folder: Path, stem: str) -> tuple[str, str]:
     return path.name, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _picture_bytes(value: Any) -> bytes | None:
+def _picture_bytes(value: Any, source: HubSource) -> bytes | None:
     if isinstance(value, Mapping) and value.get("bytes"):
         return bytes(value["bytes"])
     if isinstance(value, Mapping) and value.get("path"):
+        if not _is_own(value["path"], source):
+            raise ImageError("the row names a file outside the dataset")
         with importlib.import_module("fsspec").open(value["path"], "rb") as stream:
             return bytes(stream.read())
     return bytes(value) if isinstance(value, bytes) else None
+
+
+def _is_own(path: Any, source: HubSource) -> bool:
+    """Return True for a file of the dataset itself; a row may name any file and any address."""
+    # "zip://inside.png::where/the/archive/is.zip"
+    *containers, place = str(path).split("::")
+    if any(not container.startswith("zip://") for container in containers):
+        return False
+    if source.folder is not None:
+        return "://" not in place and Path(place).resolve().is_relative_to(source.folder)
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    return place.startswith(
+        (f"hf://datasets/{source.repo}@", f"hf://datasets/{source.repo}/",
+         f"{endpoint.rstrip('/')}/datasets/{source.repo}/resolve/")
+    ) and ".." not in place.split("/")  # fmt: skip
 
 
 def _labels(row: Mapping[str, Any], features: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

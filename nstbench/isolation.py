@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,33 +15,105 @@ import torch
 
 @contextlib.contextmanager
 def isolated(threads: int | None = None) -> Iterator[None]:
-    """Restore random generators, gradient mode, threads, dtype and cudnn flags afterwards.
+    """Put back afterwards what a plug-in may have changed of the process.
+
+    That is: random generators of Python, NumPy and PyTorch (those of all GPUs in use, too);
+    gradient, inference and deterministic modes, automatic casts, anomaly detection, default
+    dtype and device, precision of matrix products, cuDNN's flags, threads; NumPy's handling
+    of floating-point errors, warning filters, environment variables, working folder.
 
     Args:
         threads: thread count to begin with; unchanged if None.
     """
+    restore = [*_generators(), *_modes(), *_process()]
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        # an inner mode ends with this one, even if a plug-in enters it and never leaves
+        with warnings.catch_warnings(), _same_inference_mode():
+            yield
+    finally:
+        for undo in restore:
+            undo()
+        torch.set_num_threads(threads or before)
+
+
+@contextlib.contextmanager
+def _same_inference_mode() -> Iterator[None]:
+    gradients = torch.is_grad_enabled()
+    with torch.inference_mode(torch.is_inference_mode_enabled()):
+        # which entering it has switched
+        torch.set_grad_enabled(gradients)
+        yield
+
+
+def _generators() -> Iterator[Callable[[], object]]:
+    """Yield what puts the random generators back."""
     python, numpy_state, torch_state = (
         random.getstate(),
         np.random.get_state(),
         torch.get_rng_state(),
     )
-    gradients, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
-    cudnn = torch.backends.cudnn
-    flags = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic)
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    yield lambda: random.setstate(python)
+    yield lambda: np.random.set_state(numpy_state)
+    yield lambda: torch.set_rng_state(torch_state)
+    # asking for the state of a GPU that nobody uses would take some hundred MiB of it
+    if torch.cuda.is_initialized():
+        states = torch.cuda.get_rng_state_all()
+        yield lambda: torch.cuda.set_rng_state_all(states)
+
+
+def _modes() -> Iterator[Callable[[], object]]:
+    """Yield what puts the modes of PyTorch back."""
+    gradients, dtype, device = (
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+    )
+    deterministic = torch.get_deterministic_debug_mode()
     anomaly = torch.is_anomaly_enabled()
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy_state)
-        torch.set_rng_state(torch_state)
-        torch.set_grad_enabled(gradients)
-        torch.set_default_dtype(dtype)
-        cudnn.enabled, cudnn.benchmark, cudnn.deterministic = flags
-        torch.use_deterministic_algorithms(deterministic)
-        torch.autograd.set_detect_anomaly(anomaly)
-        torch.set_num_threads(threads or before)
+    precision = torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn
+    flags = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
+
+    def restore_device() -> None:
+        # setting the default again would slow down every tensor that is made from here on
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+
+    def restore_flags() -> None:
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = flags
+
+    # before all others: tensors that they make must not land elsewhere
+    yield restore_device
+    yield lambda: torch.set_grad_enabled(gradients)
+    yield lambda: torch.set_default_dtype(dtype)
+    yield lambda: torch.set_deterministic_debug_mode(deterministic)
+    yield lambda: torch.autograd.set_detect_anomaly(anomaly)
+    yield lambda: torch.set_float32_matmul_precision(precision)
+    yield restore_flags
+    for kind in ("cpu", "cuda"):
+        yield _restore_cast(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+
+
+def _restore_cast(kind: str, enabled: bool, dtype: torch.dtype) -> Callable[[], object]:
+    def undo() -> None:
+        torch.set_autocast_enabled(kind, enabled)
+        torch.set_autocast_dtype(kind, dtype)
+
+    return undo
+
+
+def _process() -> Iterator[Callable[[], object]]:
+    """Yield what puts the rest of the process back."""
+    errors, environment, folder = np.geterr(), dict(os.environ), Path.cwd()
+
+    def restore_environment() -> None:
+        if environment != dict(os.environ):
+            os.environ.clear()
+            os.environ.update(environment)
+
+    yield lambda: np.seterr(**errors)
+    yield restore_environment
+    yield lambda: os.chdir(folder)

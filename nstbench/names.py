@@ -20,6 +20,11 @@ def printable(text: object) -> str:
     )
 
 
+def encodable(text: str) -> str:
+    """Return the text with what no encoding knows, such as parts of odd file names, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def slugify(text: str) -> str:
     """Return the text in lower-case ``[a-z0-9_-]``, at most 60 characters, maybe empty.
 

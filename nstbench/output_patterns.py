@@ -129,7 +129,7 @@ def _place(
     for content in (token for token in tokens["content"] if token in text):
         match = _regex(pattern, content, tuple(tokens["style"])).fullmatch(text)
         if match:
-            method = match.groupdict().get("method") or name
+            method = printable(match.groupdict().get("method") or name)
             hits.add((method, (tokens["content"][content], tokens["style"][match["style"]])))
     if len(hits) > 1:
         pairs = " or ".join(f"{c} × {s}" for _, (c, s) in sorted(hits))

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 
 from nstbench.listener import Listener
+from nstbench.names import printable
 from nstbench.records import Status, Unit
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ class TerminalListener(Listener):
         """Print a failure at once."""
         if record["status"] != Status.DONE:
             self.console.print(
-                f"[red]{escape(str(record['status']))}[/red] {escape(self._item)}: "
-                f"{escape(str(record['message']))}"
+                f"[red]{escape(str(record['status']))}[/red] {_plain(self._item)}: "
+                f"{_plain(record['message'])}"
             )
 
     def advanced(self) -> None:
@@ -112,7 +113,7 @@ class TerminalListener(Listener):
 
     def note(self, message: str) -> None:
         """Print a note."""
-        self.console.print(f"[yellow]note[/yellow] {escape(message)}")
+        self.console.print(f"[yellow]note[/yellow] {_plain(message)}")
 
     def close(self) -> None:
         """Stop the display."""
@@ -126,6 +127,11 @@ class TerminalListener(Listener):
     def _finish_line(self) -> None:
         if self._task is not None:
             self._progress.update(self._task, item="")
+
+
+def _plain(text: object) -> str:
+    """Return text that neither Rich nor the terminal takes for commands, lines kept."""
+    return escape("\n".join(printable(line) for line in str(text).splitlines()))
 
 
 def plan_table(plan: Plan) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import logging
 import os
@@ -17,7 +18,8 @@ from markupsafe import Markup
 from nstbench import __version__, registry
 from nstbench.board import Board
 from nstbench.contracts import Section
-from nstbench.errors import UsageError, did_you_mean
+from nstbench.errors import StoreError, UsageError, did_you_mean
+from nstbench.names import encodable
 from nstbench.reporting import comparison, pictures, templates
 
 HTML = "html"
@@ -97,7 +99,7 @@ def _shell(
 ) -> str:
     """Return the page around its sections."""
     script, style = templates.static("report.js"), templates.static("report.css")
-    return templates.render(
+    page = templates.render(
         "page.html",
         title=title,
         kicker=kicker,
@@ -108,6 +110,8 @@ def _shell(
         style=Markup(style),  # noqa: S704  our own file
         policy=_policy(script, style, embed),
     )
+    # messages may quote file names that are no text in any encoding
+    return encodable(page)
 
 
 def write_report(
@@ -125,6 +129,7 @@ def write_report(
     Raises:
         UsageError: if a format is unknown.
         PluginError: if the format's own section cannot be loaded.
+        StoreError: if the folder cannot be written.
     """
     known, broken = sections()
     by_format: dict[str, list[type[Section]]] = {HTML: []}
@@ -138,7 +143,6 @@ def write_report(
                 f"--format: there is no report format '{name}'.{did_you_mean(name, by_format)} "
                 f"Known: {', '.join(sorted(by_format))}.{reasons}"
             )
-    out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for name in dict.fromkeys(formats):
         if name == HTML:
@@ -187,7 +191,6 @@ def write_comparison(boards: Sequence[Board], out: Path, formats: Sequence[str])
                 "report has the others."
             )
     compared = comparison.compare(boards)
-    out.mkdir(parents=True, exist_ok=True)
     return [
         _replace(out / filename, partial(_write_text, text(compared)))
         for filename, text in (writers[name] for name in dict.fromkeys(formats))
@@ -205,10 +208,17 @@ def _replace(path: Path, write: Callable[[Path], None]) -> Path:
     """Write beside the file and rename, so that readers see the old or the new one whole."""
     temporary = path.with_name(f".partial-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         temporary.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}. Free space or change "
+            "permissions, then write the report again with `nstbench report`."
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 

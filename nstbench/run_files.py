@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import io
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,28 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from nstbench.board import Board
-from nstbench.errors import StoreError, UsageError
+from nstbench.errors import NstbenchError, StoreError, UsageError
+from nstbench.names import encodable, printable
 from nstbench.planner import Plan
 from nstbench.ranking import build_leaderboard
-from nstbench.records import MethodCard, MetricCard, PictureCard, Timing
-from nstbench.store import SCHEMA, Store, read_json, write_json
+from nstbench.records import MethodCard, MetricCard, PictureCard, Status, Timing
+from nstbench.store import (
+    MEND,
+    SCHEMA,
+    Store,
+    is_plain_name,
+    read_json,
+    write_bytes,
+    write_json,
+)
 
 SCORE_COLUMNS = ["method", "plugin", "content", "style", "size", "seed", "metric", "part", "value"]
 UNIT_COLUMNS = ["key", "method", "plugin", "content", "style", "size", "seed", "status",
                 "message", "traceback", "seconds", "output"]  # fmt: skip
 PENDING = "pending"
+
+_PLANNED = {"key": str, "variant": str, "method": str, "content": str, "style": str,
+            "size": int, "seed": int}  # fmt: skip
 
 
 def write_plan(store: Store, plan: Plan, info: Mapping[str, Any]) -> None:
@@ -78,13 +92,9 @@ def write_timings(store: Store, timings: Iterable[Timing]) -> None:
 
 def write_scores(store: Store, scores: pd.DataFrame) -> None:
     """Write the tidy scores that belong to the run."""
-    path = store.root / "scores.parquet"
-    temporary = path.with_name(".scores.parquet.tmp")
-    try:
-        scores.to_parquet(temporary, index=False)
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
+    buffer = io.BytesIO()
+    scores.to_parquet(buffer, index=False)
+    write_bytes(store.root / "scores.parquet", buffer.getvalue())
 
 
 def load_board(root: Path) -> Board:
@@ -92,15 +102,16 @@ def load_board(root: Path) -> Board:
 
     Raises:
         UsageError: if the folder holds no run, or one that this version cannot read.
+        StoreError: if one of its files is damaged.
     """
     info = read_info(root)
     store = Store(root)
-    methods = [_card(MethodCard, card, root) for card in info["methods"]]
+    with _named(root / "run.json"):
+        methods: list[MethodCard] = [_card(MethodCard, card, root) for card in info["methods"]]
     method_cards = {card.variant: card for card in methods}
     metric_cards, pictures = read_cards(root)
     units = _units(store)
-    path = root / "scores.parquet"
-    scores = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=SCORE_COLUMNS)
+    scores = _read_scores(root / "scores.parquet")
     return Board(
         root=root,
         info=info,
@@ -115,24 +126,94 @@ def load_board(root: Path) -> Board:
 
 
 def read_cards(root: Path) -> tuple[dict[str, MetricCard], tuple[PictureCard, ...]]:
-    """Return the cards of the metrics and pictures of a run."""
+    """Return the cards of the metrics and pictures of a run.
+
+    Raises:
+        UsageError: if the folder holds no run.
+        StoreError: if they are damaged, or a picture lies outside the folder.
+    """
     info = read_info(root)
-    metrics = [_card(MetricCard, card, root) for card in info["metrics"]]
-    pictures = tuple(_card(PictureCard, card, root) for card in info["pictures"])
+    with _named(root / "run.json"):
+        metrics: list[MetricCard] = [_card(MetricCard, card, root) for card in info["metrics"]]
+        pictures = tuple(_card(PictureCard, card, root) for card in info["pictures"])
+        for picture in pictures:
+            if not (root / picture.file).resolve().is_relative_to(root.resolve()):
+                raise ValueError(f"the picture {picture.file} lies outside the run folder")
     return {card.name: card for card in metrics}, pictures
 
 
 def read_timings(root: Path) -> list[Timing]:
-    """Return the timing records that belong to the run."""
-    return TypeAdapter(list[Timing]).validate_python(read_json(root / "timings.json") or [])
+    """Return the timing records that belong to the run.
+
+    Raises:
+        StoreError: if the file is damaged.
+    """
+    path = root / "timings.json"
+    if not path.exists():
+        return []
+    with _named(path):
+        return TypeAdapter(list[Timing]).validate_python(read_json(path))
+
+
+def read_plan(root: Path) -> list[dict[str, Any]]:
+    """Return the units of ``plan.json`` as plain data; none if there is no such file.
+
+    Raises:
+        StoreError: if the file is damaged.
+    """
+    path = root / "plan.json"
+    if not path.exists():
+        return []
+    with _named(path):
+        units: list[dict[str, Any]] = read_json(path)["units"]
+        for unit in units:
+            for name, kind in _PLANNED.items():
+                if not isinstance(unit[name], kind):
+                    raise TypeError(f"'{name}' of a unit is {printable(unit[name])[:40]}")
+                if kind is str:
+                    unit[name] = encodable(unit[name])
+            # both become parts of paths
+            if not (is_plain_name(unit["key"]) and is_plain_name(unit["method"])):
+                raise ValueError(f"'{printable(unit['key'])[:80]}' is not the key of a unit")
+            if "status" in unit:
+                Status(unit["status"])
+                if not isinstance(unit.get("message", ""), str):
+                    raise TypeError("the message of a unit is no text")
+    return units
+
+
+def _read_scores(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame(columns=SCORE_COLUMNS)
+    with _named(path):
+        scores = pd.read_parquet(path)
+        return scores[SCORE_COLUMNS]
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file does to its reader into an error that names the file.
+
+    Raises:
+        StoreError: if the block raises anything but an error of nstbench.
+    """
+    try:
+        yield
+    except NstbenchError:
+        raise
+    # what is in the file may be anything, and so may what it causes
+    except Exception as error:
+        reason = printable(f"{type(error).__name__}: {error}")[:200]
+        raise StoreError(f"{printable(path)} is damaged ({reason}). {MEND}") from error
 
 
 def _units(store: Store) -> pd.DataFrame:
-    plan = read_json(store.root / "plan.json") or {"units": []}
     rows = []
-    for unit in plan["units"]:
+    for unit in read_plan(store.root):
         blocked = "status" in unit
         record = {} if blocked else store.record(unit["method"], unit["key"]) or {}
+        # where it lies, whatever the record says: records may come from somebody else
+        output = store.output_path(unit["method"], unit["key"]).relative_to(store.root)
         rows.append(
             {
                 "key": unit["key"],
@@ -143,10 +224,10 @@ def _units(store: Store) -> pd.DataFrame:
                 "size": unit["size"],
                 "seed": unit["seed"],
                 "status": unit.get("status") or record.get("status", PENDING),
-                "message": unit.get("message") or record.get("message", ""),
-                "traceback": record.get("traceback", ""),
+                "message": encodable(unit.get("message") or record.get("message", "")),
+                "traceback": encodable(record.get("traceback", "")),
                 "seconds": record.get("seconds", float("nan")),
-                "output": record.get("output", ""),
+                "output": str(output) if record.get("status") == Status.DONE else "",
             }
         )
     return pd.DataFrame(rows, columns=UNIT_COLUMNS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -90,6 +91,15 @@ class Runner:
                 record |= self._stylize(unit, trace)
             except StoreError:
                 raise
+            except OSError as error:
+                # no method's fault, so no outcome of this unit: it is to run again later
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise StoreError(
+                        f"there is no space left on the disk ({error}), while {unit.variant} ran. "
+                        "Free some, then run the same command again."
+                    ) from error
+                record |= self._failure(unit, error)
+                self._loaded = None
             except (Exception, SystemExit) as error:
                 record |= self._failure(unit, error)
                 self._loaded = None
@@ -240,7 +250,7 @@ class Runner:
             write_png(path, to_pixels(error.last_finite.clamp(0, 1)))
         return {
             "status": _status_of(error),
-            "message": f"{type(error).__name__}: {error}".strip(": "),
+            "message": _message(error),
             "traceback": traceback.format_exc(),
         }
 
@@ -296,8 +306,16 @@ def check_output(output: Any, content: torch.Tensor) -> None:
         raise BadOutput(f"stylize returned values from {low:.3g} to {high:.3g}, outside [0, 1]")
 
 
+def _message(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}".strip(": ")
+    # the text of a plug-in's exception is a plug-in's code
+    except Exception:
+        return type(error).__name__
+
+
 def _status_of(error: BaseException) -> Status:
-    text = str(error).lower()
+    text = _message(error).lower()
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)
     )

@@ -21,12 +21,14 @@ import torch
 from nstbench import registry, weights
 from nstbench.catalog import metric_weights
 from nstbench.contracts import Metric, Picture
+from nstbench.errors import ImageError, StoreError
 from nstbench.images import read_image, to_tensor
 from nstbench.listener import Listener
-from nstbench.records import MetricCard, Role, Scope, Status, Timing
-from nstbench.run_files import SCORE_COLUMNS, read_cards
+from nstbench.names import printable
+from nstbench.records import MetricCard, PictureCard, Role, Scope, Status, Timing
+from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.scorer import Scorer
-from nstbench.store import SCHEMA, Store, key_of, read_json
+from nstbench.store import MEND, SCHEMA, Store, key_of
 
 Unit = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -111,22 +113,34 @@ class ScoreStage:
         missing_sets = set_keys.keys() - sets.keys()
         self.scorer.reset(missing_sets)
         rows: list[dict[str, Any]] = []
+        damaged = False
         for work in self._read_ahead(units, missing_sets, reader):
             unit = work.unit
-            listener.began(f"{unit['variant']} · {unit['content']} × {unit['style']}")
+            name = f"{unit['variant']} · {unit['content']} × {unit['style']}"
+            listener.began(name)
             records = dict(work.known)
-            for name, record in self._score_pair(work).items():
-                writer.write(name, work.keys[name], record)
-                records[name] = record
-            for name in work.keys:
-                rows += self._rows(name, records[name], unit, listener)
+            try:
+                made = self._score_pair(work)
+            except ImageError as error:
+                damaged, made = True, {}
+                listener.note(
+                    f"{name} has no scores: {error}. "
+                    "Delete the file and run the same command again."
+                )
+            for metric, record in made.items():
+                writer.write(metric, work.keys[metric], record)
+                records[metric] = record
+            for metric, record in records.items():
+                rows += self._rows(metric, record, unit, listener)
             listener.advanced()
-        for name, record in self.scorer.set_scores(missing_sets).items():
-            writer.write(name, set_keys[name], record)
-            sets[name] = record
+        # a set that lacks a picture is another set
+        of_set = {} if damaged else self.scorer.set_scores(missing_sets)
+        for metric, record in of_set.items():
+            writer.write(metric, set_keys[metric], record)
+            sets[metric] = record
         whole = {**units[0], "content": "", "style": "", "seed": None}
-        for name in set_keys:
-            rows += self._rows(name, sets[name], whole, listener)
+        for metric, record in sets.items():
+            rows += self._rows(metric, record, whole, listener)
         return rows
 
     def _read_ahead(
@@ -138,7 +152,8 @@ class ScoreStage:
             keys = {name: self._pair_key(name, unit) for name in self._of_scope(Scope.PAIR)}
             known = self._known(keys)
             wanted = frozenset(keys.keys() - known.keys()).union(missing_sets)
-            path = self.store.root / unit["output"]
+            # where it lies, whatever the record says: records may come from somebody else
+            path = self.store.output_path(unit["method"], unit["key"])
             output = reader.submit(read_image, path) if wanted else None
             ahead.append(_Work(unit, keys, known, wanted, output))
             if len(ahead) > READ_AHEAD:
@@ -162,7 +177,7 @@ class ScoreStage:
         )
 
     def _read_picture(self, role: Role, name: str) -> Picture:
-        card = self.pictures[role, name]
+        card = self._card(role, name)
         pixels = to_tensor(read_image(self.store.root / card.file)).to(self.device)
         return Picture(pixels, name, card.sha256)
 
@@ -189,9 +204,17 @@ class ScoreStage:
     def _inputs(self, unit: Unit) -> dict[str, str]:
         return {
             "output": unit["output_sha256"],
-            "content": self.pictures[Role.CONTENT, unit["content"]].sha256,
-            "style": self.pictures[Role.STYLE, unit["style"]].sha256,
+            "content": self._card(Role.CONTENT, unit["content"]).sha256,
+            "style": self._card(Role.STYLE, unit["style"]).sha256,
         }
+
+    def _card(self, role: Role, name: str) -> PictureCard:
+        if (role, name) not in self.pictures:
+            raise StoreError(
+                f"{self.store.root / 'run.json'} knows no {role} picture '{printable(name)}', of "
+                f"which plan.json speaks. {MEND}"
+            )
+        return self.pictures[role, name]
 
     def _pair_key(self, metric: str, unit: Unit) -> str:
         return key_of(self._identity[metric] | self._inputs(unit))
@@ -206,15 +229,10 @@ class ScoreStage:
     def _groups(self) -> dict[tuple[str, int], list[Unit]]:
         """Return the finished units by method variant and size."""
         groups: dict[tuple[str, int], list[Unit]] = {}
-        plan = read_json(self.store.root / "plan.json") or {"units": []}
-        for unit in plan["units"]:
+        for unit in read_plan(self.store.root):
             record = None if "status" in unit else self.store.record(unit["method"], unit["key"])
             if record is not None and record["status"] == Status.DONE:
-                entry = {
-                    **unit,
-                    "output": record["output"],
-                    "output_sha256": record["output_sha256"],
-                }
+                entry = {**unit, "output_sha256": record["output_sha256"]}
                 groups.setdefault((unit["variant"], unit["size"]), []).append(entry)
         return groups
 

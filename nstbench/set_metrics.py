@@ -59,6 +59,7 @@ class FrechetMetric(SetMetric):
 
     network: ClassVar[str]
     layer: ClassVar[str]
+    state_types = (GaussianSums, StyleVectors)
 
     def __init__(self) -> None:
         self._outputs: GaussianSums | None = None
@@ -108,6 +109,7 @@ class VectorMetric(SetMetric):
     layer: ClassVar[str]
     least: ClassVar[int]
     """Least number of outputs for which there is a value."""
+    state_types = (StyleVectors,)
 
     def __init__(self) -> None:
         self._outputs: list[torch.Tensor] = []

@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import struct
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, ClassVar
 
@@ -17,7 +19,7 @@ import torch
 
 from nstbench import registry
 from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
-from nstbench.errors import UsageError
+from nstbench.errors import NstbenchError, UsageError
 from nstbench.features import FeatureBank, ScoredPair
 from nstbench.nn.backbones import load_backbone
 from nstbench.records import Scope
@@ -29,6 +31,7 @@ ensure_torchvision()
 import torchmetrics  # noqa: E402  it imports torchvision
 
 _load_once = cache(load_backbone)
+_LENGTH = struct.Struct("<Q")
 
 
 class StandaloneMetric(torchmetrics.Metric):
@@ -149,8 +152,7 @@ class StandaloneSetMetric(StandaloneMetric):
         with torch.no_grad():
             added.update(self._pair(bank, output, content, style))
         collected.merge(added)
-        # The attributes only: classes of plug-in files have no module to be found in.
-        packed = torch.frombuffer(bytearray(pickle.dumps(vars(collected))), dtype=torch.uint8)
+        packed = torch.frombuffer(bytearray(_packed(collected)), dtype=torch.uint8)
         setattr(self, self._state("sums"), [packed.to(self.device)])
 
     def compute(self) -> torch.Tensor:
@@ -168,12 +170,42 @@ class StandaloneSetMetric(StandaloneMetric):
         assert isinstance(metric, SetMetric)
         state = getattr(self, self._state("sums"))
         for packed in state if isinstance(state, list) else [state]:
-            stream = io.BytesIO(packed.to("cpu", torch.uint8).numpy().tobytes())
-            while stream.tell() < packed.numel():
-                # Written by this class, here or in another process of the same job.
-                vars(other := copy.copy(metric)).update(pickle.load(stream))  # noqa: S301
+            for sums in _unpacked(packed.to("cpu", torch.uint8).numpy().tobytes(), metric):
+                vars(other := copy.copy(metric)).update(sums)
                 metric.merge(other)
         return metric
+
+
+def _packed(metric: SetMetric) -> bytes:
+    """Return the attributes of a metric as bytes, their number first.
+
+    The attributes only: classes of plug-in files have no module to be found in.
+    """
+    stream = io.BytesIO()
+    torch.save(vars(metric), stream)
+    return _LENGTH.pack(stream.tell()) + stream.getvalue()
+
+
+def _unpacked(data: bytes, metric: SetMetric) -> Iterator[dict[str, Any]]:
+    """Yield what :func:`_packed` made of one metric after the other, running nothing of it.
+
+    Raises:
+        NstbenchError: if the bytes name a class that is none of ``metric.state_types``.
+    """
+    place = 0
+    while place < len(data):
+        (length,) = _LENGTH.unpack_from(data, place)
+        place += _LENGTH.size
+        try:
+            with torch.serialization.safe_globals(list(metric.state_types)):
+                sums = torch.load(io.BytesIO(data[place : place + length]), weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise NstbenchError(
+                f"the sums of {type(metric).__name__} hold something that is not among its "
+                f"state_types: {str(error).partition(chr(10))[0]}"
+            ) from error
+        yield sums
+        place += length
 
 
 @cache

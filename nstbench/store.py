@@ -27,11 +27,20 @@ from pathlib import Path
 from typing import Any
 
 from nstbench.errors import StoreError
+from nstbench.records import Status
 
 SCHEMA = 1
+MEND = "Run the same command again: it writes the file anew and repeats nothing that is done."
 # Parts of a key that name code instead of inputs; `--resume always` disregards them.
 CODE_PARTS = ("source", "schema")
 MAP_KINDS = ("content", "style")
+
+_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "message": str, "traceback": str, "started": str, "finished": str, "device_name": str,
+    "output": str, "output_sha256": str, "parts": dict, "calibration": list,
+    "size": int, "threads": int, "seconds": (int, float),
+}  # fmt: skip
+_DONE_FIELDS = ("output", "output_sha256")
 
 
 def map_path(output: str, kind: str) -> Path:
@@ -89,8 +98,31 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; return ``None`` if it is missing or damaged."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    # a file may be nested deeper than any that was ever written here
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def is_plain_name(text: Any) -> bool:
+    """Return True for text that names a file in a folder, and leads nowhere else."""
+    if not isinstance(text, str) or not text.isprintable():
+        return False
+    return bool(text) and Path(text).name == text and not text.startswith(".")
+
+
+def _is_sound(record: Mapping[str, Any]) -> bool:
+    """Return True if a record has a known status, and each field the type it is written with."""
+    if record.get("status") not in tuple(Status):
+        return False
+    if record["status"] == Status.DONE and not all(name in record for name in _DONE_FIELDS):
+        return False
+    if not all(_is(record[name], kind) for name, kind in _FIELDS.items() if name in record):
+        return False
+    return all(_is(second, (int, float)) for second in record.get("calibration", ()))
+
+
+def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _finite(data: Any) -> Any:
@@ -116,9 +148,12 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         info = read_json(root / "run.json")
-        if isinstance(info, dict) and info.get("schema", SCHEMA) > SCHEMA:
+        schema = info.get("schema", SCHEMA) if isinstance(info, dict) else SCHEMA
+        if not isinstance(schema, int):
+            raise StoreError(f"{root / 'run.json'} is damaged: its schema is no number. {MEND}")
+        if schema > SCHEMA:
             raise StoreError(
-                f"{root} was written by a newer nstbench (schema {info['schema']}, this one "
+                f"{root} was written by a newer nstbench (schema {schema}, this one "
                 f"reads {SCHEMA}). Upgrade nstbench, or choose another folder with --out."
             )
 
@@ -133,11 +168,11 @@ class Store:
         return self.record_path(method, key).with_suffix(".png")
 
     def record(self, method: str, key: str) -> dict[str, Any] | None:
-        """Return the record of a unit, or ``None`` if it has none (or a torn one)."""
+        """Return the record of a unit, or ``None`` if it has none (or a torn or altered one)."""
         data = read_json(self.record_path(method, key))
-        if not isinstance(data, dict) or data.get("key") != key or "status" not in data:
+        if not isinstance(data, dict) or data.get("key") != key or not _is_sound(data):
             return None
-        if data["status"] == "done" and not self.output_path(method, key).is_file():
+        if data["status"] == Status.DONE and not self.output_path(method, key).is_file():
             return None
         return data
 
@@ -164,9 +199,20 @@ class Store:
         return self.root / "scores" / metric / key[:2] / f"{key}.json"
 
     def score(self, metric: str, key: str) -> dict[str, Any] | None:
-        """Return a score record: ``{"values": {part: value}}`` or ``{"error": message}``."""
+        """Return a score record: ``{"values": {part: value}}`` or ``{"error": message}``.
+
+        One that is torn or altered counts as none.
+        """
         data = read_json(self.score_path(metric, key))
-        return data if isinstance(data, dict) and ("values" in data or "error" in data) else None
+        if not isinstance(data, dict):
+            return None
+        if "error" in data:
+            return data if isinstance(data["error"], str) else None
+        values = data.get("values")
+        sound = isinstance(values, dict) and all(
+            value is None or _is(value, (int, float)) for value in values.values()
+        )
+        return data if sound else None
 
     def write_score(self, metric: str, key: str, record: Mapping[str, Any]) -> None:
         """Write a score record."""

@@ -7,6 +7,9 @@ from typing import Any
 
 import yaml
 
+MOST_VALUES = 100_000
+"""More values than any configuration needs."""
+
 
 def split_outside_brackets(text: str) -> list[str]:
     """Split at commas that stand in no brackets; empty parts are dropped."""
@@ -24,11 +27,45 @@ def read_value(text: str) -> Any:
         ValueError: if it is no YAML.
     """
     try:
-        value = number(yaml.safe_load(text))
+        value = number(read_yaml(text))
         plain = isinstance(value, bool) and text.strip().lower() not in ("true", "false")
         return text.strip() if plain else value
-    except yaml.YAMLError:
+    except ValueError:
         raise ValueError(f"the value {text} cannot be read") from None
+
+
+def read_yaml(text: str) -> Any:
+    """Read YAML that may come from anybody: plain data, of a size that its text warrants.
+
+    Raises:
+        ValueError: if it is no YAML, holds anything but plain data, or repeats itself by
+            aliases to more than ``MOST_VALUES`` values.
+    """
+    try:
+        data = yaml.safe_load(text)
+    # PyYAML's own errors, and what malformed dates, numbers and nesting cause besides
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError,
+            TypeError, ValueError) as error:  # fmt: skip
+        raise ValueError(str(error) or type(error).__name__) from error
+    _refuse_more_than(MOST_VALUES, data)
+    return data
+
+
+def _refuse_more_than(most: int, data: Any) -> None:
+    """Count values as often as they are referred to, which is how often others will see them.
+
+    A long text counts as one value per hundred characters.
+    """
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        most -= 1 + (len(value) // 100 if isinstance(value, str) else 0)
+        if most < 0:
+            raise ValueError("its aliases repeat too many values")
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def number(value: Any) -> Any:

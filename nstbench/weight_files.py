@@ -112,9 +112,9 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Raise :class:`WeightsError` unless the SHA-256 of ``path`` begins with ``expected``."""
+    """Raise :class:`WeightsError` unless ``path`` has the SHA-256 ``expected``, all of it."""
     found = sha256_of(path)
-    if not found.startswith(expected):
+    if found != expected:
         raise WeightsError(f"{path.name} has sha256 {found}, expected {expected}")
 
 

@@ -133,8 +133,8 @@ class Download:
 
     Attributes:
         url: address of the file.
-        sha256: checksum, or the leading digits of it that torchvision puts into file names;
-            empty where none is published.
+        sha256: checksum. Empty where none is published: the file is then never downloaded,
+            but read if the user puts it into the folder that ``NSTBENCH_WEIGHTS`` names.
         convert: reader of the file; ``None`` stores it as it is.
     """
 
@@ -158,8 +158,14 @@ class Download:
         """Download the file to ``target``.
 
         Raises:
-            WeightsError: if the server cannot be reached or answers with an error.
+            WeightsError: if the server cannot be reached or answers with an error, or no
+                checksum is known that could tell the file from another one.
         """
+        if not self.sha256:
+            raise WeightsError(
+                "no checksum is published for this file, so it is not downloaded. Get it "
+                f"yourself, if you trust its publisher: {self.url}"
+            )
         import pooch
         import requests
 
@@ -170,8 +176,9 @@ class Download:
             raise WeightsError(f"{self.url}: {error}") from error
 
     def verify(self, raw: Path) -> None:
-        """Raise :class:`WeightsError` unless the checksum starts with the pinned digits."""
-        check_sha256(raw, self.sha256)
+        """Raise :class:`WeightsError` unless ``raw`` has the pinned checksum, if there is one."""
+        if self.sha256:
+            check_sha256(raw, self.sha256)
 
     def store(self, raw: Path, target: Path) -> None:
         """Convert the file if need be and write ``target``."""

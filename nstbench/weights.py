@@ -147,8 +147,7 @@ def load(weight: Weight) -> dict[str, torch.Tensor]:
     try:
         return load_file(file)
     except SafetensorError as error:
-        message = f"weights {weight.name}: {file} is no safetensors file: {error}"
-        raise WeightsError(message) from error
+        raise WeightsError(f"weights {weight.name}: {file} is damaged: {error}") from error
 
 
 def availability(weight: Weight) -> Availability:
@@ -162,14 +161,19 @@ def availability(weight: Weight) -> Availability:
     if len(bundled) == len(weight.sources):
         missing = " or ".join(bundled)
         return Availability(False, f"{missing} is missing", "Reinstall the package")
-    why = "not in the cache, and only a model hub has them"
+    unverified = [s.url for s in weight.sources if isinstance(s, Download) and not s.sha256]
+    raw_names = dict.fromkeys(source.raw_name for source in weight.sources)
+    put = f"put {' or '.join(raw_names)} into the folder that NSTBENCH_WEIGHTS names"
+    if len(unverified) == len(weight.sources):
+        why = "not in the cache, and no checksum is published by which a download could be verified"
+        return Availability(False, why, f"Get {' or '.join(unverified)} yourself and {put}")
     how = f"Run `nstbench weights fetch {weight.name}`"
     if offline():
         why = "not in the cache, and NSTBENCH_OFFLINE forbids fetching"
-        how += " without NSTBENCH_OFFLINE"
-    raw = " or ".join(dict.fromkeys(source.raw_name for source in weight.sources))
-    how += f", or put {raw} into the folder that NSTBENCH_WEIGHTS names"
-    return Availability(False, why, how)
+        return Availability(False, why, f"{how} without NSTBENCH_OFFLINE, or {put}")
+    return Availability(
+        False, "not in the cache, and only a model hub has them", f"{how}, or {put}"
+    )
 
 
 def fetch(weight: Weight, progress: Progress | None = None) -> Path:

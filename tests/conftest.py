@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from nstbench import registry
+
+NOBODY = 65534
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +38,24 @@ def picture_folders(tmp_path):
             image = Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
             image.save(tmp_path / role / f"{role[0]}{index}.png")
     return tmp_path / "contents", tmp_path / "styles"
+
+
+@pytest.fixture
+def without_rights():
+    """Return an empty folder of a user whom file permissions bind, and be that user meanwhile."""
+    if os.geteuid() != 0:
+        with tempfile.TemporaryDirectory(prefix="nstbench-") as folder:
+            yield Path(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="nstbench-") as folder:
+        os.chown(folder, NOBODY, -1)
+        # imports that the user may not read have to be done before
+        registry.load("datasets", "folder")
+        os.seteuid(NOBODY)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def metric_cards() -> dict[str, MetricCard]:
         card("peak_memory", "Peak memory", "timing", 8, role="memory", unit="bytes"),
         card("artfid", "ArtFID", "set", 9, availability=Availability(
             ok=False, reason="the art-Inception weights are missing",
-            remedy="nstbench weights fetch art_inception")),
+            remedy="Get the file yourself")),
     )  # fmt: skip
     return {c.name: c for c in cards}
 

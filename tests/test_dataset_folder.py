@@ -151,14 +151,16 @@ def test_symbolic_links(tmp_path: Path) -> None:
     assert "symbolic links" in reasons(found)["round.png"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may open every folder")
-def test_closed_folder_is_listed(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
-    closed = tmp_path / "closed"
+def test_what_may_not_be_opened_is_listed(without_rights: Path) -> None:
+    root = without_rights
+    picture(root / "a.png")
+    picture(root / "mine.png").chmod(0)
+    closed = root / "closed"
     picture(closed / "b.png")
     closed.chmod(0)
     try:
-        assert reasons(load(tmp_path)) == {"closed": "folder: permission denied"}
+        expected = {"closed": "folder: permission denied", "mine.png": "permission denied"}
+        assert reasons(load(root)) == expected
     finally:
         closed.chmod(0o700)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -235,6 +236,50 @@ def test_exported_rows_are_used_again_only_while_intact(
 
 
 @needs_package
+def write_rows(path: Path, places: list[str]) -> None:
+    """Write a parquet file whose rows name files instead of holding pictures."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path.parent.mkdir(parents=True)
+    cells = [{"bytes": None, "path": place} for place in places]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(cells, kind)})
+    info = json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})
+    parquet.write_table(table.replace_schema_metadata({"huggingface": info}), path)
+
+
+@needs_package
+def test_rows_that_name_files_elsewhere_are_left_out(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    Image.fromarray(odd_images.gradient()).save(secret)
+    repo = tmp_path / "repo"
+    inside = repo / "data" / "inside.png"
+    places = [
+        str(inside), str(secret), f"file://{secret}", str(repo / ".." / "secret.png"),
+        "http://127.0.0.1:9/x.png", "hf://datasets/someone/else/x.png",
+        f"simplecache::{secret}", f"zip://a.png::{tmp_path / 'secret.zip'}",
+    ]  # fmt: skip
+    write_rows(repo / "data" / "train-00000-of-00001.parquet", places)
+    Image.fromarray(odd_images.gradient()).save(inside)
+    (repo / "data" / "link.png").symlink_to(secret)
+    found = load(repo=str(repo))
+    assert len(found.images) == 1
+    assert len(found.skipped) == len(places) - 1
+    assert {skip.reason for skip in found.skipped} == {"the row names a file outside the dataset"}
+
+
+@needs_package
+def test_scripts_of_a_dataset_folder_never_run(tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    write_parquet(repo / "data" / "train-00000-of-00001.parquet", range(2))
+    mark = tmp_path / "ran"
+    (repo / "repo.py").write_text(f"open({str(mark)!r}, 'w').close()\nraise SystemExit\n")
+    with contextlib.suppress(UsageError):
+        load(repo=str(repo))
+    assert not mark.exists()
+
+
 def test_what_does_not_exist_is_named(image_folder: Path) -> None:
     repo = str(image_folder)
     for params, reason in (

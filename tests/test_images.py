@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -293,6 +294,27 @@ def test_unusable_file_is_named_with_the_reason(tmp_path: Path, name: str) -> No
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_very_wide_picture_is_read_and_fitted(tmp_path: Path, kind: str) -> None:
+    stored = odd_images.gradient(1250, 20_000)
+    path = tmp_path / "wide"
+    path.write_bytes(encoded(stored, kind, **({"compress_level": 1} if kind == "PNG" else {})))
+    shown = read_image(path)
+    assert shown.shape == stored.shape
+    assert np.abs(shown[::50, ::50].astype(int) - stored[::50, ::50]).max() <= (kind == "JPEG") * 9
+    assert images.fit(shown, 256, "crop").shape == (256, 256, 3)
+    assert images.fit(shown, 256, "inside").shape == (16, 256, 3)
+
+
+def test_square_of_20000_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "big.png"
+    path.write_bytes(odd_images.png(20_000, 20_000, 8, 2, b""))
+    started = time.process_time()
+    with pytest.raises(ImageError, match="the limit of 100 megapixels"):
+        read_image(path)
+    assert time.process_time() - started < 1
+
+
 def test_what_is_no_readable_file(tmp_path: Path) -> None:
     loop = tmp_path / "loop.png"
     loop.symlink_to(loop)
@@ -310,9 +332,8 @@ def test_what_is_no_readable_file(tmp_path: Path) -> None:
             read_image(path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_unreadable_file(tmp_path: Path) -> None:
-    path = tmp_path / "secret.png"
+def test_unreadable_file(without_rights: Path) -> None:
+    path = without_rights / "secret.png"
     path.write_bytes(PNG)
     path.chmod(0)
     with pytest.raises(ImageError, match="permission denied"):

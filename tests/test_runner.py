@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import random
 import re
 import textwrap
+import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from nstbench import registry
+from nstbench.errors import StoreError
 from nstbench.executors.local import LocalExecutor, WorkerSettings
 from nstbench.images import read_image, write_png
 from nstbench.records import ImageRecord, Status, Unit
@@ -102,6 +108,24 @@ def test_a_good_unit_leaves_picture_trace_and_record(setup):
         ("return content.pixels * float('nan')", "NaN or infinite"),
         ("return content.pixels[..., 1:]", "shape"),
         ("return content.pixels * 3", r"outside \[0, 1\]"),
+        ("return -content.pixels - 0.5", r"outside \[0, 1\]"),
+        ("return content.pixels / 0", "NaN or infinite"),
+        (
+            "return torch.full((1, 3, 40, 48), float('inf'))",
+            "40 values|5760 values|NaN or infinite",
+        ),
+        ("return content.pixels.to('meta')", "on meta, not on cpu"),
+        ("return content.pixels[0]", "shape"),
+        ("return content.pixels.expand(2, -1, -1, -1)", "shape"),
+        ("return torch.empty(0)", "shape"),
+        ("return content.pixels.half()", "float16"),
+        ("return (content.pixels * 255).byte()", "uint8"),
+        ("return content.pixels.to(torch.complex64)", "complex64"),
+        ("return content.pixels.to_sparse()", "sparse|layout|Sparse"),
+        ("return None", "NoneType instead of a tensor"),
+        ("return [content.pixels]", "list instead of a tensor"),
+        ("content.pixels.zero_(); return content.pixels.clone()", "changed its input"),
+        ("content.pixels.resize_(1, 3, 8, 8); return content.pixels", "shape|resize|input"),
         ("return content.pixels.double()", "float64"),
         ("return content.pixels.numpy()", "instead of a tensor"),
         ("return content.pixels.mul_(0.5)", "changed its input"),
@@ -115,6 +139,46 @@ def test_misbehaviour_is_a_failed_unit_with_its_reason(setup, body, message):
     assert record["status"] == Status.FAILED
     assert re.search(message, record["message"])
     assert "Traceback" in record["traceback"]
+
+
+def test_exception_whose_text_cannot_be_had_is_named_by_its_kind(setup):
+    store, add = setup
+    unit = add(
+        """
+        class Mute(Exception):
+            def __str__(self):
+                raise RuntimeError("no words")
+        raise Mute
+        """
+    )
+    record = run(store, unit)
+    assert (record["status"], record["message"]) == (Status.FAILED, "Mute")
+
+
+def test_full_disk_inside_a_method_is_no_outcome_of_its_unit(setup):
+    store, add = setup
+    unit = add("raise OSError(28, 'No space left on device')")
+    with pytest.raises(StoreError, match=r"no space left.*same command again"):
+        run(store, unit)
+    assert store.record(unit.method, unit.key) is None, "it is to run again"
+    assert run(store, add("raise OSError(2, 'no such file')"))["status"] == Status.FAILED
+
+
+def test_style_and_map_that_a_method_changes_are_its_own_copies(setup):
+    store, add = setup
+    unit = add(
+        """
+        self.style.zero_()
+        return content.pixels.clone()
+        """
+    )
+    runner = Runner(store, "cpu", 1)
+    before = read_image(store.root / "style.png")
+    other = add("return self.style.clone()[..., :40, :48]")
+    for each in (unit, other):
+        assert runner.run(each, lambda step: None)["status"] == Status.DONE
+    output = read_image(store.output_path(other.method, other.key))
+    assert np.array_equal(output, before), "the next method gets the style as it is"
 
 
 def test_divergence_keeps_the_last_finite_picture(setup):
@@ -152,6 +216,64 @@ def test_global_state_is_restored(setup):
     assert torch.is_grad_enabled() == before[2]
     assert torch.get_default_dtype() == torch.float32
     assert not torch.is_anomaly_enabled()
+
+
+STATE = {
+    "python random": lambda: random.getstate(),
+    "numpy random": lambda: np.random.get_state()[1].tolist(),
+    "torch random": lambda: torch.get_rng_state().tolist(),
+    "gradients": torch.is_grad_enabled,
+    "inference mode": torch.is_inference_mode_enabled,
+    "dtype": torch.get_default_dtype,
+    "device": lambda: torch.zeros(1).device,
+    "deterministic": torch.get_deterministic_debug_mode,
+    "anomaly": torch.is_anomaly_enabled,
+    "precision": torch.get_float32_matmul_precision,
+    "cudnn": lambda: [getattr(torch.backends.cudnn, n) for n in
+                      ("enabled", "benchmark", "deterministic", "allow_tf32")],
+    "casts": lambda: [(torch.is_autocast_enabled(d), torch.get_autocast_dtype(d))
+                      for d in ("cpu", "cuda")],
+    "numpy errors": np.geterr,
+    "filters": lambda: list(warnings.filters),
+    "environment": lambda: dict(os.environ),
+    "folder": Path.cwd,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("python random", "import random; random.seed(1)"),
+        ("numpy random", "np.random.seed(1)"),
+        ("torch random", "torch.manual_seed(1)"),
+        ("gradients", "torch.set_grad_enabled(False)"),
+        ("inference mode", "self.kept = torch.inference_mode(); self.kept.__enter__()"),
+        ("dtype", "torch.set_default_dtype(torch.float64)"),
+        ("device", "torch.set_default_device('meta')"),
+        ("deterministic", "torch.use_deterministic_algorithms(True, warn_only=True)"),
+        ("anomaly", "torch.autograd.set_detect_anomaly(True)"),
+        ("precision", "torch.set_float32_matmul_precision('medium')"),
+        ("cudnn", "torch.backends.cudnn.benchmark = True; torch.backends.cudnn.enabled = False"),
+        ("cudnn", "torch.backends.cudnn.deterministic = True"),
+        ("cudnn", "torch.backends.cudnn.allow_tf32 = False"),
+        ("casts", "torch.set_autocast_enabled('cpu', True)"),
+        ("casts", "torch.set_autocast_dtype('cuda', torch.bfloat16)"),
+        ("numpy errors", "np.seterr(all='raise')"),
+        ("filters", "import warnings; warnings.simplefilter('ignore')"),
+        ("environment", "os.environ['OMP_NUM_THREADS'] = '77'; os.environ.pop('PATH')"),
+        ("folder", "os.chdir('/')"),
+    ],
+)
+@pytest.mark.parametrize("end", ["return content.pixels.clone()", "raise ValueError('no')"])
+def test_each_piece_of_global_state_is_put_back(setup, name, change, end):
+    store, add = setup
+    torch.set_num_threads(1)
+    # what the runner imports on its first unit may draw numbers or add filters of its own
+    run(store, add("return content.pixels.clone()"))
+    before = {what: state() for what, state in STATE.items()}
+    run(store, add(f"{change}\n{end}"))
+    after = {what: state() for what, state in STATE.items()}
+    assert after == before
 
 
 def test_the_unit_seed_is_the_only_chance(setup):
@@ -196,6 +318,33 @@ def test_worker_survives_what_a_process_can_do_to_itself(setup):
     assert "SIGSEGV" in records[1]["message"]
     for unit, record in zip(units, records, strict=True):
         assert store.record(unit.method, unit.key)["status"] == record["status"]
+
+
+def test_threads_that_a_method_leaves_behind_hold_up_nothing(setup):
+    store, add = setup
+    units = [
+        add(
+            """
+            import threading
+            for daemon in (True, False):
+                threading.Thread(target=time.sleep, args=(300,), daemon=daemon).start()
+            return content.pixels.clone()
+            """
+        ),
+        add("raise KeyboardInterrupt"),
+        add("sys.stdout.write('{' * 100_000 + '}\\n'); return content.pixels.clone()"),
+        add("os.close(0); os.close(1); sys.stdin.close(); return content.pixels.clone()"),
+        add("return content.pixels.clone()"),
+    ]
+    local = executor(store)
+    records = [record for _, record in local.run(units, lambda *_: None)]
+    started = time.monotonic()
+    local.close()
+    assert time.monotonic() - started < 60
+    statuses = [record["status"] for record in records]
+    assert statuses[0] == statuses[2] == statuses[4] == Status.DONE
+    assert statuses[1] == Status.FAILED
+    assert statuses[3] in (Status.DONE, Status.FAILED)
 
 
 def test_a_hanging_unit_is_killed_and_the_next_one_runs(setup):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import struct
 import subprocess
 import sys
 
@@ -19,6 +21,7 @@ from nstbench.images import to_tensor
 from nstbench.metrics import UniversalErrorFactor, metric_class
 from nstbench.records import Scope
 from nstbench.scorer import Scorer
+from nstbench.standalone import _packed, _unpacked
 from nstbench.torchvision_shim import ensure_torchvision
 
 ensure_torchvision()
@@ -118,6 +121,29 @@ def test_processes_gather_to_the_whole(batch, network_weights) -> None:
         # What the states hold now is everybody's; compute must not sync a second time.
         here._to_sync = False
         assert here.compute().item() == pytest.approx(whole.compute().item(), rel=1e-6)
+
+
+class Evil:
+    def __reduce__(self):
+        return exec, ("import os; os.mkdir('pwned')",)
+
+
+def test_sums_of_another_process_run_nothing(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    metric = registry.load("metrics", "fd_vgg16")()
+    stream = io.BytesIO()
+    torch.save({"_outputs": Evil()}, stream)
+    hostile = struct.pack("<Q", stream.tell()) + stream.getvalue()
+    plain = pickle.dumps({"_outputs": Evil()}, protocol=2)
+    for data in (hostile, struct.pack("<Q", len(plain)) + plain):
+        with pytest.raises(NstbenchError, match="state_types"):
+            list(_unpacked(data, metric))
+    assert not (tmp_path / "pwned").exists()
+    metric._styles.add([torch.arange(3.0)])
+    packed = _packed(metric)
+    (first, second) = _unpacked(packed + packed, metric)
+    for sums in (first, second):
+        assert torch.equal(sums["_styles"].stacked(), torch.arange(3.0)[None])
 
 
 def test_a_collection_keeps_metrics_of_equal_values_apart(batch, network_weights) -> None:

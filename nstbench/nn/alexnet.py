@@ -69,7 +69,7 @@ ALEXNET = Weight(
         ),
         Download(
             url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-            sha256="7be5be79",
+            sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
             convert=_read_torchvision,
         ),
     ),

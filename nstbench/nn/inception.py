@@ -31,7 +31,7 @@ INCEPTION = Weight(
         Download(
             url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
             "weights-inception-2015-12-05-6726825d.pth",
-            sha256="6726825d",
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             convert=read_torch_checkpoint,
         ),
     ),
@@ -46,7 +46,7 @@ ART_INCEPTION = Weight(
         Download(
             url="https://huggingface.co/matthias-wright/art_inception/resolve/main/"
             "art_inception.pth",
-            # No checksum is published; the file is read without running code from it.
+            # No checksum is published, so it is not downloaded: users bring the file.
             sha256="",
             convert=read_torch_checkpoint,
         ),

@@ -87,7 +87,7 @@ VGG16 = Weight(
         ),
         Download(
             url="https://download.pytorch.org/models/vgg16-397923af.pth",
-            sha256="397923af",
+            sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             convert=partial(_read_torchvision, blocks=VGG16_BLOCKS),
         ),
     ),
@@ -101,7 +101,7 @@ VGG19 = Weight(
     sources=(
         Download(
             url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-            sha256="dcbb9e9d",
+            sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
             convert=partial(_read_torchvision, blocks=VGG19_BLOCKS),
         ),
     ),

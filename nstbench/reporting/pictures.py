@@ -13,6 +13,7 @@ import filecmp
 import html
 import io
 import json
+import logging
 import re
 import shutil
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ QUALITY = 82
 SAMPLE = 12
 MOST = 640
 """So many pictures fit into the budget at about 256 px."""
+
+_log = logging.getLogger(__name__)
 
 NOTE = Markup("<span data-picture-note></span>")
 """Where a section writes this, the page says how the pictures were embedded."""
@@ -111,31 +114,43 @@ def embedded(paths: Sequence[str], root: Path, budget: int = BUDGET) -> Encoded:
         if _estimate(present, root, edge) <= budget:
             break
     uris: dict[str, str] = {}
+    damaged = 0
     spent = 0
     # threads help because Pillow releases the interpreter while it decodes and encodes
     with ThreadPoolExecutor() as pool:
         for path, data in zip(
             present, pool.map(partial(_encode, root, edge), present), strict=True
         ):
-            spent += len(data)
-            if spent <= budget:
+            damaged += data is None
+            spent += len(data or b"")
+            if data is not None and spent <= budget:
                 uris[path] = "data:image/webp;base64," + base64.b64encode(data).decode()
     note = f"Pictures are embedded at up to {edge} px, WebP quality {QUALITY}."
     missing = len(paths) - len(present)
     if missing:
         note += f" {missing} files are missing from the run folder."
-    if len(uris) < len(present):
-        note += f" {len(present) - len(uris)} pictures were left out to keep the page below 20 MB."
+    if damaged:
+        note += f" {damaged} files are damaged."
+    left_out = len(present) - len(uris) - damaged
+    if left_out:
+        note += f" {left_out} pictures were left out to keep the page below 20 MB."
     return Encoded(uris, note)
 
 
-def _encode(root: Path, edge: int, path: str) -> bytes:
-    return encode(root / path, edge)
+def _encode(root: Path, edge: int, path: str) -> bytes | None:
+    try:
+        return encode(root / path, edge)
+    # decoders fail on damaged files in every way there is
+    except Exception as error:
+        _log.info("%s is left out of the page: %s", path, error)
+        return None
 
 
 def encode(path: Path, edge: int) -> bytes:
-    """Return a picture as WebP with its longest edge at most ``edge`` pixels."""
-    with Image.open(path) as image:
+    """Return a picture of a run as WebP with its longest edge at most ``edge`` pixels."""
+    # all of them are written as PNG; what else it might be in a folder from somebody else,
+    # some of Pillow's readers would start another program for
+    with Image.open(path, formats=("PNG",)) as image:
         picture = image.convert("RGB")
     if max(picture.size) > edge:
         picture.thumbnail((edge, edge), Image.Resampling.LANCZOS)
@@ -147,7 +162,7 @@ def encode(path: Path, edge: int) -> bytes:
 def _estimate(paths: Sequence[str], root: Path, edge: int) -> float:
     every = max(1, len(paths) // SAMPLE)
     sample = paths[::every]
-    total = sum(len(encode(root / path, edge)) for path in sample)
+    total = sum(len(_encode(root, edge, path) or b"") for path in sample)
     # a tenth more than the sample says: stylised pictures differ much in size
     return 1.1 * total / max(1, len(sample)) * len(paths)
 
