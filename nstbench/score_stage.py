@@ -130,8 +130,8 @@ class ScoreStage:
             for metric, record in made.items():
                 writer.write(metric, work.keys[metric], record)
                 records[metric] = record
-            for metric, record in records.items():
-                rows += self._rows(metric, record, unit, listener)
+            for metric, found in records.items():
+                rows += self._rows(metric, found, unit, listener)
             listener.advanced()
         # a set that lacks a picture is another set
         of_set = {} if damaged else self.scorer.set_scores(missing_sets)
@@ -139,8 +139,8 @@ class ScoreStage:
             writer.write(metric, set_keys[metric], record)
             sets[metric] = record
         whole = {**units[0], "content": "", "style": "", "seed": None}
-        for metric, record in sets.items():
-            rows += self._rows(metric, record, whole, listener)
+        for metric, found in sets.items():
+            rows += self._rows(metric, found, whole, listener)
         return rows
 
     def _read_ahead(
