@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nstbench.errors import UsageError, did_you_mean
+from nstbench.programs.entry import Program, take_programs
 from nstbench.studies import Study
 from nstbench.values import add_parameter, split_outside_brackets
 
@@ -53,6 +55,9 @@ class RunConfig(BaseModel):
     suite_version: int = Field(0, description="raised when a suite's pictures or settings change")
     methods: tuple[MethodSpec, ...] | Literal["all"] = Field(
         "all", description="methods to run, or 'all' of the registry"
+    )
+    programs: tuple[Program, ...] = Field(
+        (), description="programs that are methods; entries of `methods` with a `command` come here"
     )
     method_params: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
@@ -152,13 +157,17 @@ def build_config(
 ) -> RunConfig:
     """Combine a suite, a configuration file and options, the later ones winning.
 
+    Programs that the file defines among its methods can be named in the options.
+
     A run on the user's own pictures starts from the default suite as well, so
     that its methods run with the same settings as on the published board.
 
     Raises:
         UsageError: if a name or value is wrong; the message names the option.
     """
-    from_file = _read_yaml(file) if file else {}
+    from_file, programs = take_programs(
+        read_settings(file) if file else {}, file.parent if file else Path(), str(file or "")
+    )
     name = suite or from_file.pop("suite", None) or DEFAULT_SUITE
     known = suites()
     if name not in known:
@@ -166,9 +175,12 @@ def build_config(
             f"There is no suite called '{name}'.{did_you_mean(name, known)} "
             "`nstbench list suites` shows all of them."
         )
-    given = {key: value for key, value in options.items() if value is not None}
+    given, more = take_programs(
+        {key: value for key, value in options.items() if value is not None}, Path(), "methods"
+    )
     own_pictures = {"contents", "styles"} & (given.keys() | from_file.keys())
-    merged = {**_read_yaml(known[name]), "suite": name, **from_file, **given}
+    merged = {**read_settings(known[name]), "suite": name, **from_file, **given}
+    merged["programs"] = {program.name: program for program in (*programs, *more)}.values()
     if own_pictures and "contents_per_style" not in given.keys() | from_file.keys():
         # the rotation is designed for the suite's own pictures
         merged.pop("contents_per_style", None)
@@ -221,13 +233,22 @@ def _plain(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a configuration file: TOML if it is called so, otherwise YAML.
+
+    Raises:
+        UsageError: if it cannot be read or holds something else.
+    """
+    language = "TOML" if path.suffix.lower() == ".toml" else "YAML"
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text) if language == "TOML" else yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"The configuration file {path} is not valid YAML: {error}") from None
+    except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"The configuration file {path} is not valid {language}: {error}"
+        ) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -241,6 +262,9 @@ def _describe(error: ValidationError, file: Path | None) -> str:
         name = str(problem["loc"][0]) if problem["loc"] else "configuration"
         if name == "study":
             lines.append(_describe_study(problem["loc"][1:], problem["msg"]))
+        elif problem["loc"][1:] and problem["type"] == "extra_forbidden":
+            where, setting = f"{name}, entry {problem['loc'][1]}", str(problem["loc"][-1])
+            lines.append(f"{where}: there is no setting called '{setting}'.")
         elif problem["type"] == "extra_forbidden":
             hint = did_you_mean(name, RunConfig.model_fields)
             lines.append(f"There is no setting called '{name}'.{hint}")

@@ -11,8 +11,9 @@ from nstbench import registry
 
 @pytest.fixture(autouse=True)
 def _own_plugin_files(monkeypatch):
-    """Forget plug-in files that a test registers."""
+    """Forget plug-in files and programs that a test registers."""
     monkeypatch.setattr(registry, "_files", {})
+    monkeypatch.setattr(registry, "_programs", {})
 
 
 @pytest.fixture
