@@ -262,9 +262,10 @@ def _describe(error: ValidationError, file: Path | None) -> str:
         name = str(problem["loc"][0]) if problem["loc"] else "configuration"
         if name == "study":
             lines.append(_describe_study(problem["loc"][1:], problem["msg"]))
-        elif problem["loc"][1:] and problem["type"] == "extra_forbidden":
-            where, setting = f"{name}, entry {problem['loc'][1]}", str(problem["loc"][-1])
-            lines.append(f"{where}: there is no setting called '{setting}'.")
+        elif name == "methods" and len(problem["loc"]) > 2:
+            lines.append(_describe_method(problem["loc"][2:], problem["msg"]))
+        elif name == "methods" and lines:
+            continue  # the other way to give methods, which was not meant
         elif problem["type"] == "extra_forbidden":
             hint = did_you_mean(name, RunConfig.model_fields)
             lines.append(f"There is no setting called '{name}'.{hint}")
@@ -273,6 +274,15 @@ def _describe(error: ValidationError, file: Path | None) -> str:
             lines.append(f"--{name.replace('_', '-')}: {reason} (got {problem['input']!r})")
     where = f" (in {file} or on the command line)" if file else ""
     return "\n".join(lines) + where
+
+
+def _describe_method(loc: tuple[int | str, ...], reason: str) -> str:
+    """Describe what is wrong with one of the methods; ``loc`` begins with its index."""
+    entry, field = f"methods, entry {int(loc[0]) + 1}", str(loc[-1])
+    if field not in MethodSpec.model_fields and len(loc) == 2:
+        known = (*MethodSpec.model_fields, "command")
+        return f"{entry}: there is no setting called '{field}'.{did_you_mean(field, known)}"
+    return f"{entry}: {field}: {reason.removeprefix('Value error, ')}."
 
 
 def _describe_study(loc: tuple[int | str, ...], reason: str) -> str:

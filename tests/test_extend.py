@@ -83,6 +83,7 @@ def test_no_file_is_overwritten(tmp_path):
         write_skeleton("my_method", tmp_path)
 
 
+@pytest.mark.slow
 def test_conformance_says_what_was_wanted_and_what_was_found(tmp_path):
     plugin = tmp_path / "bad.py"
     plugin.write_text(BAD)
@@ -98,6 +99,7 @@ def test_conformance_says_what_was_wanted_and_what_was_found(tmp_path):
     assert lines[-1] == "bad breaks 2 of 9 rules of the contract."
 
 
+@pytest.mark.slow
 def test_conformance_of_a_program_from_a_file(tmp_path):
     (tmp_path / "copier.py").write_text("import shutil, sys; shutil.copy(*sys.argv[1:])")
     (tmp_path / "bench.yaml").write_text(

@@ -131,6 +131,7 @@ def test_the_picture_arrives_to_the_pixel(method, script):
     assert (middle.mean((2, 3)) - style.pixels.mean((2, 3))).abs().max() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [SCRIPT, SERVER], ids=["files", "jsonl"])
 def test_programs_pass_the_conformance_suite(method, script):
     paper = method(script=script, authors="A. Author", paper="https://example.org", licence="MIT")
@@ -278,7 +279,9 @@ def wait_for_two(path, seconds=20):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are adopted on Linux")
-@pytest.mark.parametrize("end", ["", "sys.exit(4)", "time.sleep(600)"])
+@pytest.mark.parametrize(
+    "end", ["", "sys.exit(4)", pytest.param("time.sleep(600)", marks=pytest.mark.slow)]
+)
 def test_children_left_behind_are_killed(method, tmp_path, end):
     path = tmp_path / "pids"
     body = CHILDREN.replace("PATH", repr(str(path))).replace("{{", "{").replace("}}", "}") + end
@@ -446,7 +449,8 @@ def test_a_change_of_code_or_command_makes_results_stale(entries, picture_folder
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"comand": "x"}, r"no setting called 'comand'"),
+        ({"comand": "x"}, r"entry 1: .*'comand'\. Did you mean 'command'"),
+        ({"params": 3}, r"entry 1: params: .*dictionary"),
         ({"command": "x {content} {ouput}"}, r"no placeholder {ouput}\. Did you mean 'output'"),
         ({"command": "x {content}"}, "where shall it write"),
         ({"command": "x {output}"}, "what shall it stylise"),

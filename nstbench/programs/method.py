@@ -191,10 +191,11 @@ class FilesMethod(ProgramMethod):
         job = self._job(folder, content, generator)
         values = {name: str(value) for name, value in job.items()}
         with self._start(folder, values, talking=False) as process:
-            self._seconds = process.finish(self.program.timeout)
-            output = self._result(job, content, process)
-        _pass_on(self.program.name, process)
-        return output
+            try:
+                self._seconds = process.finish(self.program.timeout)
+                return self._result(job, content, process)
+            finally:
+                _pass_on(self.program.name, process)
 
 
 class JsonlMethod(ProgramMethod):
