@@ -241,7 +241,10 @@ def _source_closure(path: Path) -> tuple[Path, ...]:
 
 def _nstbench_imports(path: Path) -> Iterator[str]:
     """Yield the nstbench modules that a file imports at run time."""
-    tree = ast.parse(path.read_bytes())
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return  # a template beside the modules of a package, for example
     guarded = {
         id(child)
         for node in ast.walk(tree)

@@ -304,7 +304,7 @@ methods:
     cwd: repository
     flexibility: arbitrary
     trained_on: [vgg16-gram]
-    env: {BODY: ""}
+    env: {BODY: "import sibling"}
   - name: served
     command: ["{python}", server.py]
     cwd: repository
@@ -335,6 +335,8 @@ def entries(tmp_path):
     repository.mkdir()
     (repository / "stylize.py").write_text(SCRIPT.format(body="exec(os.environ['BODY'])"))
     (repository / "server.py").write_text(SERVER.format(body="", start=1.0))
+    # found only if a script's own folder is on its path, as it is outside of nstbench
+    (repository / "sibling.py").write_text("")
     file = tmp_path / "bench.yaml"
     file.write_text(ENTRIES)
     return file
