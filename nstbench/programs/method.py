@@ -119,7 +119,9 @@ class ProgramMethod(Method):
         else:
             words = [fill(word, known) for word in program.words]
         env = {name: fill(text, known) for name, text in program.env.items()}
-        return Process(words, cwd=program.cwd, env=os.environ | env, folder=folder, talking=talking)
+        # What a killed Python program has printed and not yet written would be lost.
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", **env}
+        return Process(words, cwd=program.cwd, env=env, folder=folder, talking=talking)
 
     def _place(self) -> dict[str, str]:
         device = self._device
