@@ -40,6 +40,18 @@ class Variant:
         return params
 
 
+def add_configured(config: RunConfig) -> None:
+    """Register the plug-in files and programs that a configuration names.
+
+    Raises:
+        UsageError: if a file is no plug-in, or a program has the name of a method.
+    """
+    for file in config.plugins:
+        registry.add_file(file)
+    for program in config.programs:
+        registry.add_program(program)
+
+
 def resolve_methods(config: RunConfig) -> list[Variant]:
     """Return the variants to run; broken plug-ins become variants without a method.
 

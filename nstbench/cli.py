@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
+from nstbench.cli_extend import conformance, new_app
 from nstbench.cli_options import Plugins, RunFolder, add_plugins
 from nstbench.cli_report import report, serve
 from nstbench.cli_score import score
@@ -35,6 +36,7 @@ datasets_app = typer.Typer(no_args_is_help=True, help="Look at datasets.")
 app.add_typer(list_app, name="list")
 app.add_typer(weights_app, name="weights")
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(new_app, name="new")
 
 
 def _version(show: bool) -> None:
@@ -93,7 +95,8 @@ def _settings(
     ] = None,
     plugin: Plugins = None,
     config: Annotated[
-        Path | None, typer.Option("-c", "--config", help="YAML file with any of these settings.")
+        Path | None,
+        typer.Option("-c", "--config", help="YAML or TOML file with any of these settings."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
 ) -> Callable[[Mapping[str, Any]], None]:
@@ -205,6 +208,7 @@ app.command()(train)
 app.command()(match)
 app.command()(report)
 app.command()(serve)
+app.command()(conformance)
 
 
 @app.command()

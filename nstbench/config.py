@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nstbench.errors import UsageError, did_you_mean
+from nstbench.programs.entry import Program, take_programs
 from nstbench.studies import Study
 from nstbench.values import add_parameter, read_yaml, split_outside_brackets
 
@@ -55,6 +57,9 @@ class RunConfig(BaseModel):
     suite_version: int = Field(0, description="raised when a suite's pictures or settings change")
     methods: tuple[MethodSpec, ...] | Literal["all"] = Field(
         "all", description="methods to run, or 'all' of the registry"
+    )
+    programs: tuple[Program, ...] = Field(
+        (), description="programs that are methods; entries of `methods` with a `command` come here"
     )
     method_params: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
@@ -154,13 +159,17 @@ def build_config(
 ) -> RunConfig:
     """Combine a suite, a configuration file and options, the later ones winning.
 
+    Programs that the file defines among its methods can be named in the options.
+
     A run on the user's own pictures starts from the default suite as well, so
     that its methods run with the same settings as on the published board.
 
     Raises:
         UsageError: if a name or value is wrong; the message names the option.
     """
-    from_file = _read_yaml(file) if file else {}
+    from_file, programs = take_programs(
+        read_settings(file) if file else {}, file.parent if file else Path(), str(file or "")
+    )
     name = suite or from_file.pop("suite", None) or DEFAULT_SUITE
     known = suites()
     if not isinstance(name, str):
@@ -171,9 +180,12 @@ def build_config(
             f"There is no suite called '{name[:_LONGEST]}'.{did_you_mean(name, known)} "
             f"`nstbench list suites` shows all of them.{where}"
         )
-    given = {key: value for key, value in options.items() if value is not None}
+    given, more = take_programs(
+        {key: value for key, value in options.items() if value is not None}, Path(), "methods"
+    )
     own_pictures = {"contents", "styles"} & (given.keys() | from_file.keys())
-    merged = {**_read_yaml(known[name]), "suite": name, **from_file, **given}
+    merged = {**read_settings(known[name]), "suite": name, **from_file, **given}
+    merged["programs"] = {program.name: program for program in (*programs, *more)}.values()
     if own_pictures and "contents_per_style" not in given.keys() | from_file.keys():
         # the rotation is designed for the suite's own pictures
         merged.pop("contents_per_style", None)
@@ -226,7 +238,13 @@ def _plain(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a configuration file: TOML if it is called so, otherwise YAML.
+
+    Raises:
+        UsageError: if it cannot be read or holds something else.
+    """
+    language = "TOML" if path.suffix.lower() == ".toml" else "YAML"
     try:
         if path.exists() and not path.is_file():
             raise UsageError(f"The configuration file {path} is not a regular file.")
@@ -239,9 +257,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration file {path} cannot be read: {error}") from None
     try:
-        data = read_yaml(text)
+        data = tomllib.loads(text) if language == "TOML" else read_yaml(text)
     except ValueError as error:
-        raise UsageError(f"The configuration file {path} is not valid YAML: {error}") from None
+        raise UsageError(
+            f"The configuration file {path} is not valid {language}: {error}"
+        ) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -255,6 +275,10 @@ def _describe(error: ValidationError, file: Path | None) -> str:
         name = str(problem["loc"][0]) if problem["loc"] else "configuration"
         if name == "study":
             lines.append(_describe_study(problem["loc"][1:], problem["msg"]))
+        elif name == "methods" and len(problem["loc"]) > 2:
+            lines.append(_describe_method(problem["loc"][2:], problem["msg"]))
+        elif name == "methods" and lines:
+            continue  # the other way to give methods, which was not meant
         elif problem["type"] == "extra_forbidden":
             hint = did_you_mean(name, RunConfig.model_fields)
             lines.append(f"There is no setting called '{name}'.{hint}")
@@ -269,6 +293,15 @@ def _shown(value: Any) -> str:
     """Return a value on one short line."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _describe_method(loc: tuple[int | str, ...], reason: str) -> str:
+    """Describe what is wrong with one of the methods; ``loc`` begins with its index."""
+    entry, field = f"methods, entry {int(loc[0]) + 1}", str(loc[-1])
+    if field not in MethodSpec.model_fields and len(loc) == 2:
+        known = (*MethodSpec.model_fields, "command")
+        return f"{entry}: there is no setting called '{field}'.{did_you_mean(field, known)}"
+    return f"{entry}: {field}: {reason.removeprefix('Value error, ')}."
 
 
 def _describe_study(loc: tuple[int | str, ...], reason: str) -> str:

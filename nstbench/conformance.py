@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
-from collections.abc import Callable
-from dataclasses import replace
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -242,13 +244,51 @@ METHOD_CHECKS: tuple[Check, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came out of one check; ``problem`` is empty if the method does what it ``demands``."""
+
+    check: str
+    demands: str
+    problem: str
+    seconds: float
+
+
+def examine(name: str) -> Iterator[Verdict]:
+    """Run every check over one method and yield each verdict as it falls.
+
+    What the method prints is dropped.
+
+    Raises:
+        UsageError: if there is no such method.
+        PluginError: if it cannot be imported.
+    """
+    cls = registry.load("methods", name)
+    for check in METHOD_CHECKS:
+        problem, start = "", time.perf_counter()
+        nowhere = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+                check(cls)
+        except NotConforming as error:
+            problem = str(error)
+        # A method may leave by any door; whichever it takes, the next check is run.
+        except (Exception, SystemExit) as error:
+            problem = f"{type(error).__name__}: {error}{_place_of(error)}"
+        demands = (inspect.getdoc(check) or "").partition("\n\n")[0].replace("``", "`")
+        yield Verdict(check.__name__, demands, problem, time.perf_counter() - start)
+
+
 def failures(name: str) -> dict[str, str]:
     """Run every check over one method; return check name -> message of those that fail."""
-    cls = registry.load("methods", name)
-    found: dict[str, str] = {}
-    for check in METHOD_CHECKS:
-        try:
-            check(cls)
-        except Exception as error:
-            found[check.__name__] = f"{type(error).__name__}: {error}"
-    return found
+    return {verdict.check: verdict.problem for verdict in examine(name) if verdict.problem}
+
+
+def _place_of(error: BaseException) -> str:
+    """Return where in the plug-in an error arose: its last line outside of nstbench."""
+    here = Path(__file__).parent
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if here not in Path(frame.filename).parents:
+            return f" ({Path(frame.filename).name}, line {frame.lineno})"
+    return ""

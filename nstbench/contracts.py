@@ -97,6 +97,7 @@ class MethodInfo:
         weights: files that the method may need, whatever its parameters.
         requires: importable Python packages beyond the core's own.
         in_torch: False if work is done outside torch, whose operators alone are counted.
+        own_process: True if work is done in another process, whose memory is not measured.
     """
 
     title: str
@@ -112,6 +113,7 @@ class MethodInfo:
     weights: tuple[Weight, ...] = ()
     requires: tuple[str, ...] = ()
     in_torch: bool = True
+    own_process: bool = False
 
 
 class Diverged(Exception):  # noqa: N818  the field's word, and it reads as a state
@@ -124,6 +126,10 @@ class Diverged(Exception):  # noqa: N818  the field's word, and it reads as a st
         super().__init__(f"the optimisation diverged at step {step}")
         self.step = step
         self.last_finite = last_finite
+
+
+class OutOfTime(Exception):  # noqa: N818  the field's word, and it reads as a state
+    """Raised by a method that ended its work because a time limit of its own was over."""
 
 
 class Method(ABC):
@@ -190,6 +196,17 @@ class Method(ABC):
         Raises:
             Diverged: if the optimisation left the finite numbers.
         """
+
+    def own_seconds(self) -> float | None:
+        """Return the seconds of the last ``stylize`` by the method's own clock, if it has one.
+
+        They take the place of the caller's. For a method that hands the work to another
+        process and pictures to and fro, which is no part of stylising.
+        """
+        return None
+
+    def close(self) -> None:  # noqa: B027  most methods hold nothing but memory
+        """End what ``load`` started, such as a process. Nothing is called after it."""
 
     def expected_seconds(self, size: int) -> float:
         """Guess the CPU seconds of one unit at ``size`` px, for the plan's first estimate."""

@@ -15,7 +15,13 @@ from pydantic import TypeAdapter
 import nstbench
 from nstbench import registry, weights
 from nstbench.board import Board
-from nstbench.catalog import Variant, metric_cards, metric_weights, resolve_methods
+from nstbench.catalog import (
+    Variant,
+    add_configured,
+    metric_cards,
+    metric_weights,
+    resolve_methods,
+)
 from nstbench.config import RunConfig
 from nstbench.environment import describe_environment, resolve_device
 from nstbench.errors import WeightsError
@@ -45,8 +51,7 @@ _OWN_SAMPLES_FROM_SECONDS = 1.0
 
 def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
     """Return the configuration with its device resolved, the store and the plan."""
-    for file in config.plugins:
-        registry.add_file(file)
+    add_configured(config)
     device = resolve_device(config.device)
     threads = config.threads or os.cpu_count() or 1
     config = config.model_copy(update={"device": device, "threads": threads})

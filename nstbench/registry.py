@@ -23,6 +23,7 @@ from typing import Any
 
 import nstbench
 from nstbench.errors import NstbenchError, UsageError, did_you_mean
+from nstbench.programs.entry import Program
 
 KINDS = ("methods", "metrics", "datasets", "reports")
 
@@ -37,7 +38,10 @@ _INTERFACES = {
     "nstbench.checkpoints",
 }
 
+_PROGRAM_FILE = Path(nstbench.__file__).parent / "programs" / "method.py"
+
 _files: dict[tuple[str, str], Path] = {}
+_programs: dict[str, Program] = {}
 
 
 class PluginError(NstbenchError):
@@ -46,13 +50,14 @@ class PluginError(NstbenchError):
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """Where a plug-in comes from. ``module`` is set for installed entry points only."""
+    """Where a plug-in comes from: a file, an installed entry point or a program."""
 
     kind: str
     name: str
     path: Path | None
     origin: str
     entry_point: importlib.metadata.EntryPoint | None = None
+    program: Program | None = None
 
 
 def folder(kind: str) -> Path:
@@ -82,6 +87,9 @@ def plugins(kind: str) -> dict[str, Plugin]:
     for (file_kind, name), path in _files.items():
         if file_kind == kind:
             found[name] = Plugin(kind, name, path, str(path))
+    if kind == "methods":
+        for name, program in _programs.items():
+            found[name] = Plugin(kind, name, _PROGRAM_FILE, "program", program=program)
     return dict(sorted(found.items()))
 
 
@@ -121,6 +129,10 @@ def load(kind: str, name: str) -> Any:
         PluginError: if its code does not run or does not define exactly one plug-in class.
     """
     plugin = find(kind, name)
+    if plugin.program is not None:
+        from nstbench.programs.method import method_class
+
+        return method_class(plugin.program)
     try:
         if plugin.entry_point is not None:
             loaded = plugin.entry_point.load()
@@ -157,6 +169,26 @@ def add_file(path: Path) -> Plugin:
     return find(kind, path.stem)
 
 
+def add_program(program: Program) -> None:
+    """Register a program as a method, in place of one of that name.
+
+    Raises:
+        UsageError: if a plug-in has its name.
+    """
+    taken = plugins("methods").get(program.name)
+    if taken is not None and taken.program is None:
+        raise UsageError(
+            f"methods, {program.name}: there already is a method of that name ({taken.origin}). "
+            "Give the program another name."
+        )
+    _programs[program.name] = program
+
+
+def added_programs() -> tuple[Program, ...]:
+    """Return the programs registered with :func:`add_program`, for workers to do the same."""
+    return tuple(_programs.values())
+
+
 def added_files() -> tuple[Path, ...]:
     """Return the files registered with :func:`add_file`, for workers to do the same."""
     return tuple(_files.values())
@@ -164,6 +196,8 @@ def added_files() -> tuple[Path, ...]:
 
 def source_hash(kind: str, name: str) -> str:
     """Return a checksum of a plug-in's source and of all nstbench code that it imports.
+
+    The source is a file, the modules of an installed package, or what a program is made of.
 
     It is part of the key of everything the plug-in makes, so that an edit of a
     method, or of a loss function that it shares with others, makes exactly the
@@ -173,9 +207,23 @@ def source_hash(kind: str, name: str) -> str:
     if plugin.path is None:
         return "unknown"
     digest = hashlib.sha256()
-    for source in _source_closure(plugin.path):
+    for source in dict.fromkeys(s for own in _own_files(plugin) for s in _source_closure(own)):
         digest.update(source.read_bytes())
+    if plugin.program is not None:
+        digest.update(plugin.program.fingerprint().encode())
     return digest.hexdigest()
+
+
+def _own_files(plugin: Plugin) -> tuple[Path, ...]:
+    """Return the code that belongs to a plug-in: one file, or an installed package's modules."""
+    assert plugin.path is not None
+    entry = plugin.entry_point
+    depth = 0
+    if entry is not None:
+        depth = entry.module.count(".") + (plugin.path.name == "__init__.py")
+    if depth == 0:
+        return (plugin.path,)
+    return tuple(sorted(plugin.path.parents[depth - 1].rglob("*.py")))
 
 
 @cache
@@ -193,7 +241,10 @@ def _source_closure(path: Path) -> tuple[Path, ...]:
 
 def _nstbench_imports(path: Path) -> Iterator[str]:
     """Yield the nstbench modules that a file imports at run time."""
-    tree = ast.parse(path.read_bytes())
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return  # a template beside the modules of a package, for example
     guarded = {
         id(child)
         for node in ast.walk(tree)

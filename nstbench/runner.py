@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from nstbench import registry
-from nstbench.contracts import Diverged, Method, Picture
+from nstbench.contracts import Diverged, Method, OutOfTime, Picture
 from nstbench.environment import describe_environment, device_name
 from nstbench.errors import ImageError, StoreError, WeightsError
 from nstbench.flops import count_flops
@@ -99,10 +100,10 @@ class Runner:
                         "Free some, then run the same command again."
                     ) from error
                 record |= self._failure(unit, error)
-                self._loaded = None
+                self.close()
             except (Exception, SystemExit) as error:
                 record |= self._failure(unit, error)
-                self._loaded = None
+                self.close()
         if trace.steps:
             write_json(
                 self.store.trace_path(unit.key),
@@ -117,12 +118,14 @@ class Runner:
 
         Operations are counted last, in a call of its own: counting slows it down.
         """
-        self._loaded = None
-        with isolated(self.threads):
+        self.close()
+        with (
+            isolated(self.threads),
+            contextlib.closing(self._make(request.method, request.params)) as method,
+        ):
             content = self._picture(request.content, request.size)
             style = self._picture(request.style, request.size)
             calibration = calibrate(self.device)
-            method = self._make(request.method, request.params)
             _, load = timed(lambda: method.load(self.device), self.device)
             memory = PeakMemory(self.device)
 
@@ -133,7 +136,11 @@ class Runner:
             with memory.measure():
                 prepare = sample(lambda: method.prepare(style), self.device, repeats=3)
                 _, first = timed(stylize, self.device)
-                latency = sample(stylize, self.device, request.repeats, len(request.generation))
+                first = method.own_seconds() or first
+                latency = sample(
+                    stylize, self.device, request.repeats, len(request.generation),
+                    method.own_seconds,
+                )  # fmt: skip
             calibration += calibrate(self.device) + request.generation_calibration
             flops = count_flops(stylize) if method.info.in_torch else None
         return Timing(
@@ -145,7 +152,7 @@ class Runner:
             first_call=first,
             load=load,
             prepare=prepare,
-            peak_memory=memory.peak,
+            peak_memory=None if method.info.own_process else memory.peak,
             parameters=method.parameter_count(),
             calibration=calibration,
             environment=describe_environment(str(self.device), self.threads),
@@ -153,6 +160,14 @@ class Runner:
             samples_from="generation" if request.generation else "repeats",
             flops=flops,
         )
+
+    def close(self) -> None:
+        """Let go of the loaded method."""
+        if self._loaded is not None:
+            # What it does wrong on its way out is no result of any unit.
+            with contextlib.suppress(Exception):
+                self._loaded.method.close()
+            self._loaded = None
 
     # -- steps of a unit ------------------------------------------------------------------
 
@@ -167,6 +182,7 @@ class Runner:
             lambda: loaded.method.stylize(content, generator=generator, on_step=trace),
             self.device,
         )
+        seconds = loaded.method.own_seconds() or seconds
         check_output(output, content.pixels)
         if not torch.equal(untouched, content.pixels):
             raise BadOutput("the method changed its input picture; work on a copy instead")
@@ -186,7 +202,7 @@ class Runner:
     def _load(self, unit: Unit) -> _Loaded:
         identity = json.dumps([unit.method, dict(unit.params)], sort_keys=True)
         if self._loaded is None or self._loaded.identity != identity:
-            self._loaded = None
+            self.close()
             calibration = calibrate(self.device, repeats=1)
             method = self._make(unit.method, unit.params)
             _, seconds = timed(lambda: method.load(self.device), self.device)
@@ -321,6 +337,8 @@ def _status_of(error: BaseException) -> Status:
     )
     if out_of_memory:
         return Status.OOM
+    if isinstance(error, OutOfTime):
+        return Status.TIMEOUT
     if isinstance(error, WeightsError | registry.PluginError | ImageError):
         return Status.UNAVAILABLE
     return Status.FAILED

@@ -28,15 +28,19 @@ def main() -> None:
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     start = requests.get()
+    _give_back(start["environment"])
 
     import torch
 
     from nstbench import registry
+    from nstbench.programs.entry import Program
     from nstbench.runner import Runner, TimingRequest
     from nstbench.store import Store
 
     for file in start["plugins"]:
         registry.add_file(Path(file))
+    for program in start["programs"]:
+        registry.add_program(Program.model_validate(program))
     torch.set_num_threads(start["threads"])
     runner = Runner(Store(Path(start["store"])), start["device"], start["threads"])
     units, timings = TypeAdapter(Unit), TypeAdapter(TimingRequest)
@@ -55,6 +59,7 @@ def main() -> None:
             message = f"{type(error).__name__}: {error}"
             text = traceback.format_exc()
             _send(events, {"event": "error", "message": message, "traceback": text})
+    runner.close()
 
 
 def _claim_stdout() -> IO[str]:
@@ -62,6 +67,14 @@ def _claim_stdout() -> IO[str]:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return channel
+
+
+def _give_back(environment: dict[str, str | None]) -> None:
+    """Undo what only the start of this process needed: what a method starts is not nstbench."""
+    for name, value in environment.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:

@@ -17,8 +17,9 @@ NOBODY = 65534
 
 @pytest.fixture(autouse=True)
 def _own_plugin_files(monkeypatch):
-    """Forget plug-in files that a test registers."""
+    """Forget plug-in files and programs that a test registers."""
     monkeypatch.setattr(registry, "_files", {})
+    monkeypatch.setattr(registry, "_programs", {})
 
 
 @pytest.fixture

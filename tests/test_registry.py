@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import subprocess
 import sys
 
@@ -100,6 +101,26 @@ def test_entry_points_are_found(tmp_path, monkeypatch):
     assert plugin.origin == "installed-plugin"
     assert registry.load("methods", "from_afar").info.title == "Mine"
     assert registry.source_hash("methods", "from_afar") != "unknown"
+
+
+def test_source_hash_of_a_package_covers_all_its_modules(tmp_path, monkeypatch):
+    package = tmp_path / "installed_package"
+    (package / "templates").mkdir(parents=True)
+    write(package / "__init__.py", "")
+    write(package / "method.py", "from .network import x\n" + METHOD.format(name="Mine"))
+    write(package / "network.py", "x = 1\n")
+    write(package / "templates" / "none.py", "{{ no Python }}\n")
+    entry = importlib.metadata.EntryPoint(
+        "mine", "installed_package.method:Mine", "nstbench.methods"
+    )
+    monkeypatch.setattr(
+        registry, "_entry_points", lambda kind, path: (entry,) if kind == "methods" else ()
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = registry.source_hash("methods", "mine")
+    assert registry.source_hash("methods", "mine") == before
+    write(package / "network.py", "x = 2\n")
+    assert registry.source_hash("methods", "mine") != before
 
 
 def test_source_hash_follows_the_code_a_plugin_uses(tmp_path, monkeypatch):

@@ -27,6 +27,8 @@ from nstbench.runner import TimingRequest
 from nstbench.store import Store
 
 _START_SECONDS = 120.0
+# Set for the interpreter of the worker, and for nothing that a method starts.
+_OWN_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH")
 
 
 class WorkerDied(Exception):  # noqa: N818  an event, not a mistake of this program
@@ -60,11 +62,12 @@ class Worker:
             # a plug-in folder on the path could shadow a package of the same name
             "PYTHONSAFEPATH": "1",
         }
+        environment = _with_package_path(environment)
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "nstbench.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream,
-                env=_with_package_path(environment), start_new_session=True, text=True,
+                env=environment, start_new_session=True, text=True,
             )  # fmt: skip
         threading.Thread(target=self._read, daemon=True).start()
         self._send(
@@ -73,6 +76,8 @@ class Worker:
                 "device": settings.device,
                 "threads": settings.threads,
                 "plugins": [str(file) for file in registry.added_files()],
+                "programs": [p.model_dump(mode="json") for p in registry.added_programs()],
+                "environment": {name: os.environ.get(name) for name in _OWN_VARIABLES},
             }
         )
         self._wait(_START_SECONDS, lambda event: None)

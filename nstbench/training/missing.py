@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nstbench import registry
-from nstbench.catalog import Variant, open_dataset, resolve_methods
+from nstbench.catalog import Variant, add_configured, open_dataset, resolve_methods
 from nstbench.config import MethodSpec, RunConfig
 from nstbench.listener import Listener
 from nstbench.records import Flexibility, ImageRecord, Role
@@ -25,8 +24,7 @@ def train_missing(config: RunConfig, listener: Listener) -> None:
         UsageError: if a name or option of the run is wrong.
         TrainingError: if a training diverged.
     """
-    for file in config.plugins:
-        registry.add_file(file)
+    add_configured(config)
     styles = open_dataset(config.styles, "--styles").load(Role.STYLE).images[: config.limit]
     for variant in resolve_methods(config):
         for order in _orders(config, variant, styles):

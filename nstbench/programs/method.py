@@ -1,0 +1,312 @@
+"""The methods that programs become: pictures go out and come back as PNG files."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field, create_model
+
+from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
+from nstbench.errors import ImageError
+from nstbench.images import read_image, to_pixels, to_tensor, write_png
+from nstbench.names import printable
+from nstbench.programs.entry import PLACE, Program
+from nstbench.programs.process import Process, ProgramFailed
+from nstbench.programs.templates import fill, placeholders, plain_text
+from nstbench.records import Availability, ImageRecord
+
+_SEEDS = 2**31 - 1
+
+
+def method_class(program: Program) -> type[Method]:
+    """Return the method class of a program."""
+    base = FilesMethod if program.protocol == "files" else JsonlMethod
+    info = MethodInfo(
+        title=program.title or program.name,
+        authors=program.authors,
+        year=program.year,
+        paper=program.paper,
+        family=program.family,
+        flexibility=program.flexibility,
+        licence=program.licence,
+        trained_on=program.trained_on,
+        deviations=(*program.deviations, base.clock),
+        code=program.code,
+        in_torch=False,
+        own_process=True,
+    )
+    fields: dict[str, Any] = {
+        name: (_annotation(value), Field(value, description="parameter of the program"))
+        for name, value in program.params.items()
+    }
+    members = {
+        "__doc__": f"The program {program.name}.",
+        "info": info,
+        "program": program,
+        "Params": create_model("Params", __base__=Parameters, **fields),
+    }
+    return type("ExternalProgram", (base,), members)
+
+
+def _annotation(default: Any) -> Any:
+    """Return the type of a parameter: that of its default, any number for a number."""
+    if isinstance(default, bool | str):
+        return type(default)
+    return int | float if isinstance(default, int | float) else Any
+
+
+class ProgramMethod(Method):
+    """What the two protocols share."""
+
+    program: ClassVar[Program]
+    clock: ClassVar[str]
+    """What the latency of this protocol holds; a deviation on the method's card."""
+
+    _device: torch.device
+    _style: Picture
+    _seconds: float | None = None
+
+    def supports(self, style: ImageRecord) -> Availability:
+        """Say whether there is such a program here."""
+        program = self.program
+        if not program.cwd.is_dir():
+            return Availability(
+                False, f"there is no folder {program.cwd}", f"correct 'cwd' of {program.name}"
+            )
+        first = "/bin/sh" if program.shell else program.words[0]
+        if not set(placeholders(first)) <= {"python"}:
+            return Availability()
+        first = fill(first, {"python": sys.executable})
+        found = (
+            Path(program.cwd, first)
+            if "/" in first
+            else shutil.which(first, path=program.env.get("PATH"))
+        )
+        if found is None or not os.access(found, os.X_OK):
+            return Availability(
+                False,
+                f"there is no program '{first}'",
+                f"install it, or correct the command of {program.name}",
+            )
+        return Availability()
+
+    def load(self, device: torch.device) -> None:
+        """Keep the device."""
+        self._device = device
+
+    def own_seconds(self) -> float | None:
+        """Return the seconds of the last picture without its way through files."""
+        return self._seconds
+
+    def _start(self, folder: Path, values: Mapping[str, str], talking: bool) -> Process:
+        program = self.program
+        known = {**self._place(), **values}
+        for name, value in self.params.model_dump().items():
+            known[name] = plain_text(value)
+        if program.shell:
+            words = ["/bin/sh", "-c", fill(program.words[0], known, shlex.quote)]
+        else:
+            words = [fill(word, known) for word in program.words]
+        env = {name: fill(text, known) for name, text in program.env.items()}
+        # What a killed Python program has printed and not yet written would be lost.
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", **env}
+        return Process(words, cwd=program.cwd, env=env, folder=folder, talking=talking)
+
+    def _place(self) -> dict[str, str]:
+        device = self._device
+        index = str(device.index or 0) if device.type == "cuda" else ""
+        values = (sys.executable, str(device), index, str(torch.get_num_threads()))
+        return dict(zip(PLACE, values, strict=True))
+
+    def _job(
+        self, folder: Path, content: Picture, generator: torch.Generator, number: int = 0
+    ) -> dict[str, Any]:
+        """Write the content and return what belongs to one picture."""
+        out = folder / f"out{number}"
+        out.mkdir()
+        return {
+            "content": str(_write(folder / "content", content)),
+            "style": str(folder / "style" / f"{self._style.name}.png"),
+            "output": str(out / "output.png"),
+            "out_dir": str(out),
+            "content_name": content.name,
+            "style_name": self._style.name,
+            "size": max(content.height, content.width),
+            "width": content.width,
+            "height": content.height,
+            "seed": int(torch.randint(_SEEDS, (), generator=generator)),
+        }
+
+    def _result(self, job: Mapping[str, Any], content: Picture, process: Process) -> torch.Tensor:
+        """Read what the program has written.
+
+        Raises:
+            ProgramFailed: if that is not one picture of the content's size.
+        """
+        try:
+            pixels = _read(Path(job["output"]))
+        except ProgramFailed as error:
+            raise ProgramFailed(str(error), process.log()) from None
+        height, width = pixels.shape[:2]
+        if (height, width) != (content.height, content.width):
+            raise ProgramFailed(
+                f"the program wrote a picture of {width} x {height} px for a content of "
+                f"{content.width} x {content.height} px",
+                process.log(),
+            )
+        return to_tensor(pixels).to(content.pixels.device)
+
+
+class FilesMethod(ProgramMethod):
+    """A process per picture."""
+
+    clock: ClassVar[str] = (
+        "A process per picture: its latency and throughput include the start of the program."
+    )
+
+    def prepare(self, style: Picture) -> None:
+        """Keep the style for the processes to come."""
+        self._style = style
+
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Run the program once.
+
+        Raises:
+            ProgramFailed: if it fails, takes too long, or writes no picture of the right size.
+        """
+        self._seconds = None
+        folder = _folder()
+        _write(folder / "style", self._style)
+        job = self._job(folder, content, generator)
+        values = {name: str(value) for name, value in job.items()}
+        with self._start(folder, values, talking=False) as process:
+            try:
+                self._seconds = process.finish(self.program.timeout)
+                return self._result(job, content, process)
+            finally:
+                _pass_on(self.program.name, process)
+
+
+class JsonlMethod(ProgramMethod):
+    """One process that reads a JSON request a line and answers one a line."""
+
+    clock: ClassVar[str] = (
+        "A process of its own: latency and throughput are taken from its answers, or, where "
+        "these hold no seconds, from request to answer, pictures read and written."
+    )
+
+    def load(self, device: torch.device) -> None:
+        """Start the program and wait until it says that it is ready.
+
+        Raises:
+            ProgramFailed: if it ends or takes too long before.
+        """
+        super().load(device)
+        self._count = 0
+        self._folder = _folder()
+        self._process = self._start(self._folder, {}, talking=True)
+        # A method that is merely forgotten must not leave its program behind.
+        self._end = weakref.finalize(self, self._process.close)
+        try:
+            self._process.answer(self.program.timeout, ready=True)
+        except ProgramFailed:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the program."""
+        if hasattr(self, "_end") and self._end.alive:
+            self._end()
+            _pass_on(self.program.name, self._process)
+
+    def prepare(self, style: Picture) -> None:
+        """Tell the program which style comes next."""
+        self._style = style
+        self._request({"do": "prepare", "style": str(_write(self._folder / "style", style))})
+
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Ask for one picture.
+
+        Raises:
+            ProgramFailed: if the answer is an error, or comes too late or without a picture
+                of the right size.
+        """
+        job = self._job(self._folder, content, generator, self._count)
+        answer, seconds = self._request({"do": "stylize", **job})
+        self._seconds = self._own(answer, seconds)
+        output = self._result(job, content, self._process)
+        shutil.rmtree(job["out_dir"], ignore_errors=True)
+        return output
+
+    def _request(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
+        self._count += 1
+        params = self.params.model_dump(mode="json")
+        start = time.perf_counter()
+        self._process.ask({"id": self._count, **request, "params": params})
+        answer = self._process.answer(self.program.timeout, id=self._count)
+        seconds = time.perf_counter() - start
+        if "error" in answer:
+            reason = printable(answer["error"])
+            raise ProgramFailed(f"the program answered: {reason}", self._process.log())
+        return answer, seconds
+
+    def _own(self, answer: Mapping[str, Any], waited: float) -> float:
+        """Return the seconds that an answer claims, or those that passed, if it claims none."""
+        own = answer.get("seconds", waited)
+        if not isinstance(own, int | float) or not 0 < own <= waited:
+            raise ProgramFailed(
+                f"the program answered that it took {own!r} seconds, {waited:.3g} s after the "
+                "request",
+                self._process.log(),
+            )
+        return float(own)
+
+
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="nstbench-"))
+
+
+def _write(folder: Path, picture: Picture) -> Path:
+    path = folder / f"{picture.name}.png"
+    write_png(path, to_pixels(picture.pixels))
+    return path
+
+
+def _read(output: Path) -> np.ndarray:
+    """Read the output, or the only file beside it where a program chooses names itself."""
+    found = [path for path in output.parent.rglob("*") if path.is_file()]
+    if output not in found:
+        if len(found) != 1:
+            names = ", ".join(sorted(printable(path.name) for path in found)[:3])
+            wrote = f"{len(found)} files ({names}), none of them {{output}}" if found else "no file"
+            raise ProgramFailed(f"the program ended well but wrote {wrote}")
+        output = found[0]
+    try:
+        return read_image(output)
+    except ImageError as error:
+        reason = str(error).rpartition(f"{printable(output)}: ")[2]
+        raise ProgramFailed(
+            f"the program wrote a file that cannot be read ({output.name}: {reason})"
+        ) from None
+
+
+def _pass_on(name: str, process: Process) -> None:
+    """Print the end of a program's log to that of this process."""
+    log = process.log()
+    if log:
+        print(f"--- {name}\n{log}", file=sys.stderr)  # noqa: T201
