@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
+from nstbench.cli_check import baseline_app, check, history_app
 from nstbench.cli_options import Plugins, RunFolder, add_plugins
 from nstbench.cli_report import report, serve
 from nstbench.cli_score import score
@@ -30,6 +31,8 @@ datasets_app = typer.Typer(no_args_is_help=True, help="Look at datasets.")
 app.add_typer(list_app, name="list")
 app.add_typer(weights_app, name="weights")
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(baseline_app, name="baseline")
+app.add_typer(history_app, name="history")
 
 
 def _version(show: bool) -> None:
@@ -200,6 +203,7 @@ app.command()(train)
 app.command()(match)
 app.command()(report)
 app.command()(serve)
+app.command()(check)
 
 
 @app.command()
