@@ -7,7 +7,7 @@ PLUGINS := methods metrics datasets reports
 SOURCES := nstbench $(PLUGINS) tests scripts docs
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup leaderboard test check format lint types fast screenshots bench clean
+.PHONY: help setup leaderboard test check format lint types fast screenshots bench regression baseline soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ leaderboard: setup ## run all methods on the starter suite and write the report
 	$(BIN)/nstbench run --methods all --suite starter
 
 test: setup ## all tests that need no GPU
-	$(PYTEST) -m "not gpu"
+	$(PYTEST) -m "not gpu and not soak"
 
 check: format lint types fast ## formatting, lint, types and the fast tests
 
@@ -39,7 +39,7 @@ types: setup
 	for folder in $(PLUGINS); do $(BIN)/mypy $$folder || exit 1; done
 
 fast: setup
-	$(PYTEST) -m "not slow and not browser and not gpu"
+	$(PYTEST) -m "not slow and not browser and not gpu and not soak"
 
 RUN ?= runs/starter
 screenshots: setup ## photograph the report of RUN for the documentation (needs Chromium)
@@ -48,6 +48,20 @@ screenshots: setup ## photograph the report of RUN for the documentation (needs 
 
 bench: setup ## speed against named yardsticks, as one table
 	$(PYTEST) tests/benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds
+
+BASELINE := tests/baselines/regression.json
+regression: setup ## check a tiny suite against the committed baseline
+	$(BIN)/nstbench run --suite regression --resume never --out runs/regression
+	$(BIN)/nstbench check runs/regression --baseline $(BASELINE) --annotate \
+	  --out runs/regression/check.xml --out runs/regression/check.md
+
+REASON ?=
+baseline: setup ## make the committed baseline anew: make baseline REASON='what may move'
+	$(BIN)/nstbench run --suite regression --resume never --out runs/regression
+	$(BIN)/nstbench baseline update $(BASELINE) runs/regression --reason "$(REASON)"
+
+soak: setup ## repeat the regression suite beside a busy program and count false alarms
+	$(PYTEST) -m soak tests/test_soak.py -s
 
 clean: ## remove everything that these targets made, but no run
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
