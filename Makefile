@@ -49,6 +49,7 @@ screenshots: setup ## photograph the report of RUN for the documentation (needs 
 bench: setup ## speed against named yardsticks, as one table
 	$(PYTEST) tests/benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds
 
+
 BASELINE := tests/baselines/regression.json
 regression: setup ## check a tiny suite against the committed baseline
 	$(BIN)/nstbench run --suite regression --resume never --out runs/regression
@@ -58,7 +59,7 @@ regression: setup ## check a tiny suite against the committed baseline
 REASON ?=
 baseline: setup ## make the committed baseline anew: make baseline REASON='what may move'
 	$(BIN)/nstbench run --suite regression --resume never --out runs/regression
-	$(BIN)/nstbench baseline update $(BASELINE) runs/regression --reason "$(REASON)"
+	$(BIN)/nstbench baseline update runs/regression $(BASELINE) --reason "$(REASON)"
 
 soak: setup ## repeat the regression suite beside a busy program and count false alarms
 	$(PYTEST) -m soak tests/test_soak.py -s

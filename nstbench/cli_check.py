@@ -85,7 +85,7 @@ def baseline_save(
 
     if file.exists() and not force:
         raise UsageError(
-            f"{file} exists. `nstbench baseline update {file} {run} --reason ...` replaces it and "
+            f"{file} exists. `nstbench baseline update {run} {file} --reason ...` replaces it and "
             "keeps its history; --force forgets that."
         )
     save_baseline(load_baseline(run), file)
@@ -94,8 +94,8 @@ def baseline_save(
 
 @baseline_app.command("update")
 def baseline_update(
-    file: BaselineFile,
     run: Run,
+    file: BaselineFile,
     reason: Annotated[str, typer.Option(help="Why the numbers may move; kept in the file.")] = "",
     fail_on: FailOn = None,
 ) -> None:

@@ -28,7 +28,8 @@ METHODS = os.environ.get("NSTBENCH_SOAK_METHODS")
 @pytest.fixture
 def hog():
     """A program that keeps one processor busy, as another job of a CI machine would."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: sum(range(10**6))"])
+    code = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**6))"
+    process = subprocess.Popen([sys.executable, "-c", code])
     yield
     process.kill()
     process.wait()
