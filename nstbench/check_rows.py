@@ -277,7 +277,7 @@ def _speed(key: Key, before: Timing | None, after: Timing | None, tolerance: Tol
     medians = (float(np.median(samples[0])), float(np.median(samples[1])))
     relevant = abs(medians[1] - medians[0]) > resolution
     counts = len(samples[0]), len(samples[1])
-    least = _rank_sum(counts[0] + np.arange(counts[1]), np.arange(counts[0]))
+    least = _rank_sum(counts[0] + np.arange(1.0 * counts[1]), np.arange(1.0 * counts[0]))
     draft = _draft(
         key, tolerance, facts, medians, level=medians[0],
         p=(_rank_sum(samples[1], samples[0]), _rank_sum(samples[0], samples[1])),
