@@ -114,10 +114,15 @@ def sample_beside_kernel(
 
 
 def _calls_per_sample(function: Callable[[], Any], device: torch.device) -> int:
-    seconds = timed(function, device)[1]
+    seconds = _trial(function, device)
     if seconds < _BLOCK_SECONDS:
-        seconds = min(seconds, *(timed(function, device)[1] for _ in range(2)))
+        seconds = min(seconds, *(_trial(function, device) for _ in range(2)))
     return max(1, min(_BLOCK_CALLS, round(_BLOCK_SECONDS / max(seconds, 1e-9))))
+
+
+def _trial(function: Callable[[], Any], device: torch.device) -> float:
+    found = one_sample(function, device)[1]
+    return found.seconds[0] - sum(found.waits)
 
 
 def _block(function: Callable[[], Any], device: torch.device, calls: int) -> Samples:
