@@ -59,7 +59,8 @@ regression: setup ## check a tiny suite against the committed baseline
 REASON ?=
 baseline: setup ## make the committed baseline anew: make baseline REASON='what may move'
 	$(BIN)/nstbench run --suite regression --resume never --out runs/regression
-	$(BIN)/nstbench baseline update runs/regression $(BASELINE) --reason "$(REASON)"
+	$(BIN)/nstbench baseline $(if $(wildcard $(BASELINE)),update,save) runs/regression $(BASELINE) \
+	  $(if $(wildcard $(BASELINE)),--reason "$(REASON)")
 
 soak: setup ## repeat the regression suite beside a busy program and count false alarms
 	$(PYTEST) -m soak tests/test_soak.py -s

@@ -82,7 +82,8 @@ class Finding:
     @property
     def label(self) -> str:
         """Method, size and metric as one name."""
-        return f"{self.method} at {self.size} px: {self.metric}"
+        where = f" at {self.size} px" if self.size else ""
+        return f"{self.method}{where}: {self.metric}"
 
 
 @dataclass(frozen=True, slots=True)
