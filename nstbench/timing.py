@@ -103,8 +103,13 @@ def sample_beside_kernel(
         The samples of the function, and one more of the kernel: one before the first and
         one after each.
     """
-    calls = _calls_per_sample(function, device) if repeats > done else 1
-    found, kernel = Samples(), calibrate(device, 1)
+    found, kernel, calls = Samples(), calibrate(device, 1), 1
+    if repeats > done:
+        trial = one_sample(function, device)[1]
+        if _own(trial) < _BLOCK_SECONDS:
+            calls = _calls_per_sample(function, device)
+        else:
+            found, kernel = trial, kernel + calibrate(device, 1)
     while len(found.seconds) + done < repeats:
         found += _block(function, device, calls)
         kernel += calibrate(device, 1)
@@ -114,15 +119,12 @@ def sample_beside_kernel(
 
 
 def _calls_per_sample(function: Callable[[], Any], device: torch.device) -> int:
-    seconds = _trial(function, device)
-    if seconds < _BLOCK_SECONDS:
-        seconds = min(seconds, *(_trial(function, device) for _ in range(2)))
+    seconds = min(_own(one_sample(function, device)[1]) for _ in range(2))
     return max(1, min(_BLOCK_CALLS, round(_BLOCK_SECONDS / max(seconds, 1e-9))))
 
 
-def _trial(function: Callable[[], Any], device: torch.device) -> float:
-    found = one_sample(function, device)[1]
-    return found.seconds[0] - sum(found.waits)
+def _own(sample: Samples) -> float:
+    return sample.seconds[0] - sum(sample.waits)
 
 
 def _block(function: Callable[[], Any], device: torch.device, calls: int) -> Samples:
