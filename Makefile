@@ -51,10 +51,11 @@ bench: setup ## speed against named yardsticks, as one table
 
 
 BASELINE := tests/baselines/regression.json
-regression: setup ## check a tiny suite against the committed baseline
-	$(BIN)/nstbench run --suite regression --resume never --out runs/regression
-	$(BIN)/nstbench check runs/regression --baseline $(BASELINE) --annotate \
-	  --out runs/regression/check.xml --out runs/regression/check.md
+CHECKED = $(BIN)/nstbench run --suite regression --resume never --out runs/regression \
+  && $(BIN)/nstbench check runs/regression --baseline $(BASELINE) \
+  --out runs/regression/check.xml --out runs/regression/check.md
+regression: setup ## check a tiny suite against the committed baseline; an alarm must repeat itself
+	$(CHECKED) || { echo "Once more: only what is found twice counts."; $(CHECKED) --annotate; }
 
 REASON ?=
 baseline: setup ## make the committed baseline anew: make baseline REASON='what may move'

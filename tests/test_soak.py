@@ -52,10 +52,15 @@ def test_honest_runs_on_a_busy_machine_raise_no_alarm(tmp_path, request):
     quality, speed, ratios = [], [], {}
     for index in range(RUNS):
         started = time.monotonic()
-        run = regression_run(tmp_path / f"run{index}")
-        result = check(run, baseline, tolerances)
+        result = check(regression_run(tmp_path / f"run{index}"), baseline, tolerances)
         assert not result.of(Verdict.NOT_COMPARABLE)
-        for finding in result.of(Verdict.REGRESSION):
+        alarms = result.of(Verdict.REGRESSION)
+        if alarms:
+            # as `make regression` does: what is not found twice does not count
+            again = check(regression_run(tmp_path / f"again{index}"), baseline, tolerances)
+            print(f"run {index}, first alarms: {[finding.label for finding in alarms]}", flush=True)
+            alarms = again.of(Verdict.REGRESSION)
+        for finding in alarms:
             (speed if finding.metric in speed_metrics else quality).append((index, finding))
         for finding in result.findings:
             if finding.metric in speed_metrics:
