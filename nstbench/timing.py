@@ -77,11 +77,16 @@ def waited() -> float | None:
 
 
 def one_sample(function: Callable[[], T], device: torch.device) -> tuple[T, Samples]:
-    """Call a function once and return its result and its sample."""
-    before = waited()
+    """Call a function once and return its result and its sample.
+
+    The counter of waiting is read outside of the timed part, where another program may step
+    in, too; so no more counts as waiting than the time in which this thread did not run.
+    """
+    before, processor = waited(), time.thread_time()
     result, seconds = timed(function, device)
+    idle = max(0.0, seconds - (time.thread_time() - processor))
     after = waited()
-    waits = () if before is None or after is None else (after - before,)
+    waits = () if before is None or after is None else (min(after - before, idle),)
     return result, Samples((seconds,), waits)
 
 
@@ -129,10 +134,13 @@ def _own(sample: Samples) -> float:
 
 def _block(function: Callable[[], Any], device: torch.device, calls: int) -> Samples:
     """Return the mean of several calls as one sample; each call is synchronised by itself."""
-    seconds, found = one_sample(
-        lambda: sum(timed(function, device)[1] for _ in range(calls)), device
-    )
-    return Samples((seconds / calls,), tuple(wait / calls for wait in found.waits))
+
+    def block() -> None:
+        for _ in range(calls):
+            timed(function, device)
+
+    found = one_sample(block, device)[1]
+    return Samples((found.seconds[0] / calls,), tuple(wait / calls for wait in found.waits))
 
 
 @cache
