@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 # A process per core, each with one thread: waiting threads of one would slow down the other.
 PARALLEL := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTEST) -n auto --maxprocesses 8 --dist worksteal --benchmark-disable
 
-.PHONY: help setup leaderboard test check static format lint types fast soak screenshots bench clean
+.PHONY: help setup leaderboard test check static format lint types fast screenshots bench regression baseline soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,9 +46,6 @@ types: setup
 fast: setup
 	$(PARALLEL) -m "not slow and not browser and not gpu and not alone and not soak"
 
-soak: setup ## fuzz the readers of pictures, records and configurations at length
-	$(PARALLEL) -m soak
-
 RUN ?= runs/starter
 screenshots: setup ## photograph the report of RUN for the documentation (needs Chromium)
 	$(BIN)/nstbench report $(RUN) --format html
@@ -56,6 +53,23 @@ screenshots: setup ## photograph the report of RUN for the documentation (needs 
 
 bench: setup ## speed against named yardsticks, as one table
 	$(PYTEST) tests/benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds
+
+
+BASELINE := tests/baselines/regression.json
+CHECKED = $(BIN)/nstbench run --suite regression --resume never --out runs/regression \
+  && $(BIN)/nstbench check runs/regression --baseline $(BASELINE) \
+  --out runs/regression/check.xml --out runs/regression/check.md
+regression: setup ## check a tiny suite against the committed baseline; an alarm must repeat itself
+	$(CHECKED) || { echo "Once more: only what is found twice counts."; $(CHECKED) --annotate; }
+
+REASON ?=
+baseline: setup ## make the committed baseline anew: make baseline REASON='what may move'
+	$(BIN)/nstbench run --suite regression --resume never --out runs/regression
+	$(BIN)/nstbench baseline $(if $(wildcard $(BASELINE)),update,save) runs/regression $(BASELINE) \
+	  $(if $(wildcard $(BASELINE)),--reason "$(REASON)")
+
+soak: setup ## repeat the regression suite beside a busy program and count false alarms
+	$(PYTEST) -m soak tests/test_soak.py -s
 
 clean: ## remove everything that these targets made, but no run
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
+from nstbench.cli_check import baseline_app, check, history_app
 from nstbench.cli_extend import conformance, new_app
 from nstbench.cli_options import Plugins, RunFolder, add_plugins
 from nstbench.cli_report import report, serve
@@ -37,6 +38,8 @@ app.add_typer(list_app, name="list")
 app.add_typer(weights_app, name="weights")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(new_app, name="new")
+app.add_typer(baseline_app, name="baseline")
+app.add_typer(history_app, name="history")
 
 
 def _version(show: bool) -> None:
@@ -209,6 +212,7 @@ app.command()(match)
 app.command()(report)
 app.command()(serve)
 app.command()(conformance)
+app.command()(check)
 
 
 @app.command()

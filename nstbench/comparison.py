@@ -21,6 +21,7 @@ from nstbench import stats
 from nstbench.board import Board
 from nstbench.ranking import done_scores
 from nstbench.records import MetricCard, Scope, Timing
+from nstbench.speed import relative_latency
 
 SAME, PARTLY, DIFFERS = "same", "in part", "differs"
 
@@ -327,8 +328,8 @@ def speeds(first: Board, other: Board) -> pd.DataFrame:
 
     Returns:
         One row per method and size: ``method, size, first, other`` (seconds), ``ratio``
-        (other / first) and ``calibrated_ratio``, the same after dividing each by the median
-        time of the calibration kernel beside it; NaN where that was not measured.
+        (other / first) and ``calibrated_ratio``, the same of latencies in units of the
+        calibration kernel (:mod:`nstbench.speed`); NaN where that was not measured.
     """
     known = {(t.variant, t.size): t for t in other.timings if t.latency}
     rows = []
@@ -351,8 +352,7 @@ def speeds(first: Board, other: Board) -> pd.DataFrame:
 
 
 def _calibrated(first: Timing, other: Timing) -> float:
-    if not (first.calibration and other.calibration and statistics.median(first.latency)):
+    relative = [relative_latency(timing) for timing in (first, other)]
+    if not all(map(len, relative)):
         return math.nan
-    relative = [statistics.median(t.latency) / statistics.median(t.calibration)
-                for t in (first, other)]  # fmt: skip
-    return relative[1] / relative[0]
+    return float(np.median(relative[1]) / np.median(relative[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from nstbench.errors import WeightsError
 from nstbench.executors.local import LocalExecutor, WorkerSettings
 from nstbench.listener import Listener
 from nstbench.planner import Plan, make_plan, method_parts
-from nstbench.records import Status, Timing
+from nstbench.records import Samples, Status, Timing
 from nstbench.report import write_report
 from nstbench.run_files import (
     load_board,
@@ -280,9 +280,15 @@ def _timing_request(
         style=unit.style,
         size=size,
         repeats=config.timing_repeats,
-        generation=tuple(record["seconds"] for record in generation),
-        generation_calibration=tuple(
-            dict.fromkeys(second for record in generation for second in record["calibration"])
+        generation=_all_samples(
+            Samples((record["seconds"],), tuple(record.get("waits", ()))) for record in generation
+        ),
+        # units of one load share its calibration
+        generation_calibration=_all_samples(
+            dict.fromkeys(
+                Samples(tuple(record["calibration"]), tuple(record.get("calibration_waits", ())))
+                for record in generation
+            )
         ),
     )
 
@@ -308,8 +314,13 @@ def _own_samples(
     ]
     if config.fit != "crop" or len(same) < config.timing_repeats:
         return []
-    slow = statistics.median(record["seconds"] for record in same) >= _OWN_SAMPLES_FROM_SECONDS
-    return same if slow else []
+    # less what other programs took: a busy machine does not make a method slow
+    own = statistics.median(r["seconds"] - sum(r.get("waits", ())) for r in same)
+    return same if own >= _OWN_SAMPLES_FROM_SECONDS else []
+
+
+def _all_samples(parts: Iterable[Samples]) -> Samples:
+    return sum(parts, Samples())
 
 
 def _timing_source() -> str:

@@ -137,6 +137,23 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Samples:
+    """Wall-clock seconds of timed calls, and how long each waited for a processor.
+
+    ``waits`` is as long as ``seconds``, or empty where the system does not tell.
+    """
+
+    seconds: tuple[float, ...] = ()
+    waits: tuple[float, ...] = ()
+
+    def __add__(self, other: Samples) -> Samples:
+        """Return the samples of both; waits are dropped unless both know them."""
+        waits = self.waits + other.waits
+        seconds = self.seconds + other.seconds
+        return Samples(seconds, waits if len(waits) == len(seconds) else ())
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Raw timing of one method variant at one size on one device.
 
@@ -144,18 +161,23 @@ class Timing:
     measured here".
 
     Attributes:
-        latency: seconds of every timed ``stylize`` call, in order.
+        latency: seconds of every timed ``stylize`` call, in order; of a call of less than
+            20 ms, means of several calls.
         first_call: seconds of the untimed first call (cold caches, autotuning).
         load: seconds of ``load`` (weights, compilation).
         prepare: seconds of every ``prepare`` call (the per-style cost).
         peak_memory: peak bytes above the level after loading.
         parameters: trainable and fixed parameters of the loaded networks.
-        calibration: seconds of the fixed calibration kernel, measured around the samples.
+        calibration: seconds of the fixed calibration kernel. Measured in turns with repeated
+            samples, it has one more entry: one before the first sample and one after each.
         environment: device, threads, versions of the process that measured.
         training: seconds of training behind the checkpoint, from its card.
         samples_from: ``"generation"`` when the units of the run itself were timed,
             ``"repeats"`` when the same pair was repeated.
         flops: floating-point operations of one ``stylize`` call (see :mod:`nstbench.flops`).
+        latency_waits: seconds of each latency in which another program had the processor (see
+            :func:`nstbench.timing.waited`); empty where that is unknown.
+        calibration_waits: the same of each calibration.
     """
 
     variant: str
@@ -173,6 +195,8 @@ class Timing:
     training: float = 0.0
     samples_from: str = "repeats"
     flops: int | None = None
+    latency_waits: tuple[float, ...] = ()
+    calibration_waits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

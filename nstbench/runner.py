@@ -9,7 +9,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,9 +22,16 @@ from nstbench.errors import ImageError, StoreError, WeightsError
 from nstbench.flops import count_flops
 from nstbench.images import fit, pixel_hash, read_image, to_pixels, to_tensor, write_png
 from nstbench.isolation import isolated
-from nstbench.records import ImageRecord, Status, Step, Timing, Unit
+from nstbench.records import ImageRecord, Samples, Status, Step, Timing, Unit
 from nstbench.store import Store, write_json
-from nstbench.timing import PeakMemory, calibrate, sample, timed
+from nstbench.timing import (
+    PeakMemory,
+    calibrate,
+    one_sample,
+    sample,
+    sample_beside_kernel,
+    timed,
+)
 
 Report = Callable[[Step], None]
 
@@ -52,8 +59,8 @@ class TimingRequest:
     style: ImageRecord
     size: int
     repeats: int
-    generation: tuple[float, ...] = ()
-    generation_calibration: tuple[float, ...] = ()
+    generation: Samples = field(default_factory=Samples)
+    generation_calibration: Samples = field(default_factory=Samples)
 
 
 @dataclass(eq=False)
@@ -63,7 +70,7 @@ class _Loaded:
     identity: str
     method: Method
     load_seconds: float
-    calibration: tuple[float, ...]
+    calibration: Samples
     style: str = ""
     prepare_seconds: float = 0.0
 
@@ -125,7 +132,7 @@ class Runner:
         ):
             content = self._picture(request.content, request.size)
             style = self._picture(request.style, request.size)
-            calibration = calibrate(self.device)
+            calibrate(self.device, 1)
             _, load = timed(lambda: method.load(self.device), self.device)
             memory = PeakMemory(self.device)
 
@@ -137,28 +144,35 @@ class Runner:
                 prepare = sample(lambda: method.prepare(style), self.device, repeats=3)
                 _, first = timed(stylize, self.device)
                 first = method.own_seconds() or first
-                latency = sample(
-                    stylize, self.device, request.repeats, len(request.generation),
-                    method.own_seconds,
-                )  # fmt: skip
-            calibration += calibrate(self.device) + request.generation_calibration
+            # outside of the memory measurement, which must not see the kernel
+            measured, kernel = sample_beside_kernel(
+                stylize,
+                self.device,
+                request.repeats,
+                len(request.generation.seconds),
+                method.own_seconds,
+            )
+            latency = request.generation + measured
+            calibration = kernel + request.generation_calibration
             flops = count_flops(stylize) if method.info.in_torch else None
         return Timing(
             variant=request.variant,
             method=request.method,
             size=request.size,
             device=str(self.device),
-            latency=request.generation + latency,
+            latency=latency.seconds,
             first_call=first,
             load=load,
             prepare=prepare,
             peak_memory=None if method.info.own_process else memory.peak,
             parameters=method.parameter_count(),
-            calibration=calibration,
+            calibration=calibration.seconds,
             environment=describe_environment(str(self.device), self.threads),
             training=method.training_seconds(),
-            samples_from="generation" if request.generation else "repeats",
+            samples_from="generation" if request.generation.seconds else "repeats",
             flops=flops,
+            latency_waits=latency.waits,
+            calibration_waits=calibration.waits,
         )
 
     def close(self) -> None:
@@ -178,11 +192,11 @@ class Runner:
         untouched = content.pixels.clone()
         generator = torch.Generator().manual_seed(unit.unit_seed)
         trace.start()
-        output, seconds = timed(
+        output, clock = one_sample(
             lambda: loaded.method.stylize(content, generator=generator, on_step=trace),
             self.device,
+            loaded.method.own_seconds,
         )
-        seconds = loaded.method.own_seconds() or seconds
         check_output(output, content.pixels)
         if not torch.equal(untouched, content.pixels):
             raise BadOutput("the method changed its input picture; work on a copy instead")
@@ -191,10 +205,12 @@ class Runner:
         write_png(path, pixels)
         return {
             "status": Status.DONE,
-            "seconds": seconds,
+            "seconds": clock.seconds[0],
+            "waits": clock.waits,
             "load_seconds": loaded.load_seconds,
             "prepare_seconds": loaded.prepare_seconds,
-            "calibration": loaded.calibration,
+            "calibration": loaded.calibration.seconds,
+            "calibration_waits": loaded.calibration.waits,
             "output": str(path.relative_to(self.store.root)),
             "output_sha256": pixel_hash(pixels),
         }

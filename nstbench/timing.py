@@ -13,11 +13,18 @@ from typing import Any, TypeVar
 
 import torch
 
+from nstbench.records import Samples
+
 T = TypeVar("T")
+OwnSeconds = Callable[[], float | None]
 
 _SLOW_SECONDS = 10.0
 _SLOW_REPEATS = 3
-CALIBRATION_SIZE = 256
+_BLOCK_SECONDS = 0.02
+_BLOCK_CALLS = 1000
+# A GPU answers a small picture faster than it is asked.
+_CALIBRATION_SIZE = {"cuda": 256}
+_CALIBRATION_SIZE_ELSEWHERE = 128
 
 
 def synchronize(device: torch.device) -> None:
@@ -40,11 +47,7 @@ def timed(function: Callable[[], T], device: torch.device) -> tuple[T, float]:
 
 
 def sample(
-    function: Callable[[], Any],
-    device: torch.device,
-    repeats: int,
-    done: int = 0,
-    own_seconds: Callable[[], float | None] | None = None,
+    function: Callable[[], Any], device: torch.device, repeats: int, done: int = 0
 ) -> tuple[float, ...]:
     """Time a function repeatedly; functions slower than 10 s are timed three times at least.
 
@@ -53,16 +56,112 @@ def sample(
         device: device to synchronise.
         repeats: wanted number of samples.
         done: samples that exist already and count towards ``repeats``.
-        own_seconds: called after ``function``; a number takes the place of the clock's.
     """
     samples: list[float] = []
     while len(samples) + done < repeats:
-        _, seconds = timed(function, device)
-        own = own_seconds() if own_seconds else None
-        samples.append(seconds if own is None else own)
+        samples.append(timed(function, device)[1])
         if min(samples) > _SLOW_SECONDS:
             repeats = min(repeats, _SLOW_REPEATS)
     return tuple(samples)
+
+
+def _no_clock() -> float | None:
+    """Leave the timing to the clock here."""
+    return None
+
+
+def waited() -> float | None:
+    """Return the seconds for which this thread was ready to run and another one had the core.
+
+    The counter of Linux's scheduler (Documentation/scheduler/sched-stats.rst); it grows while
+    other programs keep this one from running, and stands still while it runs or sleeps.
+    """
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) * 1e-9
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def one_sample(
+    function: Callable[[], T], device: torch.device, own_seconds: OwnSeconds = _no_clock
+) -> tuple[T, Samples]:
+    """Call a function once and return its result and its sample.
+
+    Where ``own_seconds`` answers with a number afterwards, that takes the place of the clock's.
+    The counter of waiting is read outside of the timed part, where another program may step
+    in, too; so no more counts as waiting than the time in which this thread did not run.
+    """
+    before, processor = waited(), time.thread_time()
+    result, seconds = timed(function, device)
+    idle = max(0.0, seconds - (time.thread_time() - processor))
+    after = waited()
+    own = own_seconds()
+    if own is not None:
+        return result, Samples((own,), (0.0,))
+    waits = () if before is None or after is None else (min(after - before, idle),)
+    return result, Samples((seconds,), waits)
+
+
+def sample_beside_kernel(
+    function: Callable[[], Any],
+    device: torch.device,
+    repeats: int,
+    done: int = 0,
+    own_seconds: OwnSeconds = _no_clock,
+) -> tuple[Samples, Samples]:
+    """Time a function and the calibration kernel in turns, so that both meet the same machine.
+
+    A function of less than 20 ms is called several times for one sample, which is the mean
+    of the calls: a single call of microseconds says more about the clock than about it.
+
+    Args:
+        function: what to time; its result is dropped.
+        device: device to synchronise.
+        repeats: wanted number of samples; see :func:`sample` for slow functions.
+        done: samples that exist already and count towards ``repeats``.
+        own_seconds: what the function says that its last call took; ``None`` to measure it.
+
+    Returns:
+        The samples of the function, and one more of the kernel: one before the first and
+        one after each.
+    """
+    found, kernel, calls = Samples(), calibrate(device, 1), 1
+    if repeats > done:
+        trial = one_sample(function, device, own_seconds)[1]
+        if _own(trial) < _BLOCK_SECONDS and own_seconds() is None:
+            calls = _calls_per_sample(function, device)
+        else:
+            found, kernel = trial, kernel + calibrate(device, 1)
+    while len(found.seconds) + done < repeats:
+        found += _block(function, device, calls, own_seconds)
+        kernel += calibrate(device, 1)
+        if min(found.seconds) > _SLOW_SECONDS:
+            repeats = min(repeats, _SLOW_REPEATS)
+    return found, kernel
+
+
+def _calls_per_sample(function: Callable[[], Any], device: torch.device) -> int:
+    seconds = min(_own(one_sample(function, device)[1]) for _ in range(2))
+    return max(1, min(_BLOCK_CALLS, round(_BLOCK_SECONDS / max(seconds, 1e-9))))
+
+
+def _own(sample: Samples) -> float:
+    return sample.seconds[0] - sum(sample.waits)
+
+
+def _block(
+    function: Callable[[], Any], device: torch.device, calls: int, own_seconds: OwnSeconds
+) -> Samples:
+    """Return the mean of several calls as one sample; each call is synchronised by itself."""
+    if calls == 1:
+        return one_sample(function, device, own_seconds)[1]
+
+    def block() -> None:
+        for _ in range(calls):
+            timed(function, device)
+
+    found = one_sample(block, device)[1]
+    return Samples((found.seconds[0] / calls,), tuple(wait / calls for wait in found.waits))
 
 
 @cache
@@ -84,20 +183,29 @@ def _calibration_network(device: torch.device) -> tuple[torch.nn.Module, torch.T
             convolution.bias.zero_()
         layers += [convolution, torch.nn.ReLU()]
         channels = width
-    picture = torch.rand(1, 3, CALIBRATION_SIZE, CALIBRATION_SIZE, generator=generator)
+    side = _CALIBRATION_SIZE.get(device.type, _CALIBRATION_SIZE_ELSEWHERE)
+    picture = torch.rand(1, 3, side, side, generator=generator)
     return torch.nn.Sequential(*layers).to(device), picture.to(device)
 
 
-def calibrate(device: torch.device, repeats: int = 3) -> tuple[float, ...]:
-    """Time the fixed calibration kernel: a VGG-16 forward pass at 256 px, float32.
+def calibrate(device: torch.device, repeats: int = 3) -> Samples:
+    """Time the fixed calibration kernel: a VGG-16 forward pass, float32.
 
+    The picture has 256 px on CUDA and 128 px elsewhere.
     Latencies of two machines, or of one machine on two days, are compared after
-    division by this number (measured in the same process, around the samples).
+    division by this number (measured in the same process, in turns with the samples).
     """
     network, picture = _calibration_network(device)
     with torch.inference_mode():
-        network(picture)
-        return tuple(timed(lambda: network(picture), device)[1] for _ in range(repeats))
+        _warm_up(device)
+        found = (one_sample(lambda: network(picture), device)[1] for _ in range(repeats))
+        return sum(found, Samples())
+
+
+@cache
+def _warm_up(device: torch.device) -> None:
+    network, picture = _calibration_network(device)
+    network(picture)
 
 
 class PeakMemory:

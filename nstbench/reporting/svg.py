@@ -104,6 +104,7 @@ class Canvas:
     name: str
     x_unit: str = ""
     y_unit: str = ""
+    x_names: Sequence[tuple[float, str]] = ()
     marks: list[Markup] = field(default_factory=list)
     _boxes: list[Box] = field(default_factory=list)
     _whiskers: list[Box] = field(default_factory=list)
@@ -267,12 +268,11 @@ class Canvas:
     def _axes(self) -> Markup:
         few = max(4, self.width // 110)
         parts = []
-        for value in self.x.ticks(few, self.x_unit):
+        ticks = [(v, numbers.tick(v, self.x_unit)) for v in self.x.ticks(few, self.x_unit)]
+        for value, text in self.x_names or ticks:
             px = self.x(value)
             parts.append(self._grid(px, self.y.stop, px, self.y.start))
-            parts.append(
-                self._tick(px, self.y.start + 18, "middle", numbers.tick(value, self.x_unit))
-            )
+            parts.append(self._tick(px, self.y.start + 18, "middle", text))
         for value in self.y.ticks(7, self.y_unit):
             py = self.y(value)
             parts.append(self._grid(self.x.start, py, self.x.stop, py))

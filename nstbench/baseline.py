@@ -1,0 +1,269 @@
+"""Baselines: what a run came to, as a small JSON file that is meant to be committed.
+
+It holds the scores of every pair, the raw samples of every timing, and what is needed to
+know whether another run may be compared with it: versions of metrics, checksums of pixels,
+device and threads. Every update carries the reason that was given for it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from nstbench.board import Board
+from nstbench.errors import StoreError, UsageError
+from nstbench.ranking import done_scores
+from nstbench.records import MetricCard, Scope, Timing
+from nstbench.store import write_bytes
+
+SCHEMA = 1
+_DIGITS = 6
+# What a timing needs beside it: the rest stands once, in the baseline's own environment.
+_TIMING_FACTS = ("device_name", "threads")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFacts:
+    """What must be known of a metric to compare its numbers."""
+
+    title: str
+    version: int
+    scope: str
+    role: str
+    unit: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One method variant at one size.
+
+    Attributes:
+        method: label of the variant.
+        plugin: registry name of the method.
+        size: side of the pictures in pixels.
+        params: complete parameters.
+        weights: name -> sha256 of every file that was used.
+        units: content, style, seed and status of each unit, sorted.
+        scores: metric -> one value per unit; None where there is none.
+        singles: metric -> value, of metrics that give one number per method.
+        timing: raw samples.
+    """
+
+    method: str
+    plugin: str
+    size: int
+    params: Mapping[str, Any]
+    weights: Mapping[str, str]
+    units: tuple[tuple[str, str, int, str], ...]
+    scores: Mapping[str, tuple[float | None, ...]]
+    singles: Mapping[str, float]
+    timing: Timing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One update of a baseline: when, why, and which rows moved by how much."""
+
+    date: str
+    reason: str
+    moved: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a run came to.
+
+    Attributes:
+        name: name of the run.
+        saved: ISO 8601, UTC.
+        version: of nstbench.
+        environment: machine, device, threads and packages.
+        metrics: name -> facts.
+        pictures: role -> name -> sha256 of the fitted pixels.
+        entries: one per method variant and size.
+        updates: oldest first.
+        schema: version of this format.
+    """
+
+    name: str
+    saved: str
+    version: str
+    environment: Mapping[str, Any]
+    metrics: Mapping[str, MetricFacts]
+    pictures: Mapping[str, Mapping[str, str]]
+    entries: tuple[Entry, ...]
+    updates: tuple[Update, ...] = ()
+    schema: int = SCHEMA
+
+    @property
+    def device_class(self) -> str:
+        """Kind of device: ``"cpu"`` or ``"cuda"``."""
+        return str(self.environment.get("device", "")).partition(":")[0]
+
+    def with_update(self, reason: str, moved: tuple[str, ...], before: Baseline) -> Baseline:
+        """Return this baseline as the successor of another one."""
+        return replace(self, updates=(*before.updates, Update(self.saved, reason, moved)))
+
+
+def today() -> str:
+    """Return the time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+# --- from a run --------------------------------------------------------------------------
+
+
+def from_board(board: Board) -> Baseline:
+    """Return what a run came to."""
+    scores = done_scores(board.scores, board.units)
+    scores = scores[scores["part"] == ""]
+    timings = {(timing.variant, timing.size): timing for timing in board.timings}
+    groups = board.units.groupby(["method", "size"], sort=False)
+    pictures: dict[str, dict[str, str]] = {}
+    for card in board.pictures:
+        pictures.setdefault(card.role, {})[card.name] = card.sha256
+    return Baseline(
+        name=str(board.info.get("name", "")),
+        saved=today(),
+        version=str(board.info.get("version", "")),
+        environment=dict(board.info.get("environment") or {}),
+        metrics={name: _facts(card) for name, card in board.metrics.items()},
+        pictures=pictures,
+        entries=tuple(
+            _entry(board, units, scores, timings.get((str(key[0]), int(str(key[1])))))
+            for key, units in groups
+        ),
+    )
+
+
+def _facts(card: MetricCard) -> MetricFacts:
+    return MetricFacts(
+        card.title, card.version, str(card.scope), card.role, card.unit, card.higher_is_better
+    )
+
+
+def _entry(board: Board, units: pd.DataFrame, scores: pd.DataFrame, timing: Timing | None) -> Entry:
+    method, size = str(units["method"].iloc[0]), int(units["size"].iloc[0])
+    units = units.sort_values(["style", "content", "seed"])
+    places = list(zip(units["content"], units["style"], units["seed"].astype(int), strict=True))
+    mine = scores[(scores["method"] == method) & (scores["size"] == size)]
+    by_pair: dict[str, tuple[float | None, ...]] = {}
+    singles: dict[str, float] = {}
+    for name, card in board.metrics.items():
+        rows = mine[mine["metric"] == name]
+        values = rows["value"].astype(float)
+        if card.scope == Scope.PAIR:
+            seeds = rows["seed"].astype(int)
+            keys = zip(rows["content"], rows["style"], seeds, strict=True)
+            known = dict(zip(keys, values, strict=True))
+            by_pair[name] = tuple(_rounded(known.get(place)) for place in places)
+        elif len(values) and math.isfinite(values.iloc[0]):
+            singles[name] = float(_rounded(values.iloc[0]) or 0.0)
+    card_of = board.methods[method]
+    return Entry(
+        method=method,
+        plugin=card_of.method,
+        size=size,
+        params=dict(card_of.params),
+        weights={weight.name: weight.sha256 for weight in card_of.weights},
+        units=tuple(
+            (c, s, seed, str(status))
+            for (c, s, seed), status in zip(places, units["status"], strict=True)
+        ),
+        scores=by_pair,
+        singles=singles,
+        timing=None if timing is None else _trimmed(timing),
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def _trimmed(timing: Timing) -> Timing:
+    """Return the timing with short numbers and only the facts that belong to it."""
+    facts = {name: timing.environment[name] for name in _TIMING_FACTS if name in timing.environment}
+    short = {
+        name: tuple(_rounded(value) for value in getattr(timing, name))
+        for name in ("latency", "latency_waits", "prepare", "calibration", "calibration_waits")
+    }
+    return replace(timing, environment=facts, **short)  # type: ignore[arg-type]
+
+
+# --- files -------------------------------------------------------------------------------
+
+
+def load_baseline(path: Path) -> Baseline:
+    """Read a baseline file, or make a baseline of a run folder.
+
+    Raises:
+        UsageError: if there is neither at ``path``.
+        StoreError: if the file was written by a newer nstbench.
+    """
+    if path.is_dir():
+        from nstbench.run_files import load_board
+
+        return from_board(load_board(path))
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}. Give the folder of a run, or a file that "
+            "`nstbench baseline save RUN FILE` wrote."
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"{path} is no baseline: not JSON ({error}).") from None
+    if not isinstance(data, dict) or "entries" not in data:
+        raise UsageError(
+            f"{path} is no baseline: it has no entries. `nstbench baseline save RUN FILE` makes "
+            "one, `nstbench baseline import` takes numbers of pytest-benchmark."
+        )
+    if data.get("schema", SCHEMA) > SCHEMA:
+        raise StoreError(
+            f"{path} was written by a newer nstbench (baseline schema {data['schema']}, this one "
+            f"reads {SCHEMA}). Upgrade nstbench, or save the baseline again."
+        )
+    try:
+        return TypeAdapter(Baseline).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{path} is no baseline: {where}: {first['msg']}.") from None
+
+
+def save_baseline(baseline: Baseline, path: Path) -> None:
+    """Write a baseline file, one line per list of numbers, so that a diff can be read.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    data = TypeAdapter(Baseline).dump_python(baseline, mode="json")
+    write_bytes(path, (_text(data, "") + "\n").encode())
+
+
+def _text(data: Any, indent: str) -> str:
+    """Return JSON in which only containers of containers are broken into lines."""
+    children = list(data.values()) if isinstance(data, dict) else data
+    nested = isinstance(data, dict | list) and any(isinstance(c, dict | list) for c in children)
+    if not nested:
+        return json.dumps(data, ensure_ascii=False)
+    inner = indent + " "
+    if isinstance(data, dict):
+        parts = [
+            f"{json.dumps(key, ensure_ascii=False)}: {_text(value, inner)}"
+            for key, value in data.items()
+        ]
+        return "{\n" + ",\n".join(inner + part for part in parts) + f"\n{indent}}}"
+    parts = [_text(value, inner) for value in data]
+    return "[\n" + ",\n".join(inner + part for part in parts) + f"\n{indent}]"

@@ -1,0 +1,132 @@
+"""Compare a run with a baseline and decide: fine, better, regression, or not comparable.
+
+A row is one metric of one method at one size. It is a regression only if it got worse by
+more than its tolerance and a test calls the worsening significant: Wilcoxon's signed-rank
+test over pairs for quality, Mann and Whitney's over raw samples for speed, corrected by Holm
+for the number of rows. The pair is the unit of replication here, not the style as on the
+board: the question is whether the code still does the same to *these* pictures, and pairs
+of one style do not share the rounding that could make them differ.
+
+What cannot be compared is a verdict of its own. ``docs/regression.md`` has the reasons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nstbench import stats
+from nstbench.baseline import Baseline
+from nstbench.check_rows import Draft, Finding, Verdict, compare_entry, not_comparable
+from nstbench.tolerances import Tolerance
+
+ALPHA = 1 - stats.LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """All rows of a check, and what the reader should know beside them."""
+
+    baseline: str
+    run: str
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    def of(self, verdict: Verdict) -> tuple[Finding, ...]:
+        """Return the rows with a verdict."""
+        return tuple(finding for finding in self.findings if finding.verdict is verdict)
+
+    @property
+    def exit_code(self) -> int:
+        """Return 1 if a row is a regression, else 2 if a row is not comparable, else 0."""
+        if self.of(Verdict.REGRESSION):
+            return 1
+        return 2 if self.of(Verdict.NOT_COMPARABLE) else 0
+
+
+def check(
+    run: Baseline,
+    baseline: Baseline,
+    tolerances: Sequence[Tolerance],
+    *,
+    methods: Sequence[str] | None = None,
+) -> CheckResult:
+    """Compare a run with a baseline.
+
+    Args:
+        run: what is checked.
+        baseline: what it is compared with.
+        tolerances: one per metric to check.
+        methods: labels of the variants to compare; all of both if None.
+    """
+    entries = [{(e.method, e.size): e for e in side.entries} for side in (baseline, run)]
+    keys = dict.fromkeys([*entries[0], *entries[1]])
+    drafts: list[Draft] = []
+    for key in keys:
+        if methods is None or key[0] in methods:
+            before, after = entries[0].get(key), entries[1].get(key)
+            drafts += compare_entry(key, before, after, baseline, run, tolerances)
+    if not drafts:
+        drafts = [not_comparable(("all methods", 0), "", "there is no row to compare")]
+    return CheckResult(
+        baseline=baseline.name,
+        run=run.name,
+        findings=tuple(_decide(drafts)),
+        notes=tuple(_notes(run, baseline)),
+    )
+
+
+def moves(result: CheckResult) -> tuple[str, ...]:
+    """Return a line for each row that moved beyond its tolerance, or cannot be compared."""
+    from nstbench.reporting.check_text import sentence
+
+    moved = [finding for finding in result.findings if finding.verdict is not Verdict.FINE]
+    return tuple(sentence(finding) for finding in moved)
+
+
+def _decide(drafts: Sequence[Draft]) -> list[Finding]:
+    """Correct for the number of rows and give the verdicts that depend on it."""
+    worse = stats.holm(np.array([draft.finding.p for draft in drafts]))
+    better = stats.holm(np.array([draft.finding.p_better for draft in drafts]))
+    rows = int(np.isfinite(worse).sum())
+    return [
+        _verdict(draft, float(p), float(q), rows)
+        for draft, p, q in zip(drafts, worse, better, strict=True)
+    ]
+
+
+def _verdict(draft: Draft, p_holm: float, better_holm: float, rows: int) -> Finding:
+    finding = replace(draft.finding, p_holm=p_holm)
+    tested = math.isfinite(finding.p)
+    if finding.verdict is not Verdict.FINE or not (draft.exceeds or draft.improves):
+        return finding
+    if draft.improves:
+        sure = not tested or better_holm <= ALPHA
+        return replace(finding, verdict=Verdict.BETTER) if sure else finding
+    if not tested:
+        reason = "; ".join([finding.reason, "one number without a test"]).strip("; ")
+        return replace(finding, verdict=Verdict.REGRESSION, reason=reason)
+    if p_holm <= ALPHA:
+        return replace(finding, verdict=Verdict.REGRESSION)
+    if draft.least_p * rows > ALPHA:
+        return replace(
+            finding,
+            verdict=Verdict.NOT_COMPARABLE,
+            reason=f"it exceeds the tolerance, and {finding.count} values are too few for any "
+            f"test of {rows} rows to call that significant",
+        )
+    return replace(finding, reason="it exceeds the tolerance, but is not significant")
+
+
+def _notes(run: Baseline, baseline: Baseline) -> list[str]:
+    """Return differences that explain a change and forbid nothing."""
+    old, new = dict(baseline.environment), dict(run.environment)
+    packages = [dict(side.pop("packages", None) or {}) for side in (old, new)]
+    facts = {"nstbench": (baseline.version, run.version)} | {
+        name: (old.get(name), new.get(name)) for name in ("python", "device_name", "threads")
+    }
+    facts |= {name: (packages[0].get(name), packages[1].get(name)) for name in packages[0]}
+    return [f"{name}: {a} / {b}" for name, (a, b) in facts.items() if a != b]

@@ -1,0 +1,190 @@
+"""The commands ``nstbench check``, ``baseline`` and ``history``: has anything become worse?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nstbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from nstbench.check import CheckResult
+
+baseline_app = typer.Typer(no_args_is_help=True, help="Baselines: files that runs are checked by.")
+history_app = typer.Typer(no_args_is_help=True, help="Baselines over time, and where they moved.")
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or a baseline file.")]
+BaselineFile = Annotated[Path, typer.Argument(metavar="FILE", help="Baseline file.")]
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Metric and how much worse it may become: 'uef:+2%'; repeatable. UEF, content and "
+        "style error 2 %, latency 15 % if unset."
+    ),
+]
+
+
+def check(
+    run: Run,
+    baseline: Annotated[Path, typer.Option(help="Baseline file, or another run folder.")],
+    fail_on: FailOn = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Compare only these: a,b. All of both sides if unset.")
+    ] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(help="File to write: .xml (JUnit), .json or .md; repeatable."),
+    ] = None,
+    annotate: Annotated[
+        bool, typer.Option("--annotate", help="Print GitHub annotations and add a job summary.")
+    ] = False,
+) -> None:
+    """Compare a run with a baseline: exit 0 if fine, 1 if worse, 2 if not comparable."""
+    from nstbench.baseline import load_baseline
+    from nstbench.check import check as compare
+    from nstbench.reporting.check_files import write_check
+    from nstbench.tables_check import print_check
+    from nstbench.tolerances import parse_tolerances
+
+    reference = load_baseline(baseline)
+    tolerances = parse_tolerances(fail_on or [], reference.metrics)
+    names = methods.split(",") if methods else None
+    result = compare(load_baseline(run), reference, tolerances, methods=names)
+    print_check(result)
+    for path in out or []:
+        write_check(result, path)
+        typer.echo(path)
+    if annotate:
+        _annotate(result, baseline)
+    raise typer.Exit(result.exit_code)
+
+
+def _annotate(result: CheckResult, baseline: Path) -> None:
+    """Print workflow commands, and append the summary where GitHub asks for it."""
+    from nstbench.reporting.check_files import github_annotations, markdown
+
+    for line in github_annotations(result, baseline.as_posix() if baseline.is_file() else ""):
+        typer.echo(line)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as stream:
+            stream.write(markdown(result))
+
+
+@baseline_app.command("save")
+def baseline_save(
+    run: Run,
+    file: BaselineFile,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Save what a run came to as a new baseline."""
+    from nstbench.baseline import load_baseline, save_baseline
+
+    if file.exists() and not force:
+        raise UsageError(
+            f"{file} exists. `nstbench baseline update {run} {file} --reason ...` replaces it and "
+            "keeps its history; --force forgets that."
+        )
+    save_baseline(load_baseline(run), file)
+    typer.echo(file)
+
+
+@baseline_app.command("update")
+def baseline_update(
+    run: Run,
+    file: BaselineFile,
+    reason: Annotated[str, typer.Option(help="Why the numbers may move; kept in the file.")] = "",
+    fail_on: FailOn = None,
+) -> None:
+    """Replace a baseline by a run, print what moved, and keep the reason in it."""
+    from nstbench.baseline import load_baseline, save_baseline
+    from nstbench.check import check as compare
+    from nstbench.check import moves
+    from nstbench.tables_check import print_check
+    from nstbench.tolerances import parse_tolerances
+
+    before, after = load_baseline(file), load_baseline(run)
+    result = compare(after, before, parse_tolerances(fail_on or [], before.metrics))
+    print_check(result)
+    moved = moves(result)
+    if not reason.strip():
+        raise UsageError(
+            f"{file} is as it was: {len(moved)} rows would move. Say why with --reason '...'."
+        )
+    save_baseline(after.with_update(reason.strip(), moved, before), file)
+    typer.echo(f"{file}: {len(moved)} rows moved. Reason: {reason.strip()}")
+
+
+@baseline_app.command("show")
+def baseline_show(file: Run) -> None:
+    """Show what a baseline holds, and why it was updated."""
+    from nstbench.baseline import load_baseline
+    from nstbench.tables_check import print_baseline
+
+    print_baseline(load_baseline(file))
+
+
+@baseline_app.command("export")
+def baseline_export(
+    file: Run,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="JSON file of pytest-benchmark.")],
+) -> None:
+    """Write the latencies as a file that pytest-benchmark and its tools read."""
+    from nstbench.baseline import load_baseline
+    from nstbench.pytest_benchmark_json import as_pytest_benchmark
+    from nstbench.store import write_json
+
+    write_json(out, as_pytest_benchmark(load_baseline(file)))
+    typer.echo(out)
+
+
+@baseline_app.command("import")
+def baseline_import(
+    source: Annotated[Path, typer.Argument(metavar="JSON", help="Of pytest --benchmark-json.")],
+    file: BaselineFile,
+) -> None:
+    """Make a baseline of the samples of pytest-benchmark, one row per benchmark."""
+    from nstbench.baseline import save_baseline
+    from nstbench.pytest_benchmark_json import read_pytest_benchmark
+
+    save_baseline(read_pytest_benchmark(source), file)
+    typer.echo(file)
+
+
+@history_app.command("add")
+def history_add(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the history.")],
+    run: Run,
+    label: Annotated[str, typer.Option(help="Version it stands for; nstbench's if unset.")] = "",
+) -> None:
+    """Add a run or baseline to a history."""
+    from nstbench.baseline import load_baseline
+    from nstbench.history import add
+
+    typer.echo(add(folder, load_baseline(run), label))
+
+
+@history_app.command("show")
+def history_show(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the history.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; FOLDER/index.html if unset.")
+    ] = None,
+    fail_on: FailOn = None,
+) -> None:
+    """Draw quality and relative speed of each method per version, change points marked."""
+    from nstbench.history import load_history, trends
+    from nstbench.reporting.history_page import history_page
+    from nstbench.store import write_bytes
+    from nstbench.tables_check import print_trends
+    from nstbench.tolerances import parse_tolerances
+
+    versions = load_history(folder)
+    found = trends(versions, parse_tolerances(fail_on or [], versions[-1].baseline.metrics))
+    print_trends(found)
+    path = out or folder / "index.html"
+    write_bytes(path, history_page(versions, found).encode())
+    typer.echo(path)

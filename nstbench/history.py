@@ -1,0 +1,192 @@
+"""Baselines over time: where the numbers of a method moved, and when."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from nstbench import stats
+from nstbench.baseline import Baseline, Entry, load_baseline, save_baseline
+from nstbench.check import check
+from nstbench.check_rows import COVERAGE, Finding, Verdict
+from nstbench.errors import UsageError
+from nstbench.speed import relative_latency
+from nstbench.tolerances import Tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A baseline of a history, and what it is called."""
+
+    label: str
+    baseline: Baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The value of a trend in one version; NaN if there is none."""
+
+    label: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePoint:
+    """A version in which a metric moved significantly, beyond its tolerance.
+
+    ``since`` is the version it is compared with: the one of the change point before, or the
+    first that may be compared.
+    """
+
+    label: str
+    since: str
+    before: float
+    after: float
+    worse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """One metric of one method at one size over all versions."""
+
+    method: str
+    size: int
+    metric: str
+    title: str
+    unit: str
+    points: tuple[Point, ...]
+    changes: tuple[ChangePoint, ...]
+
+
+def add(folder: Path, baseline: Baseline, label: str = "") -> Path:
+    """Add a baseline to a history and return its file, ``<time>_<label>.json``.
+
+    Args:
+        folder: of the history; it is made if there is none.
+        baseline: what is added; files are ordered by the time of its saving.
+        label: version it stands for; that of nstbench if empty.
+
+    Raises:
+        UsageError: if the history has this version already.
+    """
+    label = label or baseline.version
+    moment = datetime.fromisoformat(baseline.saved).strftime("%Y%m%dT%H%M%S")
+    name = re.sub(r"[^\w.+-]", "-", label) or "unnamed"
+    taken = [path for path in _files(folder) if _label_of(path) == name]
+    if taken:
+        raise UsageError(
+            f"{folder} has a version '{label}' already ({taken[0].name}). Give another --label, or "
+            "delete that file."
+        )
+    path = folder / f"{moment}_{name}.json"
+    save_baseline(baseline, path)
+    return path
+
+
+def load_history(folder: Path) -> list[Version]:
+    """Read a history, oldest first.
+
+    Raises:
+        UsageError: if the folder holds no baseline.
+    """
+    files = _files(folder)
+    if not files:
+        raise UsageError(
+            f"{folder} holds no history. `nstbench history add {folder} RUN --label VERSION` "
+            "begins one."
+        )
+    return [Version(_label_of(path), load_baseline(path)) for path in files]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*_*.json") if path.is_file())
+
+
+def _label_of(path: Path) -> str:
+    return path.stem.partition("_")[2]
+
+
+def trends(versions: Sequence[Version], tolerances: Sequence[Tolerance]) -> list[Trend]:
+    """Follow every metric of every method through the versions and find its change points.
+
+    Every version is checked against the version of the last change point, so that a slow
+    drift is found as soon as its sum exceeds the tolerance.
+
+    Args:
+        versions: oldest first.
+        tolerances: one per metric to follow.
+    """
+    keys = dict.fromkeys(
+        (entry.method, entry.size) for version in versions for entry in version.baseline.entries
+    )
+    return [
+        _trend(versions, method, size, tolerance)
+        for method, size in keys
+        for tolerance in tolerances
+    ]
+
+
+def _trend(versions: Sequence[Version], method: str, size: int, tolerance: Tolerance) -> Trend:
+    name = tolerance.metric
+    facts = next(v.baseline.metrics[name] for v in reversed(versions) if name in v.baseline.metrics)
+    points, changes = [], []
+    reference: Version | None = None
+    for version in versions:
+        value = _value(version.baseline, method, size, name)
+        points.append(Point(version.label, value))
+        if math.isnan(value):
+            continue
+        finding = _finding(version, reference, method, size, tolerance) if reference else None
+        if finding is None or finding.verdict is Verdict.NOT_COMPARABLE:
+            # a new beginning: another metric version or other pictures are no change of the method
+            reference = version
+        elif finding.verdict in (Verdict.REGRESSION, Verdict.BETTER):
+            assert reference is not None
+            worse = finding.verdict is Verdict.REGRESSION
+            changes.append(
+                ChangePoint(version.label, reference.label, finding.before, finding.after, worse)
+            )
+            reference = version
+    unit = "kernels" if facts.role == "speed" else facts.unit
+    return Trend(method, size, name, facts.title, unit, tuple(points), tuple(changes))
+
+
+def _finding(
+    version: Version, reference: Version, method: str, size: int, tolerance: Tolerance
+) -> Finding | None:
+    if tolerance.metric not in reference.baseline.metrics:
+        return None
+    result = check(version.baseline, reference.baseline, [tolerance], methods=[method])
+    found = [f for f in result.findings if f.size == size and f.metric != COVERAGE]
+    return found[0] if found else None
+
+
+def _value(baseline: Baseline, method: str, size: int, metric: str) -> float:
+    """Return the mean of a pair metric, the median calibrated latency, or the single value."""
+    if metric not in baseline.metrics:
+        return math.nan
+    for entry in baseline.entries:
+        if (entry.method, entry.size) == (method, size):
+            if baseline.metrics[metric].role == "speed":
+                speed = relative_latency(entry.timing) if entry.timing else np.empty(0)
+                return float(np.median(speed)) if len(speed) else math.nan
+            if metric in entry.singles:
+                return entry.singles[metric]
+            return _mean(entry, metric)
+    return math.nan
+
+
+def _mean(entry: Entry, metric: str) -> float:
+    values = np.array([math.nan if v is None else v for v in entry.scores.get(metric, ())])
+    if not len(values):
+        return math.nan
+    layout = stats.Layout.of(
+        np.array([unit[1] for unit in entry.units]), np.array([unit[0] for unit in entry.units])
+    )
+    return float(stats.mean(stats.style_means(values, layout)))

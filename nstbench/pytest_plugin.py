@@ -1,0 +1,80 @@
+"""A pytest plug-in: run methods in a test, and compare them with a baseline.
+
+```python
+def test_my_method(nstbench_run):
+    board = nstbench_run("my_method", contents="photos", styles="paintings", size=96)
+    assert board.leaderboard["uef"][0] < 1
+```
+
+``pytest --nstbench-baseline baseline.json`` fails the test if the methods became worse than
+in that file, or cannot be compared with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from nstbench.board import Board
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the plug-in."""
+    group = parser.getgroup("nstbench", "nstbench: quality and speed of style transfer")
+    group.addoption(
+        "--nstbench-baseline",
+        metavar="FILE",
+        help="baseline file or run folder that every nstbench_run is compared with",
+    )
+    group.addoption(
+        "--nstbench-fail-on",
+        metavar="METRIC:+N%",
+        action="append",
+        default=[],
+        help="metric and how much worse it may become, as of `nstbench check`; repeatable",
+    )
+
+
+@pytest.fixture
+def nstbench_run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Board]:
+    """Return a function like :func:`nstbench.run` that compares with ``--nstbench-baseline``.
+
+    It returns the board, and fails the test on a regression or if the methods it ran cannot
+    be compared with the baseline.
+    """
+    path = request.config.getoption("--nstbench-baseline")
+    fail_on = request.config.getoption("--nstbench-fail-on")
+
+    def execute(methods: str | Sequence[Any] | None = None, **settings: Any) -> Board:
+        import nstbench
+
+        settings.setdefault("out", tmp_path / "run")
+        board = nstbench.run(methods, **settings)
+        if path:
+            _compare(board, Path(path), fail_on)
+        return board
+
+    return execute
+
+
+def _compare(board: Board, path: Path, fail_on: Sequence[str]) -> None:
+    from nstbench.baseline import from_board, load_baseline
+    from nstbench.check import check
+    from nstbench.check_rows import Verdict
+    from nstbench.errors import NstbenchError
+    from nstbench.reporting.check_text import headline, sentence
+    from nstbench.tolerances import parse_tolerances
+
+    try:
+        baseline = load_baseline(path)
+        tolerances = parse_tolerances(fail_on, baseline.metrics)
+    except NstbenchError as error:
+        raise pytest.UsageError(str(error)) from None
+    result = check(from_board(board), baseline, tolerances, methods=list(board.methods))
+    bad = result.of(Verdict.REGRESSION) + result.of(Verdict.NOT_COMPARABLE)
+    if bad:
+        pytest.fail("\n".join([headline(result), *map(sentence, bad)]), pytrace=False)

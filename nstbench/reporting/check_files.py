@@ -1,0 +1,161 @@
+"""The outputs of a check for machines: JUnit XML, JSON, a Markdown summary, annotations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from nstbench.check import CheckResult
+from nstbench.check_rows import Finding, Verdict
+from nstbench.errors import UsageError
+from nstbench.reporting import check_text
+from nstbench.store import write_bytes, write_json
+
+# Characters that XML 1.0 cannot hold, even escaped.
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+
+
+def write_check(result: CheckResult, path: Path) -> None:
+    """Write the check in the format of the file's suffix: ``.xml``, ``.json`` or ``.md``.
+
+    Raises:
+        UsageError: for another suffix.
+        StoreError: if it cannot be written.
+    """
+    if path.suffix == ".json":
+        write_json(path, as_json(result))
+    elif path.suffix in _TEXTS:
+        write_bytes(path, _TEXTS[path.suffix](result).encode())
+    else:
+        raise UsageError(f"--out {path}: the suffix must be .xml (JUnit), .json or .md.")
+
+
+def as_json(result: CheckResult) -> dict[str, Any]:
+    """Return the check as plain data; numbers that are missing are null in the file."""
+    rows = [
+        {field.name: getattr(finding, field.name) for field in fields(Finding)}
+        for finding in result.findings
+    ]
+    return {
+        "baseline": result.baseline,
+        "run": result.run,
+        "exit_code": result.exit_code,
+        "summary": check_text.headline(result),
+        "findings": rows,
+        "notes": list(result.notes),
+    }
+
+
+def junit(result: CheckResult) -> str:
+    """Return JUnit XML: a suite per method, a case per size and metric.
+
+    A regression is a failure and what cannot be compared an error, as in the files that
+    Jenkins, GitLab and pytest write and read.
+    """
+    methods = dict.fromkeys(finding.method for finding in result.findings)
+    suites = ElementTree.Element(
+        "testsuites", _counts(result.findings) | {"name": "nstbench check"}
+    )
+    for method in methods:
+        mine = [finding for finding in result.findings if finding.method == method]
+        counts = {**_counts(mine), "skipped": "0"}
+        suite = ElementTree.SubElement(suites, "testsuite", {"name": _xml(method), **counts})
+        for finding in mine:
+            _case(suite, finding)
+    ElementTree.indent(suites)
+    text: str = ElementTree.tostring(suites, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+
+
+def _counts(findings: tuple[Finding, ...] | list[Finding]) -> dict[str, str]:
+    verdicts = [finding.verdict for finding in findings]
+    return {
+        "tests": str(len(verdicts)),
+        "failures": str(verdicts.count(Verdict.REGRESSION)),
+        "errors": str(verdicts.count(Verdict.NOT_COMPARABLE)),
+        "time": "0",
+    }
+
+
+def _case(suite: ElementTree.Element, finding: Finding) -> None:
+    case = ElementTree.SubElement(
+        suite,
+        "testcase",
+        {
+            "classname": _xml(f"nstbench.{finding.method}"),
+            "name": _xml(f"{finding.metric} at {finding.size} px"),
+            "time": "0",
+        },
+    )
+    text = _xml(check_text.sentence(finding))
+    kind = {Verdict.REGRESSION: "failure", Verdict.NOT_COMPARABLE: "error"}.get(finding.verdict)
+    if kind:
+        attributes = {"message": text, "type": finding.verdict.value}
+        ElementTree.SubElement(case, kind, attributes).text = text
+    else:
+        ElementTree.SubElement(case, "system-out").text = text
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def markdown(result: CheckResult) -> str:
+    """Return the check as a Markdown page for a job summary; fine rows are folded away."""
+    lines = [f"## {check_text.headline(result)}", "", f"Run `{result.run}` against baseline "
+             f"`{result.baseline}`."]  # fmt: skip
+    shown = [f for f in check_text.by_weight(result) if f.verdict is not Verdict.FINE]
+    if shown:
+        lines += ["", *_table(shown)]
+    lines += ["", *(f"* {_cell(check_text.sentence(f))}" for f in shown if f.reason)]
+    fine = result.of(Verdict.FINE)
+    if fine:
+        summary = f"<details><summary>{len(fine)} rows are fine</summary>"
+        lines += ["", summary, "", *_table(list(fine)), "", "</details>"]
+    if result.notes:
+        lines += ["", "Also different, which may explain a change: "
+                  + _cell("; ".join(result.notes)) + "."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _table(findings: list[Finding]) -> list[str]:
+    head = "| " + " | ".join(check_text.COLUMNS) + " |"
+    rule = "| --- | --: | --- | --: | --: | --: | --: | --: | --- |"
+    rows = ["| " + " | ".join(map(_cell, check_text.cells(f))) + " |" for f in findings]
+    return [head, rule, *rows]
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", text.replace("\n", " "))
+
+
+def github_annotations(result: CheckResult, file: str = "") -> list[str]:
+    """Return GitHub workflow commands, one per row that is a regression or not comparable.
+
+    Args:
+        result: the check.
+        file: path of the baseline in the repository, where the annotation is to appear.
+    """
+    lines = []
+    for finding in check_text.by_weight(result):
+        kind = {Verdict.REGRESSION: "error", Verdict.NOT_COMPARABLE: "warning"}.get(finding.verdict)
+        if kind:
+            properties = [f"file={_property(file)}"] if file else []
+            properties.append(f"title={_property(finding.label)}")
+            lines.append(f"::{kind} {','.join(properties)}::{_data(check_text.sentence(finding))}")
+    return lines
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+_TEXTS: Mapping[str, Callable[[CheckResult], str]] = {".xml": junit, ".md": markdown}

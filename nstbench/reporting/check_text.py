@@ -1,0 +1,71 @@
+"""The words and numbers of a check, shared by all its outputs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from nstbench.check import CheckResult
+from nstbench.check_rows import Finding, Verdict
+from nstbench.reporting import numbers
+
+COLUMNS = ("method", "size", "metric", "baseline", "run", "change", "allowed", "p (Holm)",
+           "verdict")  # fmt: skip
+
+
+def cells(finding: Finding) -> tuple[str, ...]:
+    """Return the cells of a row under ``COLUMNS``."""
+    return (
+        finding.method,
+        str(finding.size) if finding.size else numbers.DASH,
+        finding.metric,
+        value(finding, finding.before),
+        value(finding, finding.after),
+        change(finding),
+        finding.tolerance or numbers.DASH,
+        numbers.DASH if math.isnan(finding.p_holm) else f"{finding.p_holm:.2g}",
+        finding.verdict.value,
+    )
+
+
+def value(finding: Finding, number: float) -> str:
+    """Return a value with its unit."""
+    if math.isnan(number):
+        return numbers.DASH
+    if finding.unit == "units":
+        return f"{number:.0f}"
+    if finding.unit == "kernels":
+        return f"{numbers.significant(number)} kernels"
+    return numbers.quantity(number, finding.unit)
+
+
+def change(finding: Finding) -> str:
+    """Return the relative change with its sign."""
+    if math.isnan(finding.change):
+        return numbers.DASH
+    return f"{100 * finding.change:+.1f} %".replace("-", "−")
+
+
+def sentence(finding: Finding) -> str:
+    """Return a finding in one line."""
+    text = f"{finding.label} is {finding.verdict.value}"
+    if not math.isnan(finding.before):
+        text += f": {value(finding, finding.before)} → {value(finding, finding.after)}"
+        text += "" if math.isnan(finding.change) else f" ({change(finding)})"
+    if not math.isnan(finding.p_holm):
+        text += f", allowed {finding.tolerance}, p {finding.p_holm:.2g}"
+    return f"{text}; {finding.reason}" if finding.reason else text
+
+
+def headline(result: CheckResult) -> str:
+    """Return the outcome in one line."""
+    counts = Counter(finding.verdict for finding in result.findings)
+    parts = [f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]]
+    word = {0: "No regression", 1: "Regression", 2: "Not comparable"}[result.exit_code]
+    return f"{word}: {', '.join(parts)}"
+
+
+def by_weight(result: CheckResult) -> list[Finding]:
+    """Return the findings, those that need attention first."""
+    order = [Verdict.REGRESSION, Verdict.NOT_COMPARABLE, Verdict.BETTER, Verdict.FINE]
+    return sorted(result.findings, key=lambda finding: order.index(finding.verdict))

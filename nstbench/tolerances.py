@@ -1,0 +1,97 @@
+"""What ``--fail-on`` says: how far a metric may move before a check looks closer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nstbench.baseline import MetricFacts
+from nstbench.errors import UsageError, did_you_mean
+from nstbench.records import Scope
+
+DEFAULTS = {"quality": 0.02, "content": 0.02, "style": 0.02, "speed": 0.15}
+"""Role of a metric -> share of its value by which it may get worse."""
+
+_PATTERN = re.compile(r"(?P<metric>[^:]+):(?P<sign>[+-]?)(?P<number>\d+(?:\.\d*)?)(?P<percent>%?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How much worse a metric may become: a share of its value, or units of its own."""
+
+    metric: str
+    amount: float
+    relative: bool = True
+
+    def __str__(self) -> str:
+        """Return it as it is written, without the sign."""
+        return f"{100 * self.amount:g} %" if self.relative else f"{self.amount:g}"
+
+    def allowed(self, level: float) -> float:
+        """Return the change that is allowed at a level, in units of the metric."""
+        return self.amount * abs(level) if self.relative else self.amount
+
+
+def parse_tolerances(
+    texts: Sequence[str], metrics: Mapping[str, MetricFacts]
+) -> tuple[Tolerance, ...]:
+    """Parse ``metric:+2%`` and ``metric:+0.01``; without any, take the defaults of the roles.
+
+    The sign is the direction that counts as worse, and may be left out.
+
+    Args:
+        texts: what was given; one text may hold several, separated by commas or spaces.
+        metrics: the baseline's metrics.
+
+    Raises:
+        UsageError: for unknown metrics, unreadable text, a sign that points to the better
+            side, or a metric that cannot be checked.
+    """
+    parts = [part for text in texts for part in re.split(r"[,\s]+", text) if part]
+    if not parts:
+        found = tuple(
+            Tolerance(name, DEFAULTS[facts.role])
+            for name, facts in metrics.items()
+            if facts.role in DEFAULTS
+        )
+        if not found:
+            raise UsageError(
+                "The baseline has no metric with a default tolerance; name metrics with "
+                f"--fail-on 'METRIC:+2%'. It has: {', '.join(metrics) or 'none'}."
+            )
+        return found
+    tolerances = tuple(_parse(part, metrics) for part in parts)
+    names = [tolerance.metric for tolerance in tolerances]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"--fail-on: '{twice[0]}' is named twice.")
+    return tolerances
+
+
+def _parse(text: str, metrics: Mapping[str, MetricFacts]) -> Tolerance:
+    match = _PATTERN.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"--fail-on {text}: write METRIC:+2% (a share) or METRIC:+0.01 (in its own units)."
+        )
+    name = match["metric"]
+    if name not in metrics:
+        raise UsageError(
+            f"--fail-on {text}: the baseline has no metric '{name}'.{did_you_mean(name, metrics)}"
+        )
+    facts = metrics[name]
+    worse = "-" if facts.higher_is_better else "+"
+    if match["sign"] and match["sign"] != worse:
+        word = "higher" if facts.higher_is_better else "lower"
+        raise UsageError(
+            f"--fail-on {text}: {word} {name} is better, so only {name}:{worse}... can fail."
+        )
+    clocked = facts.unit == "s" or facts.unit.endswith("/s")
+    if facts.scope == Scope.TIMING and clocked and facts.role != "speed":
+        raise UsageError(
+            f"--fail-on {text}: {name} is one reading of a clock and has no samples to test; "
+            "check the latency instead."
+        )
+    amount = float(match["number"]) / (100 if match["percent"] else 1)
+    return Tolerance(name, amount, bool(match["percent"]))

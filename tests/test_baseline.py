@@ -1,0 +1,166 @@
+"""Baseline files: written, read, updated with a reason, exchanged with pytest-benchmark."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_board import FakeRun
+from typer.testing import CliRunner
+
+from nstbench.baseline import Baseline, from_board, load_baseline, save_baseline
+from nstbench.check import check
+from nstbench.cli import app
+from nstbench.errors import NstbenchError, StoreError, UsageError
+from nstbench.pytest_benchmark_json import as_pytest_benchmark, read_pytest_benchmark
+from nstbench.store import write_json
+from nstbench.tolerances import parse_tolerances
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
+    board = FakeRun(tmp_path_factory.mktemp("fake"), contents=4, styles=3, fail=0.3).board()
+    return from_board(board)
+
+
+def run(*arguments: str | Path):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def test_a_file_holds_everything_and_stays_small(baseline: Baseline, tmp_path: Path) -> None:
+    save_baseline(baseline, tmp_path / "base.json")
+    assert load_baseline(tmp_path / "base.json") == baseline
+    assert (tmp_path / "base.json").stat().st_size < 20_000
+    gatys = next(entry for entry in baseline.entries if entry.method == "gatys_2015")
+    done = [unit[3] == "done" for unit in gatys.units]
+    assert [value is not None for value in gatys.scores["uef"]] == done
+    assert 0 < sum(done) < len(done), "failed units are there, without scores"
+
+
+def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
+    board = FakeRun(tmp_path, contents=4, styles=3, fail=0).board()
+    entry = next(e for e in from_board(board).entries if e.method == "ghiasi_2017")
+    table = board.scores[(board.scores["method"] == "ghiasi_2017") & (board.scores["part"] == "")]
+    keyed = table.set_index(["metric", "content", "style"])["value"]
+    for (content, style, _, _), value in zip(entry.units, entry.scores["ssim"], strict=True):
+        assert value == pytest.approx(keyed["ssim", content, style], rel=1e-5)
+    assert entry.singles["fd_vgg16"] == pytest.approx(49 - 40 * 0.5, abs=20)
+    assert entry.timing is not None
+    assert entry.timing.environment == {"threads": 2}
+
+
+def test_update_prints_what_moved_and_keeps_the_reason(baseline: Baseline, tmp_path: Path) -> None:
+    file, new = tmp_path / "base.json", tmp_path / "new.json"
+    save_baseline(baseline, file)
+    entries = [
+        dataclasses.replace(
+            e, scores={**e.scores, "uef": tuple(v and 2 * v for v in e.scores["uef"])}
+        )
+        for e in baseline.entries
+    ]
+    save_baseline(dataclasses.replace(baseline, entries=tuple(entries)), new)
+    before = file.read_bytes()
+    refused = run("baseline", "update", new, file)
+    assert isinstance(refused.exception, UsageError)
+    assert "--reason" in str(refused.exception)
+    assert file.read_bytes() == before
+    found = run("baseline", "update", new, file, "--reason", "A better decoder.")
+    assert found.exit_code == 0
+    assert "rows moved. Reason: A better decoder." in found.output
+    (update,) = load_baseline(file).updates
+    assert update.reason == "A better decoder."
+    assert any("gatys_2015 at 48 px: uef is regression" in line for line in update.moved)
+    run("baseline", "update", file, file, "--reason", "Nothing.")
+    assert [u.reason for u in load_baseline(file).updates] == ["A better decoder.", "Nothing."]
+    shown = run("baseline", "show", file)
+    assert "A better decoder." in shown.output
+    assert "gatys_2015" in shown.output
+
+
+def test_save_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Path) -> None:
+    source, file = tmp_path / "run.json", tmp_path / "base.json"
+    save_baseline(baseline, source)
+    assert run("baseline", "save", source, file).exit_code == 0
+    assert isinstance(run("baseline", "save", source, file).exception, UsageError)
+    assert run("baseline", "save", source, file, "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        (None, UsageError, "nstbench baseline save"),
+        ("{", UsageError, "not JSON"),
+        ("[]", UsageError, "has no entries"),
+        ('{"entries": [], "schema": 99}', StoreError, "newer nstbench"),
+        ('{"entries": [{"method": 3}], "schema": 1}', UsageError, "is no baseline: name"),
+    ],
+)
+def test_what_is_no_baseline_is_refused(tmp_path: Path, text, kind, words) -> None:
+    path = tmp_path / "base.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(kind, match=r"base\.json") as error:
+        load_baseline(path)
+    assert words in str(error.value)
+    with pytest.raises(NstbenchError):
+        load_baseline(tmp_path)
+
+
+# --- pytest-benchmark --------------------------------------------------------------------
+
+
+def test_timings_survive_the_way_through_pytest_benchmark(
+    baseline: Baseline, tmp_path: Path
+) -> None:
+    file = tmp_path / "bench.json"
+    write_json(file, as_pytest_benchmark(baseline))
+    back = read_pytest_benchmark(file)
+    names = {e.method: e.timing for e in back.entries}
+    for entry in baseline.entries:
+        timing = names[entry.method]
+        for field in ("latency", "calibration", "latency_waits", "calibration_waits", "size"):
+            assert getattr(timing, field) == getattr(entry.timing, field)
+    tolerances = parse_tolerances([], back.metrics)
+    assert check(back, back, tolerances).exit_code == 0
+
+
+def test_pytest_benchmark_reads_an_export(baseline: Baseline, tmp_path: Path) -> None:
+    file = tmp_path / "0001_bench.json"
+    write_json(file, as_pytest_benchmark(baseline))
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest_benchmark", "compare", str(file), "--columns=median,rounds"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert "gatys_2015[48]" in found.stdout
+
+
+def test_samples_of_pytest_benchmark_become_a_baseline(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import time\n"
+        "def test_sleep(benchmark):\n    benchmark.pedantic(time.sleep, (0.002,), rounds=6)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "test_it.py", "--benchmark-json=b.json",
+         "-p", "no:cacheprovider"],
+        check=True, capture_output=True, cwd=tmp_path,
+    )  # fmt: skip
+    baseline = read_pytest_benchmark(tmp_path / "b.json")
+    (entry,) = baseline.entries
+    assert entry.method == "test_sleep"
+    assert entry.timing is not None
+    assert len(entry.timing.latency) == 6
+    assert min(entry.timing.latency) >= 0.002
+    slower = dataclasses.replace(entry.timing, latency=tuple(2 * v for v in entry.timing.latency))
+    run = dataclasses.replace(baseline, entries=(dataclasses.replace(entry, timing=slower),))
+    tolerances = parse_tolerances([], baseline.metrics)
+    assert check(run, baseline, tolerances).exit_code == 1
+    data = json.loads((tmp_path / "b.json").read_text())
+    del data["benchmarks"][0]["stats"]["data"]
+    (tmp_path / "b.json").write_text(json.dumps(data))
+    with pytest.raises(UsageError, match="no raw samples"):
+        read_pytest_benchmark(tmp_path / "b.json")

@@ -1,0 +1,93 @@
+"""Samples taken in turns with the calibration kernel, and the time spent waiting."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from nstbench.records import Samples
+from nstbench.speed import own_seconds
+from nstbench.timing import calibrate, one_sample, sample_beside_kernel, waited
+
+CPU = torch.device("cpu")
+tells = pytest.mark.skipif(waited() is None, reason="the system does not tell who waited")
+
+
+def test_the_kernel_stands_before_and_after_every_sample():
+    calls = []
+    found, kernel = sample_beside_kernel(lambda: calls.append(time.sleep(0.03)), CPU, 3)
+    assert len(found.seconds) == 3
+    assert len(kernel.seconds) == 4
+    assert len(calls) == 3, "the call that shows how long it takes is a sample, too"
+    assert min(found.seconds) >= 0.03
+
+
+def test_quick_calls_are_averaged():
+    calls = []
+    found, _ = sample_beside_kernel(lambda: calls.append(time.sleep(0.001)), CPU, 2)
+    per_sample = (len(calls) - 3) / 2
+    assert per_sample > 1
+    assert min(found.seconds) >= 0.001, "the mean of a call, not their sum"
+    # a busy machine makes calls longer, never shorter
+    assert per_sample <= 20
+
+
+def test_samples_that_exist_are_not_taken_again():
+    def never():
+        raise AssertionError
+
+    found, kernel = sample_beside_kernel(never, CPU, 3, done=3)
+    assert found == Samples()
+    assert len(kernel.seconds) == 1
+
+
+def test_adding_samples_keeps_waits_only_if_both_know_them():
+    known, unknown = Samples((1.0,), (0.1,)), Samples((2.0,))
+    assert known + known == Samples((1.0, 1.0), (0.1, 0.1))
+    assert known + unknown == Samples((1.0, 2.0))
+    assert sum([known], Samples()) == known
+
+
+@tells
+def test_sleep_is_no_waiting_for_a_processor():
+    _, sample = one_sample(lambda: time.sleep(0.2), CPU)
+    assert sample.seconds[0] >= 0.2
+    assert own_seconds(sample.seconds, sample.waits)[0] >= 0.19
+
+
+@tells
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be pinned")
+def test_what_another_program_takes_is_waiting():
+    """Two programs on one core: own seconds are the processor time, wall-clock is twice it."""
+    cores = os.sched_getaffinity(0)
+    core = min(cores)
+    code = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**5))"
+    os.sched_setaffinity(0, {core})
+    hog = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        time.sleep(0.3)
+
+        def work():
+            start = time.thread_time()
+            while time.thread_time() - start < 0.3:
+                sum(range(1000))
+            return time.thread_time() - start
+
+        used, sample = one_sample(work, CPU)
+    finally:
+        hog.kill()
+        hog.wait()
+        os.sched_setaffinity(0, cores)
+    assert sample.seconds[0] > 1.3 * used
+    assert own_seconds(sample.seconds, sample.waits)[0] == pytest.approx(used, rel=0.15)
+
+
+def test_calibration_is_known_work():
+    samples = calibrate(CPU, 2)
+    assert len(samples.seconds) == 2
+    assert min(samples.seconds) > 0
