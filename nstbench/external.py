@@ -179,7 +179,6 @@ class _Import:
             metrics=metric_cards(_split(self.request.metrics)),
             pictures=found,
             skipped=tuple(self.skipped),
-            expected_seconds=0.0,
         )
 
     # -- finding --------------------------------------------------------------------------

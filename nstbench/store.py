@@ -22,7 +22,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,46 @@ def map_path(output: str, kind: str) -> Path:
 
 def key_of(parts: Mapping[str, Any]) -> str:
     """Return the SHA-256 of plain data: equal parts give equal keys in any order."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_plain_json(parts).encode()).hexdigest()
 
 
 def key_without_code(parts: Mapping[str, Any]) -> str:
     """Return the key that the parts would have if code had no versions."""
     return key_of({name: part for name, part in parts.items() if name not in CODE_PARTS})
+
+
+def _plain_json(parts: Mapping[str, Any]) -> str:
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+
+
+class KeyText:
+    """The text behind a key in pieces, for many keys that share most of their parts.
+
+    ``KeyText(parts).key()`` is ``key_of(parts)``, and ``a | b`` has the parts of both.
+    """
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self._pieces = {name: _plain_json({name: part})[1:-1] for name, part in parts.items()}
+
+    def __or__(self, other: KeyText) -> KeyText:
+        """Return the text of the parts of both."""
+        both = KeyText({})
+        both._pieces = self._pieces | other._pieces
+        return both
+
+    def key(self) -> str:
+        """Return the key of all parts."""
+        return self._key(self._pieces)
+
+    def key_without_code(self) -> str:
+        """Return the key that the parts would have if code had no versions."""
+        return self._key(name for name in self._pieces if name not in CODE_PARTS)
+
+    def _key(self, names: Iterable[str]) -> str:
+        text = ",".join([self._pieces[name] for name in sorted(names)])
+        return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
 
 
 def seed_of(key: str) -> int:
@@ -151,6 +184,15 @@ class Store:
             record = self.record(method, path.stem)
             if record is not None:
                 yield record
+
+    def keys(self, method: str) -> set[str]:
+        """Return the keys of all files that may be records of a method, without reading them."""
+        found: set[str] = set()
+        with contextlib.suppress(OSError):
+            for folder in os.scandir(self.root / "outputs" / method):
+                names = os.scandir(folder.path) if folder.is_dir() else ()
+                found.update(n.name[:-5] for n in names if n.name.endswith(".json"))
+        return found
 
     def keys_by_inputs(self, method: str) -> dict[str, str]:
         """Return key without the version of the code -> newest key that has a record."""
