@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 # A process per core, each with one thread: waiting threads of one would slow down the other.
 PARALLEL := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTEST) -n auto --maxprocesses 8 --dist worksteal --benchmark-disable
 
-.PHONY: help setup leaderboard test check static format lint types fast screenshots bench clean
+.PHONY: help setup leaderboard test check static format lint types fast soak screenshots bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ leaderboard: setup ## run all methods on the starter suite and write the report
 	$(BIN)/nstbench run --methods all --suite starter
 
 test: setup ## all tests that need no GPU
-	$(PARALLEL) -m "not gpu and not alone"
+	$(PARALLEL) -m "not gpu and not alone and not soak"
 	$(PYTEST) -m "alone and not gpu"
 
 check: static fast ## formatting, lint, types and the fast tests
@@ -44,7 +44,10 @@ types: setup
 	for folder in $(PLUGINS); do $(BIN)/mypy $$folder || exit 1; done
 
 fast: setup
-	$(PARALLEL) -m "not slow and not browser and not gpu and not alone"
+	$(PARALLEL) -m "not slow and not browser and not gpu and not alone and not soak"
+
+soak: setup ## kill runs at random moments for an hour or so, and compare the tables
+	$(PYTEST) -m soak -s
 
 RUN ?= runs/starter
 screenshots: setup ## photograph the report of RUN for the documentation (needs Chromium)

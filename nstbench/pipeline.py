@@ -41,7 +41,7 @@ from nstbench.run_files import (
 from nstbench.runner import TimingRequest
 from nstbench.score_stage import score_units, timing_scores
 from nstbench.spent import Spent
-from nstbench.store import SCHEMA, Store, key_of, read_json, write_json
+from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
 
 # A method at least this slow is timed by the run's own units if they had the device alone.
 _OWN_SAMPLES_FROM_SECONDS = 1.0
@@ -188,7 +188,7 @@ def _info(config: RunConfig, plan: Plan, command: str) -> dict[str, Any]:
         "config": config.model_dump(mode="json"),
         "suite": config.suite,
         "suite_version": config.suite_version,
-        "plan_hash": key_of({"units": [unit.key for unit in plan.units]}),
+        "plan_hash": hash_of_keys(unit.key for unit in plan.units),
         "environment": describe_environment(config.device, config.threads),
         "version": nstbench.__version__,
         "started": _now(),

@@ -28,6 +28,11 @@ from nstbench.store import SCHEMA, KeyText, Store, seed_of
 
 _T = TypeVar("_T")
 
+_Pieces = dict[tuple[str, str], dict[str, str]]
+"""(role, checksum of a picture) -> part -> its text in a key."""
+
+_OWN_PARTS = ("content", "content_map", "style", "style_map", "seed")
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -134,14 +139,18 @@ def _lay_out(
     existing = store.keys(method)
     measured: list[float] = []
     shared = _shared_parts(config, variant)
+    pieces: _Pieces = {}
+    # looked up by checksum, which is unique among styles: a record is slow to hash
     makers = {
-        style: _UnitMaker(variant, config, {**shared, **c}) for style, (_, c) in states.items()
+        style.sha256: (_UnitMaker(variant, config, {**shared, **checkpoint}, pieces), state)
+        for style, (state, checkpoint) in states.items()
     }
     for seed in config.seeds:
         for content, style in pairs:
-            unit = makers[style].make(content, style, seed, accepted)
+            maker, state = makers[style.sha256]
+            unit = maker.make(content, style, seed, accepted)
             found.units.append(unit)
-            outcome = _blocked(variant, states[style][0], content, style)
+            outcome = _blocked(variant, state, content, style)
             if outcome is not None:
                 found.blocked[unit.key] = outcome
                 continue
@@ -310,25 +319,25 @@ def _picture_parts(role: str, picture: ImageRecord) -> dict[str, Any]:
 
 
 class _UnitMaker:
-    """Makes the units of one variant and style state, writing the text of a key only once."""
+    """Makes the units of one variant and style state, writing what they share only once."""
 
-    def __init__(self, variant: Variant, config: RunConfig, shared: Mapping[str, Any]) -> None:
+    def __init__(
+        self, variant: Variant, config: RunConfig, shared: Mapping[str, Any], pieces: _Pieces
+    ) -> None:
         self._variant, self._config, self._shared = variant, config, shared
         self._params = variant.given
-        self._text = KeyText(shared)
-        self._pictures: dict[tuple[str, ImageRecord], KeyText] = {}
-        self._seeds: dict[int, KeyText] = {}
+        self._text = KeyText(shared, _OWN_PARTS)
+        self._pieces = pieces
 
     def make(
         self, content: ImageRecord, style: ImageRecord, seed: int, accepted: Mapping[str, str]
     ) -> Unit:
         """Return a unit; ``accepted`` has key without code -> key of a record to accept."""
-        if seed not in self._seeds:
-            self._seeds[seed] = self._text | KeyText({"seed": seed})
-        text = self._seeds[seed] | self._picture("content", content) | self._picture("style", style)
-        without_code = text.key_without_code()
+        pieces = self._picture("content", content) | self._picture("style", style)
+        pieces["seed"] = f'"seed":{seed}'
+        key, without_code = self._text.keys(pieces)
         return Unit(
-            key=accepted.get(without_code) or text.key(),
+            key=accepted.get(without_code, key),
             variant=self._variant.card.variant,
             method=self._variant.card.method,
             params=self._params,
@@ -342,10 +351,12 @@ class _UnitMaker:
             parts=_Parts(self._shared, content, style, seed),
         )
 
-    def _picture(self, role: str, picture: ImageRecord) -> KeyText:
-        if (role, picture) not in self._pictures:
-            self._pictures[role, picture] = KeyText(_picture_parts(role, picture))
-        return self._pictures[role, picture]
+    def _picture(self, role: str, picture: ImageRecord) -> dict[str, str]:
+        place = role, picture.sha256
+        if place not in self._pieces:
+            parts = _picture_parts(role, picture)
+            self._pieces[place] = {name: KeyText.piece(name, part) for name, part in parts.items()}
+        return self._pieces[place]
 
 
 def _blocked(

@@ -55,33 +55,49 @@ def _plain_json(parts: Mapping[str, Any]) -> str:
 
 
 class KeyText:
-    """The text behind a key in pieces, for many keys that share most of their parts.
+    """Writes the texts behind many keys that differ in few parts.
 
-    ``KeyText(parts).key()`` is ``key_of(parts)``, and ``a | b`` has the parts of both.
+    ``KeyText(parts, changing).keys(changes)`` is what :func:`key_of` and
+    :func:`key_without_code` return for ``parts | changes``.
+
+    Args:
+        parts: the parts that all keys share.
+        changing: names of the parts that differ.
     """
 
-    __slots__ = ("_pieces",)
+    def __init__(self, parts: Mapping[str, Any], changing: Iterable[str]) -> None:
+        shared = {name: KeyText.piece(name, part) for name, part in parts.items()}
+        names = sorted({*shared, *changing})
+        self._with_code = [shared.get(name, "") for name in names]
+        self._place = {name: place for place, name in enumerate(names)}
+        self._code = [place for name, place in self._place.items() if name in CODE_PARTS]
 
-    def __init__(self, parts: Mapping[str, Any]) -> None:
-        self._pieces = {name: _plain_json({name: part})[1:-1] for name, part in parts.items()}
+    @staticmethod
+    def piece(name: str, part: Any) -> str:
+        """Return the text of one part."""
+        return _plain_json({name: part})[1:-1]
 
-    def __or__(self, other: KeyText) -> KeyText:
-        """Return the text of the parts of both."""
-        both = KeyText({})
-        both._pieces = self._pieces | other._pieces
-        return both
+    def keys(self, pieces: Mapping[str, str]) -> tuple[str, str]:
+        """Return the key, and the key without code, given the pieces of the changing parts."""
+        texts = self._with_code.copy()
+        for name, text in pieces.items():
+            texts[self._place[name]] = text
+        whole = _hash_of(texts)
+        for place in reversed(self._code):
+            del texts[place]
+        return whole, _hash_of(texts)
 
-    def key(self) -> str:
-        """Return the key of all parts."""
-        return self._key(self._pieces)
 
-    def key_without_code(self) -> str:
-        """Return the key that the parts would have if code had no versions."""
-        return self._key(name for name in self._pieces if name not in CODE_PARTS)
+def _hash_of(pieces: list[str]) -> str:
+    return hashlib.sha256(f"{{{','.join(pieces)}}}".encode()).hexdigest()
 
-    def _key(self, names: Iterable[str]) -> str:
-        text = ",".join([self._pieces[name] for name in sorted(names)])
-        return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
+
+def hash_of_keys(keys: Iterable[str]) -> str:
+    """Return a checksum of keys in their order."""
+    digest = hashlib.sha256()
+    for key in keys:
+        digest.update(key.encode())
+    return digest.hexdigest()
 
 
 def seed_of(key: str) -> int:
@@ -95,11 +111,20 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         StoreError: if the disk is full or the folder cannot be written.
     """
+    write_pieces(path, (data,))
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file atomically from pieces that need not be in memory at once.
+
+    Raises:
+        StoreError: if the disk is full or the folder cannot be written.
+    """
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            stream.write(data)
+            stream.writelines(pieces)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
