@@ -63,6 +63,12 @@ def _settings(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; repeatable.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="local, or ray: workers on the nodes of a Ray cluster.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster (auto, host:port); started here if unset.")
+    ] = None,
     devices: Annotated[
         str | None, typer.Option(help="Devices that workers take in turn: cuda:0,cuda:1")
     ] = None,
@@ -107,7 +113,8 @@ def _settings(
         "contents": contents, "styles": styles, "metrics": metrics,
         "limit": limit, "contents_per_style": contents_per_style, "size": size, "fit": fit,
         "seeds": tuple(seed) if seed else None, "device": device, "devices": devices,
-        "workers": workers, "threads": threads, "memory_limit": memory_limit,
+        "executor": executor, "ray_address": ray_address, "workers": workers,
+        "threads": threads, "memory_limit": memory_limit,
         "timing_repeats": timing_repeats, "timeout": timeout, "out": out, "resume": resume,
         "retry": retry, "formats": formats, "plugins": tuple(plugin) if plugin else None,
         "train_missing": train_missing or None, "train_steps": train_steps,

@@ -79,6 +79,12 @@ class RunConfig(BaseModel):
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="one repetition per seed")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    executor: Literal["local", "ray"] = Field(
+        "local", description="local: workers on this machine; ray: on the nodes of a Ray cluster"
+    )
+    ray_address: str | None = Field(
+        None, description="Ray cluster (auto, host:port); one is started here if unset"
+    )
     devices: tuple[str, ...] = Field(
         (), description="devices that workers take in turn; the first one scores and times"
     )
@@ -86,10 +92,13 @@ class RunConfig(BaseModel):
         None, ge=1, le=1024, description="worker processes; one per device if unset"
     )
     threads: int | None = Field(
+        None, ge=1, description="CPU threads of timing and of each worker; all cores if unset"
+    )
+    worker_threads: int | None = Field(
         None,
         ge=1,
-        description="CPU threads of each worker and of timing; if unset, workers share all cores "
-        "and timing uses all",
+        description="CPU threads of each worker, if others than `threads`; its share of the cores "
+        "if neither is set",
     )
     memory_limit: int | None = Field(
         None, gt=0, description="bytes that a worker may take (4GiB); a unit that needs more is oom"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from nstbench.config import RunConfig
 from nstbench.environment import describe_environment, resolve_device
 from nstbench.errors import UsageError, WeightsError
 from nstbench.executors import Executor
-from nstbench.executors.choose import make_executor
+from nstbench.executors.choose import make_executor, resolve_workers
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
 from nstbench.planner import Plan, make_plan, method_parts
@@ -51,14 +50,7 @@ def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
     """Return the configuration with devices, workers and threads resolved, the store, the plan."""
     for file in config.plugins:
         registry.add_file(file)
-    devices = tuple(resolve_device(device) for device in config.devices or (config.device,))
-    resolved = {
-        "device": devices[0],
-        "devices": devices,
-        "workers": config.workers or len(devices),
-        "threads": config.threads or os.cpu_count() or 1,
-    }
-    config = config.model_copy(update=resolved)
+    config = resolve_workers(config)
     store = Store(config.folder)
     return config, store, make_plan(config, store)
 
@@ -87,13 +79,12 @@ def execute(
 
         train_missing(config, listener)
     began = time.perf_counter()
-    given_threads = config.threads
     config, store, plan = plan_run(config)
     listener.planned(plan)
     if dry_run:
         return None
     claims = Claims(store.root)
-    executor = make_executor(config, store, given_threads, claims)
+    executor = make_executor(config, store, claims)
     try:
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)

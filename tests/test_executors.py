@@ -12,6 +12,7 @@ import pytest
 from nstbench.claims import Claims
 from nstbench.errors import NstbenchError, StoreError
 from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
+from nstbench.executors import schedule as schedule_module
 from nstbench.executors.pool import PoolExecutor
 from nstbench.executors.schedule import Schedule
 from nstbench.records import ImageRecord, Status, Unit
@@ -81,7 +82,16 @@ def test_a_lost_unit_goes_to_another_slot():
     thread.join(timeout=20)
     assert waiting == [task], "every slot has lost it: any may try again"
     schedule.done(task)
+    assert schedule.exhausted
     assert schedule.next(1) is None
+
+
+def test_a_lost_unit_does_not_wait_for_ever_for_a_slot_that_has_no_worker(monkeypatch):
+    monkeypatch.setattr(schedule_module, "_BARRED_SECONDS", 0.2)
+    schedule = Schedule(units(a=1), 2)
+    task = schedule.next(0)
+    schedule.lost(task, 0)
+    assert schedule.next(0) is task
 
 
 def test_what_ran_out_of_memory_runs_last_and_beside_nothing():
@@ -159,7 +169,7 @@ class FakePool(PoolExecutor):
         self.requests = []
         self.busy = self.most_busy = self.closed = self.started = 0
 
-    def _start(self, settings):
+    def _start(self, settings, needless):
         with self.lock:
             self.started += 1
         return FakeWorker(self)
@@ -255,7 +265,7 @@ def test_a_store_that_cannot_be_written_ends_the_run(tmp_path):
 
 def test_workers_that_cannot_be_started_end_the_run(tmp_path, monkeypatch):
     pool = FakePool(tmp_path, 1, None)
-    monkeypatch.setattr(pool, "_start", lambda settings: (_ for _ in ()).throw(WorkerDied("no")))
+    monkeypatch.setattr(pool, "_start", lambda *_: (_ for _ in ()).throw(WorkerDied("no")))
     with pytest.raises(NstbenchError, match="No worker process can be started: no"):
         results(pool, units(a=2))
     pool.close()

@@ -147,7 +147,7 @@ class LocalWorker:
 class LocalExecutor(PoolExecutor):
     """Runs everything in worker processes on this machine, one per slot."""
 
-    def _start(self, settings: WorkerSettings) -> LocalWorker:
+    def _start(self, settings: WorkerSettings, needless: Callable[[], bool]) -> LocalWorker:
         return LocalWorker(settings)
 
 

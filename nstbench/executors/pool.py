@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -85,11 +86,15 @@ class PoolExecutor(ABC):
         self._closed = False
 
     @abstractmethod
-    def _start(self, settings: WorkerSettings) -> Worker:
+    def _start(self, settings: WorkerSettings, needless: Callable[[], bool]) -> Worker:
         """Start a worker and wait until it is ready.
 
+        Args:
+            settings: what to start it with.
+            needless: tells, during a long wait, that it has become pointless.
+
         Raises:
-            WorkerDied: if it ended before.
+            WorkerDied: if it ended before, or has become needless.
             WorkerTimeout: if it took too long.
         """
 
@@ -177,7 +182,8 @@ class PoolExecutor(ABC):
     ) -> None:
         error = None
         try:
-            while (task := schedule.next(slot)) is not None:
+            # a unit is taken by who can begin it
+            while self._is_ready(slot, schedule) and (task := schedule.next(slot)) is not None:
                 if self._claims is not None and not self._claims.take(task.unit.key):
                     schedule.elsewhere(task)
                     continue
@@ -186,6 +192,13 @@ class PoolExecutor(ABC):
         except BaseException as caught:
             error = None if self._closed else caught
         events.put(_SlotEnded(error))
+
+    def _is_ready(self, slot: int, schedule: Schedule) -> bool:
+        """Have a worker if there is work left; return False after :meth:`close`."""
+        if not schedule.exhausted:
+            with contextlib.suppress(WorkerDied):
+                self._get_worker(slot, lambda: schedule.exhausted)
+        return not self._closed
 
     def _work(
         self,
@@ -266,20 +279,22 @@ class PoolExecutor(ABC):
             raise WorkerOutOfMemory(record["message"])
         return record
 
-    def _get_worker(self, slot: int) -> Worker:
+    def _get_worker(self, slot: int, needless: Callable[[], bool] = lambda: False) -> Worker:
         if slot not in self._workers:
-            self._workers[slot] = self._start_worker(self._settings[slot])
+            self._workers[slot] = self._start_worker(self._settings[slot], needless)
         if self._closed:
             self._end(slot)
             raise WorkerDied("it was stopped")
         return self._workers[slot]
 
-    def _start_worker(self, settings: WorkerSettings) -> Worker:
+    def _start_worker(self, settings: WorkerSettings, needless: Callable[[], bool]) -> Worker:
         for tries_left in reversed(range(_START_TRIES)):
             try:
-                return self._start(settings)
+                return self._start(settings, lambda: self._closed or needless())
             except (WorkerDied, WorkerTimeout) as error:
-                if not tries_left or self._closed:
+                if self._closed or needless():
+                    raise WorkerDied(str(error)) from None
+                if not tries_left:
                     raise NstbenchError(f"No worker process can be started: {error}") from None
         raise AssertionError("the last try returns or raises")
 

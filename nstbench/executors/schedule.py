@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from nstbench.records import Unit
 
 _LOOK_AGAIN_SECONDS = 0.5
+# Another slot may have no worker any more: after this time the same one may try again.
+_BARRED_SECONDS = 10.0
 
 
 @dataclass(eq=False, slots=True)
@@ -21,12 +23,14 @@ class Task:
         unit: the unit.
         lost: slots whose workers ended without an answer over it, one entry a time.
         alone: True once it ran out of memory beside other units.
-        look_again: monotonic time before which it makes no sense to try it again.
+        barred: monotonic time until which slots that lost it leave it to others.
+        look_again: monotonic time before which another process is at it; 0 if none is.
     """
 
     unit: Unit
     lost: list[int] = field(default_factory=list)
     alone: bool = False
+    barred: float = 0.0
     look_again: float = 0.0
 
 
@@ -104,7 +108,7 @@ class Schedule:
     def lost(self, task: Task, slot: int) -> None:
         """Take back a task whose worker ended; another slot gets it, if there is one."""
         task.lost.append(slot)
-        task.look_again = 0.0
+        task.barred, task.look_again = time.monotonic() + _BARRED_SECONDS, 0.0
         self._give_back(task, lambda: self._again.append(task))
 
     def crowded(self, task: Task) -> None:
@@ -128,6 +132,12 @@ class Schedule:
         """True after :meth:`stop`."""
         return self._stopped
 
+    @property
+    def exhausted(self) -> bool:
+        """True if nothing is left to hand out; what is in work may still come back."""
+        with self._changed:
+            return self._stopped or not self._unfinished()
+
     # -- choosing, with the lock held -----------------------------------------------------
 
     def _take(self, slot: int) -> Task | None:
@@ -146,8 +156,9 @@ class Schedule:
         return None
 
     def _lost_by_others(self, slot: int) -> Task | None:
+        now = time.monotonic()
         for index, task in enumerate(self._again):
-            untried = len(set(task.lost)) < self._slots
+            untried = len(set(task.lost)) < self._slots and now < task.barred
             if task.lost and not task.look_again and not (untried and slot in task.lost):
                 return self._again.pop(index)
         return None
@@ -186,8 +197,8 @@ class Schedule:
         return bool(self._again or self._last or any(group.units for group in self._groups))
 
     def _pause(self) -> float | None:
-        """Return the seconds until a task that waits for another process is due."""
-        times = [task.look_again for task in self._again if task.look_again]
+        """Return the seconds until a task that waits is due."""
+        times = [task.look_again or task.barred for task in self._again]
         return max(0.05, min(times) - time.monotonic()) if times else None
 
     def _give_back(self, task: Task, place: Callable[[], None]) -> None:
