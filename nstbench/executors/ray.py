@@ -70,8 +70,10 @@ def connect(address: str | None, cpus: int = 0) -> Any:
             logging_level="error",
             **({} if address else own),
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UsageError(f"--ray-address {address}: {error}") from None
+    # Ray raises plain Exception, too
+    except Exception as error:
+        place = f"--ray-address {address}" if address else "--executor ray"
+        raise UsageError(f"{place}: {error}") from None
     return ray
 
 
