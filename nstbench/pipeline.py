@@ -72,6 +72,7 @@ def execute(
     Raises:
         UsageError: if the configuration cannot be carried out.
         StoreError: if the run folder cannot be written.
+        Interrupted: after Ctrl-C, with the board of what was finished.
     """
     listener = listener or Listener()
     if config.train_missing and not dry_run:

@@ -114,6 +114,19 @@ def test_what_ran_out_of_memory_runs_last_and_beside_nothing():
     assert schedule.next(0) is None
 
 
+def test_a_task_that_must_be_alone_stays_so_when_another_process_has_it():
+    schedule = Schedule(units(a=2), 2)
+    big, other = schedule.next(0), schedule.next(1)
+    schedule.crowded(big)
+    schedule.done(other)
+    assert schedule.next(0) is big
+    schedule.elsewhere(big)
+    assert schedule.next(1) is big, "after a pause"
+    assert big.alone
+    schedule.done(big)
+    assert schedule.next(0) is None
+
+
 def test_a_stopped_schedule_hands_out_nothing():
     schedule = Schedule(units(a=3), 1)
     schedule.done(schedule.next(0))

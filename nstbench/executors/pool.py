@@ -182,8 +182,12 @@ class PoolExecutor(ABC):
     ) -> None:
         error = None
         try:
-            # a unit is taken by who can begin it
+            # a unit is taken by who can begin it, and waits for nobody's node
             while self._is_ready(slot, schedule) and (task := schedule.next(slot)) is not None:
+                if slot not in self._workers:
+                    # it came back after this slot had seen nothing left to do
+                    schedule.elsewhere(task)
+                    continue
                 if self._claims is not None and not self._claims.take(task.unit.key):
                     schedule.elsewhere(task)
                     continue

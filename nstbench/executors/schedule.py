@@ -117,9 +117,10 @@ class Schedule:
         self._give_back(task, lambda: self._last.append(task))
 
     def elsewhere(self, task: Task) -> None:
-        """Take back a task that another process works on; look again later."""
+        """Take back a task that cannot begin here, or that another process works on."""
         task.look_again = time.monotonic() + _LOOK_AGAIN_SECONDS
-        self._give_back(task, lambda: self._again.append(task))
+        place = self._last if task.alone else self._again
+        self._give_back(task, lambda: place.append(task))
 
     def stop(self) -> None:
         """Hand out nothing more."""
@@ -151,7 +152,7 @@ class Schedule:
             return Task(unit)
         if self._again:
             return self._due()
-        if self._last and not self._working:
+        if self._last and not self._working and self._last[0].look_again <= time.monotonic():
             return self._last.popleft()
         return None
 
@@ -198,7 +199,8 @@ class Schedule:
 
     def _pause(self) -> float | None:
         """Return the seconds until a task that waits is due."""
-        times = [task.look_again or task.barred for task in self._again]
+        waiting = (*self._again, *self._last)
+        times = [due for task in waiting if (due := task.look_again or task.barred)]
         return max(0.05, min(times) - time.monotonic()) if times else None
 
     def _give_back(self, task: Task, place: Callable[[], None]) -> None:
