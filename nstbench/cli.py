@@ -379,8 +379,11 @@ def main() -> None:
         app()
     except NstbenchError as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt:
-        _fail(f"Interrupted. {GO_ON}", 130)
+    except SystemExit as ended:
+        # what Typer makes of KeyboardInterrupt
+        if ended.code == 130:
+            _fail(f"Interrupted. {GO_ON}", 130)
+        raise
 
 
 def _fail(message: str, code: int) -> None:
