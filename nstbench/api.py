@@ -39,6 +39,8 @@ def run(
 
     Raises:
         UsageError: if a name or setting is wrong.
+        Interrupted: after an interrupt, when what was in work is finished; its ``board`` holds
+            the rest (see :mod:`nstbench.interrupt`).
     """
     options = settings | {
         "methods": methods,

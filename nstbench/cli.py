@@ -21,6 +21,7 @@ from nstbench.cli_score import score
 from nstbench.cli_train import match, train
 from nstbench.cli_validate import validate
 from nstbench.errors import NstbenchError, UsageError
+from nstbench.interrupt import GO_ON
 from nstbench.names import printable
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -72,7 +73,22 @@ def _settings(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; repeatable.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="local, or ray: workers on the nodes of a Ray cluster.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster (auto, host:port); started here if unset.")
+    ] = None,
+    devices: Annotated[
+        str | None, typer.Option(help="Devices that workers take in turn: cuda:0,cuda:1")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes; one per device if unset.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each worker.")] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="Memory a worker may take, for example 4GiB.")
+    ] = None,
     timing_repeats: Annotated[
         int | None, typer.Option(help="Timed calls per method and size; 0 for none.")
     ] = None,
@@ -107,7 +123,9 @@ def _settings(
     options: dict[str, Any] = {
         "contents": contents, "styles": styles, "metrics": metrics,
         "limit": limit, "contents_per_style": contents_per_style, "size": size, "fit": fit,
-        "seeds": tuple(seed) if seed else None, "device": device, "threads": threads,
+        "seeds": tuple(seed) if seed else None, "device": device, "devices": devices,
+        "executor": executor, "ray_address": ray_address, "workers": workers,
+        "threads": threads, "memory_limit": memory_limit,
         "timing_repeats": timing_repeats, "timeout": timeout, "out": out, "resume": resume,
         "retry": retry, "formats": formats, "plugins": tuple(plugin) if plugin else None,
         "train_missing": train_missing or None, "train_steps": train_steps,
@@ -146,6 +164,7 @@ def _execute(
     settings = build_config(options, suite=suite, file=config)
 
     from nstbench import tables
+    from nstbench.interrupt import Interrupted
     from nstbench.pipeline import execute
     from nstbench.progress import TerminalListener
 
@@ -157,6 +176,10 @@ def _execute(
             listener=listener,
             dry_run=dry_run,
         )
+    except Interrupted as interrupted:
+        listener.close()
+        tables.print_board(interrupted.board)
+        raise
     finally:
         listener.close()
     if board is not None:
@@ -355,8 +378,11 @@ def main() -> None:
             "change permissions, then run the same command again.",
             2,
         )
-    except KeyboardInterrupt:
-        _fail("Interrupted. What is finished is kept; the same command goes on from there.", 130)
+    except SystemExit as ended:
+        # what Typer makes of KeyboardInterrupt
+        if ended.code == 130:
+            _fail(f"Interrupted. {GO_ON}", 130)
+        raise
 
 
 def _fail(message: str, code: int) -> None:

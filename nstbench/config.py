@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from nstbench.errors import UsageError, did_you_mean
 from nstbench.programs.entry import Program, take_programs
 from nstbench.studies import Study
-from nstbench.values import add_parameter, read_yaml, split_outside_brackets
+from nstbench.values import add_parameter, read_size, read_yaml, split_outside_brackets
 
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"
@@ -86,7 +86,30 @@ class RunConfig(BaseModel):
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="one repetition per seed")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    threads: int | None = Field(None, ge=1, description="CPU threads; all cores if unset")
+    executor: Literal["local", "ray"] = Field(
+        "local", description="local: workers on this machine; ray: on the nodes of a Ray cluster"
+    )
+    ray_address: str | None = Field(
+        None, description="Ray cluster (auto, host:port); one is started here if unset"
+    )
+    devices: tuple[str, ...] = Field(
+        (), description="devices that workers take in turn; the first one scores and times"
+    )
+    workers: int | None = Field(
+        None, ge=1, le=1024, description="worker processes; one per device if unset"
+    )
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads of timing and of each worker; all cores if unset"
+    )
+    worker_threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads of each worker, if others than `threads`; its share of the cores "
+        "if neither is set",
+    )
+    memory_limit: int | None = Field(
+        None, gt=0, description="bytes that a worker may take (4GiB); a unit that needs more is oom"
+    )
     timing_repeats: int = Field(10, ge=0, description="timed calls per method and size; 0 for none")
     timeout: float = Field(3600, gt=0, description="seconds after which one unit is stopped")
     out: Path | None = Field(None, description="run folder; runs/<suite> if unset")
@@ -112,12 +135,18 @@ class RunConfig(BaseModel):
         "", description="dataset or folder of its contents; those of the run if unset"
     )
 
-    @field_validator("device")
+    @field_validator("device", "devices")
     @classmethod
-    def _known_device(cls, value: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-            raise ValueError("must be auto, cpu, cuda or cuda:N")
+    def _known_device(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for device in (value,) if isinstance(value, str) else value:
+            if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+                raise ValueError("must be auto, cpu, cuda or cuda:N")
         return value
+
+    @field_validator("memory_limit", mode="before")
+    @classmethod
+    def _read_size(cls, value: Any) -> Any:
+        return read_size(value) if isinstance(value, str) else value
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -134,7 +163,7 @@ class RunConfig(BaseModel):
             return tuple(parsed)
         return value
 
-    @field_validator("metrics", "formats", "retry", mode="before")
+    @field_validator("metrics", "formats", "retry", "devices", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         if isinstance(value, str) and value != "all":

@@ -42,7 +42,7 @@ from nstbench.records import (
 from nstbench.report import write_report
 from nstbench.run_files import load_board, write_plan, write_scores
 from nstbench.score_stage import score_units
-from nstbench.store import SCHEMA, Store, key_of, read_json
+from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json
 
 ASPECT_TOLERANCE = 0.02
 """Proportions that differ by rounding to whole pixels are the same; more is another picture."""
@@ -116,7 +116,7 @@ def score_outputs(
         "command": command,
         "config": plan.config.model_dump(mode="json"),
         "outputs": list(request.patterns),
-        "plan_hash": key_of({"units": [unit.key for unit in plan.units]}),
+        "plan_hash": hash_of_keys(unit.key for unit in plan.units),
         "environment": describe_environment(device),
         "version": nstbench.__version__,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -182,7 +182,6 @@ class _Import:
             metrics=metric_cards(_split(self.request.metrics)),
             pictures=found,
             skipped=tuple(self.skipped),
-            expected_seconds=0.0,
         )
 
     # -- finding --------------------------------------------------------------------------

@@ -24,10 +24,10 @@ class Listener:
         """Name the item in work."""
 
     def step(self, unit: Unit, index: int, total: int) -> None:
-        """Report progress inside a unit."""
+        """Report progress inside a unit, of which many may be in work; 0 of 0 is its beginning."""
 
     def finished(self, unit: Unit, record: Mapping[str, Any]) -> None:
-        """Report a unit's record."""
+        """Report a unit's record; it is no longer in work."""
 
     def advanced(self) -> None:
         """Report one finished item of the stage."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 import nstbench
 from nstbench import registry, weights
@@ -22,10 +21,13 @@ from nstbench.catalog import (
     metric_weights,
     resolve_methods,
 )
+from nstbench.claims import Claims
 from nstbench.config import RunConfig
 from nstbench.environment import describe_environment, resolve_device
-from nstbench.errors import WeightsError
-from nstbench.executors.local import LocalExecutor, WorkerSettings
+from nstbench.errors import UsageError, WeightsError
+from nstbench.executors import Executor
+from nstbench.executors.choose import make_executor, resolve_workers
+from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
 from nstbench.planner import Plan, make_plan, method_parts
 from nstbench.records import Samples, Status, Timing
@@ -43,18 +45,18 @@ from nstbench.run_files import (
 )
 from nstbench.runner import TimingRequest
 from nstbench.score_stage import score_units, timing_scores
-from nstbench.store import SCHEMA, Store, key_of, read_json, write_json
+from nstbench.spent import Spent
+from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
 
 # A method at least this slow is timed by the run's own units if they had the device alone.
 _OWN_SAMPLES_FROM_SECONDS = 1.0
+_TIMINGS = TypeAdapter(Timing)
 
 
 def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
-    """Return the configuration with its device resolved, the store and the plan."""
+    """Return the configuration with devices, workers and threads resolved, the store, the plan."""
     add_configured(config)
-    device = resolve_device(config.device)
-    threads = config.threads or os.cpu_count() or 1
-    config = config.model_copy(update={"device": device, "threads": threads})
+    config = resolve_workers(config)
     store = Store(config.folder)
     return config, store, make_plan(config, store)
 
@@ -76,35 +78,69 @@ def execute(
     Raises:
         UsageError: if the configuration cannot be carried out.
         StoreError: if the run folder cannot be written.
+        Interrupted: after Ctrl-C, with the board of what was finished.
     """
     listener = listener or Listener()
     if config.train_missing and not dry_run:
         from nstbench.training.missing import train_missing
 
         train_missing(config, listener)
+    began = time.perf_counter()
     config, store, plan = plan_run(config)
     listener.planned(plan)
     if dry_run:
         return None
-    info = _info(config, plan, command)
-    write_plan(store, plan, info)
-    started = time.perf_counter()
-    _fetch_weights(config, plan, listener)
-    settings = WorkerSettings(store.root, config.device, config.threads or 1, config.timeout)
-    executor = LocalExecutor(settings)
+    claims = Claims(store.root)
+    executor = make_executor(config, store, claims)
     try:
-        _generate(plan, executor, listener)
-        timings = _time(config, plan, store, executor, listener)
+        with finishing_first(executor.finish, listener) as interrupt:
+            info = _info(config, plan, command)
+            _refuse_another_plan(store, claims, info["plan_hash"])
+            write_plan(store, plan, info)
+            spent = Spent(began, config.workers or 1)
+            _fetch_weights(config, plan, listener)
+            with spent.on("generate"):
+                _generate(plan, executor, listener, spent)
+            # one process at a time; the others find what it measured and scored
+            with claims.hold("board"):
+                with spent.on("time"):
+                    timings = _time(config, plan, store, executor, listener, interrupt)
+                executor.close()
+                board = _score(config, plan, store, listener, timings, spent)
     finally:
         executor.close()
-    scores = score_units(store.root, config.device, listener)
-    write_timings(store, timings)
-    write_scores(store, timing_scores(scores, timings, plan.metrics))
-    finished = {
-        "finished": _now(),
-        "wall_seconds": time.perf_counter() - started,
-        "stylize_seconds": _stylize_seconds(plan, store),
-    }
+        claims.close()
+    if interrupt.asked:
+        raise Interrupted(board)
+    return board
+
+
+def _refuse_another_plan(store: Store, claims: Claims, plan_hash: str) -> None:
+    """Refuse to write the plan of this run over that of one that goes on."""
+    claims.join()
+    known = read_json(store.root / "run.json")
+    if claims.company and isinstance(known, dict) and known.get("plan_hash") != plan_hash:
+        raise UsageError(
+            f"Another process is running something else in {store.root}. Choose another folder "
+            "with --out, or wait until it has finished; processes may share a folder if they "
+            "run the same plan."
+        )
+
+
+def _score(
+    config: RunConfig,
+    plan: Plan,
+    store: Store,
+    listener: Listener,
+    timings: list[Timing],
+    spent: Spent,
+) -> Board:
+    """Score what there is, rank it and write the report."""
+    with spent.on("score"):
+        scores = score_units(store.root, config.device, listener)
+        write_timings(store, timings)
+        write_scores(store, timing_scores(scores, timings, plan.metrics))
+    finished = {"finished": _now(), **spent.summary()}
     write_info(store, (read_json(store.root / "run.json") or {}) | finished)
     board = load_board(store.root)
     listener.stage("report", 1)
@@ -150,7 +186,7 @@ def _info(config: RunConfig, plan: Plan, command: str) -> dict[str, Any]:
         "config": config.model_dump(mode="json"),
         "suite": config.suite,
         "suite_version": config.suite_version,
-        "plan_hash": key_of({"units": [unit.key for unit in plan.units]}),
+        "plan_hash": hash_of_keys(unit.key for unit in plan.units),
         "environment": describe_environment(config.device, config.threads),
         "version": nstbench.__version__,
         "started": _now(),
@@ -184,34 +220,26 @@ def _fetch_weights(config: RunConfig, plan: Plan, listener: Listener) -> None:
 # --- generation --------------------------------------------------------------------------
 
 
-def _generate(plan: Plan, executor: LocalExecutor, listener: Listener) -> None:
-    units = plan.pending
-    listener.stage("generate", len(units), plan.expected_seconds)
-    if units:
-        listener.began(_label(units[0]))
-    following = [*units[1:], None]
-    for after, (unit, record) in zip(following, executor.run(units, listener.step), strict=False):
+def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) -> None:
+    seconds = plan.expected_seconds / (plan.config.workers or 1)
+    listener.stage("generate", len(plan.pending), seconds)
+    records = executor.run(plan.pending, listener.step, plan.costs, plan.outdated)
+    for unit, record in records:
         listener.finished(unit, record)
         listener.advanced()
-        if after is not None:
-            listener.began(_label(after))
-
-
-def _label(unit: Any) -> str:
-    return f"{unit.variant} · {unit.content.name} × {unit.style.name}"
-
-
-def _stylize_seconds(plan: Plan, store: Store) -> float:
-    """Return the seconds inside ``stylize`` of the units that this call ran."""
-    records = (store.record(unit.method, unit.key) for unit in plan.pending)
-    return sum(record.get("seconds", 0.0) for record in records if record)
+        spent.add(record)
 
 
 # --- timing ------------------------------------------------------------------------------
 
 
 def _time(
-    config: RunConfig, plan: Plan, store: Store, executor: LocalExecutor, listener: Listener
+    config: RunConfig,
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    listener: Listener,
+    interrupt: Interrupt,
 ) -> list[Timing]:
     """Time every available variant at every size; samples that exist are not taken again."""
     if config.timing_repeats == 0:
@@ -223,27 +251,36 @@ def _time(
         if (request := _timing_request(config, plan, store, variant, size)) is not None
     ]
     listener.stage("time", len(requests))
-    adapter = TypeAdapter(Timing)
     timings: list[Timing] = []
     missing: list[TimingRequest] = []
     for request in requests:
-        known = read_json(store.timing_path(request.method, request.key))
+        known = _known_timing(store.timing_path(request.method, request.key))
         if known is None or config.resume == "never":
             missing.append(request)
         else:
-            timings.append(adapter.validate_python(known))
+            timings.append(known)
             listener.advanced()
     for request in missing:
+        if interrupt.asked:
+            break
         listener.began(request.variant)
         answer = executor.time(request)
         if isinstance(answer, str):
             listener.note(f"{request.variant} at {request.size} px has no timing: {answer}")
         else:
             path = store.timing_path(request.method, request.key)
-            write_json(path, adapter.dump_python(answer, mode="json"))
+            write_json(path, _TIMINGS.dump_python(answer, mode="json"))
             timings.append(answer)
         listener.advanced()
     return timings
+
+
+def _known_timing(path: Path) -> Timing | None:
+    """Return a timing that was taken before; ``None`` if there is none, or a damaged one."""
+    try:
+        return _TIMINGS.validate_python(read_json(path))
+    except ValidationError:
+        return None
 
 
 def _timing_request(
@@ -301,9 +338,9 @@ def _own_samples(
 ) -> list[dict[str, Any]]:
     """Return the units that can serve as timing samples of a slow method.
 
-    Units had the device alone (there is one worker) and the same shape, so repeating
-    a slow method on one pair would only cost time. A method whose own units are too
-    few or fast is repeated on one pair instead.
+    Where units had the machine alone and the same shape, repeating a slow method on one
+    pair would only cost time. A method whose own units are too few or fast, or ran beside
+    others, is repeated on one pair instead.
     """
     same = [
         record
@@ -311,6 +348,7 @@ def _own_samples(
         if record["size"] == size
         and record.get("device_name") == environment["device_name"]
         and record.get("threads") == config.threads
+        and record.get("alone", True)
     ]
     if config.fit != "crop" or len(same) < config.timing_repeats:
         return []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,9 +25,14 @@ from nstbench.records import (
     Unit,
     WeightCard,
 )
-from nstbench.store import SCHEMA, Store, key_of, key_without_code, seed_of
+from nstbench.store import SCHEMA, KeyText, Store, seed_of
 
 _T = TypeVar("_T")
+
+_Pieces = dict[tuple[str, str], dict[str, str]]
+"""(role, checksum of a picture) -> part -> its text in a key."""
+
+_OWN_PARTS = ("content", "content_map", "style", "style_map", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class Plan:
         metrics: metric name -> card, in table order.
         pictures: the contents and styles, fitted and copied into the run folder.
         skipped: files that the datasets or the image reader left out.
-        expected_seconds: guess for the units that are neither cached nor blocked.
+        costs: variant -> seconds of one unit: measured by units that are done, or guessed.
+        outdated: key -> ``finished`` of records of pending units that do not count.
     """
 
     config: RunConfig
@@ -62,7 +68,13 @@ class Plan:
     metrics: Mapping[str, MetricCard]
     pictures: tuple[PictureCard, ...]
     skipped: tuple[SkippedImage, ...]
-    expected_seconds: float
+    costs: Mapping[str, float] = field(default_factory=dict)
+    outdated: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def expected_seconds(self) -> float:
+        """Seconds that the pending units are expected to take, one after the other."""
+        return sum(self.costs.get(unit.variant, 0.0) for unit in self.pending)
 
     @property
     def pending(self) -> tuple[Unit, ...]:
@@ -83,42 +95,84 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
     contents = _pictures(config, Role.CONTENT, store)
     styles = _pictures(config, Role.STYLE, store)
     pairs = pair_up(list(contents.cards), list(styles.cards), config.contents_per_style)
-    units: list[Unit] = []
-    blocked: dict[str, Outcome] = {}
-    cached: set[str] = set()
+    found = _Found()
     methods: dict[str, MethodCard] = {}
-    expected = 0.0
     for variant in variants:
-        parts = method_parts(variant)
-        known = store.keys_by_inputs(variant.card.method) if config.resume == "always" else {}
-        style_states = {
-            style: _style_state(variant, styles.originals[style]) for style in styles.cards
+        states = {
+            style: _style_state(variant, original) for style, original in styles.originals.items()
         }
-        methods[variant.card.variant] = _with_checkpoints(variant.card, style_states.values())
-        for seed in config.seeds:
-            for content, style in pairs:
-                state, checkpoint = style_states[style]
-                unit = _unit(config, variant, parts, checkpoint, content, style, seed)
-                unit = replace(unit, key=known.get(key_without_code(unit.parts), unit.key))
-                units.append(unit)
-                outcome = _blocked(variant, state, content, style)
-                if outcome is not None:
-                    blocked[unit.key] = outcome
-                elif _is_cached(config, store, unit):
-                    cached.add(unit.key)
-                elif variant.method is not None:
-                    expected += variant.method.expected_seconds(config.size)
+        methods[variant.card.variant] = _with_checkpoints(variant.card, states.values())
+        _lay_out(config, store, variant, pairs, states, found)
     return Plan(
         config=config,
-        units=tuple(units),
-        blocked=blocked,
-        cached=frozenset(cached),
+        units=tuple(found.units),
+        blocked=found.blocked,
+        cached=frozenset(found.cached),
         methods=methods,
         metrics=metrics,
         pictures=(*contents.cards.values(), *styles.cards.values()),
         skipped=(*contents.skipped, *styles.skipped),
-        expected_seconds=expected,
+        costs=found.costs,
+        outdated=found.outdated,
     )
+
+
+@dataclass(eq=False)
+class _Found:
+    """What a plan is made of, as far as it is known."""
+
+    units: list[Unit] = field(default_factory=list)
+    blocked: dict[str, Outcome] = field(default_factory=dict)
+    cached: set[str] = field(default_factory=set)
+    costs: dict[str, float] = field(default_factory=dict)
+    outdated: dict[str, str] = field(default_factory=dict)
+
+
+def _lay_out(
+    config: RunConfig,
+    store: Store,
+    variant: Variant,
+    pairs: list[tuple[ImageRecord, ImageRecord]],
+    states: Mapping[ImageRecord, _StyleState],
+    found: _Found,
+) -> None:
+    """Add the units of one variant, and say which of them are done, blocked or outdated."""
+    method = variant.card.method
+    accepted = store.keys_by_inputs(method) if config.resume == "always" else {}
+    existing = store.keys(method)
+    measured: list[float] = []
+    shared = _shared_parts(config, variant)
+    pieces: _Pieces = {}
+    # looked up by checksum, which is unique among styles: a record is slow to hash
+    makers = {
+        style.sha256: (
+            _UnitMaker(variant, config, shared | _checkpoint_parts(files), pieces),
+            state,
+        )
+        for style, (state, files) in states.items()
+    }
+    for seed in config.seeds:
+        for content, style in pairs:
+            maker, state = makers[style.sha256]
+            unit = maker.make(content, style, seed, accepted)
+            found.units.append(unit)
+            outcome = _blocked(variant, state, content, style)
+            if outcome is not None:
+                found.blocked[unit.key] = outcome
+                continue
+            record = store.record(method, unit.key) if unit.key in existing else None
+            if record is None:
+                continue
+            if record["status"] == Status.DONE:
+                measured.append(record.get("seconds") or 0.0)
+            if _counts(config, record):
+                found.cached.add(unit.key)
+            else:
+                found.outdated[unit.key] = str(record.get("finished", ""))
+    if measured:
+        found.costs[variant.card.variant] = sum(measured) / len(measured)
+    elif variant.method is not None:
+        found.costs[variant.card.variant] = variant.method.expected_seconds(config.size)
 
 
 def pair_up(
@@ -234,44 +288,91 @@ def _content_of(value: Any) -> Any:
     return value
 
 
-def _unit(
-    config: RunConfig,
-    variant: Variant,
-    method_parts: Mapping[str, Any],
-    checkpoint: tuple[WeightCard, ...],
-    content: ImageRecord,
-    style: ImageRecord,
-    seed: int,
-) -> Unit:
-    files = {weight.name: weight.sha256 for weight in checkpoint}
-    parts = {
-        **method_parts,
-        **({"checkpoint": files} if files else {}),
-        "content": content.sha256,
-        "content_map": content.semantic_map and content.semantic_map.name,
-        "style": style.sha256,
-        "style_map": style.semantic_map and style.semantic_map.name,
-        "size": config.size,
-        "fit": config.fit,
-        "seed": seed,
-        "dtype": "float32",
-        "schema": SCHEMA,
-    }
-    key = key_of(parts)
-    return Unit(
-        key=key,
-        variant=variant.card.variant,
-        method=variant.card.method,
-        params=variant.given,
-        content=content,
-        style=style,
-        size=config.size,
-        fit=config.fit,
-        seed=seed,
-        # a seed that forgets the code: an edit must not change what chance did
-        unit_seed=seed_of(key_without_code(parts)),
-        parts=parts,
-    )
+def _shared_parts(config: RunConfig, variant: Variant) -> dict[str, Any]:
+    """Return the parts of a key that all units of a variant share."""
+    run = {"size": config.size, "fit": config.fit, "dtype": "float32", "schema": SCHEMA}
+    return method_parts(variant) | run
+
+
+def _checkpoint_parts(files: tuple[WeightCard, ...]) -> dict[str, Any]:
+    return {"checkpoint": {file.name: file.sha256 for file in files}} if files else {}
+
+
+class _Parts(Mapping[str, Any]):
+    """The parts of one unit's key: references to what many units share, put together on demand.
+
+    A plan of a million units keeps all of them in memory.
+    """
+
+    __slots__ = ("_content", "_seed", "_shared", "_style")
+
+    def __init__(
+        self, shared: Mapping[str, Any], content: ImageRecord, style: ImageRecord, seed: int
+    ) -> None:
+        self._shared, self._content, self._style, self._seed = shared, content, style, seed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._whole()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole())
+
+    def __len__(self) -> int:
+        return len(self._whole())
+
+    def _whole(self) -> dict[str, Any]:
+        content = _picture_parts("content", self._content)
+        return {
+            **self._shared,
+            **content,
+            **_picture_parts("style", self._style),
+            "seed": self._seed,
+        }
+
+
+def _picture_parts(role: str, picture: ImageRecord) -> dict[str, Any]:
+    return {role: picture.sha256, f"{role}_map": picture.semantic_map and picture.semantic_map.name}
+
+
+class _UnitMaker:
+    """Makes the units of one variant and style state, writing what they share only once."""
+
+    def __init__(
+        self, variant: Variant, config: RunConfig, shared: Mapping[str, Any], pieces: _Pieces
+    ) -> None:
+        self._variant, self._config, self._shared = variant, config, shared
+        self._params = variant.given
+        self._text = KeyText(shared, _OWN_PARTS)
+        self._pieces = pieces
+
+    def make(
+        self, content: ImageRecord, style: ImageRecord, seed: int, accepted: Mapping[str, str]
+    ) -> Unit:
+        """Return a unit; ``accepted`` has key without code -> key of a record to accept."""
+        pieces = self._picture("content", content) | self._picture("style", style)
+        pieces["seed"] = f'"seed":{seed}'
+        key, without_code = self._text.keys(pieces)
+        return Unit(
+            key=accepted.get(without_code, key),
+            variant=self._variant.card.variant,
+            method=self._variant.card.method,
+            params=self._params,
+            content=content,
+            style=style,
+            size=self._config.size,
+            fit=self._config.fit,
+            seed=seed,
+            # a seed that forgets the code: an edit must not change what chance did
+            unit_seed=seed_of(without_code),
+            parts=_Parts(self._shared, content, style, seed),
+        )
+
+    def _picture(self, role: str, picture: ImageRecord) -> dict[str, str]:
+        place = role, picture.sha256
+        if place not in self._pieces:
+            parts = _picture_parts(role, picture)
+            self._pieces[place] = {name: KeyText.piece(name, part) for name, part in parts.items()}
+        return self._pieces[place]
 
 
 def _blocked(
@@ -291,11 +392,9 @@ def _blocked(
     return None
 
 
-def _is_cached(config: RunConfig, store: Store, unit: Unit) -> bool:
+def _counts(config: RunConfig, record: Mapping[str, Any]) -> bool:
+    """Return whether a record makes running its unit needless."""
     if config.resume == "never":
-        return False
-    record = store.record(unit.method, unit.key)
-    if record is None:
         return False
     status = record["status"]
     if status == Status.DONE:

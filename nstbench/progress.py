@@ -25,6 +25,7 @@ from nstbench.names import printable
 from nstbench.records import Status, Unit
 
 if TYPE_CHECKING:
+    from nstbench.config import RunConfig
     from nstbench.planner import Plan
 
 # A PNG of a photograph needs about this many bytes a pixel.
@@ -52,6 +53,7 @@ class TerminalListener(Listener):
         self._item = ""
         self._total = 0
         self._done = 0
+        self._working: dict[str, tuple[Unit, float]] = {}
 
     def planned(self, plan: Plan) -> None:
         """Print the plan."""
@@ -74,6 +76,7 @@ class TerminalListener(Listener):
         """Start a new bar."""
         self._finish_line()
         self._total, self._done, self._item = total, 0, ""
+        self._working = {}
         if not self.console.is_terminal:
             self.console.print(f"{name}: {total} to do")
             return
@@ -88,16 +91,26 @@ class TerminalListener(Listener):
         self._show(label)
 
     def step(self, unit: Unit, index: int, total: int) -> None:
-        """Show the step beside the item."""
-        self._show(f"{self._item} · step {index}/{total}")
-        if self._task is not None and total:
-            self._progress.update(self._task, completed=self._done + min(1.0, index / total) * 0.99)
+        """Show the units in work beside the bar, and count their parts."""
+        share = min(1.0, index / total) * 0.99 if total else 0.0
+        self._working[unit.key] = unit, share
+        if self._task is None:
+            return
+        if len(self._working) == 1:
+            item = f"{unit.label} · step {index}/{total}" if total else unit.label
+        else:
+            counts = Counter(unit.variant for unit, _ in self._working.values())
+            item = ", ".join(f"{count} × {variant}" for variant, count in counts.items())
+        parts = sum(share for _, share in self._working.values())
+        self._progress.update(self._task, completed=self._done + parts, item=item)
 
     def finished(self, unit: Unit, record: Mapping[str, Any]) -> None:
         """Print a failure at once."""
+        self._working.pop(unit.key, None)
+        self._item = unit.label
         if record["status"] != Status.DONE:
             self.console.print(
-                f"[red]{escape(str(record['status']))}[/red] {_plain(self._item)}: "
+                f"[red]{escape(str(record['status']))}[/red] {_plain(unit.label)}: "
                 f"{_plain(record['message'])}"
             )
 
@@ -105,7 +118,8 @@ class TerminalListener(Listener):
         """Advance the bar; without a terminal, print a line every tenth of the way."""
         self._done += 1
         if self._task is not None:
-            self._progress.update(self._task, completed=self._done)
+            parts = sum(share for _, share in self._working.values())
+            self._progress.update(self._task, completed=self._done + parts)
         elif not self.console.is_terminal and self._done * 10 // max(1, self._total) != (
             (self._done - 1) * 10 // max(1, self._total)
         ):
@@ -156,9 +170,15 @@ def plan_summary(plan: Plan) -> str:
     disk = pending * plan.config.size**2 * _PNG_BYTES_PER_PIXEL / 2**20
     return (
         f"{roles['content']} contents, {roles['style']} styles, {plan.config.size} px, "
-        f"device {plan.config.device}. {len(plan.units)} units, {pending} to run: about "
+        f"{_place(plan.config)}. {len(plan.units)} units, {pending} to run: about "
         f"{readable_seconds(plan.expected_seconds)} and {disk:.0f} MiB in {plan.config.folder}"
     )
+
+
+def _place(config: RunConfig) -> str:
+    workers = config.workers or 1
+    devices = ", ".join(config.devices or (config.device,))
+    return f"{workers} workers on {devices}" if workers > 1 else f"device {devices}"
 
 
 def readable_seconds(seconds: float) -> str:

@@ -122,6 +122,11 @@ class Unit:
     unit_seed: int
     parts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    @property
+    def label(self) -> str:
+        """What a display calls it."""
+        return f"{self.variant} · {self.content.name} × {self.style.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

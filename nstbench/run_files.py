@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from nstbench.store import (
     read_json,
     write_bytes,
     write_json,
+    write_pieces,
 )
 
 SCORE_COLUMNS = ["method", "plugin", "content", "style", "size", "seed", "metric", "part", "value"]
@@ -38,20 +40,7 @@ _PLANNED = {"key": str, "variant": str, "method": str, "content": str, "style": 
 
 def write_plan(store: Store, plan: Plan, info: Mapping[str, Any]) -> None:
     """Write ``plan.json`` and ``run.json``; together with the records they are the run."""
-    units = [
-        {
-            "key": unit.key, "variant": unit.variant, "method": unit.method,
-            "content": unit.content.name, "style": unit.style.name,
-            "size": unit.size, "seed": unit.seed,
-            **(
-                {"status": plan.blocked[unit.key].status, "message": plan.blocked[unit.key].message}
-                if unit.key in plan.blocked
-                else {}
-            ),
-        }
-        for unit in plan.units
-    ]  # fmt: skip
-    write_json(store.root / "plan.json", {"schema": SCHEMA, "units": units})
+    write_pieces(store.root / "plan.json", _plan_pieces(plan))
     write_info(
         store,
         {
@@ -63,6 +52,22 @@ def write_plan(store: Store, plan: Plan, info: Mapping[str, Any]) -> None:
             "skipped": [{"path": str(s.path), "reason": s.reason} for s in plan.skipped],
         },
     )
+
+
+def _plan_pieces(plan: Plan) -> Iterator[bytes]:
+    """Yield ``plan.json``, a unit a line: millions of them must not be in memory twice."""
+    before = f'{{"schema": {SCHEMA}, "units": [\n'
+    for unit in plan.units:
+        blocked = plan.blocked.get(unit.key)
+        outcome = {"status": blocked.status, "message": blocked.message} if blocked else {}
+        entry = {
+            "key": unit.key, "variant": unit.variant, "method": unit.method,
+            "content": unit.content.name, "style": unit.style.name,
+            "size": unit.size, "seed": unit.seed, **outcome,
+        }  # fmt: skip
+        yield f"{before}{json.dumps(entry)}".encode()
+        before = ",\n"
+    yield (b"\n]}\n" if plan.units else f"{before}]}}".encode())
 
 
 def write_info(store: Store, info: Mapping[str, Any]) -> None:

@@ -84,15 +84,24 @@ class Runner:
         self.threads = threads
         self._loaded: _Loaded | None = None
 
-    def run(self, unit: Unit, report: Report) -> dict[str, Any]:
+    def run(
+        self, unit: Unit, report: Report, *, alone: bool = True, last: bool = True
+    ) -> dict[str, Any]:
         """Run one unit, write its picture, trace and record, and return the record.
 
         Whatever the method does wrong becomes the unit's status.
 
+        Args:
+            unit: what to run.
+            report: receives steps.
+            alone: nothing else runs on this machine that the caller knows of.
+            last: False if the unit is tried again should memory not suffice; that
+                leaves no record, then.
+
         Raises:
             StoreError: if the run folder cannot be written.
         """
-        record = self._describe(unit)
+        record = self._describe(unit) | {"alone": alone}
         trace = _Trace(report)
         with isolated(self.threads):
             try:
@@ -117,7 +126,8 @@ class Runner:
                 {"variant": unit.variant, "method": unit.method, "steps": trace.rows()},
             )
         record["finished"] = _now()
-        self.store.write_record(unit.method, unit.key, record)
+        if last or record["status"] != Status.OOM:
+            self.store.write_record(unit.method, unit.key, record)
         return record
 
     def time(self, request: TimingRequest) -> Timing:

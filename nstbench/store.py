@@ -22,7 +22,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "output": str, "output_sha256": str, "parts": dict, "calibration": list,
     "size": int, "threads": int, "seconds": (int, float),
 }  # fmt: skip
+_STATUSES = tuple(Status)
+# JSON may be nested deeper than any that was ever written here.
+_UNREADABLE = (OSError, ValueError, RecursionError)
 _DONE_FIELDS = ("output", "output_sha256")
 
 
@@ -51,13 +54,62 @@ def map_path(output: str, kind: str) -> Path:
 
 def key_of(parts: Mapping[str, Any]) -> str:
     """Return the SHA-256 of plain data: equal parts give equal keys in any order."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_plain_json(parts).encode()).hexdigest()
 
 
 def key_without_code(parts: Mapping[str, Any]) -> str:
     """Return the key that the parts would have if code had no versions."""
     return key_of({name: part for name, part in parts.items() if name not in CODE_PARTS})
+
+
+def _plain_json(parts: Mapping[str, Any]) -> str:
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+
+
+class KeyText:
+    """Writes the texts behind many keys that differ in few parts.
+
+    ``KeyText(parts, changing).keys(changes)`` is what :func:`key_of` and
+    :func:`key_without_code` return for ``parts | changes``.
+
+    Args:
+        parts: the parts that all keys share.
+        changing: names of the parts that differ.
+    """
+
+    def __init__(self, parts: Mapping[str, Any], changing: Iterable[str]) -> None:
+        shared = {name: KeyText.piece(name, part) for name, part in parts.items()}
+        names = sorted({*shared, *changing})
+        self._with_code = [shared.get(name, "") for name in names]
+        self._place = {name: place for place, name in enumerate(names)}
+        self._code = [place for name, place in self._place.items() if name in CODE_PARTS]
+
+    @staticmethod
+    def piece(name: str, part: Any) -> str:
+        """Return the text of one part."""
+        return _plain_json({name: part})[1:-1]
+
+    def keys(self, pieces: Mapping[str, str]) -> tuple[str, str]:
+        """Return the key, and the key without code, given the pieces of the changing parts."""
+        texts = self._with_code.copy()
+        for name, text in pieces.items():
+            texts[self._place[name]] = text
+        whole = _hash_of(texts)
+        for place in reversed(self._code):
+            del texts[place]
+        return whole, _hash_of(texts)
+
+
+def _hash_of(pieces: list[str]) -> str:
+    return hashlib.sha256(f"{{{','.join(pieces)}}}".encode()).hexdigest()
+
+
+def hash_of_keys(keys: Iterable[str]) -> str:
+    """Return a checksum of keys in their order."""
+    digest = hashlib.sha256()
+    for key in keys:
+        digest.update(key.encode())
+    return digest.hexdigest()
 
 
 def seed_of(key: str) -> int:
@@ -71,11 +123,20 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         StoreError: if the disk is full or the folder cannot be written.
     """
+    write_pieces(path, (data,))
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file atomically from pieces that need not be in memory at once.
+
+    Raises:
+        StoreError: if the disk is full or the folder cannot be written.
+    """
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            stream.write(data)
+            stream.writelines(pieces)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -98,8 +159,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; return ``None`` if it is missing or damaged."""
     try:
         return json.loads(path.read_bytes())
-    # a file may be nested deeper than any that was ever written here
-    except (OSError, ValueError, RecursionError):
+    except _UNREADABLE:
         return None
 
 
@@ -112,7 +172,7 @@ def is_plain_name(text: Any) -> bool:
 
 def _is_sound(record: Mapping[str, Any]) -> bool:
     """Return True if a record has a known status, and each field the type it is written with."""
-    if record.get("status") not in tuple(Status):
+    if record.get("status") not in _STATUSES:
         return False
     if record["status"] == Status.DONE and not all(name in record for name in _DONE_FIELDS):
         return False
@@ -147,6 +207,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._outputs = str(root / "outputs")
         info = read_json(root / "run.json")
         schema = info.get("schema", SCHEMA) if isinstance(info, dict) else SCHEMA
         if not isinstance(schema, int):
@@ -169,10 +230,16 @@ class Store:
 
     def record(self, method: str, key: str) -> dict[str, Any] | None:
         """Return the record of a unit, or ``None`` if it has none (or a torn or altered one)."""
-        data = read_json(self.record_path(method, key))
+        # strings: with hundreds of thousands of records, building paths is most of the work
+        stem = f"{self._outputs}/{method}/{key[:2]}/{key}"
+        try:
+            with open(f"{stem}.json", "rb") as stream:  # noqa: PTH123
+                data = json.loads(stream.read())
+        except _UNREADABLE:
+            return None
         if not isinstance(data, dict) or data.get("key") != key or not _is_sound(data):
             return None
-        if data["status"] == Status.DONE and not self.output_path(method, key).is_file():
+        if data["status"] == Status.DONE and not os.path.isfile(f"{stem}.png"):  # noqa: PTH113
             return None
         return data
 
@@ -186,6 +253,15 @@ class Store:
             record = self.record(method, path.stem)
             if record is not None:
                 yield record
+
+    def keys(self, method: str) -> set[str]:
+        """Return the keys of all files that may be records of a method, without reading them."""
+        found: set[str] = set()
+        with contextlib.suppress(OSError):
+            for folder in os.scandir(self.root / "outputs" / method):
+                names = os.scandir(folder.path) if folder.is_dir() else ()
+                found.update(n.name[:-5] for n in names if n.name.endswith(".json"))
+        return found
 
     def keys_by_inputs(self, method: str) -> dict[str, str]:
         """Return key without the version of the code -> newest key that has a record."""

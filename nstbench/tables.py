@@ -89,11 +89,19 @@ def _print_fronts(board: Board, output: Console) -> None:
 
 
 def harness_overhead(info: Mapping[str, Any]) -> str:
-    """Say how much of the wall time went into stylizing, if anything was stylized."""
+    """Say where the wall time of a run went, if anything was stylized."""
     wall, stylize = info.get("wall_seconds"), info.get("stylize_seconds")
     if not wall or not stylize:
         return ""
-    return f"{wall:.0f} s in all, {stylize:.0f} s of them stylizing"
+    stages = "".join(
+        f", {name} {seconds:.1f} s" for name, seconds in info.get("stage_seconds", {}).items()
+    )
+    harness = info.get("harness_seconds", 0.0)
+    used = stylize + info.get("setup_seconds", 0.0) + harness
+    return (
+        f"{wall:.1f} s in all{stages}. Workers: stylize {stylize:.1f} s, load and prepare "
+        f"{info.get('setup_seconds', 0.0):.1f} s, harness {harness:.1f} s ({harness / used:.1%})"
+    )
 
 
 def _ranks(row: pd.Series[Any]) -> str:

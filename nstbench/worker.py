@@ -49,7 +49,12 @@ def main() -> None:
         try:
             if request["do"] == "unit":
                 unit = units.validate_python(request["unit"])
-                record = runner.run(unit, lambda step: _send_step(events, step))
+                record = runner.run(
+                    unit,
+                    lambda step: _send_step(events, step),
+                    alone=request["alone"],
+                    last=request["last"],
+                )
                 _send(events, {"event": "result", "record": record})
             else:
                 timing = runner.time(timings.validate_python(request["timing"]))

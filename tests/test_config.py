@@ -100,3 +100,22 @@ def test_every_setting_is_described():
     undocumented = {"suite_version", "suite"}
     for name, field in RunConfig.model_fields.items():
         assert field.description or name in undocumented, name
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GiB", 4 * 2**30), ("500 MB", 500 * 10**6), ("2e9", 2 * 10**9), (123, 123)]
+)
+def test_memory_limits_are_sizes(text, size):
+    assert build_config({"memory_limit": text}).memory_limit == size
+
+
+@pytest.mark.parametrize("text", ["much", "4 GiB/s", "-1", "1.2.3GB"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(UsageError, match=r"--memory-limit: .*is no size; write 4GiB"):
+        build_config({"memory_limit": text})
+
+
+def test_devices_are_named_one_by_one():
+    assert build_config({"devices": "cuda:0, cuda:1"}).devices == ("cuda:0", "cuda:1")
+    with pytest.raises(UsageError, match="--devices: must be auto, cpu, cuda or cuda:N"):
+        build_config({"devices": "cuda:0,gpu"})

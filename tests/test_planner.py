@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from nstbench.errors import UsageError
 from nstbench.images import write_png
 from nstbench.planner import make_plan, pair_up
 from nstbench.records import ImageRecord, Status
-from nstbench.store import Store
+from nstbench.run_files import write_plan
+from nstbench.store import Store, key_of, key_without_code, read_json, seed_of
 
 BASELINES = "content_copy,pixel_blend"
 
@@ -73,6 +76,48 @@ def test_keys_depend_on_inputs_only(plan_of):
     assert not keys & {unit.key for unit in plan_of(seeds=(1,)).units}
 
 
+def test_keys_are_those_of_the_parts(plan_of):
+    for unit in plan_of(seeds=(0, 1)).units:
+        assert unit.key == key_of(dict(unit.parts))
+        assert unit.unit_seed == seed_of(key_without_code(dict(unit.parts)))
+        assert unit.parts["content"] == unit.content.sha256
+        assert {"seed", "size", "source", "style_map"} <= unit.parts.keys()
+
+
+def test_a_unit_of_a_large_plan_is_small(plan_of):
+    """A million units must fit into a GiB: what they share must be there once."""
+    plan_of()
+    tracemalloc.start()
+    plan = plan_of(seeds=tuple(range(1000)))
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(plan.units) == 8000
+    assert size / len(plan.units) < 700
+
+
+def test_costs_are_measured_where_units_are_done(plan_of):
+    plan = plan_of()
+    store, method = Store(plan.config.folder), registry.load("methods", "content_copy")
+    guess = method(method.Params()).expected_seconds(64)
+    assert plan.costs["content_copy"] == guess
+    assert plan.expected_seconds == pytest.approx(4 * guess + 4 * plan.costs["pixel_blend"])
+    for unit, seconds in zip(plan.units[:2], (3.0, 5.0), strict=True):
+        write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
+        store.write_record(unit.method, unit.key, {"status": "done", "seconds": seconds})
+    assert plan_of().costs["content_copy"] == 4.0
+    assert plan_of().expected_seconds == pytest.approx(8 + 4 * plan.costs["pixel_blend"])
+
+
+def test_a_plan_file_lists_every_unit(plan_of):
+    plan = plan_of()
+    store = Store(plan.config.folder)
+    write_plan(store, plan, {})
+    listed = read_json(store.root / "plan.json")["units"]
+    assert [entry["key"] for entry in listed] == [unit.key for unit in plan.units]
+    write_plan(store, replace(plan, units=()), {})
+    assert read_json(store.root / "plan.json")["units"] == []
+
+
 def test_parameters_enter_the_key(plan_of):
     field = next(iter(registry.load("methods", "pixel_blend").Params.model_fields))
     units = plan_of(methods=f"pixel_blend,pixel_blend:{field}=0.25").units
@@ -125,7 +170,9 @@ def test_finished_units_are_cached_and_failures_wait_for_retry(plan_of):
     store.write_record(failed.method, failed.key, {"status": "failed", **parts})
     assert plan_of().cached == {done.key, failed.key}
     assert plan_of(retry="failed").cached == {done.key}
+    assert plan_of(retry="failed").outdated == {failed.key: "2026"}
     assert plan_of(resume="never").cached == set()
+    assert plan_of(resume="never").outdated.keys() == {done.key, failed.key}
 
 
 def test_resume_always_accepts_results_of_other_code(plan_of, monkeypatch):

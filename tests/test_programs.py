@@ -17,7 +17,8 @@ from nstbench import conformance, registry
 from nstbench.catalog import add_configured
 from nstbench.config import build_config
 from nstbench.errors import UsageError
-from nstbench.executors.local import LocalExecutor, WorkerSettings
+from nstbench.executors import WorkerSettings
+from nstbench.executors.local import LocalExecutor
 from nstbench.images import write_png
 from nstbench.pipeline import execute
 from nstbench.planner import make_plan

@@ -16,7 +16,8 @@ import torch
 
 from nstbench import registry
 from nstbench.errors import StoreError
-from nstbench.executors.local import LocalExecutor, WorkerSettings
+from nstbench.executors import WorkerSettings, pool
+from nstbench.executors.local import LocalExecutor
 from nstbench.images import read_image, write_png
 from nstbench.records import ImageRecord, Status, Unit
 from nstbench.runner import Runner, TimingRequest
@@ -303,7 +304,8 @@ def test_method_is_loaded_once_and_style_prepared_once(setup):
         assert runner.run(unit, lambda step: None)["status"] == Status.DONE
 
 
-def test_worker_survives_what_a_process_can_do_to_itself(setup):
+def test_worker_survives_what_a_process_can_do_to_itself(setup, monkeypatch):
+    monkeypatch.setattr(pool, "_LOST_RETRIES", 0)
     store, add = setup
     units = [
         add("os._exit(7)"),
@@ -355,6 +357,24 @@ def test_a_hanging_unit_is_killed_and_the_next_one_runs(setup):
     local.close()
     assert [r["status"] for r in records] == [Status.TIMEOUT, Status.DONE]
     assert "12 s" in records[0]["message"]
+
+
+def test_a_method_that_takes_all_memory_is_stopped_and_the_next_one_runs(setup):
+    store, add = setup
+    hungry = """
+    kept = []
+    while True:
+        kept.append(np.ones(2**21))
+        on_step(Step(len(kept), 10**6))
+        time.sleep(0.02)
+    """
+    units = [add(hungry), add("return content.pixels.clone()")]
+    settings = WorkerSettings(store.root, "cpu", 1, 240, memory_limit=2 * 2**30)
+    local = LocalExecutor(settings)
+    records = {unit.key: record for unit, record in local.run(units, lambda *_: None)}
+    local.close()
+    assert [records[u.key]["status"] for u in units] == [Status.OOM, Status.DONE]
+    assert "more than the limit of 2.0 GiB" in records[units[0].key]["message"]
 
 
 def test_timing_keeps_every_sample_apart_from_load_and_prepare(setup):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from nstbench.errors import StoreError, UsageError
 from nstbench.store import (
     SCHEMA,
+    KeyText,
     Store,
     key_of,
     key_without_code,
@@ -43,6 +44,16 @@ def test_every_part_changes_the_key(change):
 def test_key_without_code_forgets_the_source_only():
     assert key_without_code(PARTS | {"source": "t"}) == key_without_code(PARTS)
     assert key_without_code(PARTS | {"method": "n"}) != key_without_code(PARTS)
+
+
+@pytest.mark.parametrize("shared", [PARTS, {**PARTS, "checkpoint": {"ü": "1", "a": None}}])
+def test_keys_written_in_pieces_are_the_same_keys(shared):
+    changes = {"content": "sha", "content_map": None, "seed": 3, "style": 'with "quotes"'}
+    text = KeyText(shared, changes)
+    for seed in (3, 4):
+        parts = {**shared, **changes, "seed": seed}
+        pieces = {name: KeyText.piece(name, parts[name]) for name in changes}
+        assert text.keys(pieces) == (key_of(parts), key_without_code(parts))
 
 
 def test_seed_fits_torch():
@@ -132,6 +143,16 @@ def test_cards_of_another_version_are_refused_with_the_way_out(tmp_path):
     write_json(tmp_path / "run.json", info)
     with pytest.raises(UsageError, match=r"another version of nstbench \(title: Field required"):
         load_board(tmp_path)
+
+
+def test_keys_are_listed_without_reading_records(tmp_path):
+    store = Store(tmp_path)
+    assert store.keys("m") == set()
+    keys = {key_of({"n": n}) for n in range(5)}
+    for key in keys:
+        store.write_record("m", key, {"status": "failed"})
+        store.output_path("m", key).write_bytes(b"png")
+    assert store.keys("m") == keys
 
 
 def test_find_key_by_its_beginning(tmp_path):

@@ -1,4 +1,4 @@
-"""The default executor: one worker process, killed when it hangs, replaced when it dies."""
+"""The default executor: worker processes here, killed when they hang, replaced when they die."""
 
 from __future__ import annotations
 
@@ -11,59 +11,38 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+import psutil
 
 from nstbench import registry
-from nstbench.errors import NstbenchError, StoreError
-from nstbench.executors import OnStep
-from nstbench.records import Status, Timing, Unit
-from nstbench.runner import TimingRequest
-from nstbench.store import Store
+from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
+from nstbench.executors.pool import PoolExecutor
+from nstbench.values import readable_size
 
 _START_SECONDS = 120.0
 # Set for the interpreter of the worker, and for nothing that a method starts.
 _OWN_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH")
+_MEMORY_LOOK_SECONDS = 0.2
 
 
-class WorkerDied(Exception):  # noqa: N818  an event, not a mistake of this program
-    """The worker process ended without an answer."""
-
-
-class WorkerTimeout(Exception):  # noqa: N818  an event, not a mistake of this program
-    """The worker did not answer in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """What a worker process is started with; ``timeout`` is in seconds per request."""
-
-    store: Path
-    device: str
-    threads: int
-    timeout: float
-
-
-class Worker:
+class LocalWorker:
     """A worker process and the two pipes to it."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        log = settings.store / "logs" / "worker.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = settings.store / "logs" / settings.log
+        self._log.parent.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {
             "OMP_NUM_THREADS": str(settings.threads),
             # a plug-in folder on the path could shadow a package of the same name
             "PYTHONSAFEPATH": "1",
         }
         environment = _with_package_path(environment)
-        with log.open("ab") as stream:
+        with self._log.open("ab") as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "nstbench.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream,
@@ -89,6 +68,7 @@ class Worker:
 
         Raises:
             WorkerTimeout: if no answer came in time; the process group is killed.
+            WorkerOutOfMemory: if the process group took too much memory; it is killed.
             WorkerDied: if the process ended.
         """
         self._send(request)
@@ -96,7 +76,7 @@ class Worker:
 
     def close(self) -> None:
         """Stop the process and everything it started."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(WorkerDied, ValueError):
             self._send({"do": "stop"})
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
@@ -129,100 +109,71 @@ class Worker:
         self._events.put(None)
 
     def _wait(self, seconds: float, on_event: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
+        deadline, look = time.monotonic() + seconds, 0.0
         while True:
-            try:
-                event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
+            now = time.monotonic()
+            if now >= deadline:
                 self.kill()
-                raise WorkerTimeout(
-                    f"no answer within {seconds:g} s; the worker was killed"
-                ) from None
+                raise WorkerTimeout(f"no answer within {seconds:g} s; the worker was killed")
+            if now >= look:
+                self._check_memory()
+                look = now + _MEMORY_LOOK_SECONDS
+            limited = self._settings.memory_limit is not None
+            try:
+                event = self._events.get(timeout=(look if limited else deadline) - now)
+            except queue.Empty:
+                continue
             if event is None:
                 raise WorkerDied(self._epitaph())
             if event["event"] in ("ready", "result", "timing", "error"):
                 return event
             on_event(event)
 
+    def _check_memory(self) -> None:
+        limit = self._settings.memory_limit
+        if limit is None:
+            return
+        used = _resident_bytes(self._process.pid)
+        if used > limit:
+            self.kill()
+            raise WorkerOutOfMemory(
+                f"it took {readable_size(used)} of memory, more than the limit of "
+                f"{readable_size(limit)}; the worker was killed"
+            )
+
     def _epitaph(self) -> str:
         code = self._process.wait()
-        log = self._settings.store / "logs" / "worker.log"
         if code < 0:
             name = signal.Signals(-code).name
-            return f"the worker process was killed by {name} (see {log})"
-        return f"the worker process ended with exit code {code} (see {log})"
+            return f"the worker process was killed by {name} (see {self._log})"
+        return f"the worker process ended with exit code {code} (see {self._log})"
 
 
-class LocalExecutor:
-    """Runs everything in one worker process on one device."""
+class LocalExecutor(PoolExecutor):
+    """Runs everything in worker processes on this machine, one per slot."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        self._settings = settings
-        self._store = Store(settings.store)
-        self._worker: Worker | None = None
+    def _start(self, settings: WorkerSettings, needless: Callable[[], bool]) -> LocalWorker:
+        return LocalWorker(settings)
 
-    def run(self, units: Sequence[Unit], on_step: OnStep) -> Iterator[tuple[Unit, dict[str, Any]]]:
-        """Run units in order and yield each with its record."""
-        adapter = TypeAdapter(Unit)
-        for unit in units:
-            request = {"do": "unit", "unit": adapter.dump_python(unit, mode="json")}
-            record = self._run_one(unit, request, on_step)
-            yield unit, record
 
-    def time(self, request: TimingRequest) -> Timing | str:
-        """Time one method; a failure is its message."""
-        timing = TypeAdapter(TimingRequest).dump_python(request, mode="json")
-        try:
-            event = self._get_worker().ask({"do": "time", "timing": timing}, lambda event: None)
-        except (WorkerDied, WorkerTimeout) as error:
-            self._worker = None
-            return str(error)
-        if event["event"] == "error":
-            return str(event["message"])
-        return TypeAdapter(Timing).validate_python(event["timing"])
+def _resident_bytes(worker: int) -> int:
+    """Return the resident memory of a worker, its process group and all that it started.
 
-    def close(self) -> None:
-        """Stop the worker."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
-
-    def _run_one(self, unit: Unit, request: dict[str, Any], on_step: OnStep) -> dict[str, Any]:
-        started = _now()
-        try:
-            event = self._get_worker().ask(
-                request, lambda event: on_step(unit, event["index"], event["total"])
-            )
-        except WorkerTimeout as error:
-            return self._obituary(unit, Status.TIMEOUT, str(error), started)
-        except WorkerDied as error:
-            return self._obituary(unit, Status.FAILED, str(error), started)
-        if event["event"] == "error":
-            raise StoreError(str(event["message"]))
-        record: dict[str, Any] = event["record"]
-        return record
-
-    def _get_worker(self) -> Worker:
-        if self._worker is None:
-            try:
-                self._worker = Worker(self._settings)
-            except (WorkerDied, WorkerTimeout) as error:
-                raise NstbenchError(f"No worker process can be started: {error}") from None
-        return self._worker
-
-    def _obituary(self, unit: Unit, status: Status, message: str, started: str) -> dict[str, Any]:
-        """Record the end of a unit whose worker cannot do it itself any more."""
-        if self._worker is not None:
-            self._worker.kill()
-            self._worker = None
-        record = {
-            "variant": unit.variant, "method": unit.method, "content": unit.content.name,
-            "style": unit.style.name, "size": unit.size, "seed": unit.seed,
-            "parts": dict(unit.parts), "status": status, "message": message, "traceback": "",
-            "started": started, "finished": _now(),
-        }  # fmt: skip
-        self._store.write_record(unit.method, unit.key, record)
-        return record
+    Programs run in sessions of their own, and what lost its parent only shares the group.
+    Shared pages count once per process.
+    """
+    members = {worker}
+    with contextlib.suppress(psutil.Error):
+        members |= {child.pid for child in psutil.Process(worker).children(recursive=True)}
+    for process in psutil.pids():
+        with contextlib.suppress(OSError):
+            if os.getpgid(process) == worker:
+                members.add(process)
+    total = 0
+    for process in members:
+        with contextlib.suppress(psutil.Error):
+            total += psutil.Process(process).memory_info().rss
+    return total
 
 
 def _with_package_path(environment: dict[str, str]) -> dict[str, str]:
@@ -231,7 +182,3 @@ def _with_package_path(environment: dict[str, str]) -> dict[str, str]:
     inherited = environment.get("PYTHONPATH", "")
     joined = f"{package_parent}{os.pathsep}{inherited}" if inherited else package_parent
     return environment | {"PYTHONPATH": joined}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,74 @@
+"""From a configuration to its executor."""
+
+from __future__ import annotations
+
+import os
+
+from nstbench.claims import Claims
+from nstbench.config import RunConfig
+from nstbench.environment import resolve_device
+from nstbench.executors import Executor, WorkerSettings
+from nstbench.store import Store
+
+
+def resolve_workers(config: RunConfig) -> RunConfig:
+    """Return the configuration with devices, workers and threads resolved.
+
+    ``device`` is where this process scores, ``devices`` where workers run, ``threads`` those
+    of timing and ``worker_threads`` those of each worker.
+
+    Raises:
+        UsageError: if a device does not exist, or the cluster cannot be reached.
+    """
+    cores = os.cpu_count() or 1
+    wanted = config.devices or (config.device,)
+    if config.executor == "ray":
+        from nstbench.executors.ray import capacity
+
+        # what this machine has says nothing about the nodes; Ray counts GPUs itself
+        devices = tuple("cpu" if device == "auto" else device for device in wanted)
+        each = config.worker_threads or config.threads or 1
+        room, largest = capacity(config.ray_address, (config.workers or 1) * each, devices[0], each)
+        resolved = {
+            "device": resolve_device("auto"),
+            "devices": devices,
+            "workers": config.workers or room,
+            "threads": config.threads or (largest if config.ray_address else cores),
+            "worker_threads": each,
+        }
+    else:
+        devices = tuple(resolve_device(device) for device in wanted)
+        workers = config.workers or len(devices)
+        resolved = {
+            "device": devices[0],
+            "devices": devices,
+            "workers": workers,
+            "threads": config.threads or cores,
+            "worker_threads": config.worker_threads or config.threads or max(1, cores // workers),
+        }
+    return config.model_copy(update=resolved)
+
+
+def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
+    """Return the executor that a resolved configuration asks for; no worker is started yet."""
+    slots = [
+        WorkerSettings(
+            store=store.root,
+            device=config.devices[index % len(config.devices)],
+            threads=config.worker_threads or 1,
+            timeout=config.timeout,
+            memory_limit=config.memory_limit,
+            log=f"worker_{index}.log" if index else "worker.log",
+        )
+        for index in range(config.workers or 1)
+    ]
+    timing = WorkerSettings(
+        store.root, config.devices[0], config.threads or 1, config.timeout, config.memory_limit
+    )
+    if config.executor == "ray":
+        from nstbench.executors.ray import RayExecutor
+
+        return RayExecutor(*slots, timing=timing, claims=claims, address=config.ray_address)
+    from nstbench.executors.local import LocalExecutor
+
+    return LocalExecutor(*slots, timing=timing, claims=claims)

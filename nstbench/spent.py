@@ -1,0 +1,58 @@
+"""Where the time of a run went: inside ``stylize``, or into everything around it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class Spent:
+    """Adds up the seconds of a run.
+
+    Args:
+        began: ``time.perf_counter()`` at the beginning.
+        workers: how many workers generate at a time.
+    """
+
+    def __init__(self, began: float, workers: int) -> None:
+        self._began, self._workers = began, workers
+        self._stages: dict[str, float] = {}
+        self._stylize = 0.0
+        self._setup: dict[tuple[Any, ...], float] = {}
+
+    @contextlib.contextmanager
+    def on(self, stage: str) -> Iterator[None]:
+        """Count a block as a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stages[stage] = time.perf_counter() - start
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count a unit of this process."""
+        if record.get("elsewhere"):
+            return
+        self._stylize += record.get("seconds", 0.0)
+        # units that share a load or a preparation repeat its seconds
+        who = record.get("process"), record.get("variant")
+        self._setup[(*who, "")] = record.get("load_seconds", 0.0)
+        self._setup[(*who, record.get("style"))] = record.get("prepare_seconds", 0.0)
+
+    def summary(self) -> dict[str, Any]:
+        """Return wall-clock seconds, those of stages, and the workers' seconds by purpose.
+
+        ``harness_seconds`` is the time of workers in generation that no method used: starting
+        processes, reading and writing pictures and records, waiting for work.
+        """
+        setup = sum(self._setup.values())
+        generate = self._stages.get("generate", 0.0) * self._workers
+        return {
+            "wall_seconds": time.perf_counter() - self._began,
+            "stage_seconds": dict(self._stages),
+            "stylize_seconds": self._stylize,
+            "setup_seconds": setup,
+            "harness_seconds": max(0.0, generate - self._stylize - setup),
+        }

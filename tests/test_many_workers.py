@@ -1,0 +1,154 @@
+"""Several workers, several processes and Ctrl-C on whole tiny runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nstbench.config import build_config
+from nstbench.pipeline import execute
+from nstbench.store import Store, read_json
+
+PLUGIN = """
+import time
+from nstbench.contracts import Method, MethodInfo
+from nstbench.records import Flexibility
+
+class Slow(Method):
+    info = MethodInfo("Slow", "me", 2026, "paper", "test", Flexibility.ARBITRARY)
+
+    def prepare(self, style):
+        self.style = style
+
+    def stylize(self, content, *, generator, on_step):
+        time.sleep(0.4)
+        return (content.pixels + self.style.pixels.flip(-1)) / 2
+"""
+
+
+@pytest.fixture
+def settings(picture_folders, tmp_path):
+    contents, styles = picture_folders
+    plugin = tmp_path / "slow_method.py"
+    plugin.write_text(PLUGIN)
+    return {
+        "methods": "content_copy,slow_method,pixel_blend", "plugins": (plugin,),
+        "contents": str(contents), "styles": str(styles), "size": 64, "timing_repeats": 0,
+        "metrics": ("ssim",), "formats": ("csv",), "device": "cpu",
+        "threads": 1, "out": tmp_path / "run",
+    }  # fmt: skip
+
+
+def command(settings, *more):
+    given = {name: value for name, value in settings.items() if name != "plugins"}
+    given["metrics"], given["format"] = ",".join(given["metrics"]), ",".join(given.pop("formats"))
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    options += [f"--plugin={file}" for file in settings["plugins"]]
+    return [sys.executable, "-m", "nstbench", "run", *options, *more]
+
+
+def records(root):
+    return [json.loads(path.read_text()) for path in (root / "outputs").rglob("*.json")]
+
+
+def table(root):
+    return (root / "report" / "leaderboard.csv").read_bytes()
+
+
+def wait_for(condition, seconds=200):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to it"
+        time.sleep(0.05)
+
+
+def test_two_workers_give_the_table_of_one(settings, tmp_path):
+    execute(build_config(settings))
+    both = settings | {"out": tmp_path / "both", "workers": 2}
+    board = execute(build_config(both))
+    assert table(tmp_path / "both") == table(settings["out"])
+    written = records(tmp_path / "both")
+    assert len({record["process"] for record in written}) == 2
+    assert {record["threads"] for record in written} == {1}
+    assert {record["alone"] for record in written} == {False}
+    assert {record["alone"] for record in records(settings["out"])} == {True}
+    assert board.info["harness_seconds"] >= 0
+    assert board.info["stylize_seconds"] >= 4 * 0.4
+    assert {"generate", "score"} <= board.info["stage_seconds"].keys()
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_folder_make_one_table_and_no_unit_twice(settings, tmp_path):
+    execute(build_config(settings | {"out": tmp_path / "alone"}))
+    processes = [
+        subprocess.Popen(command(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    outcomes = [process.communicate(timeout=280) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outcomes
+    assert table(settings["out"]) == table(tmp_path / "alone")
+    assert len(records(settings["out"])) == 12
+    assert not (settings["out"] / "claims").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times):
+    process = subprocess.Popen(
+        command(settings, "--workers=2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    store = Store(settings["out"])
+    wait_for(lambda: any(store.records("slow_method")))
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    out, errors = process.communicate(timeout=200)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "the same command goes on from there" in " ".join(errors.split())
+    assert all(record["status"] == "done" for record in records(settings["out"]))
+    before = {record["key"]: record["finished"] for record in records(settings["out"])}
+    if times == 1:
+        assert "finishing what is in work" in " ".join(errors.split())
+        assert "Leaderboard" in out
+        assert table(settings["out"])
+    else:
+        assert not (settings["out"] / "report" / "leaderboard.csv").exists()
+    assert 0 < len(before) < 12
+    assert not (settings["out"] / "claims").exists()
+    board = execute(build_config(settings))
+    after = {record["key"]: record["finished"] for record in records(settings["out"])}
+    assert after.items() >= before.items()
+    assert set(board.units["status"]) == {"done"}
+
+
+def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
+    from nstbench.claims import Claims
+    from nstbench.errors import UsageError
+
+    settings |= {"methods": "content_copy"}
+    execute(build_config(settings))
+    other = Claims(settings["out"])
+    other.join()
+    with pytest.raises(UsageError, match="running something else"):
+        execute(build_config(settings | {"methods": "pixel_blend"}))
+    assert [c["variant"] for c in read_json(settings["out"] / "run.json")["methods"]] == [
+        "content_copy"
+    ]
+    other.close()
+    execute(build_config(settings | {"methods": "pixel_blend"}))
+
+
+def test_own_latencies_count_only_where_nothing_ran_beside(settings, monkeypatch):
+    from nstbench import pipeline
+
+    monkeypatch.setattr(pipeline, "_OWN_SAMPLES_FROM_SECONDS", 0.3)
+    settings |= {"methods": "slow_method", "timing_repeats": 2, "metrics": ("latency",)}
+    beside = execute(build_config(settings | {"workers": 2}))
+    alone = execute(build_config(settings | {"out": settings["out"].with_name("alone")}))
+    assert [board.timings[0].samples_from for board in (beside, alone)] == ["repeats", "generation"]
