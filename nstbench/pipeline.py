@@ -29,7 +29,7 @@ from nstbench.executors import Executor
 from nstbench.executors.choose import make_executor, resolve_workers
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
-from nstbench.planner import Plan, make_plan, method_parts
+from nstbench.planner import Plan, make_plan
 from nstbench.records import Samples, Status, Timing
 from nstbench.report import write_report
 from nstbench.run_files import (
@@ -47,6 +47,7 @@ from nstbench.runner import TimingRequest
 from nstbench.score_stage import score_units, timing_scores
 from nstbench.spent import Spent
 from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
+from nstbench.unit_keys import method_parts
 
 # A method at least this slow is timed by the run's own units if they had the device alone.
 _OWN_SAMPLES_FROM_SECONDS = 1.0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nstbench import registry
 from nstbench.catalog import Variant, metric_cards, open_dataset, resolve_methods
 from nstbench.config import RunConfig
 from nstbench.errors import ImageError, UsageError
@@ -25,14 +23,10 @@ from nstbench.records import (
     Unit,
     WeightCard,
 )
-from nstbench.store import SCHEMA, KeyText, Store, seed_of
+from nstbench.store import Store
+from nstbench.unit_keys import Pieces, UnitMaker, shared_parts
 
 _T = TypeVar("_T")
-
-_Pieces = dict[tuple[str, str], dict[str, str]]
-"""(role, checksum of a picture) -> part -> its text in a key."""
-
-_OWN_PARTS = ("content", "content_map", "style", "style_map", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +135,12 @@ def _lay_out(
     accepted = store.keys_by_inputs(method) if config.resume == "always" else {}
     existing = store.keys(method)
     measured: list[float] = []
-    shared = _shared_parts(config, variant)
-    pieces: _Pieces = {}
+    shared = shared_parts(config, variant)
+    pieces: Pieces = {}
     # looked up by checksum, which is unique among styles: a record is slow to hash
     makers = {
-        style.sha256: (
-            _UnitMaker(variant, config, shared | _checkpoint_parts(files), pieces),
-            state,
-        )
-        for style, (state, files) in states.items()
+        style.sha256: (UnitMaker(variant, config, shared, checkpoint, pieces), state)
+        for style, (state, checkpoint) in states.items()
     }
     for seed in config.seeds:
         for content, style in pairs:
@@ -262,117 +253,6 @@ def _with_checkpoints(card: MethodCard, states: Iterable[_StyleState]) -> Method
     """Return a method's card with the weights that its styles need, each once."""
     found = {weight.sha256: weight for _, weights in states for weight in weights}
     return replace(card, weights=(*card.weights, *found.values()))
-
-
-def method_parts(variant: Variant) -> dict[str, Any]:
-    """Return what decides a method's output besides its pictures: code, parameters, weights."""
-    card = variant.card
-    source = registry.source_hash("methods", card.method) if variant.method else "broken"
-    params = variant.method.params.model_dump(mode="python") if variant.method else card.params
-    return {
-        "method": card.method,
-        "source": source,
-        "params": {name: _content_of(value) for name, value in params.items()},
-        "weights": {weight.name: weight.sha256 for weight in card.weights},
-    }
-
-
-def _content_of(value: Any) -> Any:
-    """Replace paths by checksums: the key speaks of what a file holds, not where it lies."""
-    if isinstance(value, Path):
-        return hashlib.sha256(value.read_bytes()).hexdigest() if value.is_file() else str(value)
-    if isinstance(value, dict):
-        return {str(_content_of(k)): _content_of(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_content_of(item) for item in value]
-    return value
-
-
-def _shared_parts(config: RunConfig, variant: Variant) -> dict[str, Any]:
-    """Return the parts of a key that all units of a variant share."""
-    run = {"size": config.size, "fit": config.fit, "dtype": "float32", "schema": SCHEMA}
-    return method_parts(variant) | run
-
-
-def _checkpoint_parts(files: tuple[WeightCard, ...]) -> dict[str, Any]:
-    return {"checkpoint": {file.name: file.sha256 for file in files}} if files else {}
-
-
-class _Parts(Mapping[str, Any]):
-    """The parts of one unit's key: references to what many units share, put together on demand.
-
-    A plan of a million units keeps all of them in memory.
-    """
-
-    __slots__ = ("_content", "_seed", "_shared", "_style")
-
-    def __init__(
-        self, shared: Mapping[str, Any], content: ImageRecord, style: ImageRecord, seed: int
-    ) -> None:
-        self._shared, self._content, self._style, self._seed = shared, content, style, seed
-
-    def __getitem__(self, name: str) -> Any:
-        return self._whole()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._whole())
-
-    def __len__(self) -> int:
-        return len(self._whole())
-
-    def _whole(self) -> dict[str, Any]:
-        content = _picture_parts("content", self._content)
-        return {
-            **self._shared,
-            **content,
-            **_picture_parts("style", self._style),
-            "seed": self._seed,
-        }
-
-
-def _picture_parts(role: str, picture: ImageRecord) -> dict[str, Any]:
-    return {role: picture.sha256, f"{role}_map": picture.semantic_map and picture.semantic_map.name}
-
-
-class _UnitMaker:
-    """Makes the units of one variant and style state, writing what they share only once."""
-
-    def __init__(
-        self, variant: Variant, config: RunConfig, shared: Mapping[str, Any], pieces: _Pieces
-    ) -> None:
-        self._variant, self._config, self._shared = variant, config, shared
-        self._params = variant.given
-        self._text = KeyText(shared, _OWN_PARTS)
-        self._pieces = pieces
-
-    def make(
-        self, content: ImageRecord, style: ImageRecord, seed: int, accepted: Mapping[str, str]
-    ) -> Unit:
-        """Return a unit; ``accepted`` has key without code -> key of a record to accept."""
-        pieces = self._picture("content", content) | self._picture("style", style)
-        pieces["seed"] = f'"seed":{seed}'
-        key, without_code = self._text.keys(pieces)
-        return Unit(
-            key=accepted.get(without_code, key),
-            variant=self._variant.card.variant,
-            method=self._variant.card.method,
-            params=self._params,
-            content=content,
-            style=style,
-            size=self._config.size,
-            fit=self._config.fit,
-            seed=seed,
-            # a seed that forgets the code: an edit must not change what chance did
-            unit_seed=seed_of(without_code),
-            parts=_Parts(self._shared, content, style, seed),
-        )
-
-    def _picture(self, role: str, picture: ImageRecord) -> dict[str, str]:
-        place = role, picture.sha256
-        if place not in self._pieces:
-            parts = _picture_parts(role, picture)
-            self._pieces[place] = {name: KeyText.piece(name, part) for name, part in parts.items()}
-        return self._pieces[place]
 
 
 def _blocked(

@@ -21,6 +21,7 @@ from nstbench.run_files import write_plan
 from nstbench.store import Store, key_of, key_without_code, read_json, seed_of
 
 BASELINES = "content_copy,pixel_blend"
+DONE = {"status": "done", "output": "a file", "output_sha256": "its checksum"}
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_costs_are_measured_where_units_are_done(plan_of):
     assert plan.expected_seconds == pytest.approx(4 * guess + 4 * plan.costs["pixel_blend"])
     for unit, seconds in zip(plan.units[:2], (3.0, 5.0), strict=True):
         write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
-        store.write_record(unit.method, unit.key, {"status": "done", "seconds": seconds})
+        store.write_record(unit.method, unit.key, DONE | {"seconds": seconds})
     assert plan_of().costs["content_copy"] == 4.0
     assert plan_of().expected_seconds == pytest.approx(8 + 4 * plan.costs["pixel_blend"])
 
@@ -166,7 +167,7 @@ def test_finished_units_are_cached_and_failures_wait_for_retry(plan_of):
     done, failed, *_ = plan_of().units
     write_png(store.output_path(done.method, done.key), np.zeros((64, 64, 3), np.uint8))
     parts = {"parts": dict(done.parts), "finished": "2026"}
-    store.write_record(done.method, done.key, {"status": "done", **parts})
+    store.write_record(done.method, done.key, DONE | parts)
     store.write_record(failed.method, failed.key, {"status": "failed", **parts})
     assert plan_of().cached == {done.key, failed.key}
     assert plan_of(retry="failed").cached == {done.key}
@@ -180,7 +181,7 @@ def test_resume_always_accepts_results_of_other_code(plan_of, monkeypatch):
     store = Store(plan.config.folder)
     for unit in plan.units:
         write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
-        record = {"status": "done", "parts": dict(unit.parts), "finished": "2026"}
+        record = DONE | {"parts": dict(unit.parts), "finished": "2026"}
         store.write_record(unit.method, unit.key, record)
     monkeypatch.setattr(registry, "source_hash", lambda kind, name: "edited since")
     assert not plan_of().cached
