@@ -8,6 +8,7 @@ script or notebook again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -15,7 +16,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from pydantic import TypeAdapter
 
@@ -24,9 +25,9 @@ from nstbench.records import Step, Timing, Unit
 
 def main() -> None:
     """Serve requests until ``stop`` or until the parent is gone."""
-    events = _claim_stdout()
+    channel, events = _claim_stdin(), _claim_stdout()
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    threading.Thread(target=_read, args=(channel, requests), daemon=True).start()
     start = requests.get()
     _give_back(start["environment"])
 
@@ -67,6 +68,15 @@ def main() -> None:
     runner.close()
 
 
+def _claim_stdin() -> IO[str]:
+    """Keep the channel from the parent; a method that reads or closes its input misses nothing."""
+    channel = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return channel
+
+
 def _claim_stdout() -> IO[str]:
     """Keep the channel to the parent; whatever a method prints goes to the log instead."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -82,8 +92,8 @@ def _give_back(environment: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _read(requests: queue.Queue[dict[str, Any]]) -> None:
-    for line in sys.stdin:
+def _read(channel: IO[str], requests: queue.Queue[dict[str, Any]]) -> None:
+    for line in channel:
         requests.put(json.loads(line))
     # the parent is gone: a result nobody waits for is not worth the processor
     os._exit(1)
@@ -98,5 +108,20 @@ def _send_step(events: IO[str], step: Step) -> None:
     _send(events, {"event": "step", "index": step.index, "total": step.total})
 
 
+def _run() -> NoReturn:
+    """Serve, and end at once: threads that a method left behind must hold up nobody."""
+    code = 0
+    try:
+        main()
+    # KeyboardInterrupt, too: the parent waits for the end of this process
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    main()
+    _run()

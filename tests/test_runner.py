@@ -322,7 +322,8 @@ def test_worker_survives_what_a_process_can_do_to_itself(setup, monkeypatch):
         assert store.record(unit.method, unit.key)["status"] == record["status"]
 
 
-def test_threads_that_a_method_leaves_behind_hold_up_nothing(setup):
+def test_threads_that_a_method_leaves_behind_hold_up_nothing(setup, monkeypatch):
+    monkeypatch.setattr(pool, "_LOST_RETRIES", 0)
     store, add = setup
     units = [
         add(
