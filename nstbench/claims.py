@@ -75,6 +75,8 @@ class Claims:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(_this_process()))
             except OSError as error:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
                 raise _unwritable(path, error) from error
             self._look_around()
             self._pulse = threading.Thread(target=self._beat, daemon=True)
@@ -201,12 +203,22 @@ class Claims:
 
     def _make(self, path: Path) -> None:
         with path.open("x") as stream:
-            stream.write(self._name)
+            try:
+                stream.write(self._name)
+                stream.flush()
+            except OSError:
+                # a claim of nobody would keep everybody waiting
+                path.unlink(missing_ok=True)
+                raise
 
     def _take_over(self, path: Path) -> None:
         temporary = path.with_name(f".{path.stem}.{self._name}.tmp")
-        temporary.write_text(self._name)
-        temporary.replace(path)
+        try:
+            temporary.write_text(self._name)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _claim(self, key: str) -> Path:
         return self._folder / f"{key}.claim"

@@ -38,11 +38,12 @@ MAP_KINDS = ("content", "style")
 _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "message": str, "traceback": str, "started": str, "finished": str, "device_name": str,
     "output": str, "output_sha256": str, "parts": dict, "calibration": list,
-    "size": int, "threads": int, "seconds": (int, float),
+    "calibration_waits": list, "waits": list, "size": int, "threads": int, "seconds": (int, float),
 }  # fmt: skip
 _STATUSES = tuple(Status)
 # JSON may be nested deeper than any that was ever written here.
 _UNREADABLE = (OSError, ValueError, RecursionError)
+_SAMPLES = ("calibration", "calibration_waits", "waits")
 _DONE_FIELDS = ("output", "output_sha256")
 
 
@@ -178,7 +179,7 @@ def _is_sound(record: Mapping[str, Any]) -> bool:
         return False
     if not all(_is(record[name], kind) for name, kind in _FIELDS.items() if name in record):
         return False
-    return all(_is(second, (int, float)) for second in record.get("calibration", ()))
+    return all(_is(second, (int, float)) for name in _SAMPLES for second in record.get(name, ()))
 
 
 def _is(value: Any, kind: type | tuple[type, ...]) -> bool:

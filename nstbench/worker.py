@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from pydantic import TypeAdapter
 
@@ -46,26 +46,26 @@ def main() -> None:
     runner = Runner(Store(Path(start["store"])), start["device"], start["threads"])
     units, timings = TypeAdapter(Unit), TypeAdapter(TimingRequest)
     _send(events, {"event": "ready", "process": os.getpid()})
-    while (request := requests.get())["do"] != "stop":
-        try:
-            if request["do"] == "unit":
-                unit = units.validate_python(request["unit"])
-                record = runner.run(
-                    unit,
-                    lambda step: _send_step(events, step),
-                    alone=request["alone"],
-                    last=request["last"],
-                )
-                _send(events, {"event": "result", "record": record})
-            else:
-                timing = runner.time(timings.validate_python(request["timing"]))
-                answer = TypeAdapter(Timing).dump_python(timing, mode="json")
-                _send(events, {"event": "timing", "timing": answer})
-        except Exception as error:
-            message = f"{type(error).__name__}: {error}"
-            text = traceback.format_exc()
-            _send(events, {"event": "error", "message": message, "traceback": text})
-    runner.close()
+    with contextlib.closing(runner):
+        while (request := requests.get())["do"] != "stop":
+            try:
+                if request["do"] == "unit":
+                    unit = units.validate_python(request["unit"])
+                    record = runner.run(
+                        unit,
+                        lambda step: _send_step(events, step),
+                        alone=request["alone"],
+                        last=request["last"],
+                    )
+                    _send(events, {"event": "result", "record": record})
+                else:
+                    timing = runner.time(timings.validate_python(request["timing"]))
+                    answer = TypeAdapter(Timing).dump_python(timing, mode="json")
+                    _send(events, {"event": "timing", "timing": answer})
+            except Exception as error:
+                message = f"{type(error).__name__}: {error}"
+                text = traceback.format_exc()
+                _send(events, {"event": "error", "message": message, "traceback": text})
 
 
 def _claim_stdin() -> IO[str]:
@@ -108,19 +108,16 @@ def _send_step(events: IO[str], step: Step) -> None:
     _send(events, {"event": "step", "index": step.index, "total": step.total})
 
 
-def _run() -> NoReturn:
-    """Serve, and end at once: threads that a method left behind must hold up nobody."""
-    code = 0
+def _run() -> None:
+    """Serve; after a failure end at once, whatever threads a method has left behind."""
     try:
         main()
     # KeyboardInterrupt, too: the parent waits for the end of this process
     except BaseException:
-        traceback.print_exc()
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
+            traceback.print_exc()
+            sys.stdout.flush()
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -312,8 +312,8 @@ def test_record_that_names_a_file_elsewhere_is_not_followed(finished: Path) -> N
     "change",
     [
         {"status": "finished"}, {"status": None}, {"seconds": "fast"}, {"output": 3},
-        {"output_sha256": None}, {"calibration": ["x"]}, {"parts": []}, {"message": {}},
-        {"size": True},
+        {"output_sha256": None}, {"calibration": ["x"]}, {"waits": 3}, {"parts": []},
+        {"message": {}}, {"size": True},
     ],
 )  # fmt: skip
 def test_altered_record_counts_as_none(finished: Path, change: dict[str, Any]) -> None:
@@ -322,6 +322,17 @@ def test_altered_record_counts_as_none(finished: Path, change: dict[str, Any]) -
     write_json(path, read_json(path) | change)
     assert Store(finished).record("noise", path.stem) is None
     assert "pending" in set(load_board(finished).units["status"])
+
+
+@pytest.mark.slow
+def test_damaged_timing_is_taken_again(pictures: Path, tmp_path: Path) -> None:
+    given = {"methods": "content_copy", "timing_repeats": 1}
+    run(pictures, tmp_path / "run", **given)
+    (path,) = (tmp_path / "run" / "timings").rglob("*.json")
+    path.write_text('{"latency": "fast"}')
+    board = run(pictures, tmp_path / "run", **given)
+    assert [timing.variant for timing in board.timings] == ["content_copy"]
+    assert read_json(path)["variant"] == "content_copy"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -177,3 +179,14 @@ def test_an_unwritable_folder_is_a_store_error(tmp_path):
     (tmp_path / "claims").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be written"):
         Claims(tmp_path).take("k")
+
+
+def test_a_full_disk_leaves_no_sign_of_a_process_that_never_began(tmp_path, monkeypatch):
+    def full(path, text):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(StoreError, match=r"No space left.*free space"):
+        Claims(tmp_path).join()
+    assert not list((tmp_path / "claims").iterdir())

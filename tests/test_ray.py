@@ -41,7 +41,11 @@ from ray.cluster_utils import Cluster
 
 settings = eval(sys.argv[1])
 
+from nstbench.executors.ray import connect
+
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+# before there is another node: the one that a driver is connected to cannot be taken away
+connect(cluster.address)
 second = cluster.add_node(num_cpus=1)
 out = Path(settings["out"])
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import re
+import subprocess
+import sys
 import textwrap
 import time
 import warnings
@@ -17,7 +19,7 @@ import torch
 from nstbench import registry
 from nstbench.errors import StoreError
 from nstbench.executors import WorkerSettings, pool
-from nstbench.executors.local import LocalExecutor
+from nstbench.executors.local import LocalExecutor, _resident_bytes
 from nstbench.images import read_image, write_png
 from nstbench.records import ImageRecord, Status, Unit
 from nstbench.runner import Runner, TimingRequest
@@ -376,6 +378,22 @@ def test_a_method_that_takes_all_memory_is_stopped_and_the_next_one_runs(setup):
     local.close()
     assert [records[u.key]["status"] for u in units] == [Status.OOM, Status.DONE]
     assert "more than the limit of 2.0 GiB" in records[units[0].key]["message"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no sessions")
+def test_the_memory_of_a_process_in_a_session_of_its_own_counts():
+    hungry = "kept = b'1' * 2**28; print('ready', flush=True); input()"
+    code = (
+        "import subprocess, sys\n"
+        f"subprocess.run([sys.executable, '-c', {hungry!r}], start_new_session=True)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "ready\n"
+        assert _resident_bytes(process.pid) > 2**28
+        process.communicate("\n")
 
 
 def test_timing_keeps_every_sample_apart_from_load_and_prepare(setup):
