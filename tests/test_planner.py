@@ -121,7 +121,8 @@ def test_finished_units_are_cached_and_failures_wait_for_retry(plan_of):
     done, failed, *_ = plan_of().units
     write_png(store.output_path(done.method, done.key), np.zeros((64, 64, 3), np.uint8))
     parts = {"parts": dict(done.parts), "finished": "2026"}
-    store.write_record(done.method, done.key, {"status": "done", **parts})
+    output = {"output": "where it lies", "output_sha256": "0" * 64}
+    store.write_record(done.method, done.key, {"status": "done", **output, **parts})
     store.write_record(failed.method, failed.key, {"status": "failed", **parts})
     assert plan_of().cached == {done.key, failed.key}
     assert plan_of(retry="failed").cached == {done.key}
@@ -133,7 +134,8 @@ def test_resume_always_accepts_results_of_other_code(plan_of, monkeypatch):
     store = Store(plan.config.folder)
     for unit in plan.units:
         write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
-        record = {"status": "done", "parts": dict(unit.parts), "finished": "2026"}
+        output = {"output": "where it lies", "output_sha256": "0" * 64}
+        record = {"status": "done", **output, "parts": dict(unit.parts), "finished": "2026"}
         store.write_record(unit.method, unit.key, record)
     monkeypatch.setattr(registry, "source_hash", lambda kind, name: "edited since")
     assert not plan_of().cached
