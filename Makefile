@@ -68,7 +68,7 @@ baseline: setup ## make the committed baseline anew: make baseline REASON='what 
 	$(BIN)/nstbench baseline $(if $(wildcard $(BASELINE)),update,save) runs/regression $(BASELINE) \
 	  $(if $(wildcard $(BASELINE)),--reason "$(REASON)")
 
-soak: setup ## fuzz readers, count false alarms on a busy machine, kill runs: takes hours
+soak: setup ## hours of fuzzing, of honest runs that must raise no alarm, and of runs that are killed
 	$(PYTEST) -m soak -s
 
 clean: ## remove everything that these targets made, but no run

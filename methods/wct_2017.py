@@ -42,8 +42,8 @@ from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, Trainable
 from nstbench.weights import Weight
 
 _LEVELS = (1, 2, 3, 4, 5)
-# Place in the training, from 0 to 1, where a level's turn ends: deep decoders have more to learn.
-_ENDS = {1: 0.05, 2: 0.15, 3: 0.35, 4: 0.65, 5: 1.0}
+# Place in the training, from 0 to 1, where a level's turn ends: steps of shallow ones cost little.
+_ENDS = {1: 0.2, 2: 0.35, 3: 0.5, 4: 0.75, 5: 1.0}
 # Factor of the learning rate, the inverse of the width: at the rate that suits 64 channels,
 # rectified layers of 512 die.
 _FASTER = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 1.0}
@@ -65,8 +65,8 @@ class Wct2017(TrainableMethod):
             "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoders mirror it. "
             "network=vgg19 restores both.",
             "Activations are torchvision's, not those of a VGG rescaled to a mean of one.",
-            "The five decoders are trained one after the other by one command, from relu1_1 (5 % "
-            "of the steps) to relu5_1 (35 %). The paper gives no numbers of steps, so the recipe "
+            "The five decoders are trained one after the other by one command, from relu1_1 (20 % "
+            "of the steps) to relu5_1 (25 %). The paper gives no numbers of steps, so the recipe "
             "is that of AdaIN, one of the same kind; narrow decoders learn faster, in inverse "
             "proportion to their width.",
             "A decoder starts from the one before it where their layers are the same, elsewhere "

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pytest
+from file_rights import bound_by_permissions
 from PIL import Image
 
 from nstbench import registry
-
-NOBODY = 65534
 
 
 @pytest.fixture(autouse=True)
@@ -42,21 +37,10 @@ def picture_folders(tmp_path):
 
 
 @pytest.fixture
-def without_rights():
-    """Return an empty folder of a user whom file permissions bind, and be that user meanwhile."""
-    if os.geteuid() != 0:
-        with tempfile.TemporaryDirectory(prefix="nstbench-") as folder:
-            yield Path(folder)
-        return
-    with tempfile.TemporaryDirectory(prefix="nstbench-") as folder:
-        os.chown(folder, NOBODY, -1)
-        # imports that the user may not read have to be done before
-        registry.load("datasets", "folder")
-        os.seteuid(NOBODY)
-        try:
-            yield Path(folder)
-        finally:
-            os.seteuid(0)
+def without_rights(tmp_path):
+    """Return an empty folder, and be bound by file permissions meanwhile, as root, too."""
+    with bound_by_permissions():
+        yield tmp_path
 
 
 @pytest.fixture(scope="session")

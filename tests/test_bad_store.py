@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from file_rights import bound_by_permissions
 
 import nstbench
 from nstbench import pipeline, runner, store
@@ -33,7 +34,6 @@ from nstbench.run_files import load_board
 from nstbench.serve import fingerprint
 from nstbench.store import SCHEMA, Store, read_json, write_json
 
-PASSING = 65534
 """A user who owns nothing: root may read and write everything."""
 
 
@@ -187,19 +187,6 @@ def test_report_that_cannot_be_written_leaves_the_old_one(
 # --- a read-only store -------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def somebody_else() -> Iterator[None]:
-    """Lay down root's rights for a while; users without them keep their own."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(PASSING)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 @pytest.fixture
 def read_only(undisturbed: Board) -> Iterator[Path]:
     """A copy of a finished run that nobody may write, in a folder that everybody may enter."""
@@ -221,7 +208,7 @@ def read_only(undisturbed: Board) -> Iterator[Path]:
 
 def test_read_only_run_is_read_and_never_changed(pictures: Path, read_only: Path) -> None:
     root = read_only / "run"
-    with somebody_else():
+    with bound_by_permissions():
         board = load_board(root)
         written = write_report(board, read_only / "out" / "report", ["csv", "html"])
         assert all(path.is_file() for path in written)
@@ -236,7 +223,7 @@ def test_read_only_run_is_read_and_never_changed(pictures: Path, read_only: Path
 
 
 def test_run_into_a_read_only_folder_says_so(pictures: Path, read_only: Path) -> None:
-    with somebody_else(), pytest.raises(StoreError, match=r"Permission denied.*permissions"):
+    with bound_by_permissions(), pytest.raises(StoreError, match=r"Permission denied.*permissions"):
         run(pictures, read_only / "run" / "new")
 
 
