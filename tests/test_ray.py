@@ -33,6 +33,7 @@ class Slow(Method):
         time.sleep(1.0)
         return (content.pixels + self.style.pixels.flip(-1)) / 2
 """
+PROGRAM = {"name": "copied", "command": "cp {content} {output}"}
 # A program of its own: Ray's threads and warnings stay out of the test process.
 CLUSTER = """
 import sys, threading, time
@@ -72,7 +73,7 @@ def settings(picture_folders, tmp_path):
     plugin = tmp_path / "slow_method.py"
     plugin.write_text(PLUGIN)
     return {
-        "methods": "content_copy,slow_method", "plugins": (str(plugin),),
+        "methods": ["content_copy", "slow_method", PROGRAM], "plugins": (str(plugin),),
         "contents": str(contents), "styles": str(styles), "size": 64, "timing_repeats": 0,
         "seeds": (0, 1, 2), "metrics": ("ssim",), "formats": ("csv",), "device": "cpu",
         "threads": 1, "out": str(tmp_path / "run"),
@@ -94,7 +95,7 @@ def test_a_lost_node_costs_no_unit(settings, tmp_path):
     tables = [tmp_path / run / "report" / "leaderboard.csv" for run in ("run", "alone")]
     assert tables[0].read_bytes() == tables[1].read_bytes()
     written = [json.loads(p.read_text()) for p in (tmp_path / "run" / "outputs").rglob("*.json")]
-    assert len(written) == 24
+    assert len(written) == 36
     assert len({record["process"] for record in written}) >= 2
     assert any((tmp_path / "run" / "logs").glob("ray_*.log"))
 
