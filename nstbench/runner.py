@@ -117,7 +117,8 @@ class Runner:
                     ) from error
                 record |= self._failure(unit, error)
                 self.close()
-            except (Exception, SystemExit) as error:
+            # no keyboard reaches a worker, whose session is its own: the method raised it
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
                 record |= self._failure(unit, error)
                 self.close()
         if trace.steps:
