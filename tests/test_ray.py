@@ -63,6 +63,10 @@ config = build_config(settings | {"ray_address": cluster.address, "out": out,
 board = execute(config)
 print("workers", board.info["config"]["workers"])
 assert set(board.units["status"]) == {"done"}
+import ray
+
+# the driver lets go of the head before that is stopped
+ray.shutdown()
 cluster.shutdown()
 """
 

@@ -338,6 +338,7 @@ def test_threads_that_a_method_leaves_behind_hold_up_nothing(setup, monkeypatch)
         ),
         add("raise KeyboardInterrupt"),
         add("sys.stdout.write('{' * 100_000 + '}\\n'); return content.pixels.clone()"),
+        add("os.close(0); os.close(1); sys.stdin.close(); return content.pixels.clone()"),
         add("return content.pixels.clone()"),
     ]
     local = executor(store)
@@ -346,7 +347,8 @@ def test_threads_that_a_method_leaves_behind_hold_up_nothing(setup, monkeypatch)
     local.close()
     assert time.monotonic() - started < 60
     statuses = [record["status"] for record in records]
-    assert statuses == [Status.DONE, Status.FAILED, Status.DONE, Status.DONE]
+    assert statuses[:3] + statuses[4:] == [Status.DONE, Status.FAILED, Status.DONE, Status.DONE]
+    assert statuses[3] in (Status.DONE, Status.FAILED)
 
 
 def test_a_hanging_unit_is_killed_and_the_next_one_runs(setup):
