@@ -54,6 +54,7 @@ def compared(run: Baseline, baseline: Baseline, *fail_on: str) -> CheckResult:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_nap_of_30_percent_is_caught(picture_folders, tmp_path: Path) -> None:
     contents, styles = map(str, picture_folders)
     plugin = tmp_path / "toiling.py"
