@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.images import load_picture
 from nstbench.nn.backbones import backbone_weight, load_backbone
 from nstbench.nn.decoder import (
@@ -38,6 +38,7 @@ from nstbench.nn.decoder import (
     tensors_of,
 )
 from nstbench.nn.feature_transforms import adain, channel_moments
+from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.vgg import VGG16, VGG19
@@ -76,16 +77,19 @@ class Adain2017(TrainableMethod):
             "The decoder starts from the encoder's weights, transposed; the paper does not say.",
             "Content and style are cropped from the pictures as they are, not after scaling their "
             "shorter side to 512 pixels.",
+            "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
         weights=(VGG16, VGG19),
     )
     recipe: ClassVar[Recipe] = Recipe(
         steps=160_000, size=256, batch=8, learning_rate=1e-4, styles=StyleUse.STREAM
     )
-    runtime_params: ClassVar[frozenset[str]] = frozenset({"alpha", "extra_styles", "style_mix"})
+    runtime_params: ClassVar[frozenset[str]] = RUNTIME_PARAMS | {
+        "alpha", "extra_styles", "style_mix",
+    }  # fmt: skip
     starts_from: ClassVar[frozenset[str]] = frozenset({"wct_2017"})
 
-    class Params(Parameters):
+    class Params(InferenceParams):
         """Parameters of training and stylisation."""
 
         network: Literal["vgg16", "vgg19"] = Field("vgg16", description="the encoder")
@@ -126,7 +130,8 @@ class Adain2017(TrainableMethod):
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build encoder and decoder."""
-        self._decoder = restore_decoder(params.network, _LAYER, self.device, tensors)
+        decoder = restore_decoder(params.network, _LAYER, self.device, tensors)
+        self._decoder = for_inference(decoder, params, self.device)
         self._encoder = reflect_borders(load_backbone(params.network, self.device))
 
     def prepare(self, style: Picture) -> None:
@@ -139,19 +144,19 @@ class Adain2017(TrainableMethod):
             pictures.append(load_picture(record, size, "inside", str(self.device)).pixels)
         self._styles = [channel_moments(self._encode(pixels)) for pixels in pictures]
 
-    @torch.no_grad()
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Decode the content's activations with the style's statistics."""
-        features = self._encode(padded_to(content.pixels, self._decoder.stride))
-        mix = torch.tensor(self.params.style_mix or (1.0,) * len(self._styles))
-        mix = mix / mix.sum()
-        wanted = torch.zeros_like(features)
-        for share, (mean, std) in zip(mix.tolist(), self._styles, strict=True):
-            wanted += share * adain(features, mean, std)
-        pixels = self._decoder(torch.lerp(features, wanted, self.params.alpha))
-        return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
+        with inference(self.params, self.device):
+            features = self._encode(padded_to(content.pixels, self._decoder.stride)).float()
+            mix = torch.tensor(self.params.style_mix or (1.0,) * len(self._styles))
+            mix = mix / mix.sum()
+            wanted = torch.zeros_like(features)
+            for share, (mean, std) in zip(mix.tolist(), self._styles, strict=True):
+                wanted += share * adain(features, mean, std)
+            pixels = self._decoder(torch.lerp(features, wanted, self.params.alpha)).float()
+            return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the encoder to relu4_1 and of the decoder."""

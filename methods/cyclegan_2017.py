@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
-from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.nn.decoder import padded_to
 from nstbench.nn.gan import OBJECTIVES, PicturePool
+from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.patchgan import PatchGan
 from nstbench.nn.residual_generator import ResidualGenerator, initialise
 from nstbench.records import Flexibility
@@ -52,16 +53,16 @@ class CycleGan2017(TrainableMethod):
             "286 to 256 pixels.",
             "An epoch is 1,074 steps, the number of Monet's paintings in the authors' set.",
             "Checkpoints hold the painting generator only.",
-            "Where the hardware multiplies bfloat16 natively, convolutions run in it during "
-            "training.",
+            "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
     )
     recipe: ClassVar[Recipe] = Recipe(
         steps=_STEPS, size=256, batch=1, learning_rate=2e-4, styles=StyleUse.STREAM
     )
+    runtime_params: ClassVar[frozenset[str]] = RUNTIME_PARAMS
     quick: ClassVar[Mapping[str, Any]] = {"width": 4, "blocks": 6}
 
-    class Params(Parameters):
+    class Params(InferenceParams):
         """Parameters of training; stylisation has none."""
 
         blocks: Literal[6, 9] = Field(
@@ -87,16 +88,16 @@ class CycleGan2017(TrainableMethod):
         """Build the painting generator."""
         painter = ResidualGenerator(params.blocks, params.width)
         painter.load_state_dict(tensors)
-        self._painter = _on(painter.requires_grad_(False), self.device)
+        self._painter = for_inference(painter, params, self.device)
 
-    @torch.no_grad()
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Paint the content."""
         pixels = padded_to(content.pixels, self._painter.stride) * 2 - 1
-        painted = self._painter(pixels.contiguous(memory_format=torch.channels_last))
-        return _pixels(painted)[..., : content.height, : content.width].contiguous()
+        with inference(self.params, self.device):
+            painted = self._painter(pixels.contiguous(memory_format=torch.channels_last)).float()
+            return _pixels(painted)[..., : content.height, : content.width].contiguous()
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the painting generator."""

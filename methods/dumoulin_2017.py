@@ -27,6 +27,7 @@ from torch import nn
 from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.errors import UsageError, WeightsError, did_you_mean
 from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
+from nstbench.nn.inference import RUNTIME_PARAMS, for_inference, inference
 from nstbench.nn.transformation_network import Design, TransformationNetwork, convolutions
 from nstbench.records import Flexibility
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
@@ -53,14 +54,13 @@ class Dumoulin2017(TrainableMethod):
             "networks.",
             "Crops of photographs at one to two times the crop's size are trained on, instead of "
             "ImageNet.",
-            "Where the hardware multiplies bfloat16 natively, convolutions run in it during "
-            "training.",
+            "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
     )
     recipe: ClassVar[Recipe] = Recipe(
         steps=40_000, size=256, batch=16, learning_rate=1e-3, styles=StyleUse.SET
     )
-    runtime_params: ClassVar[frozenset[str]] = frozenset({"mix"})
+    runtime_params: ClassVar[frozenset[str]] = RUNTIME_PARAMS | {"mix"}
     quick: ClassVar[Mapping[str, Any]] = {"width": 0.125}
 
     class Params(FeedForwardParams):
@@ -115,8 +115,7 @@ class Dumoulin2017(TrainableMethod):
         """Rebuild the network and the values of all styles."""
         network = _network(params)
         network.load_state_dict(_without_styles(tensors))
-        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network = network.eval().requires_grad_(False)
+        self.network = for_inference(network, params, self.device)
         self._values = tensors[_STYLES].to(self.device)
 
     def prepare(self, style: Picture) -> None:
@@ -142,14 +141,14 @@ class Dumoulin2017(TrainableMethod):
             shares[names.index(name)] += share
         self._condition = shares[None] @ self._values
 
-    @torch.no_grad()
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the stylised picture: one pass through the network."""
         pixels = content.pixels.contiguous(memory_format=torch.channels_last)
-        stylised: torch.Tensor = self.network(pixels, self._condition)
-        return stylised.contiguous()
+        with inference(self.params, self.device):
+            stylised: torch.Tensor = self.network(pixels, self._condition)
+            return stylised.float().contiguous()
 
     def parameter_count(self) -> int:
         """Return the number of shared weights and of the values of one style."""

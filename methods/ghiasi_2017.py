@@ -21,10 +21,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.errors import UsageError
 from nstbench.nn.backbones import load_backbone
 from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
+from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
@@ -57,6 +58,7 @@ class Ghiasi2017(TrainableMethod):
             "style instead of those of a fine-tuned Inception-v3 at Mixed_6e.",
             "own: activations of the losses are torchvision's times 57.6, the scale of Caffe's.",
             "own: paintings are augmented by random crops, scales and flips only.",
+            "own: where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
         weights=(PREDICT, TRANSFORM, VGG16),
         requires=("onnxruntime",),
@@ -65,11 +67,11 @@ class Ghiasi2017(TrainableMethod):
     recipe: ClassVar[Recipe] = Recipe(
         steps=8_000_000, size=256, batch=8, learning_rate=1e-5, styles=StyleUse.STREAM
     )
-    runtime_params: ClassVar[frozenset[str]] = frozenset({"interpolation"})
+    runtime_params: ClassVar[frozenset[str]] = RUNTIME_PARAMS | {"interpolation"}
     quick: ClassVar[Mapping[str, Any]] = {"network": "own", "width": 0.125}
     further_settings: ClassVar[tuple[Mapping[str, Any], ...]] = ({"network": "own"},)
 
-    class Params(Parameters):
+    class Params(InferenceParams):
         """Parameters of the stylisation, and of the training of the own network."""
 
         network: Literal["magenta", "own"] = Field(
@@ -126,8 +128,7 @@ class Ghiasi2017(TrainableMethod):
         """Rebuild the own network."""
         network = ArbitraryStyleNetwork(params.width)
         network.load_state_dict(tensors)
-        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network = network.eval().requires_grad_(False)
+        self._network = for_inference(network, params, self.device)
         self._encoder = load_backbone("vgg16", self.device)
 
     def load(self, device: torch.device) -> None:
@@ -171,8 +172,9 @@ class Ghiasi2017(TrainableMethod):
         if self._is_magenta:
             return self._magenta.stylize(pixels, embedding)
         laid_out = pixels.contiguous(memory_format=torch.channels_last)
-        stylised: torch.Tensor = self._network(laid_out, embedding)
-        return stylised.contiguous()
+        with inference(self.params, self.device):
+            stylised: torch.Tensor = self._network(laid_out, embedding)
+            return stylised.float().contiguous()
 
     @torch.no_grad()
     def _embed(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -54,8 +54,7 @@ class Johnson2016(FeedForward):
             "networks.",
             "Crops of photographs at one to two times the crop's size are trained on, instead of "
             "whole photographs resized to squares.",
-            "Where the hardware multiplies bfloat16 natively, convolutions run in it during "
-            "training.",
+            "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
     )
     recipe: ClassVar[Recipe] = Recipe(

@@ -59,8 +59,7 @@ class Ulyanov2016(FeedForward):
             "Crops of photographs at one to two times the crop's size are trained on.",
             "The texture network is the one of the first paper with instance normalisation and "
             "three channels of noise at every scale.",
-            "Where the hardware multiplies bfloat16 natively, convolutions run in it during "
-            "training.",
+            "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
     )
     recipe: ClassVar[Recipe] = Recipe(

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.nn.backbones import backbone_weight, load_backbone
 from nstbench.nn.decoder import (
     MirroredDecoder,
@@ -34,6 +34,7 @@ from nstbench.nn.decoder import (
     tensors_of,
 )
 from nstbench.nn.feature_transforms import Colouring, colouring, whiten_and_colour
+from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.vgg import VGG16, VGG19
@@ -71,15 +72,16 @@ class Wct2017(TrainableMethod):
             "proportion to their width.",
             "A decoder starts from the one before it where their layers are the same, elsewhere "
             "from the encoder's weights, transposed; the paper does not say.",
+            "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
         weights=(VGG16, VGG19),
     )
     recipe: ClassVar[Recipe] = Recipe(
         steps=160_000, size=256, batch=8, learning_rate=1e-4, styles=StyleUse.NONE
     )
-    runtime_params: ClassVar[frozenset[str]] = frozenset({"alpha", "levels"})
+    runtime_params: ClassVar[frozenset[str]] = RUNTIME_PARAMS | {"alpha", "levels"}
 
-    class Params(Parameters):
+    class Params(InferenceParams):
         """Parameters of training and stylisation."""
 
         network: Literal["vgg16", "vgg19"] = Field("vgg16", description="the encoder")
@@ -120,8 +122,12 @@ class Wct2017(TrainableMethod):
         """Build the encoder and the decoders of the levels in use."""
         self._encoder = reflect_borders(load_backbone(params.network, self.device))
         self._decoders = {
-            level: restore_decoder(
-                params.network, _layer(level), self.device, tensors_of(tensors, _layer(level))
+            level: for_inference(
+                restore_decoder(
+                    params.network, _layer(level), self.device, tensors_of(tensors, _layer(level))
+                ),
+                params,
+                self.device,
             )
             for level in params.levels
         }
@@ -134,19 +140,20 @@ class Wct2017(TrainableMethod):
             found = encode(self._encoder, style.pixels[:1], layers)
             self._styles = {level: colouring(found[_layer(level)]) for level in self.params.levels}
 
-    @torch.no_grad()
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Transform and decode level by level; a step is a level."""
         deepest = self._decoders[self.params.levels[0]]
         pixels = padded_to(content.pixels, deepest.stride)
-        for index, level in enumerate(self.params.levels):
-            features = encode(self._encoder, pixels, (_layer(level),))[_layer(level)]
-            wanted = whiten_and_colour(features, self._styles[level]).to(features.dtype)
-            pixels = self._decoders[level](torch.lerp(features, wanted, self.params.alpha))
-            on_step(Step(index + 1, len(self.params.levels)))
-        return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
+        with inference(self.params, self.device):
+            for index, level in enumerate(self.params.levels):
+                features = encode(self._encoder, pixels, (_layer(level),))[_layer(level)]
+                wanted = whiten_and_colour(features, self._styles[level]).to(features.dtype)
+                mixed = torch.lerp(features, wanted, self.params.alpha)
+                pixels = self._decoders[level](mixed).float()
+                on_step(Step(index + 1, len(self.params.levels)))
+            return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
 
     def expected_seconds(self, size: int) -> float:
         """Guess: ten networks' passes, and decompositions that do not depend on the size."""

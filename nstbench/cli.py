@@ -299,10 +299,10 @@ def doctor() -> None:
 
 def _list_command(kind: str) -> Any:
     def command(plugin: Plugins = None) -> None:
-        from nstbench import tables
+        from nstbench.listing import print_list
 
         add_plugins(plugin)
-        tables.print_list(kind)
+        print_list(kind)
 
     command.__doc__ = f"List all {kind} with their availability."
     return command

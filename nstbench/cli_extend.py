@@ -58,7 +58,7 @@ def _conforms(method: str) -> bool:
     from rich.markup import escape
 
     from nstbench.conformance import examine
-    from nstbench.tables import console
+    from nstbench.terminal import console
 
     output = console()
     failed = count = 0

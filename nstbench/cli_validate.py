@@ -48,7 +48,7 @@ def validate(
     from nstbench.progress import TerminalListener
     from nstbench.records import Role
     from nstbench.sweeps import make_sources
-    from nstbench.tables import console
+    from nstbench.terminal import console
     from nstbench.validate import validate as validate_metrics
 
     add_plugins(plugin)

@@ -14,21 +14,17 @@ from rich.table import Table
 
 from nstbench import registry
 from nstbench.board import Board
-from nstbench.catalog import make_variant, metric_card
-from nstbench.config import MethodSpec, suites
+from nstbench.catalog import make_variant
+from nstbench.config import MethodSpec
 from nstbench.errors import NstbenchError, UsageError, did_you_mean
-from nstbench.records import Availability, Flexibility, Scope
+from nstbench.listing import entries, reason
+from nstbench.records import Flexibility, Scope
 from nstbench.reporting.fronts import fronts_of
 from nstbench.reporting.numbers import scaled, significant
+from nstbench.terminal import console
 from nstbench.weights import State, Weight, WeightStatus, fetch, status
 
 _BOARD_METRICS = 7
-
-
-def console() -> Console:
-    """Return the console for results; a pipe gets lines that are not cut."""
-    output = Console()
-    return output if output.is_terminal else Console(width=200)
 
 
 # --- the board ---------------------------------------------------------------------------
@@ -121,51 +117,7 @@ def _number(row: pd.Series[Any], name: str, divisor: float) -> str:
     return f"{value:.3f} [dim]{low:.2f}-{high:.2f}[/dim]"
 
 
-# --- list and show -----------------------------------------------------------------------
-
-
-def print_list(kind: str) -> None:
-    """Print all plug-ins of a kind, or the suites, with their availability."""
-    table = Table(title=kind, title_justify="left")
-    for column in ("name", "what it is", "available", "origin"):
-        table.add_column(column, overflow="fold")
-    for name, title, state, origin in _rows(kind):
-        available = "yes" if state.ok else f"[red]no[/red]: {escape(_reason(state))}"
-        table.add_row(f"[bold]{escape(name)}[/bold]", escape(title), available, escape(origin))
-    console().print(table)
-
-
-def _rows(kind: str) -> Iterable[tuple[str, str, Availability, str]]:
-    if kind == "suites":
-        for name, path in suites().items():
-            first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-            yield name, first, Availability(), "built in"
-        return
-    for name, plugin in registry.plugins(kind).items():
-        title, state = _describe(kind, name)
-        yield name, title, state, plugin.origin
-
-
-def _describe(kind: str, name: str) -> tuple[str, Availability]:
-    try:
-        if kind == "methods":
-            card = make_variant(MethodSpec(name=name), {}).card
-            flexibility = f" · {card.flexibility}" if card.flexibility else ""
-            return f"{card.title}{flexibility}", card.availability
-        if kind == "metrics":
-            metric = metric_card(name)
-            arrow = "↑" if metric.higher_is_better else "↓"
-            return f"{metric.title} {arrow} · {metric.scope}", metric.availability
-        cls = registry.load(kind, name)
-        required = [field for field, f in cls.Params.model_fields.items() if f.is_required()]
-        state = Availability() if required else cls(cls.Params()).availability()
-        return cls.info.title, state
-    except NstbenchError as error:
-        return name, Availability(False, str(error))
-
-
-def _reason(state: Availability) -> str:
-    return f"{state.reason}. {state.remedy}" if state.remedy else state.reason
+# --- show -------------------------------------------------------------------------------
 
 
 def print_method(name: str) -> None:
@@ -185,7 +137,7 @@ def print_method(name: str) -> None:
         ("flexibility", card.flexibility), ("licence", card.licence),
         ("optimises", ", ".join(card.trained_on)),
         ("weights", ", ".join(weight.name for weight in card.weights)),
-        ("available", "yes" if card.availability.ok else _reason(card.availability)),
+        ("available", "yes" if card.availability.ok else reason(card.availability)),
     ):  # fmt: skip
         if value:
             facts.add_row(label, escape(value))
@@ -318,9 +270,11 @@ def print_doctor() -> None:
     for column in ("what", "why", "way out"):
         problems.add_column(column, overflow="fold")
     for kind in ("methods", "metrics", "datasets"):
-        for name, _, state, _ in _rows(kind):
+        for entry in entries(kind):
+            state = entry.availability
             if not state.ok:
-                problems.add_row(f"{kind.rstrip('s')} {name}", escape(state.reason), state.remedy)
+                what = f"{kind.rstrip('s')} {entry.name}"
+                problems.add_row(what, escape(state.reason), state.remedy)
     output.print(problems if problems.row_count else "Everything is available.")
 
 

@@ -12,7 +12,7 @@ from nstbench.history import Trend
 from nstbench.reporting import check_text
 from nstbench.reporting.numbers import significant
 from nstbench.speed import relative_latency
-from nstbench.tables import console
+from nstbench.terminal import console
 
 _STYLES = {
     Verdict.FINE: "",

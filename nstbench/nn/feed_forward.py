@@ -12,12 +12,13 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from nstbench.contracts import OnStep, Parameters, Picture
+from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.perceptual import PerceptualLoss
 from nstbench.trainable import Batch, Descend, Task, TrainableMethod, Training
 
 
-class FeedForwardParams(Parameters):
+class FeedForwardParams(InferenceParams):
     """Parameters of every method with a transformation network."""
 
     width: float = Field(
@@ -59,7 +60,9 @@ class FeedForward(TrainableMethod):
     """Base of methods with one network per style."""
 
     Params: ClassVar[type[Parameters]] = FeedForwardParams  # type: ignore[assignment]
+    runtime_params: ClassVar[frozenset[str]] = RUNTIME_PARAMS
     quick: ClassVar[Mapping[str, Any]] = {"width": 0.125}
+    params: Any
     network: nn.Module
 
     @abstractmethod
@@ -92,16 +95,15 @@ class FeedForward(TrainableMethod):
         """Rebuild the network of a checkpoint."""
         network = self.build(params)
         network.load_state_dict(tensors)
-        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network = network.eval().requires_grad_(False)
+        self.network = for_inference(network, params, self.device)
 
-    @torch.no_grad()
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the stylised picture: one pass through the network."""
         pixels = content.pixels.contiguous(memory_format=torch.channels_last)
-        return self.apply(self.network, pixels, generator).contiguous()
+        with inference(self.params, self.device):
+            return self.apply(self.network, pixels, generator).float().contiguous()
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the network of the style prepared last."""

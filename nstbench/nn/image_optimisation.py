@@ -66,6 +66,17 @@ class OptimisationParams(Parameters):
         "multiplies it natively",
     )
 
+    checkpointing: bool = Field(
+        False,
+        description="keep fewer activations for the gradient and compute them again: less memory, "
+        "more time",
+    )
+    compiled: bool = Field(
+        False,
+        description="compile the network by torch.compile: the first step of a size takes long, "
+        "the others may take less",
+    )
+
     @model_validator(mode="after")
     def _one_count_per_scale(self) -> Self:
         if len(self.coarse_scales) != len(self.coarse_iterations):
@@ -136,6 +147,9 @@ class ImageOptimisation(Method):
         """Load the network of the losses."""
         p = self.params
         self.network = load_loss_network(p.network, device, p.pooling, p.precision)
+        self.network.checkpointing = p.checkpointing
+        if p.compiled:
+            self.network.compile()
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the network of the losses."""

@@ -7,6 +7,7 @@ from typing import Self
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from nstbench import weights
 from nstbench.errors import ImageError, did_you_mean
@@ -25,6 +26,8 @@ class LayeredNetwork(nn.Module):
     Attributes:
         layers: names of all layers in order.
         min_size: least height and width in pixels for the deepest layer to exist.
+        checkpointing: keep no activations between poolings for the backward pass but those
+            asked for, and compute the others again (Chen et al., arXiv 1604.06174).
     """
 
     mean: torch.Tensor
@@ -34,6 +37,7 @@ class LayeredNetwork(nn.Module):
         super().__init__()
         self.layers: tuple[str, ...] = ()
         self.min_size = min_size
+        self.checkpointing = False
         for name, step in steps:
             self.add_module(name, step)
             self.layers += (name,)
@@ -59,22 +63,44 @@ class LayeredNetwork(nn.Module):
             ImageError: if the picture is smaller than ``min_size``.
         """
         self.check(x, layers)
-        missing = set(layers)
         found: dict[str, torch.Tensor] = {}
         h = (x - self.mean) / self.std
-        previous = ""
+        for block in self._blocks(layers):
+            if self.checkpointing and h.requires_grad:
+                h, of_block = checkpoint(self._run, h, block, layers, use_reentrant=False)
+            else:
+                h, of_block = self._run(h, block, layers)
+            found |= of_block
+        return found
+
+    def _blocks(self, layers: Collection[str]) -> list[list[str]]:
+        """Return the layers up to the deepest one wanted, cut after each pooling."""
+        blocks: list[list[str]] = [[]]
+        missing = set(layers)
         for name in self.layers:
             if not missing:
                 break
+            blocks[-1].append(name)
+            missing.discard(name)
+            if isinstance(self.get_submodule(name), nn.MaxPool2d | nn.AvgPool2d):
+                blocks.append([])
+        return [block for block in blocks if block]
+
+    def _run(
+        self, h: torch.Tensor, names: Iterable[str], wanted: Collection[str]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Run some layers; return the last one's activations and those that are wanted."""
+        found: dict[str, torch.Tensor] = {}
+        previous = ""
+        for name in names:
             step = self.get_submodule(name)
             # Rectifying in place saves a copy of every activation, but would overwrite a
             # convolution's output that the caller asked for.
             h = h.relu_() if isinstance(step, nn.ReLU) and previous not in found else step(h)
-            if name in missing:
+            if name in wanted:
                 found[name] = h
-                missing.discard(name)
             previous = name
-        return found
+        return h, found
 
     def check(self, x: torch.Tensor, layers: Collection[str]) -> None:
         """Refuse layers that do not exist and pictures that are too small; see ``forward``."""

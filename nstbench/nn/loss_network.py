@@ -31,6 +31,12 @@ def fast_precision(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def number_format(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return what ``precision`` asks for on a device."""
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    return fast_precision(device) if precision == "auto" else dtypes[precision]
+
+
 def load_loss_network(
     name: str, device: torch.device, pooling: Pooling, precision: Precision = "auto"
 ) -> LayeredNetwork:
@@ -49,8 +55,7 @@ def load_loss_network(
         WeightsError: see :func:`nstbench.weights.path`.
     """
     network = load_backbone(name, device, pooling)
-    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    dtype = fast_precision(device) if precision == "auto" else dtypes[precision]
+    dtype = number_format(precision, device)
     if dtype != torch.float32:
         lower_precision(network, dtype)
     return network

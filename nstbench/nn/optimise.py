@@ -84,7 +84,7 @@ def minimise(
             _run_lbfgs(search, rate, descent.iterations)
         else:
             optimizer = (
-                torch.optim.Adam([search.leaf], lr=rate)
+                torch.optim.Adam([search.leaf], lr=rate, fused=True)
                 if descent.optimizer == "adam"
                 else torch.optim.SGD([search.leaf], lr=rate, momentum=_MOMENTUM)
             )

@@ -1,15 +1,66 @@
-"""Benchmarks run when no other test does."""
+"""Benchmarks run when no other test does, and end in one table."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from measure import ROWS, Row, ceiling
 
 _HERE = Path(__file__).parent
+DEVICE = torch.device(os.environ.get("NSTBENCH_BENCH_DEVICE", "cpu"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
             item.add_marker(pytest.mark.alone)
+
+
+@pytest.fixture
+def device() -> torch.device:
+    """Return the device that NSTBENCH_BENCH_DEVICE names."""
+    return DEVICE
+
+
+@pytest.fixture(autouse=True)
+def _measuring(benchmark: Any) -> None:
+    if benchmark.disabled:
+        pytest.skip("a round that is not measured says nothing about speed")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what was measured as one table."""
+    if not ROWS:
+        return
+    terminalreporter.section("speed")
+    terminalreporter.write_line(table(ROWS))
+    for dtype in (torch.float32, torch.bfloat16):
+        name = str(dtype).removeprefix("torch.")
+        terminalreporter.write_line(
+            f"Ceiling of {DEVICE} in {name}: {ceiling(DEVICE, dtype) / 1e9:,.0f} GFLOP/s"
+        )
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Return rows as a table in Markdown."""
+    lines = [
+        "| case | ours | reference | ratio | at most | share of ceiling |",
+        "|---|---:|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        limit = "" if row.limit is None else f"{row.limit:.2f}"
+        share = "" if row.share is None else f"{row.share:.0%}"
+        lines.append(
+            f"| {row.case} | {_seconds(row.ours)} | {row.yardstick}: {_seconds(row.reference)} | "
+            f"{row.ratio:.2f} [{row.low:.2f}, {row.high:.2f}] | {limit} | {share} |"
+        )
+    return "\n".join(lines)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"

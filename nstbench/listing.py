@@ -1,0 +1,167 @@
+"""What there is: the rows of ``nstbench list``, remembered so that nothing has to be imported.
+
+Methods and metrics import torch, and with it a list takes seconds. Rows are therefore kept in the cache
+folder under a fingerprint of all that they depend on: the code of nstbench and of its
+plug-ins, the installed packages, and the weights that are here. Any change of those makes the
+list look again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+import nstbench
+from nstbench import registry
+from nstbench.errors import NstbenchError
+from nstbench.paths import cache_dir, checkpoints_dir
+from nstbench.records import Availability
+from nstbench.terminal import console
+
+_VARIABLES = ("NSTBENCH_WEIGHTS", "NSTBENCH_OFFLINE", "NSTBENCH_CACHE", "NSTBENCH_CHECKPOINTS")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a list."""
+
+    name: str
+    title: str
+    availability: Availability
+    origin: str
+
+
+def print_list(kind: str) -> None:
+    """Print all plug-ins of a kind, or the suites, with their availability."""
+    table = Table(title=kind, title_justify="left")
+    for column in ("name", "what it is", "available", "origin"):
+        table.add_column(column, overflow="fold")
+    for entry in entries(kind):
+        state = entry.availability
+        available = "yes" if state.ok else f"[red]no[/red]: {escape(reason(state))}"
+        table.add_row(
+            f"[bold]{escape(entry.name)}[/bold]", escape(entry.title), available,
+            escape(entry.origin),
+        )  # fmt: skip
+    console().print(table)
+
+
+def entries(kind: str) -> list[Entry]:
+    """Return what there is of a kind: plug-ins, or suites."""
+    if kind == "suites":
+        return list(_suites())
+    # datasets import little, and have caches of their own that come and go
+    if kind == "datasets" or registry.added_files() or registry.added_programs():
+        return list(_look(kind))
+    memory = cache_dir() / "lists" / f"{kind}.json"
+    fingerprint = _fingerprint(kind)
+    known = _remembered(memory, fingerprint)
+    if known is None:
+        known = list(_look(kind))
+        _remember(memory, fingerprint, known)
+    return known
+
+
+def reason(state: Availability) -> str:
+    """Return why something is unavailable, and the way out."""
+    return f"{state.reason}. {state.remedy}" if state.remedy else state.reason
+
+
+def _suites() -> Iterator[Entry]:
+    from nstbench.config import suites
+
+    for name, path in suites().items():
+        first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        yield Entry(name, first, Availability(), "built in")
+
+
+def _look(kind: str) -> Iterator[Entry]:
+    for name, plugin in registry.plugins(kind).items():
+        title, state = _describe(kind, name)
+        yield Entry(name, title, state, plugin.origin)
+
+
+def _describe(kind: str, name: str) -> tuple[str, Availability]:
+    from nstbench.catalog import make_variant, metric_card
+    from nstbench.config import MethodSpec
+
+    try:
+        if kind == "methods":
+            card = make_variant(MethodSpec(name=name), {}).card
+            flexibility = f" · {card.flexibility}" if card.flexibility else ""
+            return f"{card.title}{flexibility}", card.availability
+        if kind == "metrics":
+            metric = metric_card(name)
+            arrow = "↑" if metric.higher_is_better else "↓"
+            return f"{metric.title} {arrow} · {metric.scope}", metric.availability
+        cls = registry.load(kind, name)
+        required = [field for field, f in cls.Params.model_fields.items() if f.is_required()]
+        state = Availability() if required else cls(cls.Params()).availability()
+        return cls.info.title, state
+    except NstbenchError as error:
+        return name, Availability(False, str(error))
+
+
+# --- the memory --------------------------------------------------------------------------
+
+
+def _fingerprint(kind: str) -> str:
+    """Return a checksum of all that the rows of a kind depend on."""
+    package = Path(nstbench.__file__).parent
+    code = [*package.rglob("*.py"), *registry.folder(kind).glob("*.py")]
+    own = {name: plugin.path for name, plugin in registry.plugins(kind).items()}
+    # what a folder holds changes its time: files that are fetched, packages that are installed
+    places = [cache_dir() / "weights", checkpoints_dir(), *map(Path, sys.path)]
+    if bundled := os.environ.get("NSTBENCH_WEIGHTS"):
+        places.append(Path(bundled))
+    parts = [
+        nstbench.__version__,
+        sys.version,
+        [os.environ.get(name) for name in _VARIABLES],
+        sorted((str(name), str(path)) for name, path in own.items()),
+        _stamps([*code, *(path for path in own.values() if path)]),
+        _stamps(places),
+        _stamps((cache_dir() / "weights").glob("*")),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _stamps(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
+    stamps = set()
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            stamps.add((str(path), found.st_mtime_ns, found.st_size))
+    return sorted(stamps)
+
+
+def _remembered(memory: Path, fingerprint: str) -> list[Entry] | None:
+    try:
+        data = json.loads(memory.read_text(encoding="utf-8"))
+        if data["fingerprint"] != fingerprint:
+            return None
+        return [
+            Entry(row["name"], row["title"], Availability(**row["availability"]), row["origin"])
+            for row in data["entries"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(memory: Path, fingerprint: str, found: list[Entry]) -> None:
+    data = {"fingerprint": fingerprint, "entries": [asdict(entry) for entry in found]}
+    temporary = memory.with_suffix(f".{os.getpid()}.tmp")
+    # a list that cannot be remembered is a slow one
+    with contextlib.suppress(OSError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(data), encoding="utf-8")
+        temporary.replace(memory)

@@ -1,0 +1,175 @@
+"""Two ways to the same result, timed in turns; and what the machine could do at best."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from scipy.stats import binom
+
+CONFIDENCE = 0.95
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table of ``make bench``.
+
+    Attributes:
+        case: what was done.
+        ours: seconds that nstbench takes.
+        reference: seconds of the yardstick; ``None`` if the limit is on ``ours`` alone.
+        yardstick: what it is compared with.
+        ratio: median of the ratios of neighbouring rounds, with its interval.
+        limit: the most that ``ratio`` may be.
+        share: work per second over the measured ceiling of the device, if work was counted.
+    """
+
+    case: str
+    ours: float
+    reference: float
+    yardstick: str
+    ratio: float
+    low: float
+    high: float
+    limit: float | None
+    share: float | None
+
+
+ROWS: list[Row] = []
+"""What this process has measured, in order."""
+
+
+def seconds_of(function: Callable[[], Any], device: torch.device) -> float:
+    """Return the seconds of a call: by CUDA events on a GPU, by the clock elsewhere."""
+    if device.type != "cuda":
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize(device)
+    begin.record()
+    function()
+    end.record()
+    torch.cuda.synchronize(device)
+    return float(begin.elapsed_time(end)) / 1000
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return an interval of order statistics that covers the median in 95 % of all cases.
+
+    With fewer than six values no such interval exists, and the range is returned.
+    """
+    ordered = sorted(values)
+    skip = int(binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5))
+    skip = max(0, min(skip - 1, (len(ordered) - 1) // 2))
+    return ordered[skip], ordered[-1 - skip]
+
+
+def compare(
+    benchmark: Any,
+    own: Callable[[], Any],
+    other: Callable[[], Any],
+    *,
+    case: str,
+    yardstick: str,
+    limit: float | None = None,
+    rounds: int = 7,
+    warm_up: bool = True,
+    device: torch.device = CPU,
+    flops: float | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Row:
+    """Time ``own`` after ``other``, round by round, so that what the machine does hits both.
+
+    Args:
+        benchmark: fixture of pytest-benchmark.
+        own: what nstbench does.
+        other: the yardstick.
+        case: what is done, for the table.
+        yardstick: name of ``other``, for the table.
+        limit: the most that the ratio may be; the caller asserts it.
+        rounds: how often.
+        warm_up: whether a round before them is left out.
+        device: where it happens.
+        flops: floating-point operations of ``own``.
+        dtype: number format in which ``own`` computes.
+    """
+    owns: list[float] = []
+    others: list[float] = []
+    benchmark.pedantic(
+        lambda: owns.append(seconds_of(own, device)),
+        setup=lambda: others.append(seconds_of(other, device)),
+        rounds=rounds,
+        warmup_rounds=int(warm_up),
+    )
+    pairs = list(zip(owns, others, strict=True))[-rounds:]
+    return add_row(
+        benchmark,
+        pairs,
+        case=case,
+        yardstick=yardstick,
+        limit=limit,
+        share=None
+        if flops is None
+        else flops / statistics.median(p[0] for p in pairs) / ceiling(device, dtype),
+    )
+
+
+def add_row(
+    benchmark: Any,
+    pairs: Sequence[tuple[float, float]],
+    *,
+    case: str,
+    yardstick: str,
+    limit: float | None,
+    share: float | None = None,
+) -> Row:
+    """Add a line of (ours, reference) seconds to the table and to pytest-benchmark's JSON."""
+    ratios = [own / other for own, other in pairs]
+    low, high = median_interval(ratios)
+    row = Row(
+        case=case,
+        ours=statistics.median(own for own, _ in pairs),
+        reference=statistics.median(other for _, other in pairs),
+        yardstick=yardstick,
+        ratio=statistics.median(ratios),
+        low=low,
+        high=high,
+        limit=limit,
+        share=share,
+    )
+    ROWS.append(row)
+    benchmark.extra_info |= {
+        "yardstick": yardstick, "yardstick_s": row.reference, "ratio": row.ratio,
+        "ratio_low": low, "ratio_high": high, "ceiling_share": share,
+    }  # fmt: skip
+    return row
+
+
+@cache
+def ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the floating-point operations per second of the best large kernel of a format.
+
+    The better of a product of 2048 x 2048 matrices and of a 3 x 3 convolution of 256
+    channels, channels last, at 64 x 64 positions; a multiply-add is two operations.
+    """
+    left, right = (torch.rand(2048, 2048, device=device).to(dtype) for _ in range(2))
+    maps = torch.rand(2, 256, 64, 64, device=device).to(dtype, memory_format=torch.channels_last)
+    kernels = torch.rand(256, 256, 3, 3, device=device)
+    kernels = kernels.to(dtype, memory_format=torch.channels_last)
+    candidates: list[tuple[float, Callable[[], Any]]] = [
+        (2 * 2048**3, lambda: left @ right),
+        (2 * 2 * 64 * 64 * 256 * 256 * 9, lambda: torch.conv2d(maps, kernels, padding=1)),
+    ]
+    best = 0.0
+    with torch.inference_mode():
+        for (work, kernel), _ in itertools.product(candidates, range(12)):
+            best = max(best, work / seconds_of(kernel, device))
+    return best

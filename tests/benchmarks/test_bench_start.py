@@ -1,0 +1,43 @@
+"""How long commands take that compute nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from measure import compare
+
+LIMITS = {"--help": 0.4, "list methods": 1.0, "list metrics": 1.0, "list suites": 1.0}
+"""Command -> seconds that it may take on an idle machine."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", LIMITS)
+def test_a_command_starts_soon(benchmark, command):
+    def own() -> None:
+        run("-m", "nstbench", *command.split())
+
+    row = compare(
+        benchmark,
+        own,
+        lambda: run("-c", "import pydantic, rich.console, rich.table, typer, yaml"),
+        case=f"nstbench {command}",
+        yardstick="imports of typer, rich, pydantic, yaml",
+        rounds=7,
+    )
+    assert row.ours <= LIMITS[command]
+
+
+def run(*arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("kind", ["methods", "metrics", "datasets", "suites", "checkpoints"])
+def test_listing_imports_no_torch(kind):
+    code = (
+        "import sys; sys.argv = ['nstbench', 'list', sys.argv[1]]\n"
+        "from nstbench.cli import main\n"
+        "try: main()\nfinally: assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    subprocess.run([sys.executable, "-c", code, kind], check=True, capture_output=True)
