@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,9 @@ from nstbench.cli_validate import validate
 from nstbench.errors import NstbenchError, UsageError
 from nstbench.interrupt import GO_ON
 from nstbench.names import printable
+
+if TYPE_CHECKING:
+    from nstbench.board import Board
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -117,6 +120,9 @@ def _settings(
         Path | None,
         typer.Option("-c", "--config", help="YAML or TOML file with any of these settings."),
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Draw where the time went, when it is over.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
 ) -> Callable[[Mapping[str, Any]], None]:
     """Return what runs the benchmark with these settings and the command's own."""
@@ -133,7 +139,11 @@ def _settings(
     }  # fmt: skip
 
     def execute(own: Mapping[str, Any]) -> None:
-        _execute({**own, **options}, suite, config, dry_run)
+        board = _execute({**own, **options}, suite, config, dry_run)
+        if profile and board is not None:
+            from nstbench.tables_profile import print_profile
+
+            print_profile(board)
 
     return execute
 
@@ -157,8 +167,8 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _execute(
     options: Mapping[str, Any], suite: str | None, config: Path | None, dry_run: bool
-) -> None:
-    """Run the benchmark and print its board."""
+) -> Board | None:
+    """Run the benchmark, print its board and return it."""
     from nstbench.config import build_config
 
     settings = build_config(options, suite=suite, file=config)
@@ -184,6 +194,7 @@ def _execute(
         listener.close()
     if board is not None:
         tables.print_board(board)
+    return board
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What there is: the rows of ``nstbench list``, remembered so that nothing has to be imported.
 
-Methods and metrics import torch, and with it a list takes seconds. Rows are therefore kept in the cache
+Methods and metrics import torch, and with it a list takes seconds. Rows are kept in the cache
 folder under a fingerprint of all that they depend on: the code of nstbench and of its
 plug-ins, the installed packages, and the weights that are here. Any change of those makes the
 list look again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,8 @@ def execute(
             _refuse_another_plan(store, claims, info["plan_hash"])
             write_plan(store, plan, info)
             spent = Spent(began, config.workers or 1)
-            _fetch_weights(config, plan, listener)
+            with spent.on("weights"):
+                _fetch_weights(config, plan, listener)
             with spent.on("generate"):
                 _generate(plan, executor, listener, spent)
             # one process at a time; the others find what it measured and scored
@@ -143,10 +145,13 @@ def _score(
         write_scores(store, timing_scores(scores, timings, plan.metrics))
     finished = {"finished": _now(), **spent.summary()}
     write_info(store, (read_json(store.root / "run.json") or {}) | finished)
-    board = load_board(store.root)
     listener.stage("report", 1)
-    write_report(board, store.root / "report", config.formats)
+    with spent.on("report"):
+        board = load_board(store.root)
+        write_report(board, store.root / "report", config.formats)
     listener.advanced()
+    board = replace(board, info={**board.info, **spent.summary()})
+    write_info(store, board.info)
     return board
 
 

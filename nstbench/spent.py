@@ -56,3 +56,25 @@ class Spent:
             "setup_seconds": setup,
             "harness_seconds": max(0.0, generate - self._stylize - setup),
         }
+
+
+def shares(info: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the wall-clock seconds of a run went into, in order; their sum is all of them.
+
+    Generation is split as its workers' time was: ``stylize``, ``load and prepare``, ``harness``.
+
+    Args:
+        info: ``run.json``, or a board's ``info``.
+    """
+    stages = dict(info.get("stage_seconds", {}))
+    generate = stages.pop("generate", 0.0)
+    parts = {
+        "stylize": info.get("stylize_seconds", 0.0),
+        "load and prepare": info.get("setup_seconds", 0.0),
+        "harness": info.get("harness_seconds", 0.0),
+    }
+    used = sum(parts.values())
+    found = {name: generate * part / used for name, part in parts.items()} if used else {}
+    found |= stages
+    found["plan and rest"] = max(0.0, info.get("wall_seconds", 0.0) - sum(found.values()))
+    return found

@@ -1,0 +1,70 @@
+"""Where the time of a run went, as a bar on the terminal: ``nstbench run --profile``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nstbench.board import Board
+from nstbench.records import Status
+from nstbench.spent import shares
+from nstbench.terminal import console
+
+_WIDTH = 72
+# The Okabe-Ito palette, which readers of all kinds of colour vision tell apart, and letters
+# for those without colour.
+_COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#F0E442", "#999999")
+_METHODS_SHOWN = 8
+
+
+def print_profile(board: Board) -> None:
+    """Draw the stages of a run, and of generation the methods, as stacked bars."""
+    output = console()
+    parts = shares(board.info)
+    total = sum(parts.values())
+    output.print(f"\nWhere {total:.1f} s went:")
+    _print_bar(parts, output)
+    methods = _seconds_by_method(board)
+    if len(methods) > 1:
+        output.print(f"Inside stylize ({sum(methods.values()):.1f} s of all workers):")
+        _print_bar(_with_others(methods), output)
+
+
+def _seconds_by_method(board: Board) -> dict[str, float]:
+    """Return variant -> seconds of ``stylize`` over its units, most first."""
+    units = board.units
+    if "seconds" not in units:
+        return {}
+    done = units[units["status"] == Status.DONE]
+    found = done.groupby("method")["seconds"].sum().sort_values(ascending=False)
+    return {str(name): float(seconds) for name, seconds in found.items()}
+
+
+def _with_others(methods: Mapping[str, float]) -> dict[str, float]:
+    shown = dict(list(methods.items())[: _METHODS_SHOWN - 1])
+    rest = sum(methods.values()) - sum(shown.values())
+    return {**shown, f"{len(methods) - len(shown)} others": rest} if rest else shown
+
+
+def _print_bar(parts: Mapping[str, float], output: Console) -> None:
+    total = sum(parts.values()) or 1.0
+    bar = Text()
+    legend = Table(box=None, show_header=False, padding=(0, 1))
+    for justify in ("left", "left", "right", "right"):
+        legend.add_column(justify=justify)
+    ends, done = [], 0.0
+    for seconds in parts.values():
+        done += seconds
+        ends.append(round(_WIDTH * done / total))
+    begin = 0
+    for index, ((name, seconds), end) in enumerate(zip(parts.items(), ends, strict=True)):
+        letter, colour = chr(ord("a") + index), _COLOURS[index % len(_COLOURS)]
+        bar.append(letter * (end - begin), style=f"black on {colour}")
+        mark = Text(f" {letter} ", style=f"black on {colour}")
+        legend.add_row(mark, Text(name), f"{seconds:.1f} s", f"{seconds / total:.1%}")
+        begin = end
+    output.print(bar)
+    output.print(legend)
