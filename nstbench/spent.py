@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
+# The stages of a run around generation, in their order.
+_BEFORE, _AFTER = ("weights",), ("time", "score", "report")
+
+
 class Spent:
     """Adds up the seconds of a run.
 
@@ -74,7 +78,8 @@ def shares(info: Mapping[str, Any]) -> dict[str, float]:
         "harness": info.get("harness_seconds", 0.0),
     }
     used = sum(parts.values())
-    found = {name: generate * part / used for name, part in parts.items()} if used else {}
-    found |= stages
+    found = {name: stages[name] for name in _BEFORE if name in stages}
+    found |= {name: generate * part / used for name, part in parts.items()} if used else {}
+    found |= {name: stages[name] for name in _AFTER if name in stages}
     found["plan and rest"] = max(0.0, info.get("wall_seconds", 0.0) - sum(found.values()))
     return found

@@ -341,3 +341,33 @@ def _library(folder):
     from nstbench.checkpoints import Library
 
     return Library((folder,))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_compiled_networks_paint_the_same_picture():
+    from nstbench.nn.inference import for_inference
+
+    cls = registry.load("methods", "johnson_2016")
+    outputs = []
+    for compiled in (False, True):
+        params = cls.Params(width=0.125, precision="float32", compiled=compiled)
+        method = cls(params)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            network = method.build(params)
+        method.device = torch.device("cpu")
+        method.network = for_inference(network, params, method.device)
+        assert (network._compiled_call_impl is not None) is compiled
+        generator = torch.Generator()
+        outputs.append(method.stylize(example(), generator=generator, on_step=lambda _: None))
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=0, atol=1e-5)
+
+
+def test_inference_options_play_no_part_in_training():
+    """A checkpoint serves every number format, whatever it was trained in."""
+    for name in registry.names("methods"):
+        cls = registry.load("methods", name)
+        if hasattr(cls, "runtime_params") and hasattr(cls, "recipe"):
+            params = cls.Params(precision="float32", compiled=True)
+            assert not {"precision", "compiled"} & cls(params).decisive_params(given=True).keys()

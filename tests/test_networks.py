@@ -166,6 +166,28 @@ def test_gradient_reaches_the_picture_and_no_parameter() -> None:
     assert not any(p.requires_grad for p in network.parameters())
 
 
+@pytest.mark.parametrize("layers", [["relu1_1", "relu3_1"], ["conv1_2", "pool2", "relu2_1"]])
+def test_checkpointing_changes_no_bit_and_keeps_fewer_activations(layers: list[str]) -> None:
+    network = filled(Vgg(VGG16_BLOCKS))
+    gradients, kept = [], []
+    for network.checkpointing in (False, True):
+        x = pictures(1).requires_grad_()
+        sizes: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor, sizes: dict[int, int] = sizes) -> torch.Tensor:
+            sizes[tensor.data_ptr()] = tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            found = network(x, layers)
+            loss = torch.stack([gram_matrix(found[name]).square().sum() for name in layers]).sum()
+        kept.append(sum(sizes.values()))
+        loss.backward()
+        gradients.append(x.grad)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
+    assert kept[1] < kept[0]
+
+
 def test_wrong_layers_networks_and_sizes_are_named() -> None:
     network = filled(AlexNet())
     with pytest.raises(ValueError, match=r"no layer 'relu6'. Did you mean 'relu5'"):

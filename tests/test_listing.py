@@ -1,0 +1,105 @@
+"""Lists come from memory as long as nothing has changed that they depend on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nstbench import listing, registry
+from nstbench.paths import cache_dir
+
+METHOD = '''
+from nstbench.contracts import Method, MethodInfo
+from nstbench.records import Flexibility
+
+
+class Listed(Method):
+    """Returns the content."""
+
+    info = MethodInfo({title!r}, "A", 2026, "https://example.org", "toy", Flexibility.ARBITRARY)
+
+    def prepare(self, style):
+        pass
+
+    def stylize(self, content, *, generator, on_step):
+        return content.pixels.clone()
+'''
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of methods in place of the built-in one, and a cache of its own."""
+    monkeypatch.setenv("NSTBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(registry, "folder", lambda kind: tmp_path / kind)
+    (tmp_path / "methods").mkdir()
+    write(tmp_path / "methods", "Before")
+    return tmp_path / "methods"
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Count how often plug-ins are looked at."""
+    counted, look = [], listing._look
+    monkeypatch.setattr(listing, "_look", lambda kind: counted.append(kind) or look(kind))
+    return counted
+
+
+def write(folder, title):
+    (folder / "listed.py").write_text(METHOD.format(title=title))
+
+
+def titles(kind="methods"):
+    return [entry.title for entry in listing.entries(kind)]
+
+
+def test_the_second_list_imports_nothing(folder, looks):
+    first = listing.entries("methods")
+    assert first[0].title.startswith("Before")
+    assert listing.entries("methods") == first
+    assert looks == ["methods"]
+
+
+def test_a_changed_file_or_environment_makes_it_look_again(folder, looks, monkeypatch, tmp_path):
+    titles()
+    (folder / "second.py").write_text("nothing here")
+    assert len(titles()) == 2
+    monkeypatch.setenv("NSTBENCH_OFFLINE", "1")
+    titles()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    titles()
+    (tmp_path / "elsewhere" / "new_package").mkdir()
+    titles()
+    assert looks == ["methods"] * 5
+
+
+def test_weights_that_arrive_make_it_look_again(folder, looks):
+    titles()
+    (cache_dir() / "weights").mkdir(parents=True)
+    titles()
+    (cache_dir() / "weights" / "vgg16.safetensors").write_bytes(b"x")
+    titles()
+    assert looks == ["methods"] * 3
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"fingerprint": 1}', "no JSON"])
+def test_a_damaged_memory_costs_time_only(folder, looks, damage):
+    expected = titles()
+    (memory,) = (cache_dir() / "lists").glob("*.json")
+    data = json.loads(memory.read_text())
+    memory.write_text(damage)
+    assert titles() == expected
+    memory.write_text(json.dumps({**data, "entries": [{"name": "x"}]}))
+    assert titles() == expected
+    assert looks == ["methods"] * 3
+
+
+def test_files_of_this_command_are_not_remembered(folder, looks, tmp_path):
+    plugin = tmp_path / "own_method.py"
+    plugin.write_text(METHOD.format(title="Own"))
+    registry.add_file(plugin)
+    assert any(title.startswith("Own") for title in titles())
+    titles()
+    assert looks == ["methods"] * 2
+    assert not (cache_dir() / "lists").exists()
