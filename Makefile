@@ -51,8 +51,9 @@ screenshots: setup ## photograph the report of RUN for the documentation (needs 
 	$(BIN)/nstbench report $(RUN) --format html
 	$(BIN)/python docs/screenshots.py $(RUN)/report/index.html docs/images
 
-bench: setup ## speed against named yardsticks, as one table
-	$(PYTEST) tests/benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds
+DEVICE ?= cpu
+bench: setup ## speed against named yardsticks, as one table (DEVICE=cuda for a GPU)
+	NSTBENCH_BENCH_DEVICE=$(DEVICE) $(PYTEST) tests/benchmarks --benchmark-quiet
 
 
 BASELINE := tests/baselines/regression.json
