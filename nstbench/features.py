@@ -103,6 +103,13 @@ class FeatureBank:
         self._keep(key, entry)
         return entry.activations[""]
 
+    def clear(self) -> None:
+        """Forget all features and networks."""
+        self._networks.clear()
+        self._kept.clear()
+        self._sizes.clear()
+        self._held = 0
+
     def _forward(
         self, network: str, pixels: torch.Tensor, layers: set[str]
     ) -> dict[str, torch.Tensor]:

@@ -99,6 +99,11 @@ class ScoreStage:
             writer.finish()
         return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
+    def close(self) -> None:
+        """Let go of networks, features and pictures now, not when a cycle is found."""
+        self.scorer.bank.clear()
+        self._picture.cache_clear()
+
     # -- one method variant at one size ---------------------------------------------------
 
     def _score_group(
@@ -266,7 +271,11 @@ class _Writer:
 
 def score_units(root: Path, device: str, listener: Listener) -> pd.DataFrame:
     """Score every finished unit of a run that has no score yet; return all tidy scores."""
-    return ScoreStage(root, device).run(listener)
+    stage = ScoreStage(root, device)
+    try:
+        return stage.run(listener)
+    finally:
+        stage.close()
 
 
 def timing_scores(
