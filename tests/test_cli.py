@@ -74,6 +74,22 @@ def test_lists_show_every_plugin(kind):
         assert name in text
 
 
+@pytest.mark.parametrize("kind", ["methods", "metrics", "datasets", "suites", "checkpoints"])
+def test_a_list_that_was_seen_before_imports_no_torch(kind):
+    code = (
+        "import sys; from nstbench.cli import app; app(['list', sys.argv[1]], standalone_mode=False)"
+        "\nprint('torch' in sys.modules)"
+    )
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", code, kind], check=True, capture_output=True, text=True
+        )
+        for _ in range(2)
+    ]
+    assert answers[1].stdout.splitlines()[-1] == "False"
+    assert answers[0].stdout.splitlines()[:-1] == answers[1].stdout.splitlines()[:-1]
+
+
 def test_list_suites():
     text = nstbench("list", "suites").stdout
     for name in ("starter", "standard", "full", "studies/layers"):

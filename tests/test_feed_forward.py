@@ -345,6 +345,8 @@ def _library(folder):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+# what torch's compiler imports is torch's affair
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_networks_paint_the_same_picture():
     from nstbench.nn.inference import for_inference
 
