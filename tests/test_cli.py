@@ -77,7 +77,8 @@ def test_lists_show_every_plugin(kind):
 @pytest.mark.parametrize("kind", ["methods", "metrics", "datasets", "suites", "checkpoints"])
 def test_a_list_that_was_seen_before_imports_no_torch(kind):
     code = (
-        "import sys; from nstbench.cli import app; app(['list', sys.argv[1]], standalone_mode=False)"
+        "import sys; from nstbench.cli import app\n"
+        "app(['list', sys.argv[1]], standalone_mode=False)"
         "\nprint('torch' in sys.modules)"
     )
     answers = [
