@@ -106,14 +106,10 @@ class Schedule:
         self._give_back(task, lambda: None)
 
     def lost(self, task: Task, slot: int) -> None:
-        """Take back a task whose worker ended; another slot gets it, if there is one.
-
-        One that must be alone stays so, and any slot may take it.
-        """
+        """Take back a task whose worker ended; another slot gets it, if there is one."""
         task.lost.append(slot)
         task.barred, task.look_again = time.monotonic() + _BARRED_SECONDS, 0.0
-        place = self._last if task.alone else self._again
-        self._give_back(task, lambda: place.append(task))
+        self._give_back(task, lambda: self._again.append(task))
 
     def crowded(self, task: Task) -> None:
         """Take back a task that ran out of memory; it runs last, and beside nothing."""
