@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import psutil
 from PIL import Image
+from ray_nodes import RayNodes
 
 WORKERS = 2
 UNITS = 60
@@ -65,8 +66,10 @@ class Chaos:
 
     Args:
         folder: where everything lies.
-        options: further options of ``nstbench run``.
+        options: further options of the runs that are disturbed.
     """
+
+    kinds: tuple[str, ...] = ("worker", "driver", "both")
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder, self.options = folder, options
@@ -94,8 +97,7 @@ class Chaos:
         driver = self._start(root)
         for _ in range(kills):
             time.sleep(chance.uniform(0.1, 1.0) * self.seconds)
-            kind = chance.choice(("worker", "driver", "both"))
-            in_flight += self._kill(driver, kind, chance)
+            in_flight += self._kill(driver, chance.choice(self.kinds), chance)
             if driver.poll() is not None:
                 driver = self._start(root)
         assert driver.wait(timeout=600) == 0, (root / "errors.txt").read_text()
@@ -111,23 +113,26 @@ class Chaos:
             "--contents", str(self.folder / "contents"), "--styles", str(self.folder / "styles"),
             "--size", "64", "--timing-repeats", "0", "--metrics", "ssim", "--format", "csv",
             "--device", "cpu", "--threads", "1", "--workers", str(WORKERS), "--out", str(root),
-            *self.options,
         ]  # fmt: skip
 
     def _start(self, root: Path) -> subprocess.Popen[bytes]:
         root.mkdir(exist_ok=True)
         with (root / "errors.txt").open("ab") as stream:
             return subprocess.Popen(
-                self._command(root), stdout=stream, stderr=stream, start_new_session=True
-            )
+                [*self._command(root), *self.options],
+                stdout=stream, stderr=stream, start_new_session=True,
+            )  # fmt: skip
+
+    def _workers(self, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return list(filter(_is_worker, psutil.Process(driver.pid).children(recursive=True)))
+        return []
 
     def _kill(self, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int:
         """Send SIGKILL; return how many units may have been in work at that."""
-        try:
-            children = psutil.Process(driver.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
+        if driver.poll() is not None:
             return 0
-        workers = [child for child in children if _is_worker(child)]
+        workers = self._workers(driver)
         victims = workers if kind == "both" else chance.sample(workers, min(1, len(workers)))
         if kind != "worker":
             # a worker that loses its driver ends, too
@@ -154,6 +159,27 @@ class Chaos:
 
     def _log_lines(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+class RayChaos(Chaos):
+    """The same on a Ray cluster, whose second node is lost and replaced now and then, too."""
+
+    kinds = (*Chaos.kinds, "node")
+
+    def __init__(self, folder: Path, nodes: RayNodes) -> None:
+        super().__init__(folder, "--executor=ray", f"--ray-address={nodes.address}")
+        self._nodes = nodes
+
+    def _workers(self, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        return self._nodes.workers()
+
+    def _kill(self, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int:
+        if kind != "node":
+            return super()._kill(driver, kind, chance)
+        victims = self._nodes.workers("second")
+        self._nodes.lose()
+        self._nodes.join()
+        return len(victims)
 
 
 def _is_worker(process: psutil.Process) -> bool:
