@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +72,7 @@ class Chaos:
     """
 
     kinds: tuple[str, ...] = ("worker", "driver", "both")
+    environment: Mapping[str, str] = os.environ
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder, self.options = folder, options
@@ -120,7 +123,7 @@ class Chaos:
         with (root / "errors.txt").open("ab") as stream:
             return subprocess.Popen(
                 [*self._command(root), *self.options],
-                stdout=stream, stderr=stream, start_new_session=True,
+                env=self.environment, stdout=stream, stderr=stream, start_new_session=True,
             )  # fmt: skip
 
     def _workers(self, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -168,7 +171,7 @@ class RayChaos(Chaos):
 
     def __init__(self, folder: Path, nodes: RayNodes) -> None:
         super().__init__(folder, "--executor=ray", f"--ray-address={nodes.address}")
-        self._nodes = nodes
+        self._nodes, self.environment = nodes, nodes.environment
 
     def _workers(self, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return self._nodes.workers()

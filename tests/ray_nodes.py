@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -29,12 +30,16 @@ class RayNodes:
 
     Attributes:
         address: what to give to ``--ray-address``.
+        environment: variables of whoever connects.
     """
 
     def __init__(self) -> None:
         # pytest's own folders make paths that are too long for sockets
         self._folder = Path(tempfile.mkdtemp(prefix="ray"))
         self.address = f"127.0.0.1:{_free_port()}"
+        # a cluster of its own, whatever token the user has for others
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self.environment = os.environ | _SETTINGS | token
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> RayNodes:
@@ -83,7 +88,7 @@ class RayNodes:
             node = subprocess.Popen(
                 [*_START, "--block", "--num-cpus=1", "--object-store-memory=100000000", *options],
                 stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                env=os.environ | _SETTINGS, start_new_session=True,
+                env=self.environment, start_new_session=True,
             )  # fmt: skip
         self._nodes[name] = node
         deadline = time.monotonic() + 120

@@ -85,8 +85,9 @@ def test_a_lost_node_costs_no_unit(settings, tmp_path):
     with RayNodes() as nodes:
         options = ("--executor=ray", f"--ray-address={nodes.address}", "--workers=2")
         driver = subprocess.Popen(
-            command(settings, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+            command(settings, *options), env=nodes.environment,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
         try:
             wait_for(slow_workers, driver)
             # a node that comes later gets the worker that had no room before
