@@ -32,7 +32,7 @@ LEAST_SPEEDUP = 1.8
 LEAST_SHARE_OF_LOCAL = 0.95
 PLAN_UNITS, MOST_PLAN_SECONDS, MOST_PLAN_BYTES = 1_000_000, 30.0, 2**30
 RECORDS, MOST_STORE_SECONDS = 200_000, 20.0
-GATYS = "gatys_2015:iterations={iterations},coarse_scales=[],init=content"
+GATYS = "gatys_2015:iterations={iterations},coarse_scales=[],coarse_iterations=[],init=content"
 SIDE = 100
 """Contents and styles of large plans; their number of seeds makes up the rest."""
 
