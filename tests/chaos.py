@@ -177,6 +177,12 @@ class RayChaos(Chaos):
         return self._nodes.workers()
 
     def _kill(self, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int:
+        # actors take their time: before both have begun there is little to kill
+        deadline = time.monotonic() + 30
+        while len(self._workers(driver)) < WORKERS and driver.poll() is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
         if kind != "node":
             return super()._kill(driver, kind, chance)
         victims = self._nodes.workers("second")

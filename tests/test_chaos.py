@@ -47,8 +47,9 @@ def ray_chaos(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_round_with_ray(ray_chaos):
-    outcome = ray_chaos.round(1)
-    assert outcome.kills > 0
+    # the first kill is that of a node
+    outcome = ray_chaos.round(6)
+    assert outcome.in_flight > 0
     assert outcome.repeated <= outcome.in_flight
 
 
