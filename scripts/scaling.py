@@ -89,19 +89,28 @@ def in_turns(repeats: int, first: tuple[Any, ...], second: tuple[Any, ...]) -> l
     ratios = []
     for repeat in range(repeats):
         kinds = (first, second) if repeat % 2 == 0 else (second, first)
-        seconds = {kind: generation_seconds(*kind) for kind in kinds}
+        measured = {kind: generation_seconds(*kind) for kind in kinds}
+        seconds = {kind: wall for kind, (wall, _) in measured.items()}
         ratios.append(seconds[first] / seconds[second])
+        alone = {kind: wall - waited / kind[1] for kind, (wall, waited) in measured.items()}
         shown = ", ".join(
             f"{kind[0]} with {kind[1]}: {kind[2] / seconds[kind]:.3f} units/s" for kind in seconds
         )
-        typer.echo(f"{shown}, ratio {ratios[-1]:.3f}, load {os.getloadavg()[0]:.1f}")
+        typer.echo(
+            f"{shown}, ratio {ratios[-1]:.3f}; less the units' waiting for a processor "
+            f"{alone[first] / alone[second]:.3f}; load {os.getloadavg()[0]:.1f}"
+        )
     return ratios
 
 
-def generation_seconds(executor: str, count: int, units: int, size: int, iterations: int) -> float:
+def generation_seconds(
+    executor: str, count: int, units: int, size: int, iterations: int
+) -> tuple[float, float]:
     """Return the seconds from the beginning of the first unit to the end of the last one.
 
-    That counts loading the networks, preparing styles, reading and writing, and waiting for the
+    The second number is the seconds that units waited for a processor, which others had.
+
+    The first counts loading the networks, preparing styles, reading and writing, and waiting for the
     slowest worker; not the start of processes, nor planning, scoring and the report.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +130,8 @@ def generation_seconds(executor: str, count: int, units: int, size: int, iterati
         raise SystemExit(f"not all of {count} workers had a unit")
     began = min(datetime.fromisoformat(record["started"]) for record in records)
     ended = max(datetime.fromisoformat(record["finished"]) for record in records)
-    return (ended - began).total_seconds()
+    waited = sum(sum(record["waits"]) for record in records)
+    return (ended - began).total_seconds(), waited
 
 
 @app.command()
