@@ -110,8 +110,8 @@ def generation_seconds(
 
     The second number is the seconds that units waited for a processor, which others had.
 
-    The first counts loading the networks, preparing styles, reading and writing, and waiting for the
-    slowest worker; not the start of processes, nor planning, scoring and the report.
+    The first counts loading the networks, preparing styles, reading and writing, and waiting for
+    the slowest worker; not the start of processes, nor planning, scoring and the report.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
