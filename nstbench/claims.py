@@ -22,16 +22,57 @@ import socket
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from nstbench.errors import StoreError
+from nstbench.store import unwritable
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
+BOARD = "board"
+"""Who claims this scores, times and writes the board of a run."""
 _LOOK_AGAIN_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that works on a run folder, as somebody sees it who only reads.
+
+    Attributes:
+        host: its machine.
+        process: its number there.
+        silent: seconds since its last sign of life, by the clock of this machine.
+        keys: what it has claimed.
+    """
+
+    host: str
+    process: int
+    silent: float
+    keys: frozenset[str]
+
+
+def living_owners(root: Path) -> list[Owner]:
+    """Return who works on a run folder, without writing to it; the dead are left out."""
+    folder = root / "claims"
+    keys: dict[str, set[str]] = defaultdict(set)
+    for claim in folder.glob("*.claim"):
+        keys[_read(claim) or ""].add(claim.stem)
+    found = []
+    for path in sorted(folder.glob("*.owner")):
+        # one that ends meanwhile, or has not yet written its name
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            text = path.read_bytes()
+            silent = max(0.0, time.time() - path.stat().st_mtime)
+            if silent > STALE_SECONDS or _is_gone(text):
+                continue
+            who = json.loads(text)
+            host, process = str(who["host"]), int(who["process"])
+            found.append(Owner(host, process, silent, frozenset(keys[path.stem])))
+    return found
 
 
 class Claims:
@@ -77,7 +118,7 @@ class Claims:
             except OSError as error:
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
-                raise _unwritable(path, error) from error
+                raise unwritable(path, error) from error
             self._look_around()
             self._pulse = threading.Thread(target=self._beat, daemon=True)
             self._pulse.start()
@@ -93,29 +134,28 @@ class Claims:
         with self._lock:
             if key in self._held:
                 return False
-        try:
-            try:
-                self._make(path)
-            except FileExistsError:
-                if not self._is_stale(path):
-                    return False
-                self._take_over(path)
-                if _read(path) != self._name:
-                    return False
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        with self._lock:
+            # before the file is there: another thread would take that for one left behind
             self._held.add(key)
-        return True
+        taken = False
+        try:
+            taken = self._get(path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        finally:
+            if not taken:
+                with self._lock:
+                    self._held.discard(key)
+        return taken
 
     def release(self, key: str) -> None:
         """Give a claim up."""
-        with self._lock:
-            self._held.discard(key)
         path = self._claim(key)
         if _read(path) == self._name:
             with contextlib.suppress(OSError):
                 path.unlink()
+        # now that the file is away: another thread may make its own
+        with self._lock:
+            self._held.discard(key)
 
     @contextlib.contextmanager
     def hold(self, key: str) -> Iterator[None]:
@@ -201,6 +241,17 @@ class Claims:
         os.utime(path)
         return path.stat().st_mtime_ns / 1e9
 
+    def _get(self, path: Path) -> bool:
+        """Make a claim, or take one over whose owner is dead; return whether it is ours."""
+        try:
+            self._make(path)
+        except FileExistsError:
+            if not self._is_stale(path):
+                return False
+            self._take_over(path)
+            return _read(path) == self._name
+        return True
+
     def _make(self, path: Path) -> None:
         with path.open("x") as stream:
             try:
@@ -273,10 +324,3 @@ def _is_gone(text: bytes) -> bool:
         return known and _birth(int(owner["process"])) != owner["born"]
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path} cannot be written: {error.strerror}. What was computed before is intact; "
-        "free space or change permissions, then run the same command again."
-    )

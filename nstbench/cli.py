@@ -18,6 +18,7 @@ from nstbench.cli_extend import conformance, new_app
 from nstbench.cli_options import Plugins, RunFolder, add_plugins
 from nstbench.cli_report import report, serve
 from nstbench.cli_score import score
+from nstbench.cli_status import status
 from nstbench.cli_train import match, train
 from nstbench.cli_validate import validate
 from nstbench.errors import NstbenchError, UsageError
@@ -240,6 +241,7 @@ def sweep(
     execute({"study": {"method": name, "params": params, "grid": grid, "along": along}})
 
 
+app.command()(status)
 app.command()(score)
 app.command()(train)
 app.command()(match)

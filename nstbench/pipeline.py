@@ -22,7 +22,7 @@ from nstbench.catalog import (
     metric_weights,
     resolve_methods,
 )
-from nstbench.claims import Claims
+from nstbench.claims import BOARD, Claims
 from nstbench.config import RunConfig
 from nstbench.environment import describe_environment, resolve_device
 from nstbench.errors import UsageError, WeightsError
@@ -105,7 +105,7 @@ def execute(
             with spent.on("generate"):
                 _generate(plan, executor, listener, spent)
             # one process at a time; the others find what it measured and scored
-            with claims.hold("board"):
+            with claims.hold(BOARD):
                 with spent.on("time"):
                     timings = _time(config, plan, store, executor, listener, interrupt)
                 executor.close()

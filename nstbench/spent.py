@@ -40,10 +40,11 @@ class Spent:
         if record.get("elsewhere"):
             return
         self._stylize += record.get("seconds", 0.0)
-        # units that share a load or a preparation repeat its seconds
+        # units that share a load or a preparation repeat its seconds; those that failed have none
         who = record.get("process"), record.get("variant")
-        self._setup[(*who, "")] = record.get("load_seconds", 0.0)
-        self._setup[(*who, record.get("style"))] = record.get("prepare_seconds", 0.0)
+        for name, style in (("load_seconds", ""), ("prepare_seconds", record.get("style"))):
+            if name in record:
+                self._setup[(*who, style)] = record[name]
 
     def summary(self) -> dict[str, Any]:
         """Return wall-clock seconds, those of stages, and the workers' seconds by purpose.

@@ -144,10 +144,15 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror}. What was computed before is intact; "
-            "free space or change permissions, then run the same command again."
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """Return what to tell a user whose disk is full, or whose folder may not be written."""
+    return StoreError(
+        f"{path} cannot be written: {error.strerror}. What was computed before is intact; "
+        "free space or change permissions, then run the same command again."
+    )
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 import pandas as pd
 import psutil
 from PIL import Image
+from ray_nodes import RayNodes
 
 WORKERS = 2
 UNITS = 60
@@ -65,8 +68,11 @@ class Chaos:
 
     Args:
         folder: where everything lies.
-        options: further options of ``nstbench run``.
+        options: further options of the runs that are disturbed.
     """
+
+    kinds: tuple[str, ...] = ("worker", "driver", "both")
+    environment: Mapping[str, str] = os.environ
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder, self.options = folder, options
@@ -94,8 +100,7 @@ class Chaos:
         driver = self._start(root)
         for _ in range(kills):
             time.sleep(chance.uniform(0.1, 1.0) * self.seconds)
-            kind = chance.choice(("worker", "driver", "both"))
-            in_flight += self._kill(driver, kind, chance)
+            in_flight += self._kill(driver, chance.choice(self.kinds), chance)
             if driver.poll() is not None:
                 driver = self._start(root)
         assert driver.wait(timeout=600) == 0, (root / "errors.txt").read_text()
@@ -111,23 +116,26 @@ class Chaos:
             "--contents", str(self.folder / "contents"), "--styles", str(self.folder / "styles"),
             "--size", "64", "--timing-repeats", "0", "--metrics", "ssim", "--format", "csv",
             "--device", "cpu", "--threads", "1", "--workers", str(WORKERS), "--out", str(root),
-            *self.options,
         ]  # fmt: skip
 
     def _start(self, root: Path) -> subprocess.Popen[bytes]:
         root.mkdir(exist_ok=True)
         with (root / "errors.txt").open("ab") as stream:
             return subprocess.Popen(
-                self._command(root), stdout=stream, stderr=stream, start_new_session=True
-            )
+                [*self._command(root), *self.options],
+                env=self.environment, stdout=stream, stderr=stream, start_new_session=True,
+            )  # fmt: skip
+
+    def _workers(self, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return list(filter(_is_worker, psutil.Process(driver.pid).children(recursive=True)))
+        return []
 
     def _kill(self, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int:
         """Send SIGKILL; return how many units may have been in work at that."""
-        try:
-            children = psutil.Process(driver.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
+        if driver.poll() is not None:
             return 0
-        workers = [child for child in children if _is_worker(child)]
+        workers = self._workers(driver)
         victims = workers if kind == "both" else chance.sample(workers, min(1, len(workers)))
         if kind != "worker":
             # a worker that loses its driver ends, too
@@ -154,6 +162,33 @@ class Chaos:
 
     def _log_lines(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+class RayChaos(Chaos):
+    """The same on a Ray cluster, whose second node is lost and replaced now and then, too."""
+
+    kinds = (*Chaos.kinds, "node")
+
+    def __init__(self, folder: Path, nodes: RayNodes) -> None:
+        super().__init__(folder, "--executor=ray", f"--ray-address={nodes.address}")
+        self._nodes, self.environment = nodes, nodes.environment
+
+    def _workers(self, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        return self._nodes.workers()
+
+    def _kill(self, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int:
+        # actors take their time: before both have begun there is little to kill
+        deadline = time.monotonic() + 30
+        while len(self._workers(driver)) < WORKERS and driver.poll() is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        if kind != "node":
+            return super()._kill(driver, kind, chance)
+        victims = self._nodes.workers("second")
+        self._nodes.lose()
+        self._nodes.join()
+        return len(victims)
 
 
 def _is_worker(process: psutil.Process) -> bool:

@@ -184,6 +184,16 @@ def test_report_that_cannot_be_written_leaves_the_old_one(
     assert not list(page.parent.glob(".partial*"))
 
 
+def test_worker_whose_log_cannot_be_opened_ends_the_run_with_the_way_out(
+    pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "logs").write_text("in the way")
+    with pytest.raises(StoreError, match=r"logs.*cannot be written: .*free space or change perm"):
+        run(pictures, tmp_path / "run")
+    assert not (tmp_path / "run" / "claims").exists()
+
+
 # --- a read-only store -------------------------------------------------------------------
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
-from chaos import Chaos
+from chaos import Chaos, RayChaos
+from ray_nodes import RayNodes
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None,
+    reason="the package ray is not installed: pip install 'nstbench[ray]'",
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,5 +32,32 @@ def test_two_rounds(chaos):
 def test_thirty_rounds(chaos):
     for seed in range(100, 130):
         outcome = chaos.round(seed)
+        print(seed, outcome, flush=True)
+        assert outcome.repeated <= outcome.in_flight
+
+
+@pytest.fixture
+def ray_chaos(tmp_path):
+    with RayNodes() as nodes:
+        nodes.join()
+        yield RayChaos(tmp_path, nodes)
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_round_with_ray(ray_chaos):
+    # the first kill is that of a node
+    outcome = ray_chaos.round(6)
+    assert outcome.in_flight > 0
+    assert outcome.repeated <= outcome.in_flight
+
+
+@needs_ray
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_eight_rounds_with_ray(ray_chaos):
+    for seed in range(200, 208):
+        outcome = ray_chaos.round(seed)
         print(seed, outcome, flush=True)
         assert outcome.repeated <= outcome.in_flight

@@ -75,6 +75,25 @@ def test_many_threads_and_owners_never_hold_the_same_claim(make):
     assert not wrong
 
 
+def test_threads_of_one_process_never_hold_the_same_claim(make):
+    owner, start = make(), threading.Barrier(4, timeout=60)
+    owner.join()
+    won = []
+
+    def work():
+        for round_ in range(200):
+            start.wait()
+            if owner.take(str(round_)):
+                won.append(round_)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert sorted(won) == list(range(200))
+
+
 def test_claims_of_a_dead_process_here_are_void_at_once(make, tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from nstbench.claims import Claims\n"

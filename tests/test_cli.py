@@ -49,7 +49,9 @@ def test_help_is_quick_and_imports_no_torch():
 def test_every_setting_is_an_option():
     text = nstbench("run", "--help", COLUMNS="200").stdout
     differently_named = {"seeds": "--seed", "formats": "--format", "plugins": "--plugin"}
-    by_file_only = {"method_params", "suite_version", "timing_sizes", "study", "programs"}
+    by_file_only = {
+        "method_params", "suite_version", "timing_sizes", "study", "programs", "worker_threads",
+    }  # fmt: skip
     for name in RunConfig.model_fields.keys() - by_file_only:
         assert differently_named.get(name, "--" + name.replace("_", "-")) in text, name
 

@@ -6,8 +6,11 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
+from ray_nodes import RayNodes
 
 from nstbench.config import build_config
 from nstbench.errors import UsageError
@@ -34,41 +37,6 @@ class Slow(Method):
         return (content.pixels + self.style.pixels.flip(-1)) / 2
 """
 PROGRAM = {"name": "copied", "command": "cp {content} {output}"}
-# A program of its own: Ray's threads and warnings stay out of the test process.
-CLUSTER = """
-import sys, threading, time
-from pathlib import Path
-from ray.cluster_utils import Cluster
-
-settings = eval(sys.argv[1])
-
-from nstbench.executors.ray import connect
-
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-# before there is another node: the one that a driver is connected to cannot be taken away
-connect(cluster.address)
-second = cluster.add_node(num_cpus=1)
-out = Path(settings["out"])
-
-def lose_a_node():
-    while len(list((out / "outputs").glob("slow_method/*/*.json"))) < 2:
-        time.sleep(0.1)
-    cluster.remove_node(second, allow_graceful=False)
-
-threading.Thread(target=lose_a_node, daemon=True).start()
-from nstbench.config import build_config
-from nstbench.pipeline import execute
-config = build_config(settings | {"ray_address": cluster.address, "out": out,
-                                  "plugins": tuple(Path(p) for p in settings["plugins"])})
-board = execute(config)
-print("workers", board.info["config"]["workers"])
-assert set(board.units["status"]) == {"done"}
-import ray
-
-# the driver lets go of the head before that is stopped
-ray.shutdown()
-cluster.shutdown()
-"""
 
 
 @pytest.fixture
@@ -84,24 +52,63 @@ def settings(picture_folders, tmp_path):
     }  # fmt: skip
 
 
+def command(settings, *options):
+    file = Path(settings["out"]).with_suffix(".yaml")
+    file.write_text(
+        json.dumps({name: value for name, value in settings.items() if name != "plugins"})
+    )
+    plugins = [f"--plugin={plugin}" for plugin in settings["plugins"]]
+    return [sys.executable, "-m", "nstbench", "run", "--config", str(file), *plugins, *options]
+
+
+def wait_for(condition, process, seconds=200):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it never came to it"
+        time.sleep(0.05)
+
+
 @needs_ray
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_a_lost_node_costs_no_unit(settings, tmp_path):
-    alone = build_config(settings | {"out": tmp_path / "alone"})
-    execute(alone)
-    process = subprocess.run(
-        [sys.executable, "-c", CLUSTER, repr(settings | {"executor": "ray"})],
-        capture_output=True, text=True, timeout=800,
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr
-    assert "workers 2" in process.stdout
+    alone = execute(build_config(settings | {"out": tmp_path / "alone"}))
+    out = tmp_path / "run"
+
+    def records():
+        return [json.loads(path.read_text()) for path in (out / "outputs").rglob("*.json")]
+
+    def slow_workers():
+        return {record["process"] for record in records() if record["method"] == "slow_method"}
+
+    with RayNodes() as nodes:
+        options = ("--executor=ray", f"--ray-address={nodes.address}", "--workers=2")
+        driver = subprocess.Popen(
+            command(settings, *options), env=nodes.environment,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            wait_for(slow_workers, driver)
+            # a node that comes later gets the worker that had no room before
+            nodes.join()
+            wait_for(lambda: len(slow_workers()) == 2, driver)
+            (lost,) = nodes.workers("second")
+            nodes.lose()
+            assert len(records()) < 36, "there was work left when the node was lost"
+            _, errors = driver.communicate(timeout=300)
+        finally:
+            driver.kill()
+    assert driver.returncode == 0, errors
+    assert "Traceback" not in errors
+    written = records()
+    assert {record["status"] for record in written} == {"done"}
+    assert len(written) == len(alone.units) == 36
+    assert lost.pid in {record["process"] for record in written}
     tables = [tmp_path / run / "report" / "leaderboard.csv" for run in ("run", "alone")]
     assert tables[0].read_bytes() == tables[1].read_bytes()
-    written = [json.loads(p.read_text()) for p in (tmp_path / "run" / "outputs").rglob("*.json")]
-    assert len(written) == 36
-    assert len({record["process"] for record in written}) >= 2
-    assert any((tmp_path / "run" / "logs").glob("ray_*.log"))
+    assert len(list((out / "logs").glob("ray_*.log"))) >= 2
+    assert not (out / "claims").exists()
 
 
 def test_without_ray_the_way_out_is_told(settings, monkeypatch):

@@ -19,6 +19,7 @@ import torch
 from nstbench import registry
 from nstbench.errors import StoreError
 from nstbench.executors import WorkerSettings, pool
+from nstbench.executors import local as local_module
 from nstbench.executors.local import LocalExecutor, _resident_bytes
 from nstbench.images import read_image, write_png
 from nstbench.records import ImageRecord, Status, Unit
@@ -361,6 +362,22 @@ def test_a_hanging_unit_is_killed_and_the_next_one_runs(setup):
     assert "12 s" in records[0]["message"]
 
 
+@pytest.mark.slow
+def test_a_method_that_closes_the_channel_and_goes_on_costs_its_own_unit(setup, monkeypatch):
+    monkeypatch.setattr(local_module, "_END_SECONDS", 0.5)
+    store, add = setup
+    units = [
+        add("os.closerange(3, 200); time.sleep(600)"),
+        add("return content.pixels.clone()"),
+    ]
+    local = executor(store)
+    records = [record for _, record in local.run(units, lambda *_: None)]
+    local.close()
+    assert {r["status"] for r in records} == {Status.FAILED, Status.DONE}
+    (failed,) = (r for r in records if r["status"] == Status.FAILED)
+    assert "stopped answering and was killed" in failed["message"]
+
+
 def test_a_method_that_takes_all_memory_is_stopped_and_the_next_one_runs(setup):
     store, add = setup
     hungry = """
@@ -371,12 +388,12 @@ def test_a_method_that_takes_all_memory_is_stopped_and_the_next_one_runs(setup):
         time.sleep(0.02)
     """
     units = [add(hungry), add("return content.pixels.clone()")]
-    settings = WorkerSettings(store.root, "cpu", 1, 240, memory_limit=2 * 2**30)
+    settings = WorkerSettings(store.root, "cpu", 1, 240, memory_limit=2**30)
     local = LocalExecutor(settings)
     records = {unit.key: record for unit, record in local.run(units, lambda *_: None)}
     local.close()
     assert [records[u.key]["status"] for u in units] == [Status.OOM, Status.DONE]
-    assert "more than the limit of 2.0 GiB" in records[units[0].key]["message"]
+    assert "more than the limit of 1.0 GiB" in records[units[0].key]["message"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no sessions")

@@ -13,53 +13,65 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
 from nstbench import registry
 from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
 from nstbench.executors.pool import PoolExecutor
+from nstbench.store import unwritable
 from nstbench.values import readable_size
 
 _START_SECONDS = 120.0
 # Set for the interpreter of the worker, and for nothing that a method starts.
 _OWN_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH")
 _MEMORY_LOOK_SECONDS = 0.2
+# What a worker may take to end after it closed its channel.
+_END_SECONDS = 5.0
 
 
 class LocalWorker:
-    """A worker process and the two pipes to it."""
+    """A worker process and the two pipes to it.
+
+    Raises:
+        StoreError: if its log cannot be written.
+        WorkerDied: if it ends before it is ready.
+        WorkerTimeout: if it takes too long to become ready.
+    """
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._log = settings.store / "logs" / settings.log
-        self._log.parent.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {
             "OMP_NUM_THREADS": str(settings.threads),
             # a plug-in folder on the path could shadow a package of the same name
             "PYTHONSAFEPATH": "1",
         }
         environment = _with_package_path(environment)
-        with self._log.open("ab") as stream:
+        with _open_log(self._log) as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "nstbench.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream,
                 env=environment, start_new_session=True, text=True,
             )  # fmt: skip
         threading.Thread(target=self._read, daemon=True).start()
-        self._send(
-            {
-                "store": str(settings.store.resolve()),
-                "device": settings.device,
-                "threads": settings.threads,
-                "plugins": [str(file) for file in registry.added_files()],
-                "programs": [p.model_dump(mode="json") for p in registry.added_programs()],
-                "environment": {name: os.environ.get(name) for name in _OWN_VARIABLES},
-            }
-        )
-        self._wait(_START_SECONDS, lambda event: None)
+        start = {
+            "store": str(settings.store.resolve()),
+            "device": settings.device,
+            "threads": settings.threads,
+            "plugins": [str(file) for file in registry.added_files()],
+            "programs": [p.model_dump(mode="json") for p in registry.added_programs()],
+            "environment": {name: os.environ.get(name) for name in _OWN_VARIABLES},
+        }
+        try:
+            self._send(start)
+            self._wait(_START_SECONDS, lambda event: None)
+        except BaseException:
+            # nobody else knows of it yet
+            self.kill()
+            raise
 
     def ask(
         self, request: dict[str, Any], on_event: Callable[[dict[str, Any]], None]
@@ -76,7 +88,7 @@ class LocalWorker:
 
     def close(self) -> None:
         """Stop the process and everything it started."""
-        with contextlib.suppress(WorkerDied, ValueError):
+        with contextlib.suppress(WorkerDied):
             self._send({"do": "stop"})
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
@@ -98,7 +110,8 @@ class LocalWorker:
         try:
             self._process.stdin.write(json.dumps(message, default=str) + "\n")
             self._process.stdin.flush()
-        except OSError:
+        # ValueError: another thread has killed it, and closed the pipe
+        except (OSError, ValueError):
             raise WorkerDied(self._epitaph()) from None
 
     def _read(self) -> None:
@@ -142,7 +155,11 @@ class LocalWorker:
             )
 
     def _epitaph(self) -> str:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(timeout=_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return f"the worker process stopped answering and was killed (see {self._log})"
         if code < 0:
             name = signal.Signals(-code).name
             return f"the worker process was killed by {name} (see {self._log})"
@@ -154,6 +171,14 @@ class LocalExecutor(PoolExecutor):
 
     def _start(self, settings: WorkerSettings, needless: Callable[[], bool]) -> LocalWorker:
         return LocalWorker(settings)
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def _resident_bytes(worker: int) -> int:

@@ -21,7 +21,7 @@ from typing import Any
 
 from nstbench import registry
 from nstbench.claims import Claims
-from nstbench.errors import UsageError
+from nstbench.errors import StoreError, UsageError
 from nstbench.executors import (
     Event,
     WorkerDied,
@@ -37,9 +37,7 @@ _LOOK_SECONDS = 0.5
 _STEP_SECONDS = 0.5
 _CLOSE_SECONDS = 10.0
 _ENDS: dict[str, type[Exception]] = {
-    "WorkerDied": WorkerDied,
-    "WorkerTimeout": WorkerTimeout,
-    "WorkerOutOfMemory": WorkerOutOfMemory,
+    kind.__name__: kind for kind in (WorkerDied, WorkerTimeout, WorkerOutOfMemory, StoreError)
 }
 
 
@@ -132,19 +130,23 @@ class RayWorker:
             [str(file.resolve()) for file in registry.added_files()],
             [program.model_dump(mode="json") for program in registry.added_programs()],
         )
-        self._answer = self._actor.node.remote()
+        self._answer = self._actor.start.remote()
         self._node = "a node that had no room yet"
 
     def is_ready(self, seconds: float) -> bool:
         """Wait until the worker process runs; return False if it does not so soon.
 
         Raises:
+            StoreError: if its log cannot be written.
             WorkerDied: if it will never run.
+            WorkerTimeout: if it takes too long to become ready.
         """
         done, _ = self._ray.wait([self._answer], timeout=seconds)
         if done:
             with self._deaths():
-                self._node = self._ray.get(self._answer)
+                event = self._ray.get(self._answer)
+            self._node = event["node"]
+            self._raise_end(event)
         return bool(done)
 
     def ask(self, request: Event, on_event: Callable[[Event], None]) -> Event:
@@ -155,11 +157,9 @@ class RayWorker:
                 event = self._ray.get(reference)
                 if event["event"] == "step":
                     on_event(event)
-        if event.get("event") == "ended":
-            self.kill()
-            raise _ENDS[event["how"]](f"{event['message']} (on {self._node})")
         if not event:
             raise WorkerDied(f"the worker on {self._node} gave no answer")
+        self._raise_end(event)
         return event
 
     def close(self) -> None:
@@ -171,6 +171,11 @@ class RayWorker:
     def kill(self) -> None:
         """Kill the actor; its worker process ends because nobody speaks to it any more."""
         self._ray.kill(self._actor, no_restart=True)
+
+    def _raise_end(self, event: Event) -> None:
+        if event["event"] == "ended":
+            self.kill()
+            raise _ENDS[event["how"]](f"{event['message']} (on {self._node})")
 
     @contextlib.contextmanager
     def _deaths(self) -> Iterator[None]:
@@ -194,11 +199,16 @@ class Host:
         self._name = socket.gethostname()
         device = "cuda:0" if settings.device.startswith("cuda") else settings.device
         log = f"ray_{self._name}_{os.getpid()}.log"
-        self._worker = LocalWorker(replace(settings, device=device, log=log))
+        self._settings = replace(settings, device=device, log=log)
+        self._worker: LocalWorker | None = None
 
-    def node(self) -> str:
-        """Return the name of the node, once the worker process is ready."""
-        return self._name
+    def start(self) -> Event:
+        """Start the worker process and say on which node it is, or why it is not."""
+        try:
+            self._worker = LocalWorker(self._settings)
+        except Exception as error:
+            return _end_of(error) | {"node": self._name}
+        return {"event": "started", "node": self._name}
 
     def ask(self, request: Event) -> Iterator[Event]:
         """Yield the events of a request, steps not more often than anyone can read."""
@@ -214,11 +224,19 @@ class Host:
 
     def close(self) -> None:
         """Stop the worker process."""
-        self._worker.close()
+        if self._worker is not None:
+            self._worker.close()
 
     def _ask(self, request: Event, events: queue.SimpleQueue[Event]) -> None:
         try:
+            if self._worker is None:
+                raise WorkerDied("it was never started")
             events.put(self._worker.ask(request, events.put))
         except Exception as error:
-            how = type(error).__name__ if type(error).__name__ in _ENDS else "WorkerDied"
-            events.put({"event": "ended", "how": how, "message": str(error)})
+            events.put(_end_of(error))
+
+
+def _end_of(error: Exception) -> Event:
+    """Return an end as plain data, so that nothing but data travels."""
+    how = type(error).__name__ if type(error).__name__ in _ENDS else "WorkerDied"
+    return {"event": "ended", "how": how, "message": str(error)}

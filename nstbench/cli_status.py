@@ -1,0 +1,41 @@
+"""The command ``nstbench status``: how far a run is, from whatever terminal."""
+
+from __future__ import annotations
+
+from nstbench.cli_options import RunFolder
+
+
+def status(run: RunFolder) -> None:
+    """Show how many units of a run are planned, done, failed and in work, and by whom."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from nstbench.names import printable
+    from nstbench.run_status import STATES, TO_DO, read_status, work_of
+
+    found = read_status(run)
+    total = found.total
+    shown = [state for state in STATES if total[state] or state in ("done", "failed", TO_DO)]
+    table = Table(title=f"Run {escape(printable(run))}", title_justify="left")
+    table.add_column("method")
+    for head in ("planned", *shown):
+        table.add_column(head, justify="right")
+    rows = [(printable(variant), counts) for variant, counts in found.variants.items()]
+    if len(rows) != 1:
+        rows.append(("all", total))
+    for name, counts in rows:
+        numbers = (counts.total(), *(counts[state] for state in shown))
+        table.add_row(escape(name), *map(str, numbers))
+    output = Console()
+    output = output if output.is_terminal else Console(width=200)
+    output.print(table)
+    for worker in found.workers:
+        output.print(
+            f"{escape(printable(worker.host))}, process {worker.process}: {work_of(worker)}; "
+            f"last sign of life {worker.silent:.0f} s ago",
+            soft_wrap=True,
+            highlight=False,
+        )
+    if not found.workers:
+        output.print("Nobody works on it.")

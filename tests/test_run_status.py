@@ -1,0 +1,86 @@
+"""How far a run is, as another terminal sees it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import nstbench
+from nstbench.claims import BOARD, Claims
+from nstbench.cli import app
+from nstbench.errors import UsageError
+from nstbench.run_files import read_plan
+from nstbench.run_status import IN_WORK, TO_DO, read_status
+from nstbench.store import Store
+
+
+@pytest.fixture
+def finished(picture_folders, tmp_path):
+    contents, styles = picture_folders
+    nstbench.run(
+        "content_copy,pixel_blend", contents, styles, metrics="ssim", size=64, timing_repeats=0,
+        device="cpu", threads=1, out=tmp_path / "run", formats="csv",
+    )  # fmt: skip
+    return tmp_path / "run"
+
+
+def shown(root):
+    result = CliRunner().invoke(app, ["status", str(root)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_units_are_counted_by_what_became_of_them(finished):
+    assert read_status(finished).total == {"done": 8}
+    assert "Nobody works on it" in shown(finished)
+    store, units = Store(finished), read_plan(finished)
+    copied = [unit for unit in units if unit["method"] == "content_copy"]
+    for unit in copied[:3]:
+        store.record_path(unit["method"], unit["key"]).unlink()
+    store.write_record("content_copy", copied[0]["key"], {"status": "failed", "message": "no"})
+    claims = Claims(finished)
+    assert claims.take(copied[1]["key"])
+    found = read_status(finished)
+    claims.close()
+    assert found.variants["pixel_blend"] == {"done": 4}
+    assert found.variants["content_copy"] == {"done": 1, "failed": 1, IN_WORK: 1, TO_DO: 1}
+    assert read_status(finished).variants["content_copy"] == {"done": 1, "failed": 1, TO_DO: 2}
+
+
+def test_who_works_on_it_is_shown(finished):
+    claims = Claims(finished)
+    for key in ("0" * 64, "1" * 64):
+        assert claims.take(key)
+    assert ": 2 units in work; last sign of life 0 s ago" in shown(finished)
+    with claims.hold(BOARD):
+        assert "times, scores and writes the board" in shown(finished)
+    claims.close()
+    assert "Nobody works on it" in shown(finished)
+
+
+def test_the_dead_do_not_work(finished):
+    code = (
+        "import os, sys; from pathlib import Path; from nstbench.claims import Claims\n"
+        "assert Claims(Path(sys.argv[1])).take('k'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(finished)], check=True)
+    assert list((finished / "claims").glob("*.owner"))
+    assert read_status(finished).workers == []
+
+
+def test_nothing_is_written_and_torch_is_not_needed(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    code = (
+        "import sys; from nstbench.cli import app\n"
+        "app(['status', sys.argv[1]], standalone_mode=False); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(finished)], check=True, capture_output=True)
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="holds no run"):
+        read_status(tmp_path)
