@@ -24,8 +24,8 @@ from nstbench.checkpoints import Card, Checkpoint, Library, StyleCard, look_of
 from nstbench.contracts import Method, Picture
 from nstbench.errors import UsageError
 from nstbench.isolation import isolated
+from nstbench.outcomes import check_output
 from nstbench.records import Flexibility, ImageRecord, Step
-from nstbench.runner import check_output
 from nstbench.trainable import Batch, StyleUse, Task, TrainableMethod
 
 CPU = torch.device("cpu")
