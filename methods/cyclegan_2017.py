@@ -25,6 +25,7 @@ from torch import nn
 from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
 from nstbench.nn.decoder import padded_to
 from nstbench.nn.gan import OBJECTIVES, PicturePool
+from nstbench.nn.one_pass import OnePass
 from nstbench.nn.patchgan import PatchGan
 from nstbench.nn.residual_generator import ResidualGenerator, initialise
 from nstbench.records import Flexibility
@@ -36,7 +37,7 @@ _BETAS = (0.5, 0.999)
 _STEPS = 200 * 1_074
 
 
-class CycleGan2017(TrainableMethod):
+class CycleGan2017(OnePass, TrainableMethod):
     """Two generators and two discriminators that keep each other honest."""
 
     info: ClassVar[MethodInfo] = MethodInfo(

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from nstbench.contracts import OnStep, Parameters, Picture
 from nstbench.nn.loss_network import load_loss_network
+from nstbench.nn.one_pass import OnePass
 from nstbench.nn.perceptual import PerceptualLoss
 from nstbench.trainable import Batch, Descend, Task, TrainableMethod, Training
 
@@ -55,7 +56,7 @@ def perceptual_loss(params: Any, task: Task, divide_by: Literal["n", "chw"]) -> 
     )
 
 
-class FeedForward(TrainableMethod):
+class FeedForward(OnePass, TrainableMethod):
     """Base of methods with one network per style."""
 
     Params: ClassVar[type[Parameters]] = FeedForwardParams  # type: ignore[assignment]
