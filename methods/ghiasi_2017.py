@@ -152,7 +152,7 @@ class Ghiasi2017(OnePass, TrainableMethod):
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the stylised picture; with Magenta's networks its detail is that of 384 px."""
-        # Magenta's networks are compiled for one picture.
+        # Magenta's networks take one picture at a time.
         each = content.pixels.split(1) if self._is_magenta else (content.pixels,)
         results = [self._stylize_one(one) for one in each]
         return torch.cat(results).to(content.pixels.device)

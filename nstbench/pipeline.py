@@ -224,7 +224,7 @@ def _fetch_weights(config: RunConfig, plan: Plan, listener: Listener) -> None:
 def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) -> None:
     seconds = plan.expected_seconds / (plan.config.workers or 1)
     listener.stage("generate", len(plan.pending), seconds)
-    records = executor.run(plan.pending, listener.step, plan.costs, plan.outdated)
+    records = executor.run(plan.pending, listener.step, plan.costs, plan.outdated, plan.batched)
     for unit, record in records:
         listener.finished(unit, record)
         listener.advanced()
@@ -350,6 +350,8 @@ def _own_samples(
         and record.get("device_name") == environment["device_name"]
         and record.get("threads") == config.threads
         and record.get("alone", True)
+        # a pair of a batch has no latency of its own
+        and record.get("batch", 1) == 1
     ]
     if config.fit != "crop" or len(same) < config.timing_repeats:
         return []

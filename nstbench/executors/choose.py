@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from nstbench.claims import Claims
 from nstbench.config import RunConfig
@@ -49,6 +50,12 @@ def resolve_workers(config: RunConfig) -> RunConfig:
     return config.model_copy(update=resolved)
 
 
+def _pairs_per_batch(config: RunConfig, slot: int) -> int | Literal["auto"]:
+    """Return what a slot is to try: a batch leaves a processor as busy as one pair does."""
+    on_gpu = config.devices[slot % len(config.devices)].startswith("cuda")
+    return config.pairs_per_batch if on_gpu or config.pairs_per_batch != "auto" else 1
+
+
 def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
     """Return the executor that a resolved configuration asks for; no worker is started yet."""
     slots = [
@@ -58,6 +65,7 @@ def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
             threads=config.worker_threads or 1,
             timeout=config.timeout,
             memory_limit=config.memory_limit,
+            pairs_per_batch=_pairs_per_batch(config, index),
             log=f"worker_{index}.log" if index else "worker.log",
         )
         for index in range(config.workers or 1)
