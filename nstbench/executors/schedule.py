@@ -112,15 +112,15 @@ class Schedule:
     def beside(self, slot: int, task: Task, most: int) -> list[Task]:
         """Return further tasks to do at once with a fresh one that :meth:`next` returned.
 
-        They are of its variant and size; each must end by itself as that one must. Where other
-        slots have no other group to take, they are left their share.
+        They are of its variant and size; each must end by itself as that one must. Slots that
+        have no group, and none to choose, are left their share.
         """
         with self._changed:
             group = self._current.get(slot)
             if most < 1 or self._stopped or not task.fresh or group is None:
                 return []
-            others = any(other.units and not other.slots for other in self._groups)
-            share = 1 if others else self._slots
+            free = any(other.units and not other.slots for other in self._groups)
+            share = 1 if free else 1 + self._slots - len(self._current)
             count = min(most, len(group.units), (len(group.units) + share) // share - 1)
             self._working += count
             return [Task(self._next_of(group, slot)) for _ in range(count)]
