@@ -26,7 +26,7 @@ from nstbench.config import RunConfig
 from nstbench.environment import describe_environment, resolve_device
 from nstbench.errors import UsageError, WeightsError
 from nstbench.executors import Executor
-from nstbench.executors.choose import make_executor, resolve_workers
+from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_workers
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
 from nstbench.planner import Plan, make_plan
@@ -306,6 +306,9 @@ def _timing_request(
         "timing": {"schema": SCHEMA, "source": _timing_source()},
         "packages": environment["packages"],
     }
+    pairs = pairs_per_batch(config, config.device) if variant.method.does_batches() else 1
+    if pairs != 1:
+        parts["pairs_per_batch"] = pairs
     unit = done[0][0]
     if "checkpoint" in unit.parts:
         parts["checkpoint"] = unit.parts["checkpoint"]
@@ -318,6 +321,7 @@ def _timing_request(
         style=unit.style,
         size=size,
         repeats=config.timing_repeats,
+        pairs_per_batch=pairs,
         generation=_all_samples(
             Samples((record["seconds"],), tuple(record.get("waits", ()))) for record in generation
         ),

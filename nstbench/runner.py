@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from nstbench import registry
+from nstbench.batch_timing import time_batch
 from nstbench.contracts import Diverged, Method, Picture, PreparedPair
 from nstbench.environment import describe_environment, device_name
 from nstbench.errors import StoreError
@@ -34,7 +35,9 @@ from nstbench.timing import (
     sample_beside_kernel,
     timed,
 )
-from nstbench.traces import Report, Trace
+from nstbench.traces import Report, Trace, ignore
+
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class TimingRequest:
     """Ask a worker for the timing of one method variant at one size.
 
     ``generation`` holds latencies of the run's own units that may serve as samples,
-    with the calibration measured beside them.
+    with the calibration measured beside them. Batches are timed unless ``pairs_per_batch`` is 1.
     """
 
     key: str
@@ -55,6 +58,7 @@ class TimingRequest:
     repeats: int
     generation: Samples = field(default_factory=Samples)
     generation_calibration: Samples = field(default_factory=Samples)
+    pairs_per_batch: int | Literal["auto"] = 1
 
 
 @dataclass(eq=False)
@@ -78,9 +82,7 @@ class Runner:
         self.threads = threads
         self._loaded: _Loaded | None = None
 
-    def run(
-        self, unit: Unit, report: Report, *, alone: bool = True, last: bool = True
-    ) -> dict[str, Any]:
+    def run(self, unit: Unit, report: Report, *, alone: bool = True, last: bool = True) -> Record:
         """Run one unit, write its picture, trace and record, and return the record.
 
         Whatever the method does wrong becomes the unit's status.
@@ -110,7 +112,7 @@ class Runner:
 
     def run_batch(
         self, units: Sequence[Unit], report: Callable[[int, Step], None], *, alone: bool = True
-    ) -> list[dict[str, Any]] | str:
+    ) -> list[Record] | str:
         """Run units of one variant and size at once; leave what :meth:`run` leaves of each.
 
         Args:
@@ -125,10 +127,9 @@ class Runner:
         Raises:
             StoreError: if the run folder cannot be written.
         """
-        shared = {"alone": alone, "batch": len(units)}
-        records = [self._describe(unit) | shared for unit in units]
+        records = [self._describe(u) | {"alone": alone, "batch": len(units)} for u in units]
         traces = [Trace(partial(report, place)) for place in range(len(units))]
-        found: list[dict[str, Any]] | str
+        found: list[Record] | str
         with isolated(self.threads):
             try:
                 found = self._stylize_batch(units, traces)
@@ -166,7 +167,7 @@ class Runner:
 
             def stylize() -> torch.Tensor:
                 generator = torch.Generator().manual_seed(0)
-                return method.stylize(content, generator=generator, on_step=_ignore)
+                return method.stylize(content, generator=generator, on_step=ignore)
 
             with memory.measure():
                 prepare = sample(lambda: method.prepare(style), self.device, repeats=3)
@@ -182,6 +183,13 @@ class Runner:
             )
             latency = request.generation + measured
             calibration = kernel + request.generation_calibration
+            batch, batch_seconds = time_batch(
+                method,
+                content,
+                self.device,
+                request.pairs_per_batch,
+                min(latency.seconds or (0.0,)),
+            )
             flops = count_flops(stylize) if method.info.in_torch else None
         return Timing(
             variant=request.variant,
@@ -201,6 +209,8 @@ class Runner:
             flops=flops,
             latency_waits=latency.waits,
             calibration_waits=calibration.waits,
+            batch=batch,
+            batch_seconds=batch_seconds,
         )
 
     def close(self) -> None:
@@ -213,7 +223,7 @@ class Runner:
 
     # -- steps of a unit ------------------------------------------------------------------
 
-    def _stylize(self, unit: Unit, trace: Trace) -> dict[str, Any]:
+    def _stylize(self, unit: Unit, trace: Trace) -> Record:
         loaded = self._load(unit)
         self._prepare(loaded, unit)
         content = self._picture(unit.content)
@@ -225,12 +235,10 @@ class Runner:
             self.device,
             loaded.method.own_seconds,
         )
-        spent = _spent(loaded, loaded.prepare_seconds, clock, 1)
-        return spent | self._keep(unit, output, content.pixels, untouched)
+        kept = self._keep(unit, output, content.pixels, untouched)
+        return _spent(loaded, loaded.prepare_seconds, clock, 1) | kept
 
-    def _stylize_batch(
-        self, units: Sequence[Unit], traces: Sequence[Trace]
-    ) -> list[dict[str, Any]]:
+    def _stylize_batch(self, units: Sequence[Unit], traces: Sequence[Trace]) -> list[Record]:
         """Return for each unit what :meth:`_stylize` returns, or its failure.
 
         Raises:
@@ -279,7 +287,7 @@ class Runner:
 
     def _keep(
         self, unit: Unit, output: Any, content: torch.Tensor, untouched: torch.Tensor
-    ) -> dict[str, Any]:
+    ) -> Record:
         """Check an output and write it."""
         check_output(output, content)
         if not torch.equal(untouched, content):
@@ -335,7 +343,7 @@ class Runner:
 
     # -- records --------------------------------------------------------------------------
 
-    def _describe(self, unit: Unit) -> dict[str, Any]:
+    def _describe(self, unit: Unit) -> Record:
         return {
             "variant": unit.variant,
             "method": unit.method,
@@ -354,7 +362,7 @@ class Runner:
             "traceback": "",
         }
 
-    def _failure(self, unit: Unit, error: BaseException) -> dict[str, Any]:
+    def _failure(self, unit: Unit, error: BaseException) -> Record:
         refuse_full_disk(unit.variant, error)
         if isinstance(error, Diverged) and error.last_finite is not None:
             path = self.store.trace_path(unit.key).with_name(f"{unit.key}_last_finite.png")
@@ -365,9 +373,7 @@ class Runner:
             "traceback": traceback.format_exc(),
         }
 
-    def _finished(
-        self, unit: Unit, record: dict[str, Any], trace: Trace, *, keep: bool = True
-    ) -> dict[str, Any]:
+    def _finished(self, unit: Unit, record: Record, trace: Trace, *, keep: bool = True) -> Record:
         """Write the trace, then the record if it is to be kept, and return that."""
         trace.write(self.store, unit)
         record["finished"] = _now()
@@ -376,7 +382,7 @@ class Runner:
         return record
 
 
-def _spent(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) -> dict[str, Any]:
+def _spent(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) -> Record:
     """Return the seconds of a unit; of a batch, an equal share."""
     return {
         "seconds": clock.seconds[0] / pairs,
@@ -386,10 +392,6 @@ def _spent(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) 
         "calibration": loaded.calibration.seconds,
         "calibration_waits": loaded.calibration.waits,
     }
-
-
-def _ignore(step: Step) -> None:
-    """Take no notice of a step."""
 
 
 def _now() -> str:

@@ -50,10 +50,10 @@ def resolve_workers(config: RunConfig) -> RunConfig:
     return config.model_copy(update=resolved)
 
 
-def _pairs_per_batch(config: RunConfig, slot: int) -> int | Literal["auto"]:
-    """Return what a slot is to try: a batch leaves a processor as busy as one pair does."""
-    on_gpu = config.devices[slot % len(config.devices)].startswith("cuda")
-    return config.pairs_per_batch if on_gpu or config.pairs_per_batch != "auto" else 1
+def pairs_per_batch(config: RunConfig, device: str) -> int | Literal["auto"]:
+    """Return what to try on a device: a batch leaves a processor as busy as one pair does."""
+    given = config.pairs_per_batch
+    return given if device.startswith("cuda") or given != "auto" else 1
 
 
 def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
@@ -65,7 +65,7 @@ def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
             threads=config.worker_threads or 1,
             timeout=config.timeout,
             memory_limit=config.memory_limit,
-            pairs_per_batch=_pairs_per_batch(config, index),
+            pairs_per_batch=pairs_per_batch(config, config.devices[index % len(config.devices)]),
             log=f"worker_{index}.log" if index else "worker.log",
         )
         for index in range(config.workers or 1)
