@@ -10,9 +10,11 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from test_executors import FakePool, FakeWorker, take, unit, units
 
 from nstbench import registry
+from nstbench.batch_timing import time_batch
 from nstbench.claims import Claims
 from nstbench.config import build_config
 from nstbench.errors import StoreError, UsageError
@@ -24,10 +26,11 @@ from nstbench.executors.schedule import Schedule
 from nstbench.images import read_image, write_png
 from nstbench.pipeline import _own_samples, execute, plan_run
 from nstbench.records import ImageRecord, Status, Unit
-from nstbench.runner import Runner
+from nstbench.runner import Runner, TimingRequest
 from nstbench.store import Store, read_json
 
 PLUGIN = """
+import time
 import torch
 from nstbench.contracts import Diverged, Method, MethodInfo
 from nstbench.records import Flexibility, Step
@@ -485,6 +488,54 @@ def test_two_processes_share_units_in_batches(tmp_path):
     assert sorted(done) == list(range(40)), "no unit ran twice"
 
 
+# --- throughput --------------------------------------------------------------------------
+
+
+def time_of(add, body, **given):
+    one = add(body)[0]
+    request = TimingRequest(
+        "k", one.variant, one.method, {}, one.content, one.style, size=48, repeats=2, **given
+    )
+    return Runner(add.store, "cpu", 1).time(request)
+
+
+def test_batches_are_timed_on_request(add):
+    timing = time_of(add, "time.sleep(0.05)\n" + GOOD + "return outputs", pairs_per_batch=5)
+    assert (timing.batch, len(timing.batch_seconds)) == (5, 3)
+    assert min(timing.batch_seconds) > 0.05
+    found = registry.load("metrics", "throughput")().compute(timing)
+    assert found["batch"] == pytest.approx(5 / sorted(timing.batch_seconds)[1])
+    assert found["batch_size"] == 5
+    timing = time_of(add, "raise ValueError('it is not called')")
+    assert (timing.batch, timing.batch_seconds) == (1, ())
+    assert registry.load("metrics", "throughput")().compute(timing).keys() == {""}
+
+
+@pytest.mark.parametrize(
+    ("body", "batch"),
+    [
+        ("if len(pairs) > 4: raise torch.OutOfMemoryError('x')", 4),
+        ("if len(pairs) > 1: raise MemoryError", 1),
+        ("return [ValueError('no')] * len(pairs)", 1),
+    ],
+)
+def test_the_largest_batch_that_fits_is_timed(add, body, batch):
+    timing = time_of(add, f"{body}\n{GOOD}\nreturn outputs", pairs_per_batch="auto")
+    assert timing.batch == batch
+    assert len(timing.batch_seconds) == (3 if batch > 1 else 0)
+
+
+def test_batches_of_slow_methods_are_not_timed():
+    class Slow:
+        def does_batches(self):
+            return True
+
+        def stylize_batch(self, pairs):
+            raise AssertionError("it is called")
+
+    assert time_batch(Slow(), None, torch.device("cpu"), 16, latency=6.0) == (1, ())
+
+
 # --- configuration and the whole way -----------------------------------------------------
 
 
@@ -552,7 +603,10 @@ def test_a_run_in_batches_makes_the_table_of_one_without(settings, tmp_path):
     assert {name: sorted(found) for name, found in sizes.items()} == {
         "content_copy": [1] * 4, "gatys_2015": [1, 3, 3, 3], "adain_2017": [1, 3, 3, 3],
     }  # fmt: skip
-    assert all(timing.samples_from == "repeats" for timing in board.timings)
+    timings = {timing.method: timing for timing in board.timings}
+    assert {timing.samples_from for timing in timings.values()} == {"repeats"}
+    assert timings["adain_2017"].batch == 3
+    assert timings["content_copy"].batch_seconds == ()
     _, _, plan = plan_run(build_config(settings))
     assert {unit.key for unit in plan.units} == written.keys(), "keys do not know of batches"
     assert not plan.pending
