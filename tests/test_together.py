@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -162,6 +164,20 @@ def test_a_lack_of_memory_of_one_pair_is_that_of_all(network, kind):
 
     with pytest.raises(kind):
         shared.run([partial(Pair(network, 0).work, Descent("adam", 20)), hungry])
+    assert threads() == before
+
+
+def test_an_interrupt_ends_all_pairs(network):
+    before = threads()
+
+    def interrupted(evaluate):
+        # it reaches the main thread, which waits for this one
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.1)
+        return Pair(network, 1).work(Descent("adam", 9), evaluate)
+
+    with pytest.raises(KeyboardInterrupt):
+        Together(network).run([partial(Pair(network, 0).work, Descent("adam", 9)), interrupted])
     assert threads() == before
 
 
