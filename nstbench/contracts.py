@@ -136,8 +136,8 @@ class OutOfTime(Exception):  # noqa: N818  the field's word, and it reads as a s
 class PreparedPair:
     """One pair of a batch: what ``stylize`` gets, and a method that is prepared for its style.
 
-    ``method`` is a shallow copy of the loaded one, made after ``prepare``; ``style`` tells its
-    style apart from those of other pairs.
+    ``method`` is a shallow copy of the loaded one for this pair alone, made after ``prepare``;
+    ``style`` tells its style apart from those of other pairs.
     """
 
     method: Method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -149,10 +150,11 @@ class TestFeedForward:
             torch.testing.assert_close(other, one, rtol=0, atol=1e-4)
         assert (alone[0] - alone[2]).abs().max() > 1e-3, "styles differ"
 
-    def test_noise_is_drawn_from_the_generator_of_each_pair(self, monkeypatch):
-        cls = registry.load("methods", "ulyanov_2016")
-        monkeypatch.setattr(cls, "quick", {"arch": "texture_net"})
-        method = make(cls)
+    def test_noise_is_drawn_from_the_generator_of_each_pair(self):
+        class Noisy(registry.load("methods", "ulyanov_2016")):
+            quick: ClassVar = {"arch": "texture_net"}
+
+        method = make(Noisy)
         works = [(example(), example(kind=1))] * 2
         alone, batch, *_ = both_ways(method, works)
         for one, other in zip(alone, batch, strict=True):

@@ -6,7 +6,6 @@ and what it minimises (:meth:`objective`); everything else is here.
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -209,7 +208,7 @@ class ImageOptimisation(Method):
         together = Together(self.network)
 
         def work_on(pair: PreparedPair) -> Callable[[Evaluate], torch.Tensor]:
-            method = copy.copy(pair.method)
+            method = pair.method
             assert isinstance(method, ImageOptimisation)
 
             def work(evaluate: Evaluate) -> torch.Tensor:

@@ -198,8 +198,6 @@ def _losses(request: _Request, pixels: torch.Tensor) -> Losses | Exception:
     try:
         return request.objective(pixels)
     except Exception as error:
-        if ran_out_of_memory(error):
-            raise
         return error
 
 
