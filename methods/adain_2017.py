@@ -15,6 +15,7 @@ of the steps: ``--start wct_2017`` begins with that of a WCT checkpoint, the sam
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -41,6 +42,7 @@ from nstbench.nn.feature_transforms import adain, channel_moments
 from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.loss_network import load_loss_network
+from nstbench.nn.one_pass import OnePass
 from nstbench.nn.vgg import VGG16, VGG19
 from nstbench.records import Flexibility, ImageRecord
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
@@ -54,7 +56,7 @@ _DECAY = 5e-5
 Moments = tuple[torch.Tensor, torch.Tensor]
 
 
-class Adain2017(TrainableMethod):
+class Adain2017(OnePass, TrainableMethod):
     """Matches channel statistics at one layer and decodes the result."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -157,6 +159,15 @@ class Adain2017(TrainableMethod):
                 wanted += share * adain(features, mean, std)
             pixels = self._decoder(torch.lerp(features, wanted, self.params.alpha)).float()
             return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
+
+    def joined(self, methods: Sequence[Self]) -> Self:
+        """Return a method that holds the moments of a style of its own for every picture."""
+        joined = copy.copy(self)
+        joined._styles = [
+            (torch.cat([mean for mean, _ in same]), torch.cat([std for _, std in same]))
+            for same in zip(*(method._styles for method in methods), strict=True)
+        ]
+        return joined
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the encoder to relu4_1 and of the decoder."""

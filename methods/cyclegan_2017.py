@@ -26,6 +26,7 @@ from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.nn.decoder import padded_to
 from nstbench.nn.gan import OBJECTIVES, PicturePool
 from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.one_pass import OnePass
 from nstbench.nn.patchgan import PatchGan
 from nstbench.nn.residual_generator import ResidualGenerator, initialise
 from nstbench.records import Flexibility
@@ -37,7 +38,7 @@ _BETAS = (0.5, 0.999)
 _STEPS = 200 * 1_074
 
 
-class CycleGan2017(TrainableMethod):
+class CycleGan2017(OnePass, TrainableMethod):
     """Two generators and two discriminators that keep each other honest."""
 
     info: ClassVar[MethodInfo] = MethodInfo(

@@ -17,6 +17,7 @@ their entries; no total variation. Every picture of a batch has its own style.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -28,6 +29,7 @@ from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.errors import UsageError, WeightsError, did_you_mean
 from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
 from nstbench.nn.inference import RUNTIME_PARAMS, for_inference, inference
+from nstbench.nn.one_pass import OnePass
 from nstbench.nn.transformation_network import Design, TransformationNetwork, convolutions
 from nstbench.records import Flexibility
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
@@ -36,7 +38,7 @@ _STYLES = "styles.values"
 _SHOWN = 4
 
 
-class Dumoulin2017(TrainableMethod):
+class Dumoulin2017(OnePass, TrainableMethod):
     """One network whose normalisation parameters are the style."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -149,6 +151,14 @@ class Dumoulin2017(TrainableMethod):
         with inference(self.params, self.device):
             stylised: torch.Tensor = self.network(pixels, self._condition)
             return stylised.float().contiguous()
+
+    def joined(self, methods: Sequence[Self]) -> Self | None:
+        """Return a method whose condition has a row per picture; a network has its own styles."""
+        if any(method.network is not self.network for method in methods):
+            return None
+        joined = copy.copy(self)
+        joined._condition = torch.cat([method._condition for method in methods])
+        return joined
 
     def parameter_count(self) -> int:
         """Return the number of shared weights and of the values of one style."""

@@ -15,8 +15,9 @@ relu3_3, relu4_3, weight 5e-4 each, Gram matrices F F^T / (H W), mean over their
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -29,6 +30,7 @@ from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
+from nstbench.nn.one_pass import OnePass
 from nstbench.nn.style_prediction import ArbitraryStyleNetwork, statistics_of
 from nstbench.nn.vgg import VGG16
 from nstbench.records import Availability, Flexibility, ImageRecord, WeightCard
@@ -36,7 +38,7 @@ from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, Trainable
 from nstbench.weights import Weight
 
 
-class Ghiasi2017(TrainableMethod):
+class Ghiasi2017(OnePass, TrainableMethod):
     """Predicts the style's normalisation parameters and stylises in one pass."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -151,8 +153,20 @@ class Ghiasi2017(TrainableMethod):
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the stylised picture; with Magenta's networks its detail is that of 384 px."""
-        results = [self._stylize_one(one) for one in content.pixels.split(1)]
+        # Magenta's networks take one picture at a time.
+        each = content.pixels.split(1) if self._is_magenta else (content.pixels,)
+        results = [self._stylize_one(one) for one in each]
         return torch.cat(results).to(content.pixels.device)
+
+    def does_batches(self) -> bool:
+        """Return True for the own network."""
+        return not self._is_magenta
+
+    def joined(self, methods: Sequence[Self]) -> Self:
+        """Return a method that holds an embedding for every picture."""
+        joined = copy.copy(self)
+        joined._embedding = torch.cat([method._embedding for method in methods])
+        return joined
 
     def parameter_count(self) -> int:
         """Return the number of weights and biases of the chosen networks."""
@@ -178,7 +192,7 @@ class Ghiasi2017(TrainableMethod):
 
     @torch.no_grad()
     def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the embedding (1, 100) of one picture."""
+        """Return the embeddings (B, 100) of pictures; of one at a time with Magenta's networks."""
         if self._is_magenta:
             return self._magenta.embed(pixels)
         return self._network.embed(statistics_of(self._encoder, pixels))

@@ -101,6 +101,10 @@ class Ulyanov2016(FeedForward):
             return network(pixels, network.noise_like(pixels, generator))
         return super().apply(network, pixels, generator)
 
+    def draws(self) -> bool:
+        """Return True for the texture network, which takes noise."""
+        return isinstance(self.network, TextureNetwork)
+
     def schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler:
         """Return the decay by 0.8 every 2,000 steps."""
         return StepLR(optimiser, _DECAY_EVERY, _DECAY)

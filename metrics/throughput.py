@@ -10,7 +10,7 @@ from nstbench.records import Scope, Timing
 
 
 class Throughput(TimingMetric):
-    """Inverse of the median latency: pictures per second, one after another."""
+    """Pictures per second, one after another; a part for batches where they were timed."""
 
     info: ClassVar[MetricInfo] = MetricInfo(
         title="Throughput",
@@ -24,5 +24,11 @@ class Throughput(TimingMetric):
     )
 
     def compute(self, timing: Timing) -> dict[str, float]:
-        """Return pictures per second."""
-        return {"": 1.0 / median(timing.latency)} if timing.latency else {}
+        """Return pictures per second, and ``batch``: in batches of ``batch_size`` pictures."""
+        if not timing.latency:
+            return {}
+        found = {"": 1.0 / median(timing.latency)}
+        if timing.batch_seconds:
+            found["batch"] = timing.batch / median(timing.batch_seconds)
+            found["batch_size"] = float(timing.batch)
+        return found

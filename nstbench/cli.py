@@ -90,6 +90,9 @@ def _settings(
         int | None, typer.Option(help="Worker processes; one per device if unset.")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each worker.")] = None,
+    pairs_per_batch: Annotated[
+        str | None, typer.Option(help="Pairs that a worker does at once: auto, or a number.")
+    ] = None,
     memory_limit: Annotated[
         str | None, typer.Option(help="Memory a worker may take, for example 4GiB.")
     ] = None,
@@ -132,7 +135,7 @@ def _settings(
         "limit": limit, "contents_per_style": contents_per_style, "size": size, "fit": fit,
         "seeds": tuple(seed) if seed else None, "device": device, "devices": devices,
         "executor": executor, "ray_address": ray_address, "workers": workers,
-        "threads": threads, "memory_limit": memory_limit,
+        "threads": threads, "pairs_per_batch": pairs_per_batch, "memory_limit": memory_limit,
         "timing_repeats": timing_repeats, "timeout": timeout, "out": out, "resume": resume,
         "retry": retry, "formats": formats, "plugins": tuple(plugin) if plugin else None,
         "train_missing": train_missing or None, "train_steps": train_steps,

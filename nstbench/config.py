@@ -20,6 +20,7 @@ SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"
 _MOST_BYTES = 100_000
 _LONGEST = 200
+_MOST_PAIRS = 1024
 
 
 class MethodSpec(BaseModel):
@@ -107,6 +108,11 @@ class RunConfig(BaseModel):
         description="CPU threads of each worker, if others than `threads`; its share of the cores "
         "if neither is set",
     )
+    pairs_per_batch: int | Literal["auto"] = Field(
+        "auto",
+        description="pairs of one variant that a worker does at once, where its method can; auto: "
+        "1 on processors, on GPUs as many as memory allows, up to 16",
+    )
     memory_limit: int | None = Field(
         None, gt=0, description="bytes that a worker may take (4GiB); a unit that needs more is oom"
     )
@@ -142,6 +148,14 @@ class RunConfig(BaseModel):
             if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
                 raise ValueError("must be auto, cpu, cuda or cuda:N")
         return value
+
+    @field_validator("pairs_per_batch", mode="before")
+    @classmethod
+    def _read_count(cls, value: Any) -> Any:
+        found = int(value) if isinstance(value, str) and value.isdecimal() else value
+        if found != "auto" and (type(found) is not int or not 1 <= found <= _MOST_PAIRS):
+            raise ValueError(f"must be auto or a number from 1 to {_MOST_PAIRS}")
+        return found
 
     @field_validator("memory_limit", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ plug-ins run the same ones over theirs.
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import io
 import time
@@ -21,14 +22,16 @@ import torch
 
 from nstbench import registry
 from nstbench.checkpoints import Card, Checkpoint, Library, StyleCard, look_of
-from nstbench.contracts import Method, Picture
+from nstbench.contracts import Method, Picture, PreparedPair
 from nstbench.errors import UsageError
 from nstbench.isolation import isolated
+from nstbench.outcomes import check_output
 from nstbench.records import Flexibility, ImageRecord, Step
-from nstbench.runner import check_output
 from nstbench.trainable import Batch, StyleUse, Task, TrainableMethod
 
 CPU = torch.device("cpu")
+# Half a grey level: kernels for batches round otherwise, and line searches make more of it.
+_BATCH_TOLERANCE = 0.002
 Check = Callable[[type[Method]], None]
 
 
@@ -231,6 +234,30 @@ def counts_its_steps(cls: type[Method]) -> None:
             demand(bool(torch.isfinite(torch.as_tensor(value))), f"loss {name} is not finite")
 
 
+def does_batches_like_pairs(cls: type[Method]) -> None:
+    """A batch, where a method does batches, makes the pictures of one pair after the other."""
+    method = make(cls)
+    if not method.does_batches():
+        return
+    pairs, singles = [], []
+    for seed, (kind, width) in enumerate(((1, 64), (1, 64), (2, 64), (2, 72))):
+        method.prepare(example(kind=kind))
+        content = example(width=width, kind=seed % 2)
+        singles.append(call(method, content, seed))
+        generator = torch.Generator().manual_seed(seed)
+        pairs.append(PreparedPair(copy.copy(method), str(kind), content, generator, _ignore))
+    outputs = method.stylize_batch(pairs)
+    demand(len(outputs) == len(pairs), f"{len(outputs)} outputs for {len(pairs)} pairs")
+    for output, single, pair in zip(outputs, singles, pairs, strict=True):
+        check_output(output, pair.content.pixels)
+        assert isinstance(output, torch.Tensor)
+        difference = float((output - single).abs().mean())
+        demand(
+            difference < _BATCH_TOLERANCE,
+            f"a picture of a batch differs by {difference:.2g} on average from its pair's alone",
+        )
+
+
 METHOD_CHECKS: tuple[Check, ...] = (
     states_its_facts,
     documents_its_parameters,
@@ -241,6 +268,7 @@ METHOD_CHECKS: tuple[Check, ...] = (
     leaves_its_input_alone,
     leaves_the_world_alone,
     counts_its_steps,
+    does_batches_like_pairs,
 )
 
 

@@ -132,6 +132,21 @@ class OutOfTime(Exception):  # noqa: N818  the field's word, and it reads as a s
     """Raised by a method that ended its work because a time limit of its own was over."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class PreparedPair:
+    """One pair of a batch: what ``stylize`` gets, and a method that is prepared for its style.
+
+    ``method`` is a shallow copy of the loaded one for this pair alone, made after ``prepare``;
+    ``style`` tells its style apart from those of other pairs.
+    """
+
+    method: Method
+    style: str
+    content: Picture
+    generator: torch.Generator
+    on_step: OnStep
+
+
 class Method(ABC):
     """A style-transfer method: ``load`` once, ``prepare`` per style, ``stylize`` per content.
 
@@ -196,6 +211,23 @@ class Method(ABC):
         Raises:
             Diverged: if the optimisation left the finite numbers.
         """
+
+    def does_batches(self) -> bool:
+        """Return True if ``stylize_batch`` can be used with these parameters.
+
+        The method is copied then, so ``prepare`` sets attributes and changes nothing they hold.
+        """
+        return False
+
+    def stylize_batch(
+        self, pairs: Sequence[PreparedPair]
+    ) -> Sequence[torch.Tensor | BaseException]:
+        """Do several pairs at once: return for each what ``stylize`` would return or raise.
+
+        The pictures are those of one pair after the other within rounding. An error that is not
+        that of one pair is raised, as is a lack of memory; all pairs are then done by themselves.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does one pair at a time")
 
     def own_seconds(self) -> float | None:
         """Return the seconds of the last ``stylize`` by the method's own clock, if it has one.

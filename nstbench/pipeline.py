@@ -27,7 +27,7 @@ from nstbench.config import RunConfig
 from nstbench.environment import describe_environment, resolve_device
 from nstbench.errors import UsageError, WeightsError
 from nstbench.executors import Executor
-from nstbench.executors.choose import make_executor, resolve_workers
+from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_workers
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
 from nstbench.planner import Plan, make_plan
@@ -229,7 +229,7 @@ def _fetch_weights(config: RunConfig, plan: Plan, listener: Listener) -> None:
 def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) -> None:
     seconds = plan.expected_seconds / (plan.config.workers or 1)
     listener.stage("generate", len(plan.pending), seconds)
-    records = executor.run(plan.pending, listener.step, plan.costs, plan.outdated)
+    records = executor.run(plan.pending, listener.step, plan.costs, plan.outdated, plan.batched)
     for unit, record in records:
         listener.finished(unit, record)
         listener.advanced()
@@ -311,6 +311,9 @@ def _timing_request(
         "timing": {"schema": SCHEMA, "source": _timing_source()},
         "packages": environment["packages"],
     }
+    pairs = pairs_per_batch(config, config.device) if variant.method.does_batches() else 1
+    if pairs != 1:
+        parts["pairs_per_batch"] = pairs
     unit = done[0][0]
     if "checkpoint" in unit.parts:
         parts["checkpoint"] = unit.parts["checkpoint"]
@@ -323,6 +326,7 @@ def _timing_request(
         style=unit.style,
         size=size,
         repeats=config.timing_repeats,
+        pairs_per_batch=pairs,
         generation=_all_samples(
             Samples((record["seconds"],), tuple(record.get("waits", ()))) for record in generation
         ),
@@ -355,6 +359,8 @@ def _own_samples(
         and record.get("device_name") == environment["device_name"]
         and record.get("threads") == config.threads
         and record.get("alone", True)
+        # a pair of a batch has no latency of its own
+        and record.get("batch", 1) == 1
     ]
     if config.fit != "crop" or len(same) < config.timing_repeats:
         return []

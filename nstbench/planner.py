@@ -52,6 +52,7 @@ class Plan:
         skipped: files that the datasets or the image reader left out.
         costs: variant -> seconds of one unit: measured by units that are done, or guessed.
         outdated: key -> ``finished`` of records of pending units that do not count.
+        batched: variants whose methods can do several pairs at once.
     """
 
     config: RunConfig
@@ -64,6 +65,7 @@ class Plan:
     skipped: tuple[SkippedImage, ...]
     costs: Mapping[str, float] = field(default_factory=dict)
     outdated: Mapping[str, str] = field(default_factory=dict)
+    batched: frozenset[str] = frozenset()
 
     @property
     def expected_seconds(self) -> float:
@@ -108,6 +110,11 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
         skipped=(*contents.skipped, *styles.skipped),
         costs=found.costs,
         outdated=found.outdated,
+        batched=frozenset(
+            variant.card.variant
+            for variant in variants
+            if variant.method is not None and variant.method.does_batches()
+        ),
     )
 
 

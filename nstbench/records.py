@@ -183,6 +183,8 @@ class Timing:
         latency_waits: seconds of each latency in which another program had the processor (see
             :func:`nstbench.timing.waited`); empty where that is unknown.
         calibration_waits: the same of each calibration.
+        batch: pictures in each of the timed batches.
+        batch_seconds: seconds of every timed batch; empty where there was none.
     """
 
     variant: str
@@ -202,6 +204,8 @@ class Timing:
     flops: int | None = None
     latency_waits: tuple[float, ...] = ()
     calibration_waits: tuple[float, ...] = ()
+    batch: int = 1
+    batch_seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

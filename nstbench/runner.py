@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import copy
 import json
 import os
-import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 
 from nstbench import registry
-from nstbench.contracts import Diverged, Method, OutOfTime, Picture
+from nstbench.batch_timing import time_batch
+from nstbench.contracts import Diverged, Method, Picture, PreparedPair
 from nstbench.environment import describe_environment, device_name
-from nstbench.errors import ImageError, StoreError, WeightsError
+from nstbench.errors import StoreError
 from nstbench.flops import count_flops
 from nstbench.images import fit, pixel_hash, read_image, to_pixels, to_tensor, write_png
 from nstbench.isolation import isolated
+from nstbench.memory import message_of, ran_out_of_memory
+from nstbench.outcomes import BadOutput, check_output, refuse_full_disk, status_of
 from nstbench.records import ImageRecord, Samples, Status, Step, Timing, Unit
-from nstbench.store import Store, write_json
+from nstbench.store import Store
 from nstbench.timing import (
     PeakMemory,
     calibrate,
@@ -32,15 +35,9 @@ from nstbench.timing import (
     sample_beside_kernel,
     timed,
 )
+from nstbench.traces import Report, Trace, ignore
 
-Report = Callable[[Step], None]
-
-# Values this far outside [0, 1] are rounding; anything farther is the method's mistake.
-_RANGE_SLACK = 1e-3
-
-
-class BadOutput(Exception):  # noqa: N818  it is the method's error, not this program's
-    """What a method returned is not a picture of the contract."""
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class TimingRequest:
     """Ask a worker for the timing of one method variant at one size.
 
     ``generation`` holds latencies of the run's own units that may serve as samples,
-    with the calibration measured beside them.
+    with the calibration measured beside them. Batches are timed unless ``pairs_per_batch`` is 1.
     """
 
     key: str
@@ -61,6 +58,7 @@ class TimingRequest:
     repeats: int
     generation: Samples = field(default_factory=Samples)
     generation_calibration: Samples = field(default_factory=Samples)
+    pairs_per_batch: int | Literal["auto"] = 1
 
 
 @dataclass(eq=False)
@@ -84,9 +82,7 @@ class Runner:
         self.threads = threads
         self._loaded: _Loaded | None = None
 
-    def run(
-        self, unit: Unit, report: Report, *, alone: bool = True, last: bool = True
-    ) -> dict[str, Any]:
+    def run(self, unit: Unit, report: Report, *, alone: bool = True, last: bool = True) -> Record:
         """Run one unit, write its picture, trace and record, and return the record.
 
         Whatever the method does wrong becomes the unit's status.
@@ -102,34 +98,56 @@ class Runner:
             StoreError: if the run folder cannot be written.
         """
         record = self._describe(unit) | {"alone": alone}
-        trace = _Trace(report)
+        trace = Trace(report)
         with isolated(self.threads):
             try:
                 record |= self._stylize(unit, trace)
             except StoreError:
                 raise
-            except OSError as error:
-                # no method's fault, so no outcome of this unit: it is to run again later
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise StoreError(
-                        f"there is no space left on the disk ({error}), while {unit.variant} ran. "
-                        "Free some, then run the same command again."
-                    ) from error
-                record |= self._failure(unit, error)
-                self.close()
             # no keyboard reaches a worker, whose session is its own: the method raised it
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 record |= self._failure(unit, error)
                 self.close()
-        if trace.steps:
-            write_json(
-                self.store.trace_path(unit.key),
-                {"variant": unit.variant, "method": unit.method, "steps": trace.rows()},
-            )
-        record["finished"] = _now()
-        if last or record["status"] != Status.OOM:
-            self.store.write_record(unit.method, unit.key, record)
-        return record
+        return self._finished(unit, record, trace, keep=last or record["status"] != Status.OOM)
+
+    def run_batch(
+        self, units: Sequence[Unit], report: Callable[[int, Step], None], *, alone: bool = True
+    ) -> list[Record] | str:
+        """Run units of one variant and size at once; leave what :meth:`run` leaves of each.
+
+        Args:
+            units: what to run.
+            report: receives the place of a unit in ``units`` and a step.
+            alone: see :meth:`run`.
+
+        Returns:
+            Their records; a text that says why if all have to be run by themselves, of which
+            nothing is left then.
+
+        Raises:
+            StoreError: if the run folder cannot be written.
+        """
+        records = [self._describe(u) | {"alone": alone, "batch": len(units)} for u in units]
+        traces = [Trace(partial(report, place)) for place in range(len(units))]
+        found: list[Record] | str
+        with isolated(self.threads):
+            try:
+                found = self._stylize_batch(units, traces)
+            except StoreError:
+                raise
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                refuse_full_disk(units[0].variant, error)
+                found = message_of(error)
+            if isinstance(found, str) or any(done["status"] != Status.DONE for done in found):
+                self.close()
+        if isinstance(found, str):
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            return found
+        return [
+            self._finished(unit, record | done, trace)
+            for unit, record, done, trace in zip(units, records, found, traces, strict=True)
+        ]
 
     def time(self, request: TimingRequest) -> Timing:
         """Measure load, per-style cost, latency and peak memory of a freshly loaded method.
@@ -149,7 +167,7 @@ class Runner:
 
             def stylize() -> torch.Tensor:
                 generator = torch.Generator().manual_seed(0)
-                return method.stylize(content, generator=generator, on_step=_ignore)
+                return method.stylize(content, generator=generator, on_step=ignore)
 
             with memory.measure():
                 prepare = sample(lambda: method.prepare(style), self.device, repeats=3)
@@ -165,6 +183,13 @@ class Runner:
             )
             latency = request.generation + measured
             calibration = kernel + request.generation_calibration
+            batch, batch_seconds = time_batch(
+                method,
+                content,
+                self.device,
+                request.pairs_per_batch,
+                min(latency.seconds or (0.0,)),
+            )
             flops = count_flops(stylize) if method.info.in_torch else None
         return Timing(
             variant=request.variant,
@@ -184,6 +209,8 @@ class Runner:
             flops=flops,
             latency_waits=latency.waits,
             calibration_waits=calibration.waits,
+            batch=batch,
+            batch_seconds=batch_seconds,
         )
 
     def close(self) -> None:
@@ -196,7 +223,7 @@ class Runner:
 
     # -- steps of a unit ------------------------------------------------------------------
 
-    def _stylize(self, unit: Unit, trace: _Trace) -> dict[str, Any]:
+    def _stylize(self, unit: Unit, trace: Trace) -> Record:
         loaded = self._load(unit)
         self._prepare(loaded, unit)
         content = self._picture(unit.content)
@@ -208,20 +235,68 @@ class Runner:
             self.device,
             loaded.method.own_seconds,
         )
-        check_output(output, content.pixels)
-        if not torch.equal(untouched, content.pixels):
+        kept = self._keep(unit, output, content.pixels, untouched)
+        return _spent(loaded, loaded.prepare_seconds, clock, 1) | kept
+
+    def _stylize_batch(self, units: Sequence[Unit], traces: Sequence[Trace]) -> list[Record]:
+        """Return for each unit what :meth:`_stylize` returns, or its failure.
+
+        Raises:
+            Exception: what is not the affair of one unit, or a lack of memory.
+        """
+        loaded = self._load(units[0])
+        pairs, preparations = [], []
+        for unit, trace in zip(units, traces, strict=True):
+            self._prepare(loaded, unit)
+            preparations.append(loaded.prepare_seconds)
+            pairs.append(
+                PreparedPair(
+                    method=copy.copy(loaded.method),
+                    style=loaded.style,
+                    content=self._picture(unit.content),
+                    generator=torch.Generator().manual_seed(unit.unit_seed),
+                    on_step=trace,
+                )
+            )
+        untouched = [pair.content.pixels.clone() for pair in pairs]
+        for trace in traces:
+            trace.start()
+        outputs, clock = one_sample(lambda: loaded.method.stylize_batch(pairs), self.device)
+        if len(outputs) != len(units):
+            raise BadOutput(
+                f"stylize_batch returned {len(outputs)} pictures for {len(units)} pairs"
+            )
+        for output in outputs:
+            if isinstance(output, BaseException) and ran_out_of_memory(output):
+                raise output
+        found = []
+        for place, unit in enumerate(units):
+            spent = _spent(loaded, preparations[place], clock, len(units))
+            try:
+                output = outputs[place]
+                if isinstance(output, BaseException):
+                    raise output
+                kept = self._keep(unit, output, pairs[place].content.pixels, untouched[place])
+            except StoreError:
+                raise
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                found.append(self._failure(unit, error))
+            else:
+                found.append(spent | kept)
+        return found
+
+    def _keep(
+        self, unit: Unit, output: Any, content: torch.Tensor, untouched: torch.Tensor
+    ) -> Record:
+        """Check an output and write it."""
+        check_output(output, content)
+        if not torch.equal(untouched, content):
             raise BadOutput("the method changed its input picture; work on a copy instead")
         pixels = to_pixels(output)
         path = self.store.output_path(unit.method, unit.key)
         write_png(path, pixels)
         return {
             "status": Status.DONE,
-            "seconds": clock.seconds[0],
-            "waits": clock.waits,
-            "load_seconds": loaded.load_seconds,
-            "prepare_seconds": loaded.prepare_seconds,
-            "calibration": loaded.calibration.seconds,
-            "calibration_waits": loaded.calibration.waits,
             "output": str(path.relative_to(self.store.root)),
             "output_sha256": pixel_hash(pixels),
         }
@@ -268,7 +343,7 @@ class Runner:
 
     # -- records --------------------------------------------------------------------------
 
-    def _describe(self, unit: Unit) -> dict[str, Any]:
+    def _describe(self, unit: Unit) -> Record:
         return {
             "variant": unit.variant,
             "method": unit.method,
@@ -287,92 +362,36 @@ class Runner:
             "traceback": "",
         }
 
-    def _failure(self, unit: Unit, error: BaseException) -> dict[str, Any]:
+    def _failure(self, unit: Unit, error: BaseException) -> Record:
+        refuse_full_disk(unit.variant, error)
         if isinstance(error, Diverged) and error.last_finite is not None:
             path = self.store.trace_path(unit.key).with_name(f"{unit.key}_last_finite.png")
             write_png(path, to_pixels(error.last_finite.clamp(0, 1)))
         return {
-            "status": _status_of(error),
-            "message": _message(error),
+            "status": status_of(error),
+            "message": message_of(error),
             "traceback": traceback.format_exc(),
         }
 
-
-class _Trace:
-    """Collects steps with the time they arrived; losses are read after the clock stopped."""
-
-    def __init__(self, report: Report) -> None:
-        self.steps: list[tuple[float, Step]] = []
-        self._report = report
-        self._start = time.perf_counter()
-
-    def start(self) -> None:
-        self._start = time.perf_counter()
-
-    def __call__(self, step: Step) -> None:
-        self.steps.append((time.perf_counter() - self._start, step))
-        self._report(step)
-
-    def rows(self) -> list[dict[str, float]]:
-        return [
-            {
-                "step": step.index,
-                "seconds": seconds,
-                **{name: float(value) for name, value in step.losses.items()},
-            }
-            for seconds, step in self.steps
-        ]
+    def _finished(self, unit: Unit, record: Record, trace: Trace, *, keep: bool = True) -> Record:
+        """Write the trace, then the record if it is to be kept, and return that."""
+        trace.write(self.store, unit)
+        record["finished"] = _now()
+        if keep:
+            self.store.write_record(unit.method, unit.key, record)
+        return record
 
 
-def check_output(output: Any, content: torch.Tensor) -> None:
-    """Check what a method returned against the contract.
-
-    Raises:
-        BadOutput: if it is not a finite float32 tensor of the content's shape and
-            device with values in [0, 1].
-    """
-    if not isinstance(output, torch.Tensor):
-        raise BadOutput(f"stylize returned {type(output).__name__} instead of a tensor")
-    if output.shape != content.shape:
-        raise BadOutput(
-            f"stylize returned shape {tuple(output.shape)} for a content of {tuple(content.shape)}"
-        )
-    if output.dtype != torch.float32:
-        raise BadOutput(f"stylize returned {output.dtype} instead of torch.float32")
-    if output.device != content.device:
-        raise BadOutput(f"stylize returned a tensor on {output.device}, not on {content.device}")
-    if not bool(torch.isfinite(output).all()):
-        bad = int((~torch.isfinite(output)).sum())
-        raise BadOutput(f"stylize returned {bad} values that are NaN or infinite")
-    low, high = float(output.min()), float(output.max())
-    if low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK:
-        raise BadOutput(f"stylize returned values from {low:.3g} to {high:.3g}, outside [0, 1]")
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}".strip(": ")
-    # the text of a plug-in's exception is a plug-in's code
-    except Exception:
-        return type(error).__name__
-
-
-def _status_of(error: BaseException) -> Status:
-    text = _message(error).lower()
-    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)
-    )
-    if out_of_memory:
-        return Status.OOM
-    if isinstance(error, OutOfTime):
-        return Status.TIMEOUT
-    if isinstance(error, WeightsError | registry.PluginError | ImageError):
-        return Status.UNAVAILABLE
-    return Status.FAILED
-
-
-def _ignore(step: Step) -> None:
-    """Take no notice of a step."""
+def _spent(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) -> Record:
+    """Return the seconds of a unit; of a batch, an equal share."""
+    return {
+        "seconds": clock.seconds[0] / pairs,
+        "waits": tuple(wait / pairs for wait in clock.waits),
+        "load_seconds": loaded.load_seconds,
+        "prepare_seconds": prepare_seconds,
+        "calibration": loaded.calibration.seconds,
+        "calibration_waits": loaded.calibration.waits,
+    }
 
 
 def _now() -> str:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-
 # The stages of a run around generation, in their order.
 _BEFORE, _AFTER = ("weights",), ("time", "score", "report")
 

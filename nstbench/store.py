@@ -39,6 +39,7 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "message": str, "traceback": str, "started": str, "finished": str, "device_name": str,
     "output": str, "output_sha256": str, "parts": dict, "calibration": list,
     "calibration_waits": list, "waits": list, "size": int, "threads": int, "seconds": (int, float),
+    "batch": int,
 }  # fmt: skip
 _STATUSES = tuple(Status)
 # JSON may be nested deeper than any that was ever written here.

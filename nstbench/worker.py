@@ -58,6 +58,14 @@ def main() -> None:
                         last=request["last"],
                     )
                     _send(events, {"event": "result", "record": record})
+                elif request["do"] == "batch":
+                    found = runner.run_batch(
+                        [units.validate_python(unit) for unit in request["units"]],
+                        lambda place, step: _send_step(events, step, place),
+                        alone=request["alone"],
+                    )
+                    answer = {"message": found} if isinstance(found, str) else {"records": found}
+                    _send(events, {"event": "result", **answer})
                 else:
                     timing = runner.time(timings.validate_python(request["timing"]))
                     answer = TypeAdapter(Timing).dump_python(timing, mode="json")
@@ -104,8 +112,8 @@ def _send(events: IO[str], event: dict[str, Any]) -> None:
     events.flush()
 
 
-def _send_step(events: IO[str], step: Step) -> None:
-    _send(events, {"event": "step", "index": step.index, "total": step.total})
+def _send_step(events: IO[str], step: Step, place: int = 0) -> None:
+    _send(events, {"event": "step", "place": place, "index": step.index, "total": step.total})
 
 
 def _run() -> None:

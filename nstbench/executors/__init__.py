@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from nstbench.records import Timing, Unit
 from nstbench.runner import TimingRequest
@@ -37,6 +37,7 @@ class WorkerSettings:
         threads: CPU threads.
         timeout: seconds that a request may take.
         memory_limit: bytes that the worker and what it starts may keep resident.
+        pairs_per_batch: most units that a request may hold; ``"auto"`` for as many as fit.
         log: name of its log in the run folder's ``logs``.
     """
 
@@ -45,6 +46,7 @@ class WorkerSettings:
     threads: int
     timeout: float
     memory_limit: int | None = None
+    pairs_per_batch: int | Literal["auto"] = 1
     log: str = "worker.log"
 
 
@@ -79,6 +81,7 @@ class Executor(Protocol):
         on_step: OnStep,
         costs: Mapping[str, float] | None = None,
         outdated: Mapping[str, str] | None = None,
+        batched: Collection[str] = (),
     ) -> Iterator[tuple[Unit, dict[str, Any]]]:
         """Run units and yield each with its record, in the order in which they finish.
 
@@ -87,6 +90,7 @@ class Executor(Protocol):
             on_step: receives the progress of units, in the caller's thread.
             costs: variant -> expected seconds of a unit, for the order.
             outdated: key -> ``finished`` of records that exist and do not count.
+            batched: variants whose methods can do several pairs at once.
         """
         ...
 

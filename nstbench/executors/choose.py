@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from nstbench.claims import Claims
 from nstbench.config import RunConfig
@@ -49,6 +50,12 @@ def resolve_workers(config: RunConfig) -> RunConfig:
     return config.model_copy(update=resolved)
 
 
+def pairs_per_batch(config: RunConfig, device: str) -> int | Literal["auto"]:
+    """Return what to try on a device: a batch leaves a processor as busy as one pair does."""
+    given = config.pairs_per_batch
+    return given if device.startswith("cuda") or given != "auto" else 1
+
+
 def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
     """Return the executor that a resolved configuration asks for; no worker is started yet."""
     slots = [
@@ -58,6 +65,7 @@ def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
             threads=config.worker_threads or 1,
             timeout=config.timeout,
             memory_limit=config.memory_limit,
+            pairs_per_batch=pairs_per_batch(config, config.devices[index % len(config.devices)]),
             log=f"worker_{index}.log" if index else "worker.log",
         )
         for index in range(config.workers or 1)

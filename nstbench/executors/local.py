@@ -84,7 +84,8 @@ class LocalWorker:
             WorkerDied: if the process ended.
         """
         self._send(request)
-        return self._wait(self._settings.timeout, on_event)
+        seconds = self._settings.timeout * len(request.get("units", [""]))
+        return self._wait(seconds, on_event)
 
     def close(self) -> None:
         """Stop the process and everything it started."""

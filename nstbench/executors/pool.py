@@ -6,8 +6,8 @@ import contextlib
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from nstbench.executors import (
     WorkerSettings,
     WorkerTimeout,
 )
+from nstbench.executors.batches import BatchSizes, ask_for_batch, plain_unit
 from nstbench.executors.schedule import Schedule, Task
 from nstbench.records import Status, Timing, Unit
 from nstbench.runner import TimingRequest
@@ -33,7 +34,6 @@ Record = dict[str, Any]
 _LOST_RETRIES = 3
 _START_TRIES = 3
 _TIMER = -1
-_UNITS = TypeAdapter(Unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class PoolExecutor(ABC):
 
     A unit that ends its worker is tried again, three times and by other slots where there
     are some; one that runs out of memory once more, alone; one that is too slow or raises
-    an error never. The end of a worker is an end of its unit and of nothing else.
+    an error never. The end of a worker is an end of its unit and of nothing else. Units of
+    a batch that fails as a whole are run again one by one, which counts as their first try.
 
     Args:
         slots: what the worker of each slot is started with.
@@ -82,6 +83,7 @@ class PoolExecutor(ABC):
         self._workers: dict[int, Worker] = {}
         self._threads: list[threading.Thread] = []
         self._schedule: Schedule | None = None
+        self._batches = BatchSizes(())
         self._finishing = False
         self._closed = False
 
@@ -104,6 +106,7 @@ class PoolExecutor(ABC):
         on_step: OnStep,
         costs: Mapping[str, float] | None = None,
         outdated: Mapping[str, str] | None = None,
+        batched: Collection[str] = (),
     ) -> Iterator[tuple[Unit, Record]]:
         """Run units and yield each with its record, in the order in which they finish.
 
@@ -113,6 +116,7 @@ class PoolExecutor(ABC):
         """
         slots = min(self._slots, len(units))
         self._schedule = Schedule(units, slots, costs)
+        self._batches = BatchSizes(batched)
         if self._finishing:
             self._schedule.stop()
         events: queue.SimpleQueue[_Progress | _Result | _SlotEnded] = queue.SimpleQueue()
@@ -188,14 +192,24 @@ class PoolExecutor(ABC):
                     # it came back after this slot had seen nothing left to do
                     schedule.elsewhere(task)
                     continue
-                if self._claims is not None and not self._claims.take(task.unit.key):
-                    schedule.elsewhere(task)
-                    continue
-                self._work(slot, task, schedule, outdated, events)
+                wanted = self._batches.of(task.unit, self._settings[slot].pairs_per_batch)
+                tasks = [task, *schedule.beside(slot, task, wanted - 1)]
+                tasks = [task for task in tasks if self._is_ours(task, schedule)]
+                if len(tasks) == 1:
+                    self._work(slot, tasks[0], schedule, outdated, events)
+                elif tasks:
+                    self._work_batch(slot, tasks, schedule, outdated, events)
         # whatever it is, the caller's thread must hear of it
         except BaseException as caught:
             error = None if self._closed else caught
         events.put(_SlotEnded(error))
+
+    def _is_ours(self, task: Task, schedule: Schedule) -> bool:
+        """Claim a task, or give it back to the schedule."""
+        if self._claims is None or self._claims.take(task.unit.key):
+            return True
+        schedule.elsewhere(task)
+        return False
 
     def _is_ready(self, slot: int, schedule: Schedule) -> bool:
         """Have a worker if there is work left; return False after :meth:`close`."""
@@ -229,6 +243,29 @@ class PoolExecutor(ABC):
             events.put(_Result(task.unit, record))
         give_back(task)
 
+    def _work_batch(
+        self,
+        slot: int,
+        tasks: Sequence[Task],
+        schedule: Schedule,
+        outdated: Mapping[str, str],
+        events: Any,
+    ) -> None:
+        """Bring tasks to their results together, or give them back to be done one by one."""
+        records = {task: self._done_elsewhere(task.unit, outdated) for task in tasks}
+        left = [task for task, record in records.items() if record is None]
+        if left:
+            found = self._attempt_batch(slot, [task.unit for task in left], events)
+            records |= zip(left, found, strict=True)
+        for task, record in records.items():
+            if self._claims is not None:
+                self._claims.release(task.unit.key)
+            if record is None:
+                schedule.split(task)
+            else:
+                events.put(_Result(task.unit, record))
+                schedule.done(task)
+
     def _done_elsewhere(self, unit: Unit, outdated: Mapping[str, str]) -> Record | None:
         """Return the record that another process wrote since the plan was made, marked as such."""
         if self._claims is None:
@@ -250,11 +287,10 @@ class PoolExecutor(ABC):
             for other in list(self._workers):
                 self._end(other)
         unit, started = task.unit, _now()
-        alone = self._slots == 1 and not (self._claims and self._claims.company)
         request = {
             "do": "unit",
-            "unit": _UNITS.dump_python(replace(unit, parts=dict(unit.parts)), mode="json"),
-            "alone": alone,
+            "unit": plain_unit(unit),
+            "alone": self._has_the_machine(),
             "last": task.alone,
         }
         try:
@@ -282,6 +318,31 @@ class PoolExecutor(ABC):
         if record["status"] == Status.OOM and not task.alone:
             raise WorkerOutOfMemory(record["message"])
         return record
+
+    def _attempt_batch(
+        self, slot: int, units: Sequence[Unit], events: Any
+    ) -> Sequence[Record | None]:
+        """Return the records of units that were run together; nothing for all if that failed."""
+        try:
+            worker = self._get_worker(slot)
+            found = ask_for_batch(
+                worker,
+                units,
+                self._has_the_machine(),
+                lambda unit, *step: events.put(_Progress(unit, *step)),
+            )
+        except (WorkerDied, WorkerTimeout, WorkerOutOfMemory):
+            self._end(slot)
+            found = None
+        if found is None:
+            self._batches.failed(units[0], len(units))
+            return [None] * len(units)
+        self._batches.fitted(units[0], len(units))
+        return found
+
+    def _has_the_machine(self) -> bool:
+        """Return True if nothing else runs beside a worker, of this process or another."""
+        return self._slots == 1 and not (self._claims and self._claims.company)
 
     def _get_worker(self, slot: int, needless: Callable[[], bool] = lambda: False) -> Worker:
         if slot not in self._workers:

@@ -23,6 +23,7 @@ class Task:
         unit: the unit.
         lost: slots whose workers ended without an answer over it, one entry a time.
         alone: True once it ran out of memory beside other units.
+        apart: True once a batch failed that it was in.
         barred: monotonic time until which slots that lost it leave it to others.
         look_again: monotonic time before which another process is at it; 0 if none is.
     """
@@ -30,8 +31,14 @@ class Task:
     unit: Unit
     lost: list[int] = field(default_factory=list)
     alone: bool = False
+    apart: bool = False
     barred: float = 0.0
     look_again: float = 0.0
+
+    @property
+    def fresh(self) -> bool:
+        """True if nobody has tried it before."""
+        return not (self.lost or self.alone or self.apart or self.look_again)
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +79,7 @@ class Schedule:
         self._alone_works = False
         self._again: list[Task] = []
         self._last: deque[Task] = deque()
+        self._apart: deque[Task] = deque()
         groups: dict[tuple[str, int], _Group] = {}
         for unit in units:
             key = unit.variant, unit.size
@@ -101,6 +109,22 @@ class Schedule:
                 self._changed.wait(self._pause())
             return None
 
+    def beside(self, slot: int, task: Task, most: int) -> list[Task]:
+        """Return further tasks to do at once with a fresh one that :meth:`next` returned.
+
+        They are of its variant and size; each must end by itself as that one must. Slots that
+        have no group, and none to choose, are left their share.
+        """
+        with self._changed:
+            group = self._current.get(slot)
+            if most < 1 or self._stopped or not task.fresh or group is None:
+                return []
+            free = any(other.units and not other.slots for other in self._groups)
+            share = 1 if free else 1 + self._slots - len(self._current)
+            count = min(most, len(group.units), (len(group.units) + share) // share - 1)
+            self._working += count
+            return [Task(self._next_of(group, slot)) for _ in range(count)]
+
     def done(self, task: Task) -> None:
         """Take note that a task has its result."""
         self._give_back(task, lambda: None)
@@ -115,6 +139,11 @@ class Schedule:
         """Take back a task that ran out of memory; it runs last, and beside nothing."""
         task.alone = True
         self._give_back(task, lambda: self._last.append(task))
+
+    def split(self, task: Task) -> None:
+        """Take back a task of a batch that failed; it is due at once, by itself."""
+        task.apart = True
+        self._give_back(task, lambda: self._apart.append(task))
 
     def elsewhere(self, task: Task) -> None:
         """Take back a task that cannot begin here, or that another process works on."""
@@ -147,6 +176,8 @@ class Schedule:
         task = self._lost_by_others(slot)
         if task is not None:
             return task
+        if self._apart:
+            return self._apart.popleft()
         unit = self._from_group(slot)
         if unit is not None:
             return Task(unit)
@@ -177,6 +208,9 @@ class Schedule:
             group = self._choose(slot)
         if group is None:
             return None
+        return self._next_of(group, slot)
+
+    def _next_of(self, group: _Group, slot: int) -> Unit:
         # a helper works from the end, so that it shares no style with those before it
         helps = group.slots[0] != slot
         return group.units.pop() if helps else group.units.popleft()
@@ -195,7 +229,8 @@ class Schedule:
         return group
 
     def _unfinished(self) -> bool:
-        return bool(self._again or self._last or any(group.units for group in self._groups))
+        waiting = self._again or self._last or self._apart
+        return bool(waiting or any(group.units for group in self._groups))
 
     def _pause(self) -> float | None:
         """Return the seconds until a task that waits is due."""

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from nstbench.contracts import OnStep, Parameters, Picture
 from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.loss_network import load_loss_network
+from nstbench.nn.one_pass import OnePass
 from nstbench.nn.perceptual import PerceptualLoss
 from nstbench.trainable import Batch, Descend, Task, TrainableMethod, Training
 
@@ -56,7 +57,7 @@ def perceptual_loss(params: Any, task: Task, divide_by: Literal["n", "chw"]) -> 
     )
 
 
-class FeedForward(TrainableMethod):
+class FeedForward(OnePass, TrainableMethod):
     """Base of methods with one network per style."""
 
     Params: ClassVar[type[Parameters]] = FeedForwardParams  # type: ignore[assignment]

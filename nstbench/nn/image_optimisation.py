@@ -7,7 +7,7 @@ and what it minimises (:meth:`objective`); everything else is here.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,13 +15,22 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import Method, OnStep, Parameters, Picture
+from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair
 from nstbench.images import resize
 from nstbench.nn.backbones import backbone_weight
 from nstbench.nn.layered import IMAGENET_MEAN, LayeredNetwork
 from nstbench.nn.loss_network import Precision, load_loss_network
 from nstbench.nn.losses import total_variation
-from nstbench.nn.optimise import Descent, Losses, Objective, Optimizer, minimise
+from nstbench.nn.optimise import (
+    Descent,
+    Evaluate,
+    Losses,
+    Objective,
+    Optimizer,
+    evaluate_alone,
+    minimise,
+)
+from nstbench.nn.together import Together
 from nstbench.nn.vgg import VGG16, VGG19, Pooling
 from nstbench.records import Step
 from nstbench.weights import Weight
@@ -103,6 +112,8 @@ class ImageOptimisation(Method):
     network: LayeredNetwork
     _style: Picture
     _targets: dict[float, Any]
+    _evaluate: Evaluate = staticmethod(evaluate_alone)
+    _together: Together | None = None
 
     # -- what a method adds -----------------------------------------------------------------
 
@@ -196,15 +207,43 @@ class ImageOptimisation(Method):
                 on_step(Step(first + index, total, losses))
 
             descent = Descent(self.params.optimizer, count, self.params.learning_rate)
-            pixels = minimise(start, self.objective(level, targets[scale], scale), descent, report)
+            objective = self.objective(level, targets[scale], scale)
+            pixels = minimise(start, objective, descent, report, self._evaluate)
             done += count
         assert pixels is not None
         return self.finish(pixels.clamp(0.0, 1.0), content)
 
+    def does_batches(self) -> bool:
+        """Return True: pairs share the passes through the network, and nothing else."""
+        return True
+
+    def stylize_batch(self, pairs: Sequence[PreparedPair]) -> list[torch.Tensor | BaseException]:
+        """Optimise several pairs at once; see :mod:`nstbench.nn.together`."""
+        together = Together(self.network)
+
+        def work_on(pair: PreparedPair) -> Callable[[Evaluate], torch.Tensor]:
+            method = pair.method
+            assert isinstance(method, ImageOptimisation)
+
+            def work(evaluate: Evaluate) -> torch.Tensor:
+                method._together, method._evaluate = together, evaluate
+                return method.stylize(pair.content, generator=pair.generator, on_step=pair.on_step)
+
+            return work
+
+        return together.run([work_on(pair) for pair in pairs])
+
     # -- helpers ----------------------------------------------------------------------------
 
     def features(self, pixels: torch.Tensor, layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        """Return activations of the loss network, in its precision, channels last."""
+        """Return activations of the loss network, in its precision, channels last.
+
+        For the pixels that an objective is called with, as they are, they may come out of a pass
+        that several pairs share.
+        """
+        shared = self._together.features(pixels, layers) if self._together is not None else None
+        if shared is not None:
+            return shared
         laid_out = pixels.contiguous(memory_format=torch.channels_last)
         found: dict[str, torch.Tensor] = self.network(laid_out, layers)
         return found

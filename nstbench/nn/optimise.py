@@ -17,6 +17,9 @@ Losses = dict[str, torch.Tensor]
 Objective = Callable[[torch.Tensor], Losses]
 """Maps pixels (1, 3, H, W) to 0-d losses; ``"total"`` is minimised, the others are told."""
 
+Evaluate = Callable[[Objective, torch.Tensor, torch.Tensor], tuple[Losses, torch.Tensor]]
+"""Takes an objective, pixels and a 0-d factor; see :func:`evaluate_alone`."""
+
 Report = Callable[[int, Losses], None]
 """Receives the index of an evaluation and its detached losses."""
 
@@ -50,8 +53,37 @@ class Descent:
     learning_rate: float | None = None
 
 
+def evaluate_alone(
+    objective: Objective, pixels: torch.Tensor, factor: torch.Tensor
+) -> tuple[Losses, torch.Tensor]:
+    """Return the detached losses at ``pixels`` and the gradient of ``factor`` times their total.
+
+    Args:
+        objective: the loss.
+        pixels: float32 (B, 3, H, W).
+        factor: 0-d; it is there before the gradient is, which may be in half precision inside.
+
+    Returns:
+        The losses, and the gradient, float32 (B, 3, H, W), contiguous.
+    """
+    leaf = pixels.detach().requires_grad_()
+    with torch.enable_grad():
+        losses = objective(leaf)
+        (gradient,) = torch.autograd.grad(losses["total"] * factor, leaf)
+    return detached(losses), gradient.contiguous()
+
+
+def detached(losses: Losses) -> Losses:
+    """Return losses without the graph behind them."""
+    return {name: value.detach() for name, value in losses.items()}
+
+
 def minimise(
-    start: torch.Tensor, objective: Objective, descent: Descent, report: Report
+    start: torch.Tensor,
+    objective: Objective,
+    descent: Descent,
+    report: Report,
+    evaluate: Evaluate = evaluate_alone,
 ) -> torch.Tensor:
     """Return the picture that ``descent`` reaches from ``start``.
 
@@ -63,6 +95,7 @@ def minimise(
         objective: the loss.
         descent: optimiser and number of evaluations.
         report: called after every evaluation.
+        evaluate: what is asked for losses and gradients.
 
     Returns:
         float32 (B, 3, H, W), contiguous, detached.
@@ -77,7 +110,7 @@ def minimise(
     # torch's first step is 1 / sum |gradient| long: far below a grey level, where rounding
     # noise is all that L-BFGS would learn of the curvature. In larger units it is not.
     unit = _FIRST_STEP * start.numel() if descent.optimizer == "lbfgs" else 1.0
-    search = _Search(start, objective, report, unit)
+    search = _Search(start, lambda *given: evaluate(objective, *given), report, unit)
     rate = descent.learning_rate or LEARNING_RATES[descent.optimizer]
     with torch.enable_grad():
         if descent.optimizer == "lbfgs":
@@ -147,12 +180,16 @@ class _Search:
     """
 
     def __init__(
-        self, start: torch.Tensor, objective: Objective, report: Report, unit: float
+        self,
+        start: torch.Tensor,
+        evaluate: Callable[[torch.Tensor, torch.Tensor], tuple[Losses, torch.Tensor]],
+        report: Report,
+        unit: float,
     ) -> None:
         pixels = start.detach().clone(memory_format=torch.contiguous_format)
         self.leaf = (pixels / unit).requires_grad_()
         self._unit = unit
-        self._objective = objective
+        self._evaluate = evaluate
         self._report = report
         self.count = 0
         self.budget: int | None = None
@@ -168,27 +205,24 @@ class _Search:
         if self.budget is not None and self.count >= self.budget:
             raise _Spent
         self.leaf.grad = None
-        losses = self._objective(self.leaf * self._unit)
+        losses, gradient = self._evaluate(self._pixels(), self._scale)
         total = losses["total"]
+        self.leaf.grad = gradient if self._unit == 1.0 else gradient * self._unit
         if self.count == 0:
-            total.backward()
-            assert self.leaf.grad is not None
             size = self.leaf.grad.square().mean().sqrt()
             self._scale = torch.where(size > _NO_GRADIENT, 1 / size, 1.0)
             self.leaf.grad.mul_(self._scale)
-        else:
-            (total * self._scale).backward()
-        self._unchecked.append(total.detach())
-        self._report(self.count, {name: value.detach() for name, value in losses.items()})
+        self._unchecked.append(total)
+        self._report(self.count, losses)
         self.count += 1
         # L-BFGS has a budget, and reads every loss itself: this costs it nothing.
-        if self.budget is not None and float(total.detach()) < self._best[0]:
-            self._best = (float(total.detach()), self.leaf.detach().clone())
+        if self.budget is not None and float(total) < self._best[0]:
+            self._best = (float(total), self.leaf.detach().clone())
         if self.count % _CHECK_EVERY == 0:
             self.check()
             self._last_finite = self._pixels().clamp(0.0, 1.0)
             self.progressed = True
-        return total.detach() * self._scale
+        return total * self._scale
 
     def go_back(self) -> None:
         """Return to the best picture so far, and wait for new progress."""

@@ -1,0 +1,72 @@
+"""How long a batch of pictures takes, for throughput."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from nstbench.contracts import Method, Picture, PreparedPair
+from nstbench.memory import ran_out_of_memory
+from nstbench.timing import sample, timed
+from nstbench.traces import ignore
+
+_MOST = 16
+_REPEATS = 3
+# A batch of slow methods is known well enough from the run's own units.
+_LONGEST_SECONDS = 10.0
+
+
+def time_batch(
+    method: Method,
+    content: Picture,
+    device: torch.device,
+    wanted: int | Literal["auto"],
+    latency: float,
+) -> tuple[int, tuple[float, ...]]:
+    """Time ``stylize_batch`` of one content many times over, after one untimed call.
+
+    Args:
+        method: loaded and prepared.
+        content: the content of all pairs.
+        device: device to synchronise.
+        wanted: pairs; ``"auto"`` for 16. Fewer, if one after the other they would take more
+            than 10 s, and half as many for each time that memory does not suffice.
+        latency: seconds of one pair.
+
+    Returns:
+        The number of pairs, and the seconds of each batch; (1, ()) if there is nothing to time.
+    """
+    most = _MOST if wanted == "auto" else wanted
+    count = min(most, int(_LONGEST_SECONDS / max(latency, 1e-9)))
+    while count > 1 and method.does_batches():
+        batch = _batch(method, content, count)
+        try:
+            outputs, _ = timed(batch, device)
+            if any(isinstance(output, BaseException) for output in outputs):
+                break
+            return count, sample(batch, device, _REPEATS)
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+        count //= 2
+    return 1, ()
+
+
+def _batch(method: Method, content: Picture, count: int) -> Callable[[], list[object]]:
+    def stylize() -> list[object]:
+        pairs = [
+            PreparedPair(
+                method=copy.copy(method),
+                style="",
+                content=content,
+                generator=torch.Generator().manual_seed(place),
+                on_step=ignore,
+            )
+            for place in range(count)
+        ]
+        return list(method.stylize_batch(pairs))
+
+    return stylize
