@@ -82,36 +82,34 @@ def ray(
 
 
 def in_turns(repeats: int, first: tuple[Any, ...], second: tuple[Any, ...]) -> list[float]:
-    """Return how many times faster the second kind of run is, once per repeat.
+    """Return how many times more units a second the second kind of run does, once per repeat.
 
     The kinds take turns at being first, so that a machine that slows down favours neither.
     """
     ratios = []
     for repeat in range(repeats):
         kinds = (first, second) if repeat % 2 == 0 else (second, first)
-        measured = {kind: generation_seconds(*kind) for kind in kinds}
-        seconds = {kind: wall for kind, (wall, _) in measured.items()}
-        ratios.append(seconds[first] / seconds[second])
-        alone = {kind: wall - waited / kind[1] for kind, (wall, waited) in measured.items()}
+        found = {kind: throughput(*kind) for kind in kinds}
+        ratios.append(found[second][0] / found[first][0])
         shown = ", ".join(
-            f"{kind[0]} with {kind[1]}: {kind[2] / seconds[kind]:.3f} units/s" for kind in seconds
+            f"{kind[0]} with {kind[1]}: {rate:.3f} units/s" for kind, (rate, _) in found.items()
         )
         typer.echo(
-            f"{shown}, ratio {ratios[-1]:.3f}; less the units' waiting for a processor "
-            f"{alone[first] / alone[second]:.3f}; load {os.getloadavg()[0]:.1f}"
+            f"{shown}, ratio {ratios[-1]:.3f}; had no unit waited for a processor "
+            f"{found[second][1] / found[first][1]:.3f}; load {os.getloadavg()[0]:.1f}"
         )
     return ratios
 
 
-def generation_seconds(
+def throughput(
     executor: str, count: int, units: int, size: int, iterations: int
 ) -> tuple[float, float]:
-    """Return the seconds from the beginning of the first unit to the end of the last one.
+    """Return the units per second of all workers together, by the clock, and without waiting.
 
-    The second number is the seconds that units waited for a processor, which others had.
-
-    The first counts loading the networks, preparing styles, reading and writing, and waiting for
-    the slowest worker; not the start of processes, nor planning, scoring and the report.
+    What counts is the time of each worker from the beginning of its first unit to the end of its
+    last one: loading the networks, preparing styles, stylizing, reading and writing. The start of
+    processes, planning, scoring and the report do not. The second number leaves out the seconds
+    that ``stylize`` waited for a processor because other programs had it.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
@@ -126,12 +124,18 @@ def generation_seconds(
         records = [json.loads(path.read_bytes()) for path in out.glob("outputs/*/*/*.json")]
     if len(records) != units or {record["status"] for record in records} != {"done"}:
         raise SystemExit(f"{len(records)} of {units} units have a record, or not all are done")
-    if len({record["process"] for record in records}) != count:
+    processes = {record["process"] for record in records}
+    if len(processes) != count:
         raise SystemExit(f"not all of {count} workers had a unit")
-    began = min(datetime.fromisoformat(record["started"]) for record in records)
-    ended = max(datetime.fromisoformat(record["finished"]) for record in records)
-    waited = sum(sum(record["waits"]) for record in records)
-    return (ended - began).total_seconds(), waited
+    rate = rate_without_waiting = 0.0
+    for process in processes:
+        own = [record for record in records if record["process"] == process]
+        began = min(datetime.fromisoformat(record["started"]) for record in own)
+        ended = max(datetime.fromisoformat(record["finished"]) for record in own)
+        seconds = (ended - began).total_seconds()
+        rate += len(own) / seconds
+        rate_without_waiting += len(own) / (seconds - sum(sum(r["waits"]) for r in own))
+    return rate, rate_without_waiting
 
 
 @app.command()
