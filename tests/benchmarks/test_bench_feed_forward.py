@@ -24,7 +24,7 @@ def network_of(method: Any) -> torch.nn.Module:
     return network.eval().requires_grad_(False)
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("name", ["johnson_2016", "ulyanov_2016"])
 def test_a_picture_takes_less_than_in_plain_eager(benchmark, device, name, batch):

@@ -84,7 +84,7 @@ def must_be_fast(device: torch.device) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [256, 512])
+@pytest.mark.parametrize("size", [256, pytest.param(512, marks=pytest.mark.bench)])
 def test_an_iteration_takes_at_most_055_of_the_plain_one(benchmark, device, size):
     must_be_fast(device)
     content, style, objective = ours(size, device)
@@ -106,7 +106,7 @@ def test_an_iteration_takes_at_most_055_of_the_plain_one(benchmark, device, size
     assert row.ratio <= row.limit
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.parametrize("size", [256, 512])
 def test_an_iteration_takes_at_most_035_of_that_of_pystiche(benchmark, device, size):
     must_be_fast(device)
@@ -177,7 +177,7 @@ class Normalise(torch.nn.Module):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [96, pytest.param(256, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("size", [96, pytest.param(256, marks=pytest.mark.bench)])
 def test_a_hundred_iterations_reach_the_loss_of_the_plain_ones(benchmark, device, size):
     content, style, objective = ours(size, device)
     yardstick = plain(content, style)

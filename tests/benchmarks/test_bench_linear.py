@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 UNITS = 4
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_units_cost_the_same_however_many_there_are(
     benchmark, tmp_path, picture_folders, network_weights
 ):
@@ -87,7 +87,7 @@ def johnson_pass(size: int) -> Any:
     return lambda: method.stylize(content, generator=generator, on_step=lambda _: None)
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.parametrize("make", [gatys_step, johnson_pass])
 def test_a_pixel_costs_the_same_from_128_to_1024(benchmark, make):
     sizes = (128, 256, 512, 1024)
@@ -146,7 +146,7 @@ method.stylize(example(1024, 1024), generator=torch.Generator().manual_seed(0),
 """
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_gatys_at_1024_px_takes_less_than_6_gib(benchmark, tmp_path, network_weights):
     peaks = {}
 

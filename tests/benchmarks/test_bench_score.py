@@ -143,7 +143,7 @@ def _deepest(network: LayeredNetwork) -> str:
     return next(name for name in reversed(network.layers) if name.startswith("relu"))
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.benchmark(group="feature passes of scoring, 256 px")
 def test_the_passes_of_scoring_reach_60_percent_of_the_ceiling(benchmark, network_weights):
     """Features of outputs as the scorer takes them: layers of both networks, Gram matrices."""

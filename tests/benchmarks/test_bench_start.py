@@ -12,7 +12,7 @@ LIMITS = {"--help": 0.4, "list methods": 1.0, "list metrics": 1.0, "list suites"
 """Command -> seconds that it may take on an idle machine."""
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.parametrize("command", LIMITS)
 def test_a_command_starts_soon(benchmark, command):
     def own() -> None:
