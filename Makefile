@@ -26,7 +26,7 @@ leaderboard: setup ## run all methods on the starter suite and write the report
 	$(BIN)/nstbench run --methods all --suite starter
 
 test: setup ## all tests that need no GPU
-	$(PARALLEL) -m "not gpu and not alone and not soak and not bench"
+	$(PARALLEL) -m "not gpu and not alone and not soak"
 	$(PYTEST) -m "alone and not gpu and not soak and not bench"
 
 check: static fast ## formatting, lint, types and the fast tests
