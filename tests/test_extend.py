@@ -96,7 +96,7 @@ def test_conformance_says_what_was_wanted_and_what_was_found(tmp_path):
         line.strip() == "found:  ValueError: odd [size] (bad.py, line 14)" for line in lines
     ), done.stdout
     assert "found:  the method prints" in done.stdout
-    assert lines[-1] == "bad breaks 2 of 9 rules of the contract."
+    assert lines[-1] == "bad breaks 2 of 10 rules of the contract."
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_conformance_of_a_program_from_a_file(tmp_path):
     )
     done = nstbench("conformance", "mine", "-c", "bench.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "mine keeps all 9 rules of the contract."
+    assert done.stdout.splitlines()[-1] == "mine keeps all 10 rules of the contract."
 
 
 def test_conformance_of_what_is_not_there(tmp_path):
