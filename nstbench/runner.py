@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 
 from nstbench import registry
+from nstbench.allocator import give_back_memory
 from nstbench.batch_timing import time_batch
 from nstbench.contracts import Diverged, Method, Picture, PreparedPair
 from nstbench.environment import describe_environment, device_name
@@ -220,6 +221,7 @@ class Runner:
             with contextlib.suppress(Exception):
                 self._loaded.method.close()
             self._loaded = None
+            give_back_memory()
 
     # -- steps of a unit ------------------------------------------------------------------
 

