@@ -1,8 +1,9 @@
-"""What the C library does with memory that was freed (glibc only; elsewhere nothing happens).
+"""What the C library does with memory (glibc only; elsewhere nothing happens).
 
 By default it returns large blocks to the system at once, and the next activation of that size
 is handed out page by page, each of them cleared. At 1024 px that took a third of an iteration
-of Gatys' method.
+of Gatys' method. Pages are of 4 KiB unless it asks for large ones, of which a pass through a
+network needs thousands; with large ones an iteration at 128 to 512 px takes a tenth less time.
 """
 
 from __future__ import annotations
@@ -10,10 +11,25 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
+from collections.abc import Mapping
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER = 2**31 - 1
+
+
+# glibc 2.35 and later; older ones ignore what they do not know. It is read when a process starts.
+_TUNABLES, _LARGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
+
+
+def with_large_pages(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that asks Linux for large pages.
+
+    Linux grants them where it has them and ``transparent_hugepage`` is not ``never``. What the
+    environment says itself about them holds.
+    """
+    own = environment.get(_TUNABLES)
+    return {**environment, _TUNABLES: f"{_LARGE_PAGES}:{own}" if own else _LARGE_PAGES}
 
 
 def keep_freed_memory() -> None:

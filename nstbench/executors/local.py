@@ -18,6 +18,7 @@ from typing import IO, Any
 import psutil
 
 from nstbench import registry
+from nstbench.allocator import with_large_pages
 from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
 from nstbench.executors.pool import PoolExecutor
 from nstbench.store import unwritable
@@ -25,7 +26,7 @@ from nstbench.values import readable_size
 
 _START_SECONDS = 120.0
 # Set for the interpreter of the worker, and for nothing that a method starts.
-_OWN_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH")
+_OWN_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH", "GLIBC_TUNABLES")
 _MEMORY_LOOK_SECONDS = 0.2
 # What a worker may take to end after it closed its channel.
 _END_SECONDS = 5.0
@@ -49,7 +50,7 @@ class LocalWorker:
             # a plug-in folder on the path could shadow a package of the same name
             "PYTHONSAFEPATH": "1",
         }
-        environment = _with_package_path(environment)
+        environment = with_large_pages(_with_package_path(environment))
         with _open_log(self._log) as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "nstbench.worker"],

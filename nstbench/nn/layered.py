@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -11,6 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from nstbench import weights
 from nstbench.errors import ImageError, did_you_mean
+from nstbench.nn.frozen_chain import Steps, is_chain, run_chain
+from nstbench.nn.frozen_convolution import FrozenConvolution
 
 # torchvision's ImageNet statistics, which all its classification networks were trained with:
 # https://docs.pytorch.org/vision/stable/models.html
@@ -64,43 +67,27 @@ class LayeredNetwork(nn.Module):
         """
         self.check(x, layers)
         found: dict[str, torch.Tensor] = {}
-        h = (x - self.mean) / self.std
+        h = ((x - self.mean) / self.std).to(next(self.parameters(), x).dtype)
         for block in self._blocks(layers):
             if self.checkpointing and h.requires_grad:
-                h, of_block = checkpoint(self._run, h, block, layers, use_reentrant=False)
+                h, of_block = checkpoint(_run, h, block, layers, use_reentrant=False)
             else:
-                h, of_block = self._run(h, block, layers)
+                h, of_block = _run(h, block, layers)
             found |= of_block
         return found
 
-    def _blocks(self, layers: Collection[str]) -> list[list[str]]:
+    def _blocks(self, layers: Collection[str]) -> list[Steps]:
         """Return the layers up to the deepest one wanted, cut after each pooling."""
-        blocks: list[list[str]] = [[]]
+        blocks: list[list[tuple[str, nn.Module]]] = [[]]
         missing = set(layers)
-        for name in self.layers:
+        for name, step in self.named_children():
             if not missing:
                 break
-            blocks[-1].append(name)
+            blocks[-1].append((name, step))
             missing.discard(name)
-            if isinstance(self.get_submodule(name), nn.MaxPool2d | nn.AvgPool2d):
+            if isinstance(step, nn.MaxPool2d | nn.AvgPool2d):
                 blocks.append([])
         return [block for block in blocks if block]
-
-    def _run(
-        self, h: torch.Tensor, names: Iterable[str], wanted: Collection[str]
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Run some layers; return the last one's activations and those that are wanted."""
-        found: dict[str, torch.Tensor] = {}
-        previous = ""
-        for name in names:
-            step = self.get_submodule(name)
-            # Rectifying in place saves a copy of every activation, but would overwrite a
-            # convolution's output that the caller asked for.
-            h = h.relu_() if isinstance(step, nn.ReLU) and previous not in found else step(h)
-            if name in wanted:
-                found[name] = h
-            previous = name
-        return h, found
 
     def check(self, x: torch.Tensor, layers: Collection[str]) -> None:
         """Refuse layers that do not exist and pictures that are too small; see ``forward``."""
@@ -125,6 +112,38 @@ class LayeredNetwork(nn.Module):
         return self
 
 
-def convolution(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Conv2d:
+def _run(
+    h: torch.Tensor, steps: Steps, wanted: Collection[str]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Run some steps; return the last one's activations and those that are wanted."""
+    if torch.is_grad_enabled() and h.requires_grad and is_chain(h, steps):
+        found = run_chain(h, steps, wanted)
+        last = found[steps[-1][0]]
+        return last, {name: values for name, values in found.items() if name in wanted}
+    return _run_apart(h, steps, wanted)
+
+
+def _run_apart(
+    h: torch.Tensor, steps: Steps, wanted: Collection[str]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Run steps one by one, each differentiated by autograd."""
+    found: dict[str, torch.Tensor] = {}
+    rectified = False
+    for (name, step), (_, after) in pairwise((*steps, ("", None))):
+        if rectified:
+            rectified = False
+        # Rectifying at once saves a copy of every activation, but would lose the output of
+        # a convolution that the caller asked for.
+        elif isinstance(step, FrozenConvolution) and isinstance(after, nn.ReLU):
+            rectified = name not in wanted
+            h = step(h, rectify=rectified)
+        else:
+            h = step(h)
+        if name in wanted:
+            found[name] = h
+    return h, found
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> FrozenConvolution:
     """Return a convolution without memory of its own, to be filled by ``with_weights``."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, device="meta")
+    return FrozenConvolution(inputs, outputs, kernel, stride, padding, device="meta")

@@ -62,12 +62,11 @@ def load_loss_network(
 
 
 def lower_precision(network: LayeredNetwork, dtype: torch.dtype) -> None:
-    """Cast a network's weights, once, and its normalised input, at every pass.
+    """Cast a network's weights, once; its normalised input follows them.
 
-    Autocast would convert frozen weights anew at each step.
+    Autocast would convert frozen weights anew at each step, and pictures are normalised in the
+    precision in which they come.
     """
     mean, std = network.mean, network.std
     network.to(dtype)
     network.mean, network.std = mean, std
-    first = network.get_submodule(network.layers[0])
-    first.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype),))

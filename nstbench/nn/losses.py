@@ -55,13 +55,15 @@ class _GramEnergy(torch.autograd.Function):
         )
         ctx.save_for_backward(features, difference)
         ctx.shift, ctx.count = shift, count
-        return difference.square().sum()
+        flat = difference.flatten()
+        return torch.dot(flat, flat)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, difference = ctx.saved_tensors
-        weight = (difference * (grad * 4 / ctx.count)).to(features.dtype)
+        weight = torch.empty_like(difference, dtype=features.dtype)
+        torch.mul(difference, grad * (4 / ctx.count), out=weight)
         flat = features.flatten(2)
         flat = flat + ctx.shift if ctx.shift else flat
         # Positions first: in channels-last order the result then needs no reordering.

@@ -1,0 +1,138 @@
+"""Frozen convolutions, rectifiers and poolings, one after another, with their gradient by hand.
+
+What autograd would do step by step, here is one step of it, so that weights can be packed (see
+:mod:`nstbench.nn.frozen_convolution`) for both directions and Python is entered once per chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from nstbench.nn.frozen_convolution import FrozenConvolution
+
+Steps = Sequence[tuple[str, nn.Module]]
+
+_aten: Any = torch.ops.aten
+
+
+def is_chain(x: torch.Tensor, steps: Steps) -> bool:
+    """Return True if :func:`run_chain` can do these steps for a picture."""
+    return all(
+        (isinstance(step, FrozenConvolution) and _is_simple(step) and step.packs(x))
+        or isinstance(step, nn.ReLU | nn.MaxPool2d | nn.AvgPool2d)
+        for _, step in steps
+    )
+
+
+def run_chain(x: torch.Tensor, steps: Steps, wanted: Collection[str]) -> dict[str, torch.Tensor]:
+    """Return what ``wanted`` layers and the last one make of ``x``; differentiable once in ``x``.
+
+    Args:
+        x: (B, C, H, W), of the weights' number format.
+        steps: names and modules, in order; see :func:`is_chain`.
+        wanted: names of layers to read.
+    """
+    names = [name for name, _ in steps if name in wanted or name == steps[-1][0]]
+    outputs: tuple[torch.Tensor, ...] = _Chain.apply(x, steps, names)
+    return dict(zip(names, outputs, strict=True))
+
+
+class _Chain(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, steps: Steps, names: Sequence[str]
+    ) -> tuple[torch.Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.names = names
+        ctx.steps, ctx.kept = _fused(steps, names), []
+        outputs: dict[str, torch.Tensor] = {}
+        saved: list[torch.Tensor] = []
+        for name, step, rectified in ctx.steps:
+            before = x
+            kept: tuple[torch.Tensor, ...] = ()
+            if isinstance(step, FrozenConvolution):
+                x = step.convolve_packed(x, step.padding, rectified)
+                kept = (x,) if rectified else ()
+            elif isinstance(step, nn.ReLU):
+                x = torch.relu(x)
+                kept = (x,)
+            elif isinstance(step, nn.MaxPool2d):
+                x, places = _aten.max_pool2d_with_indices(x, *_window(step))
+                kept = (before, places)
+            else:
+                x = step(x)
+                kept = (before,)
+            ctx.kept.append(len(kept))
+            saved += kept
+            outputs[name] = x
+        ctx.save_for_backward(*saved)
+        return tuple(outputs[name] for name in names)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        of_outputs = dict(zip(ctx.names, gradients, strict=True))
+        saved = list(ctx.saved_tensors)
+        g: torch.Tensor | None = None
+        for (name, step, _), count in zip(reversed(ctx.steps), reversed(ctx.kept), strict=True):
+            kept = [saved.pop() for _ in range(count)][::-1]
+            of_output = of_outputs.get(name)
+            if g is None:
+                g = of_output
+            elif of_output is not None:
+                # In place this would take twice as long for large maps, as would rectifying.
+                g = g + of_output
+            if g is not None:
+                g = _through(step, g, kept)
+        return g, None, None
+
+
+def _through(step: nn.Module, g: torch.Tensor, kept: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the gradient of a step's input from that of its output."""
+    if isinstance(step, nn.MaxPool2d):
+        before, places = kept
+        g = _aten.max_pool2d_with_indices_backward(g, before, *_window(step), places)
+    elif isinstance(step, nn.AvgPool2d):
+        g = _aten.avg_pool2d_backward(
+            g, kept[0], _pair(step.kernel_size), _pair(step.stride), _pair(step.padding),
+            step.ceil_mode, step.count_include_pad, step.divisor_override,
+        )  # fmt: skip
+    else:
+        g = _aten.threshold_backward(g, kept[0], 0) if kept else g
+        g = step.gradient_packed(g) if isinstance(step, FrozenConvolution) else g
+    return g
+
+
+def _fused(steps: Steps, names: Collection[str]) -> list[tuple[str, nn.Module, bool]]:
+    """Return names, steps and whether they rectify, a rectifier nobody needs apart left out."""
+    fused: list[tuple[str, nn.Module, bool]] = []
+    for name, step in steps:
+        before = fused[-1] if fused else None
+        if (
+            isinstance(step, nn.ReLU)
+            and before is not None
+            and isinstance(before[1], FrozenConvolution)
+            and before[0] not in names
+        ):
+            fused[-1] = (name, before[1], True)
+        else:
+            fused.append((name, step, False))
+    return fused
+
+
+def _is_simple(step: FrozenConvolution) -> bool:
+    return step.stride == (1, 1) and step.padding_mode == "zeros"
+
+
+def _window(step: nn.MaxPool2d) -> tuple[Any, ...]:
+    sizes = (step.kernel_size, step.stride, step.padding, step.dilation)
+    return (*(_pair(size) for size in sizes), step.ceil_mode)
+
+
+def _pair(size: int | tuple[int, int]) -> list[int]:
+    return [size, size] if isinstance(size, int) else list(size)

@@ -1,0 +1,122 @@
+"""A convolution whose weights stay what they are, fast on CPUs also where pictures are small.
+
+oneDNN, which computes torch's convolutions on CPUs, wants weights in an order of its own and
+brings them into it at every call, forward and backward. That takes as long for 64 px as for
+1024 px, and most of the time of VGG's deep layers at 128 px. Weights that never change can be
+brought into that order once. The operators for it are torch's own, made for its compiler; where
+they do not apply (other devices and processors, weights that learn, channels before positions,
+groups), the convolution is torch's ordinary one.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+_ONE = [1, 1]
+_LAST = torch.channels_last
+
+
+class FrozenConvolution(nn.Conv2d):
+    """``nn.Conv2d`` with weights that nobody trains; its results are those of ``nn.Conv2d``.
+
+    A change of the weights between two calls is noticed unless it goes through ``weight.data``.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._packed: dict[tuple[torch.dtype, bool], tuple[tuple[int, int], torch.Tensor]] = {}
+
+    def forward(self, x: torch.Tensor, rectify: bool = False) -> torch.Tensor:
+        """Return (B, outputs, H', W') of (B, inputs, H, W); autocast does what it does.
+
+        Args:
+            x: floating-point activations.
+            rectify: return max(0, result), in one pass over the memory where that is possible.
+        """
+        learns = torch.is_grad_enabled() and x.requires_grad
+        if learns or not self.packs(x):
+            y = super().forward(x)
+            return y.relu_() if rectify else y
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = (0, 0)
+        return self.convolve_packed(x.to(self._dtype()), padding, rectify)
+
+    def packs(self, x: torch.Tensor) -> bool:
+        """Return True if a picture can be convolved by packed weights."""
+        if x.device.type != "cpu" or self.weight.requires_grad or torch.compiler.is_compiling():
+            return False
+        plain = self.groups == 1 and self.dilation == (1, 1) and not isinstance(self.padding, str)
+        autocast = torch.is_autocast_enabled("cpu")
+        alike = (autocast or x.dtype == self.weight.dtype) and x.is_contiguous(memory_format=_LAST)
+        return plain and alike and _works(self._dtype())
+
+    def convolve_packed(self, x: torch.Tensor, padding: tuple[int, ...], rectify: bool) -> torch.Tensor:
+        """Return the convolution of padded pictures by packed weights; records no gradient."""
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        weight = self._weight(x.dtype, turned=False)
+        y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, weight, bias, padding, self.stride, _ONE, 1,
+            "relu" if rectify else "none", [], "",
+        )  # fmt: skip
+        return y
+
+    def gradient_packed(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Return the input's gradient, at stride 1 a convolution by weights turned by 180 degrees.
+
+        Args:
+            gradient: of the output, (B, outputs, H', W').
+        """
+        weight = self._weight(gradient.dtype, turned=True)
+        around = [k - 1 - p for k, p in zip(self.kernel_size, self.padding, strict=True)]  # type: ignore[arg-type]
+        found: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+            gradient, weight, None, around, _ONE, _ONE, 1, "none", [], ""
+        )
+        return found
+
+    def _dtype(self) -> torch.dtype:
+        """Return the format to compute in, as autocast would choose it."""
+        if torch.is_autocast_enabled("cpu"):
+            return torch.get_autocast_dtype("cpu")
+        return self.weight.dtype
+
+    def _weight(self, dtype: torch.dtype, turned: bool) -> torch.Tensor:
+        """Return the weights in oneDNN's order; brought into it at the first call."""
+        version = 0 if self.weight.is_inference() else self.weight._version
+        state = (self.weight.data_ptr(), version)
+        known = self._packed.get((dtype, turned))
+        if known is None or known[0] != state:
+            weight = self.weight.detach().to(dtype)
+            if turned:
+                weight = weight.flip(2, 3).transpose(0, 1)
+            weight = weight.contiguous(memory_format=torch.channels_last)
+            known = (state, torch.ops.mkldnn._reorder_convolution_weight(weight))
+            self._packed[dtype, turned] = known
+        return known[1]
+
+
+@cache
+def _works(dtype: torch.dtype) -> bool:
+    """Return True if this processor and this torch have the operators for a number format."""
+    if platform.machine() not in {"x86_64", "AMD64"} or not torch.backends.mkldnn.is_available():
+        return False
+    if dtype not in (torch.float32, torch.bfloat16):
+        return False
+    try:
+        layer = nn.Conv2d(4, 4, 3).to(dtype).requires_grad_(False)
+        weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight)
+        x = torch.ones(1, 4, 3, 3, dtype=dtype)
+        torch.ops.mkldnn._convolution_pointwise(
+            x, weight, layer.bias, [0, 0], _ONE, _ONE, 1, "relu", [], ""
+        )
+    # an operator that is not there, has other arguments, or does not do this format
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True

@@ -1,0 +1,220 @@
+"""Convolutions with packed weights, and chains of them: results and gradients as torch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import nn
+
+from nstbench.flops import count_flops
+from nstbench.nn import frozen_chain, frozen_convolution, layered
+from nstbench.nn.frozen_convolution import FrozenConvolution
+from nstbench.nn.layered import LayeredNetwork, convolution
+from nstbench.nn.loss_network import fast_precision, lower_precision
+
+LAST = torch.channels_last
+LAYERS = ("conv1", "relu1", "conv2", "relu2", "pool1", "conv3", "relu3")
+
+packs_here = pytest.mark.skipif(
+    not frozen_convolution._works(torch.float32), reason="weights are packed on x86 by oneDNN only"
+)
+
+
+def picture(*shape: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(shape, generator=generator).contiguous(memory_format=LAST)
+
+
+def frozen(**options: object) -> FrozenConvolution:
+    torch.manual_seed(1)
+    layer = FrozenConvolution(8, 12, 3, **options)
+    return layer.to(memory_format=LAST).requires_grad_(False)
+
+
+def plain(layer: FrozenConvolution, x: torch.Tensor) -> torch.Tensor:
+    """Return what torch's own convolution makes of it, in the precision of ``x``."""
+    twin = nn.Conv2d(
+        8, 12, 3, layer.stride, layer.padding, layer.dilation, layer.groups,
+        padding_mode=layer.padding_mode, dtype=x.dtype,
+    )  # fmt: skip
+    twin.load_state_dict({k: v.to(x.dtype) for k, v in layer.state_dict().items()})
+    return twin(x)
+
+
+@packs_here
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"padding": 1}, {"padding": 2, "stride": 2}, {"padding": (0, 1), "stride": (2, 1)},
+        {"padding": 1, "padding_mode": "reflect"}, {"padding": 2, "padding_mode": "replicate"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("rectify", [False, True])
+def test_result_is_that_of_float64(options, rectify):
+    layer, x = frozen(**options), picture(2, 8, 17, 13)
+    assert layer.packs(x)
+    found = layer(x, rectify=rectify)
+    expected = plain(layer, x.double())
+    expected = expected.clamp_min(0) if rectify else expected
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+    assert found.is_contiguous(memory_format=LAST)
+
+
+@pytest.mark.skipif(fast_precision(torch.device("cpu")) != torch.bfloat16, reason="no bfloat16")
+def test_bfloat16_rounds_as_torch_does():
+    layer, x = frozen(padding=1).bfloat16(), picture(1, 8, 32, 32).bfloat16()
+    assert layer.packs(x)
+    assert torch.equal(layer(x), plain(layer, x))
+    with torch.autocast("cpu", torch.bfloat16):
+        layer, x = frozen(padding=1), x.float()
+        assert layer.packs(x)
+        assert torch.equal(layer(x), plain(layer, x))
+
+
+@pytest.mark.parametrize(
+    ("options", "make"),
+    [
+        ({"dilation": 2}, lambda x: x),
+        ({"groups": 2}, lambda x: x),
+        ({"padding": "same"}, lambda x: x),
+        ({}, torch.Tensor.double),
+        ({}, torch.Tensor.contiguous),
+    ],
+)
+def test_what_cannot_be_packed_is_left_to_torch(options, make):
+    torch.manual_seed(1)
+    layer = FrozenConvolution(8, 12, 3, **options).requires_grad_(False)
+    x = make(picture(1, 8, 9, 9))
+    layer.to(x.dtype)
+    assert not layer.packs(x)
+    assert torch.equal(layer(x), plain(layer, x))
+
+
+def test_weights_that_learn_are_not_packed():
+    layer, x = frozen().requires_grad_(True), picture(1, 8, 9, 9)
+    assert not layer.packs(x)
+    layer(x).sum().backward()
+    assert layer.weight.grad is not None
+
+
+@packs_here
+@pytest.mark.parametrize("how", ["in place", "load", "assign", "double"])
+def test_changed_weights_are_noticed(how):
+    layer, x = frozen(), picture(1, 8, 9, 9)
+    layer(x)
+    state = {name: 2 * value for name, value in layer.state_dict().items()}
+    if how == "in place":
+        layer.weight.mul_(2)
+    elif how == "double":
+        layer.double()
+        x = x.double()
+    else:
+        layer.load_state_dict(state, assign=how == "assign")
+    torch.testing.assert_close(layer(x), plain(layer, x))
+
+
+class Chain(LayeredNetwork):
+    """Two blocks of a VGG, small, with weights that keep activations about as large."""
+
+    def __init__(self, pooling: nn.Module) -> None:
+        steps = (
+            ("conv1", convolution(3, 8, 3, 1, 1)), ("relu1", nn.ReLU()),
+            ("conv2", convolution(8, 16, 3, 1, 1)), ("relu2", nn.ReLU()),
+            ("pool1", pooling), ("conv3", convolution(16, 8, 3, 1, 1)), ("relu3", nn.ReLU()),
+        )  # fmt: skip
+        super().__init__(steps, min_size=2)
+        self.to_empty(device="cpu")
+        self.mean, self.std = torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), 0.25)
+        torch.manual_seed(2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+                nn.init.normal_(module.bias, std=0.1)
+        self.to(memory_format=LAST)
+
+
+def gradient(network: LayeredNetwork, x: torch.Tensor, layers: Sequence[str]) -> torch.Tensor:
+    """Return the gradient of a sum in which each position of each layer has a weight of its own."""
+    leaf = x.clone().requires_grad_()
+    found = network(leaf, layers)
+    assert list(found) == [name for name in network.layers if name in layers]
+    total = torch.zeros((), dtype=x.dtype)
+    for i, values in enumerate(found.values()):
+        total = total + (values.to(x.dtype).sin() * picture(*values.shape, seed=i)).sum()
+    (result,) = torch.autograd.grad(total, leaf)
+    return result
+
+
+@pytest.fixture
+def chains(monkeypatch):
+    """Return a list that grows by the names of each chain that is run."""
+    seen: list[list[str]] = []
+
+    def watched(x, steps, wanted):
+        seen.append([name for name, _ in steps])
+        return frozen_chain.run_chain(x, steps, wanted)
+
+    monkeypatch.setattr(layered, "run_chain", watched)
+    return seen
+
+
+@packs_here
+@pytest.mark.parametrize("pooling", [nn.MaxPool2d(2, 2), nn.AvgPool2d(2, 2), nn.MaxPool2d(3, 2)])
+@pytest.mark.parametrize(
+    "layers",
+    [("relu3",), ("relu1", "relu3"), ("conv2", "relu2", "pool1"), ("conv1",), ("relu1",), LAYERS],
+)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradient_is_that_of_float64(pooling, layers, checkpointing, chains):
+    network, x = Chain(pooling), picture(2, 3, 19, 22)
+    network.checkpointing = checkpointing
+    found = gradient(network, x, layers)
+    assert chains
+    assert {"conv1"} <= set(chains[0])
+    chains.clear()
+    expected = gradient(network.double(), x.double(), layers)
+    assert not chains
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@packs_here
+def test_layers_that_nobody_differentiates_cost_no_gradient(chains):
+    network, leaf = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16).requires_grad_()
+    found = network(leaf, ("relu1", "relu2"))
+    assert chains
+    (of_one,) = torch.autograd.grad(found["relu1"].sum(), leaf)
+    (alone,) = torch.autograd.grad(network(leaf, ("relu1",))["relu1"].sum(), leaf)
+    assert torch.equal(of_one, alone)
+
+
+@packs_here
+def test_gradients_handed_over_are_not_changed(chains):
+    network, leaf = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16).requires_grad_()
+    found = list(network(leaf, ("relu1", "relu2")).values())
+    given = [picture(*values.shape, seed=3) for values in found]
+    copies = [values.clone() for values in given]
+    torch.autograd.grad(found, leaf, given)
+    assert chains
+    assert all(torch.equal(a, b) for a, b in zip(given, copies, strict=True))
+
+
+@packs_here
+def test_work_is_counted_as_that_of_torch(chains, monkeypatch):
+    network, x = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16)
+    counted = count_flops(lambda: gradient(network, x, ("relu3",)))
+    assert chains
+    monkeypatch.setattr(layered, "is_chain", lambda *_: False)
+    assert counted == count_flops(lambda: gradient(network, x, ("relu3",)))
+
+
+@pytest.mark.skipif(fast_precision(torch.device("cpu")) != torch.bfloat16, reason="no bfloat16")
+def test_half_precision_rounds_as_autograd_does(chains, monkeypatch):
+    network, x = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 32, 32)
+    lower_precision(network, torch.bfloat16)
+    found = gradient(network, x, ("relu1", "relu3"))
+    assert chains
+    monkeypatch.setattr(layered, "is_chain", lambda *_: False)
+    expected = gradient(network, x, ("relu1", "relu3"))
+    assert torch.equal(found, expected)
