@@ -53,8 +53,8 @@ screenshots: setup ## photograph the report of RUN for the documentation (needs 
 
 DEVICE ?= cpu
 bench: setup ## speed against named yardsticks, as one table (DEVICE=cuda for a GPU)
-	NSTBENCH_BENCH_DEVICE=$(DEVICE) $(PYTEST) tests/benchmarks --benchmark-quiet
-
+	# large pages, which workers ask for by themselves
+	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 NSTBENCH_BENCH_DEVICE=$(DEVICE) $(PYTEST) tests/benchmarks --benchmark-quiet
 
 BASELINE := tests/baselines/regression.json
 CHECKED = $(BIN)/nstbench run --suite regression --resume never --out runs/regression \

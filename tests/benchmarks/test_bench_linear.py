@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from measure import add_row, seconds_of
-from test_bench_feed_forward import network_of
-from test_bench_gatys import ours
+from test_bench_gatys import descend
 
 from nstbench import registry
 from nstbench.config import build_config
 from nstbench.conformance import example
-from nstbench.contracts import Picture
-from nstbench.nn.inference import for_inference
-from nstbench.nn.optimise import Descent, minimise
+from nstbench.nn.inference import InferenceParams, for_inference, inference
+from nstbench.nn.transformation_network import Design, TransformationNetwork
 from nstbench.pipeline import plan_run
 from nstbench.runner import Runner
 
@@ -72,54 +72,66 @@ def test_units_cost_the_same_however_many_there_are(
         assert 0.95 <= row.ratio <= row.limit
 
 
-def gatys_step(size: int) -> Any:
-    content, _, objective = ours(size, CPU)
-    return lambda: minimise(content.pixels, objective, Descent("adam", 1), lambda *_: None)
+def gatys_steps(size: int) -> Callable[[int], object]:
+    """Return a function that takes so many steps of gatys_2015 as it is shipped, but with Adam."""
+    cls = registry.load("methods", "gatys_2015")
+    method: Any = cls(cls.Params(optimizer="adam"))
+    method.load(CPU)
+    with torch.no_grad():
+        targets = method.style_targets(example(size, size, 1))
+    content = example(size, size)
+    objective = method.objective(content, targets, 1.0)
+    return lambda count: descend(content.pixels, objective, count)
 
 
-def johnson_pass(size: int) -> Any:
-    cls = registry.load("methods", "johnson_2016")
-    method: Any = cls(cls.Params())
-    method.device = CPU
-    method.network = for_inference(network_of(method), method.params, CPU)
-    content = Picture(example(size, size).pixels, "content")
-    generator = torch.Generator()
-    return lambda: method.stylize(content, generator=generator, on_step=lambda _: None)
+def dumoulin_passes(size: int) -> Callable[[int], object]:
+    """Return a function that passes so often through the network of Dumoulin et al."""
+    params = InferenceParams()
+    design = Design(normalisation="conditional", padding="mirror", upsampling="nearest")
+    network = for_inference(TransformationNetwork(design), params, CPU)
+    condition = torch.ones(1, network.conditioned_values)
+    pixels = example(size, size).pixels.contiguous(memory_format=torch.channels_last)
+
+    def passes(count: int) -> None:
+        with inference(params, CPU):
+            for _ in range(count):
+                network(pixels, condition)
+
+    return passes
 
 
 @pytest.mark.bench
-@pytest.mark.parametrize("make", [gatys_step, johnson_pass])
-def test_a_pixel_costs_the_same_from_128_to_1024(benchmark, make):
+@pytest.mark.parametrize("make", [gatys_steps, dumoulin_passes])
+def test_a_pixel_costs_the_same_from_128_to_1024(benchmark, make, network_weights):
+    """Johnson's network is no case of it: its border of 40 px is 2.3 times as much at 128 px."""
     sizes = (128, 256, 512, 1024)
     calls = {size: make(size) for size in sizes}
     rounds: dict[int, list[float]] = {size: [] for size in sizes}
     for call in calls.values():
-        call()
+        call(2)
 
     def once() -> None:
         for size, call in calls.items():
-            # as many pixels of each size
-            repeats = 1 if size > 256 else 4
-            found = statistics.mean(seconds_of(call, CPU) for _ in range(repeats))
-            rounds[size].append(found / size**2)
+            count = 2 * max(sizes) // size
+            rounds[size].append(seconds_of(partial(call, count), CPU) / count / size**2)
 
-    benchmark.pedantic(once, rounds=3)
-    base = rounds[256]
-    rows = [
-        add_row(
-            benchmark,
-            list(zip(rounds[size], base, strict=True)),
-            case=f"A pixel of {size} px, {make.__name__.replace('_', ' ')}",
-            yardstick="a pixel of 256 px",
-            limit=2.0 if size == 128 else 1.5,
-        )
-        for size in sizes
-        if size != 256
-    ]
-    # what a step costs besides its pixels shows at 128 px; from there on only they may
-    ratios = [1.0, *(row.ratio for row in rows[1:])]
-    assert max(ratios) <= 1.5 * min(ratios)
-    assert rows[0].ratio <= 2.0
+    benchmark.pedantic(once, rounds=7)
+    dearest, cheapest = (
+        by(sizes, key=lambda size: statistics.median(rounds[size])) for by in (max, min)
+    )
+    row = None
+    for size in sizes:
+        if size != cheapest:
+            row_of_size = add_row(
+                benchmark,
+                list(zip(rounds[size], rounds[cheapest], strict=True)),
+                case=f"A pixel of {size} px, {make.__name__.replace('_', ' ')}",
+                yardstick=f"a pixel of {cheapest} px",
+                limit=1.5,
+            )
+            row = row_of_size if size == dearest else row
+    assert row is not None
+    assert row.ratio <= row.limit
 
 
 def peak_of(tmp_path: Path, code: str) -> int:
