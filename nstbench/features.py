@@ -12,6 +12,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 import torch
@@ -21,6 +22,7 @@ from nstbench.images import resize
 from nstbench.nn.backbones import load_backbone
 from nstbench.nn.gram import scoring_gram_matrix
 from nstbench.nn.layered import LayeredNetwork
+from nstbench.overflow import Overflow, Place
 
 SOURCES = ("output", "content", "style", "style_as_content")
 """What ``of`` in :class:`~nstbench.contracts.Features` may name."""
@@ -52,14 +54,24 @@ class _Entry:
         return sum(t.nbytes for t in [*self.activations.values(), *self.grams.values()])
 
 
+@dataclass(frozen=True, slots=True)
+class _OnDisk:
+    """Where an entry lies that did not fit into memory."""
+
+    activations: dict[str, Place]
+    grams: dict[str, Place]
+
+
 class FeatureBank:
     """Networks, and the features of contents and styles within a memory budget.
 
     Args:
         device: where the networks run.
-        budget: bytes of features to keep; the least recently used go first. By default
+        budget: bytes of features to keep in memory; the least recently used go first. By default
             half of the memory that is free.
         load: how to load a network.
+        overflow: folder for those that have to go, which are then read instead of computed when
+            they come back; without one they are forgotten.
     """
 
     def __init__(
@@ -67,10 +79,13 @@ class FeatureBank:
         device: torch.device,
         budget: int | None = None,
         load: LoadNetwork = load_backbone,
+        overflow: Path | None = None,
     ) -> None:
         self.device = device
         self.budget = _free_memory(device) if budget is None else budget
         self._load = load
+        self._overflow = None if overflow is None else Overflow(overflow)
+        self._on_disk: dict[Key, _OnDisk] = {}
         self._networks: dict[str, LayeredNetwork] = {}
         self._kept: OrderedDict[Key, _Entry] = OrderedDict()
         self._sizes: dict[Key, int] = {}
@@ -84,22 +99,26 @@ class FeatureBank:
 
     def entry(self, network: str, key: str, pixels: torch.Tensor, needs: _Needs) -> _Entry:
         """Return features of a picture; ``key`` names it, and is empty for one not to keep."""
-        entry = self._kept.get((network, key), _Entry()) if key else _Entry()
+        entry = (self._known((network, key)) if key else None) or _Entry()
         layers = (needs.activations - entry.activations.keys()) | (
             needs.grams - entry.grams.keys() - entry.activations.keys()
         )
+        new_grams = needs.grams - entry.grams.keys()
+        new_activations = needs.activations - entry.activations.keys()
         found = {**entry.activations, **self._forward(network, pixels, layers)}
-        for layer in needs.grams - entry.grams.keys():
+        for layer in new_grams:
             entry.grams[layer] = scoring_gram_matrix(found[layer])
-        for layer in needs.activations - entry.activations.keys():
+        for layer in new_activations:
             entry.activations[layer] = found[layer]
         if key:
+            if new_grams or new_activations:
+                self._on_disk.pop((network, key), None)
             self._keep((network, key), entry)
         return entry
 
     def tensor(self, key: Key, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Return what ``make`` returns, made once as long as it fits into the budget."""
-        entry = self._kept.get(key) or _Entry({"": make()})
+        entry = self._known(key) or _Entry({"": make()})
         self._keep(key, entry)
         return entry.activations[""]
 
@@ -109,6 +128,9 @@ class FeatureBank:
         self._kept.clear()
         self._sizes.clear()
         self._held = 0
+        self._on_disk.clear()
+        if self._overflow is not None:
+            self._overflow.close()
 
     def _forward(
         self, network: str, pixels: torch.Tensor, layers: set[str]
@@ -130,8 +152,30 @@ class FeatureBank:
         self._held += size - self._sizes.get(key, 0)
         self._sizes[key] = size
         while self._held > self.budget and len(self._kept) > 1:
-            oldest, _ = self._kept.popitem(last=False)
+            oldest, evicted = self._kept.popitem(last=False)
             self._held -= self._sizes.pop(oldest)
+            self._spill(oldest, evicted)
+
+    def _known(self, key: Key) -> _Entry | None:
+        """Return what is remembered, in memory or on disk."""
+        place = self._on_disk.get(key)
+        if key in self._kept or place is None or self._overflow is None:
+            return self._kept.get(key)
+        try:
+            read = self._overflow.read
+            return _Entry(read(place.activations), read(place.grams))
+        # it can be computed again
+        except OSError:
+            del self._on_disk[key]
+            return None
+
+    def _spill(self, key: Key, entry: _Entry) -> None:
+        if self._overflow is None or key in self._on_disk:
+            return
+        activations = self._overflow.write(entry.activations)
+        grams = self._overflow.write(entry.grams)
+        if activations is not None and grams is not None:
+            self._on_disk[key] = _OnDisk(activations, grams)
 
 
 class ScoredPair:

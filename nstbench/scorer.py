@@ -13,6 +13,7 @@ import torch
 from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
 from nstbench.errors import NstbenchError
 from nstbench.features import FeatureBank, ScoredPair
+from nstbench.paths import cache_dir
 
 Record = dict[str, Any]
 """``{"values": {part: value}}`` with the metric's own value under ``""``, or ``{"error": why}``."""
@@ -26,7 +27,8 @@ class Scorer:
     Args:
         metrics: registry name -> instance, not loaded yet. Timing metrics are ignored.
         device: where networks and metrics run; pictures must lie there.
-        bank: the feature bank, if it is to be shared.
+        bank: the feature bank, if it is to be shared; by default one that overflows into the cache
+            folder.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class Scorer:
         bank: FeatureBank | None = None,
     ) -> None:
         self.device = device
-        self.bank = bank or FeatureBank(device)
+        self.bank = bank or FeatureBank(device, overflow=cache_dir())
         self._pairs = {n: m for n, m in metrics.items() if isinstance(m, PairMetric)}
         self._sets = {n: m for n, m in metrics.items() if isinstance(m, SetMetric)}
         self._broken: dict[str, str] = {}

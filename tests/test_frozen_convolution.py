@@ -180,6 +180,17 @@ def test_gradient_is_that_of_float64(pooling, layers, checkpointing, chains):
 
 
 @packs_here
+def test_autocast_is_left_to_autograd(chains):
+    network, x = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gradient(network, x, ("relu3",))
+    assert not chains
+    expected = gradient(network, x, ("relu3",))
+    assert not torch.equal(found, expected)
+    assert float((found - expected).norm() / expected.norm()) < 0.1
+
+
+@packs_here
 def test_layers_that_nobody_differentiates_cost_no_gradient(chains):
     network, leaf = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16).requires_grad_()
     found = network(leaf, ("relu1", "relu2"))

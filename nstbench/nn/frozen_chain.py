@@ -21,8 +21,8 @@ _aten: Any = torch.ops.aten
 
 
 def is_chain(x: torch.Tensor, steps: Steps) -> bool:
-    """Return True if :func:`run_chain` can do these steps for a picture."""
-    return all(
+    """Return True if :func:`run_chain` can do these steps for a picture; it knows no autocast."""
+    return not torch.is_autocast_enabled("cpu") and all(
         (isinstance(step, FrozenConvolution) and _is_simple(step) and step.packs(x))
         or isinstance(step, nn.ReLU | nn.MaxPool2d | nn.AvgPool2d)
         for _, step in steps
@@ -56,7 +56,7 @@ class _Chain(torch.autograd.Function):
             before = x
             kept: tuple[torch.Tensor, ...] = ()
             if isinstance(step, FrozenConvolution):
-                x = step.convolve_packed(x, step.padding, rectified)
+                x = step.convolve_packed(x, rectified)
                 kept = (x,) if rectified else ()
             elif isinstance(step, nn.ReLU):
                 x = torch.relu(x)

@@ -43,11 +43,7 @@ class FrozenConvolution(nn.Conv2d):
         if learns or not self.packs(x):
             y = super().forward(x)
             return y.relu_() if rectify else y
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-            padding = (0, 0)
-        return self.convolve_packed(x.to(self._dtype()), padding, rectify)
+        return self.convolve_packed(x.to(self._dtype()), rectify)
 
     def packs(self, x: torch.Tensor) -> bool:
         """Return True if a picture can be convolved by packed weights."""
@@ -58,8 +54,12 @@ class FrozenConvolution(nn.Conv2d):
         alike = (autocast or x.dtype == self.weight.dtype) and x.is_contiguous(memory_format=_LAST)
         return plain and alike and _works(self._dtype())
 
-    def convolve_packed(self, x: torch.Tensor, padding: tuple[int, ...], rectify: bool) -> torch.Tensor:
-        """Return the convolution of padded pictures by packed weights; records no gradient."""
+    def convolve_packed(self, x: torch.Tensor, rectify: bool) -> torch.Tensor:
+        """Return the convolution by packed weights; records no gradient."""
+        padding = self._borders()
+        if self.padding_mode != "zeros":
+            x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = [0, 0]
         bias = None if self.bias is None else self.bias.to(x.dtype)
         weight = self._weight(x.dtype, turned=False)
         y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
@@ -75,11 +75,15 @@ class FrozenConvolution(nn.Conv2d):
             gradient: of the output, (B, outputs, H', W').
         """
         weight = self._weight(gradient.dtype, turned=True)
-        around = [k - 1 - p for k, p in zip(self.kernel_size, self.padding, strict=True)]  # type: ignore[arg-type]
+        around = [k - 1 - p for k, p in zip(self.kernel_size, self._borders(), strict=True)]
         found: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
             gradient, weight, None, around, _ONE, _ONE, 1, "none", [], ""
         )
         return found
+
+    def _borders(self) -> list[int]:
+        assert not isinstance(self.padding, str)
+        return list(self.padding)
 
     def _dtype(self) -> torch.dtype:
         """Return the format to compute in, as autocast would choose it."""

@@ -129,7 +129,7 @@ def _run_apart(
     """Run steps one by one, each differentiated by autograd."""
     found: dict[str, torch.Tensor] = {}
     rectified = False
-    for (name, step), (_, after) in pairwise((*steps, ("", None))):
+    for (name, step), (_, after) in pairwise((*steps, ("", nn.Identity()))):
         if rectified:
             rectified = False
         # Rectifying at once saves a copy of every activation, but would lose the output of
@@ -144,6 +144,8 @@ def _run_apart(
     return h, found
 
 
-def convolution(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> FrozenConvolution:
+def convolution(
+    inputs: int, outputs: int, kernel: int, stride: int, padding: int
+) -> FrozenConvolution:
     """Return a convolution without memory of its own, to be filled by ``with_weights``."""
     return FrozenConvolution(inputs, outputs, kernel, stride, padding, device="meta")

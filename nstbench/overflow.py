@@ -1,0 +1,120 @@
+"""Tensors on disk, for what does not fit into memory.
+
+All lie in one file without a name: nothing is left behind however the process ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import torch
+
+_log = logging.getLogger(__name__)
+
+# Others may want the rest.
+_DISK_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor lies in the file, and how."""
+
+    offset: int
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    device: torch.device
+
+
+class Overflow:
+    """Writes tensors and reads them back, bit for bit and in their memory format.
+
+    Args:
+        folder: where the file goes; made if it is not there.
+        budget: bytes to write at most. By default a quarter of what is free there.
+    """
+
+    def __init__(self, folder: Path, budget: int | None = None) -> None:
+        self._folder = folder
+        self._budget = budget
+        self._file: IO[bytes] | None = None
+        self._end = 0
+
+    def write(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, Place] | None:
+        """Append tensors.
+
+        Returns:
+            Where they lie; ``None`` if they do not fit or the disk will not have them, which is
+            no error: whoever computed them can do so again.
+        """
+        try:
+            return self._write(tensors)
+        except OSError as error:
+            _log.debug("features are not kept on disk: %s", error)
+            self._budget = 0
+            return None
+
+    def read(self, places: Mapping[str, Place]) -> dict[str, torch.Tensor]:
+        """Return tensors that :meth:`write` wrote, each on the device that it was on.
+
+        Raises:
+            OSError: if the disk fails.
+        """
+        return {name: self._read(place) for name, place in places.items()}
+
+    def close(self) -> None:
+        """Give the disk space back; places are void from then on."""
+        if self._file is not None:
+            self._file.close()
+        self._file, self._end = None, 0
+
+    def _write(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, Place] | None:
+        if self._file is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  lives as long as we
+            weakref.finalize(self, self._file.close)
+            if self._budget is None:
+                self._budget = int(_DISK_SHARE * shutil.disk_usage(self._folder).free)
+        assert self._budget is not None
+        if self._end + sum(tensor.nbytes for tensor in tensors.values()) > self._budget:
+            return None
+        places, end = {}, self._end
+        self._file.seek(end)
+        for name, tensor in tensors.items():
+            laid_out = _dense(tensor)
+            places[name] = Place(
+                end, tensor.dtype, tuple(tensor.shape), laid_out.stride(), tensor.device
+            )
+            self._file.write(_bytes(laid_out.cpu()))
+            end += tensor.nbytes
+        self._end = end
+        return places
+
+    def _read(self, place: Place) -> torch.Tensor:
+        assert self._file is not None
+        tensor = torch.empty_strided(place.shape, place.stride, dtype=place.dtype)
+        self._file.seek(place.offset)
+        # a method of the buffered file that typeshed does not know of IO
+        found = self._file.readinto(_bytes(tensor))  # type: ignore[attr-defined]
+        if found != tensor.nbytes:
+            raise OSError("a file of features ends too early")
+        return tensor.to(place.device)
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor without gaps, channels last if it was."""
+    last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return tensor if last else tensor.contiguous()
+
+
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    """Return the memory of a tensor without gaps."""
+    flat = tensor.as_strided((tensor.numel(),), (1,))
+    return flat.view(torch.uint8).numpy().data
