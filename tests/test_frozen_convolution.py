@@ -187,7 +187,7 @@ def test_autocast_is_left_to_autograd(chains):
     assert not chains
     expected = gradient(network, x, ("relu3",))
     assert not torch.equal(found, expected)
-    assert float((found - expected).norm() / expected.norm()) < 0.1
+    assert float((found - expected).norm() / expected.norm()) < 0.25
 
 
 @packs_here
