@@ -56,15 +56,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def table(rows: Iterable[Row]) -> str:
     """Return rows as a table in Markdown."""
     lines = [
-        "| case | ours | reference | ratio | at most | share of ceiling |",
-        "|---|---:|---|---:|---:|---:|",
+        "| case | ours | reference | ratio | at most | share of ceiling | pictures per second |",
+        "|---|---:|---|---:|---:|---:|---:|",
     ]
     for row in rows:
         limit = "" if row.limit is None else f"{row.limit:.2f}"
         share = "" if row.share is None else f"{row.share:.0%}"
+        pictures = "" if row.per_second is None else f"{row.per_second:.3g}"
         lines.append(
             f"| {row.case} | {_seconds(row.ours)} | {row.yardstick}: {_seconds(row.reference)} | "
-            f"{row.ratio:.2f} [{row.low:.2f}, {row.high:.2f}] | {limit} | {share} |"
+            f"{row.ratio:.2f} [{row.low:.2f}, {row.high:.2f}] | {limit} | {share} | "
+            f"{pictures} |"
         )
     return "\n".join(lines)
 

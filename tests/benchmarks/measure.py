@@ -29,6 +29,7 @@ class Row:
         ratio: median of the ratios of neighbouring rounds, with its interval.
         limit: the most that ``ratio`` may be.
         share: work per second over the measured ceiling of the device, if work was counted.
+        per_second: pictures per second of ours, if the case makes pictures.
     """
 
     case: str
@@ -40,6 +41,7 @@ class Row:
     high: float
     limit: float | None
     share: float | None
+    per_second: float | None
 
 
 ROWS: list[Row] = []
@@ -85,6 +87,7 @@ def compare(
     device: torch.device = CPU,
     flops: float | None = None,
     dtype: torch.dtype = torch.float32,
+    pictures: int | None = None,
 ) -> Row:
     """Time ``own`` after ``other``, round by round, so that what the machine does hits both.
 
@@ -100,6 +103,7 @@ def compare(
         device: where it happens.
         flops: floating-point operations of ``own``.
         dtype: number format in which ``own`` computes.
+        pictures: how many pictures ``own`` makes.
     """
     owns: list[float] = []
     others: list[float] = []
@@ -119,6 +123,7 @@ def compare(
         share=None
         if flops is None
         else flops / statistics.median(p[0] for p in pairs) / ceiling(device, dtype),
+        pictures=pictures,
     )
 
 
@@ -130,6 +135,7 @@ def add_row(
     yardstick: str,
     limit: float | None,
     share: float | None = None,
+    pictures: int | None = None,
 ) -> Row:
     """Add a line of (ours, reference) seconds to the table and to pytest-benchmark's JSON."""
     ratios = [own / other for own, other in pairs]
@@ -144,11 +150,13 @@ def add_row(
         high=high,
         limit=limit,
         share=share,
+        per_second=None if pictures is None else pictures / statistics.median(p[0] for p in pairs),
     )
     ROWS.append(row)
     benchmark.extra_info |= {
         "yardstick": yardstick, "yardstick_s": row.reference, "ratio": row.ratio,
         "ratio_low": low, "ratio_high": high, "ceiling_share": share,
+        "pictures_per_second": row.per_second,
     }  # fmt: skip
     return row
 

@@ -1,7 +1,8 @@
-"""Pictures per second of a transformation network, one by one and in batches."""
+"""Pictures per second of trained networks, one by one and in batches."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,11 +10,18 @@ import torch
 from measure import compare
 
 from nstbench import registry
+from nstbench.catalog import open_dataset
 from nstbench.conformance import example
-from nstbench.contracts import Picture
+from nstbench.contracts import Picture, Role
 from nstbench.flops import count_flops
+from nstbench.images import load_picture
 from nstbench.nn.inference import for_inference
 from nstbench.nn.loss_network import fast_precision
+
+
+def size_on(device: torch.device) -> int:
+    """Return the side of the pictures: what a run on such a device would take."""
+    return 512 if device.type == "cuda" else 256
 
 
 def network_of(method: Any) -> torch.nn.Module:
@@ -33,7 +41,7 @@ def test_a_picture_takes_less_than_in_plain_eager(benchmark, device, name, batch
     yardstick = network_of(method).to(device)
     method.device = device
     method.network = for_inference(network_of(method), method.params, device)
-    size = 512 if device.type == "cuda" else 256
+    size = size_on(device)
     pixels = example(size, size).pixels.repeat(batch, 1, 1, 1).to(device)
     content = Picture(pixels, "content")
 
@@ -58,8 +66,56 @@ def test_a_picture_takes_less_than_in_plain_eager(benchmark, device, name, batch
         device=device,
         flops=float(count_flops(own) or 0),
         dtype=fast_precision(device),
+        pictures=batch,
     )
-    benchmark.extra_info["pictures_per_second"] = batch / row.ours
     # the mean over the picture of two number formats, in units of [0, 1]
     assert close < 0.02
+    assert row.ratio <= row.limit
+
+
+SHIPPED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("dumoulin_2017", {}), ("ghiasi_2017", {"network": "own"}), ("adain_2017", {}),
+    ("wct_2017", {}),
+)  # fmt: skip
+"""Methods that are more than one network, with the checkpoints that come with nstbench."""
+
+
+def prepared(name: str, params: dict[str, Any], size: int, device: torch.device) -> Any:
+    """Return a method that is ready for pictures in a starter style."""
+    cls = registry.load("methods", name)
+    method: Any = cls(cls.Params(**params))
+    method.load(device)
+    style = open_dataset("starter", "styles").load(Role.STYLE).images[0]
+    method.prepare(load_picture(style, size, "inside", str(device)))
+    return method
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize(("name", "params"), SHIPPED, ids=[name for name, _ in SHIPPED])
+def test_a_picture_takes_no_longer_than_in_float32(
+    benchmark, device, name, params, network_weights
+):
+    size = size_on(device)
+    content = Picture(example(size, size).pixels.to(device), "content")
+    own, exact = (
+        prepared(name, params | {"precision": precision}, size, device)
+        for precision in ("auto", "float32")
+    )
+
+    def stylize(method: Any) -> Any:
+        generator = torch.Generator().manual_seed(0)
+        return method.stylize(content, generator=generator, on_step=lambda _: None)
+
+    row = compare(
+        benchmark,
+        partial(stylize, own),
+        partial(stylize, exact),
+        case=f"{own.info.title}, {size} px",
+        yardstick="the same in float32",
+        limit=1.0 if fast_precision(device) != torch.float32 else 1.1,
+        device=device,
+        flops=float(count_flops(partial(stylize, own)) or 0),
+        dtype=fast_precision(device),
+        pictures=1,
+    )
     assert row.ratio <= row.limit
