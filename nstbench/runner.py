@@ -69,7 +69,7 @@ class _Loaded:
     identity: str
     method: Method
     load_seconds: float
-    calibration: Samples
+    calibration: Samples = field(default_factory=Samples)
     style: str = ""
     prepare_seconds: float = 0.0
 
@@ -228,6 +228,7 @@ class Runner:
     def _stylize(self, unit: Unit, trace: Trace) -> Record:
         loaded = self._load(unit)
         self._prepare(loaded, unit)
+        self._calibrate(loaded)
         content = self._picture(unit.content)
         untouched = content.pixels.clone()
         generator = torch.Generator().manual_seed(unit.unit_seed)
@@ -260,6 +261,7 @@ class Runner:
                     on_step=trace,
                 )
             )
+        self._calibrate(loaded)
         untouched = [pair.content.pixels.clone() for pair in pairs]
         for trace in traces:
             trace.start()
@@ -307,11 +309,15 @@ class Runner:
         identity = json.dumps([unit.method, dict(unit.params)], sort_keys=True)
         if self._loaded is None or self._loaded.identity != identity:
             self.close()
-            calibration = calibrate(self.device, repeats=1)
             method = self._make(unit.method, unit.params)
             _, seconds = timed(lambda: method.load(self.device), self.device)
-            self._loaded = _Loaded(identity, method, seconds, calibration)
+            self._loaded = _Loaded(identity, method, seconds)
         return self._loaded
+
+    def _calibrate(self, loaded: _Loaded) -> None:
+        """Measure the machine beside a method, once it is known that there is work for it."""
+        if not loaded.calibration.seconds:
+            loaded.calibration = calibrate(self.device, repeats=1)
 
     def _prepare(self, loaded: _Loaded, unit: Unit) -> None:
         identity = f"{unit.style.sha256} {unit.style.semantic_map}"

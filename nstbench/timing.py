@@ -175,12 +175,11 @@ def _calibration_network(device: torch.device) -> tuple[torch.nn.Module, torch.T
         if width == 0:
             layers.append(torch.nn.MaxPool2d(2))
             continue
-        convolution = torch.nn.utils.skip_init(
-            torch.nn.Conv2d, channels, width, kernel_size=3, padding=1
-        )
-        with torch.no_grad():
-            convolution.weight.normal_(0, (2 / (9 * channels)) ** 0.5, generator=generator)
-            convolution.bias.zero_()
+        convolution = torch.nn.Conv2d(channels, width, kernel_size=3, padding=1, device="meta")
+        weight = torch.empty(width, channels, 3, 3)
+        weight.normal_(0, (2 / (9 * channels)) ** 0.5, generator=generator)
+        convolution.weight = torch.nn.Parameter(weight)
+        convolution.bias = torch.nn.Parameter(torch.zeros(width))
         layers += [convolution, torch.nn.ReLU()]
         channels = width
     side = _CALIBRATION_SIZE.get(device.type, _CALIBRATION_SIZE_ELSEWHERE)
