@@ -79,33 +79,27 @@ class _Chain(torch.autograd.Function):
         of_outputs = dict(zip(ctx.names, gradients, strict=True))
         saved = list(ctx.saved_tensors)
         g: torch.Tensor | None = None
+        # One name for the gradient all the way: what it no longer means is freed at once.
         for (name, step, _), count in zip(reversed(ctx.steps), reversed(ctx.kept), strict=True):
             kept = [saved.pop() for _ in range(count)][::-1]
-            of_output = of_outputs.get(name)
+            of_output = of_outputs.pop(name, None)
             if g is None:
                 g = of_output
             elif of_output is not None:
                 # In place this would take twice as long for large maps, as would rectifying.
                 g = g + of_output
-            if g is not None:
-                g = _through(step, g, kept)
+            if g is None:
+                continue
+            if isinstance(step, nn.MaxPool2d):
+                before, places = kept
+                g = _aten.max_pool2d_with_indices_backward(g, before, *_window(step), places)
+            elif isinstance(step, nn.AvgPool2d):
+                g = _aten.avg_pool2d_backward(g, kept[0], *_averaged(step))
+            elif kept:
+                g = _aten.threshold_backward(g, kept[0], 0)
+            if isinstance(step, FrozenConvolution):
+                g = step.gradient_packed(g)
         return g, None, None
-
-
-def _through(step: nn.Module, g: torch.Tensor, kept: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the gradient of a step's input from that of its output."""
-    if isinstance(step, nn.MaxPool2d):
-        before, places = kept
-        g = _aten.max_pool2d_with_indices_backward(g, before, *_window(step), places)
-    elif isinstance(step, nn.AvgPool2d):
-        g = _aten.avg_pool2d_backward(
-            g, kept[0], _pair(step.kernel_size), _pair(step.stride), _pair(step.padding),
-            step.ceil_mode, step.count_include_pad, step.divisor_override,
-        )  # fmt: skip
-    else:
-        g = _aten.threshold_backward(g, kept[0], 0) if kept else g
-        g = step.gradient_packed(g) if isinstance(step, FrozenConvolution) else g
-    return g
 
 
 def _fused(steps: Steps, names: Collection[str]) -> list[tuple[str, nn.Module, bool]]:
@@ -132,6 +126,12 @@ def _is_simple(step: FrozenConvolution) -> bool:
 def _window(step: nn.MaxPool2d) -> tuple[Any, ...]:
     sizes = (step.kernel_size, step.stride, step.padding, step.dilation)
     return (*(_pair(size) for size in sizes), step.ceil_mode)
+
+
+def _averaged(step: nn.AvgPool2d) -> tuple[Any, ...]:
+    sizes = (step.kernel_size, step.stride, step.padding)
+    flags = (step.ceil_mode, step.count_include_pad, step.divisor_override)
+    return (*(_pair(size) for size in sizes), *flags)
 
 
 def _pair(size: int | tuple[int, int]) -> list[int]:
