@@ -167,8 +167,9 @@ def chains(monkeypatch):
     [("relu3",), ("relu1", "relu3"), ("conv2", "relu2", "pool1"), ("conv1",), ("relu1",), LAYERS],
 )
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_gradient_is_that_of_float64(pooling, layers, checkpointing, chains):
-    network, x = Chain(pooling), picture(2, 3, 19, 22)
+@pytest.mark.parametrize("height", [19, 28, 32], ids=["whole", "stripes", "more stripes"])
+def test_gradient_is_that_of_float64(pooling, layers, checkpointing, height, chains):
+    network, x = Chain(pooling), picture(2, 3, height, 22)
     network.checkpointing = checkpointing
     found = gradient(network, x, layers)
     assert chains
@@ -221,8 +222,10 @@ def test_work_is_counted_as_that_of_torch(chains, monkeypatch):
 
 
 @pytest.mark.skipif(fast_precision(torch.device("cpu")) != torch.bfloat16, reason="no bfloat16")
-def test_half_precision_rounds_as_autograd_does(chains, monkeypatch):
-    network, x = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 32, 32)
+@pytest.mark.parametrize("pooling", [nn.MaxPool2d(2, 2), nn.AvgPool2d(2, 2)])
+@pytest.mark.parametrize("height", [19, 32])
+def test_half_precision_rounds_as_autograd_does(pooling, height, chains, monkeypatch):
+    network, x = Chain(pooling), picture(1, 3, height, 32)
     lower_precision(network, torch.bfloat16)
     found = gradient(network, x, ("relu1", "relu3"))
     assert chains

@@ -19,6 +19,10 @@ Steps = Sequence[tuple[str, nn.Module]]
 
 _aten: Any = torch.ops.aten
 
+# How many stripes a picture may be cut into for poolings, the best first: enough for the
+# processors of a large machine.
+_STRIPES = (16, 8, 4, 2)
+
 
 def is_chain(x: torch.Tensor, steps: Steps) -> bool:
     """Return True if :func:`run_chain` can do these steps for a picture; it knows no autocast."""
@@ -62,7 +66,8 @@ class _Chain(torch.autograd.Function):
                 x = torch.relu(x)
                 kept = (x,)
             elif isinstance(step, nn.MaxPool2d):
-                x, places = _aten.max_pool2d_with_indices(x, *_window(step))
+                x, places = _aten.max_pool2d_with_indices(_stripes(x, step), *_window(step))
+                x = _joined(x, before)
                 kept = (before, places)
             else:
                 x = step(x)
@@ -92,9 +97,14 @@ class _Chain(torch.autograd.Function):
                 continue
             if isinstance(step, nn.MaxPool2d):
                 before, places = kept
+                before, shape = _stripes(before, step), before
+                g = _in_stripes(g, before)
                 g = _aten.max_pool2d_with_indices_backward(g, before, *_window(step), places)
+                g = _joined(g, shape)
             elif isinstance(step, nn.AvgPool2d):
-                g = _aten.avg_pool2d_backward(g, kept[0], *_averaged(step))
+                before, shape = _stripes(kept[0], step), kept[0]
+                g = _in_stripes(g, before)
+                g = _joined(_aten.avg_pool2d_backward(g, before, *_averaged(step)), shape)
             elif kept:
                 g = _aten.threshold_backward(g, kept[0], 0)
             if isinstance(step, FrozenConvolution):
@@ -132,6 +142,44 @@ def _averaged(step: nn.AvgPool2d) -> tuple[Any, ...]:
     sizes = (step.kernel_size, step.stride, step.padding)
     flags = (step.ceil_mode, step.count_include_pad, step.divisor_override)
     return (*(_pair(size) for size in sizes), *flags)
+
+
+def _stripes(x: torch.Tensor, pool: nn.MaxPool2d | nn.AvgPool2d) -> torch.Tensor:
+    """Return a view of each picture as several, one above the other, if no window notices.
+
+    The gradient of torch's pooling gives a processor whole pictures, so for one picture all
+    but one would wait.
+    """
+    height = x.shape[2]
+    plain = (
+        _pair(pool.kernel_size) == _pair(pool.stride)
+        and _pair(pool.padding) == [0, 0]
+        and _pair(getattr(pool, "dilation", 1)) == [1, 1]
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+    window = _pair(pool.kernel_size)[0]
+    count = next((n for n in _STRIPES if plain and height % (n * window) == 0), 1)
+    return _in_parts(x, len(x) * count)
+
+
+def _in_stripes(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return a view of the output of a pooling that is cut as its input ``like`` is."""
+    if len(x) == len(like):
+        return x
+    return _in_parts(x.contiguous(memory_format=torch.channels_last), len(like))
+
+
+def _joined(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return a view of stripes as the pictures that ``like`` holds, of whatever size."""
+    return _in_parts(x, len(like))
+
+
+def _in_parts(x: torch.Tensor, count: int) -> torch.Tensor:
+    """Return a view (B, C, H, W), channels last, as ``count`` pictures."""
+    if len(x) == count:
+        return x
+    rows = x.permute(0, 2, 3, 1)
+    return rows.reshape(count, -1, *rows.shape[2:]).permute(0, 3, 1, 2)
 
 
 def _pair(size: int | tuple[int, int]) -> list[int]:
