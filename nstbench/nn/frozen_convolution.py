@@ -45,6 +45,12 @@ class FrozenConvolution(nn.Conv2d):
             return y.relu_() if rectify else y
         return self.convolve_packed(x.to(self._dtype()), rectify)
 
+    def pack(self) -> None:
+        """Pack the weights for both directions now, so that no first step takes longer for it."""
+        if self.weight.device.type == "cpu" and _works(self.weight.dtype):
+            for turned in (False, True):
+                self._weight(self.weight.dtype, turned)
+
     def packs(self, x: torch.Tensor) -> bool:
         """Return True if a picture can be convolved by packed weights."""
         if x.device.type != "cpu" or self.weight.requires_grad or torch.compiler.is_compiling():

@@ -70,7 +70,8 @@ class LayeredNetwork(nn.Module):
         h = ((x - self.mean) / self.std).to(next(self.parameters(), x).dtype)
         for block in self._blocks(layers):
             if self.checkpointing and h.requires_grad:
-                h, of_block = checkpoint(_run, h, block, layers, use_reentrant=False)
+                # Step by step, each of which gives its memory back before the next.
+                h, of_block = checkpoint(_run_apart, h, block, layers, use_reentrant=False)
             else:
                 h, of_block = _run(h, block, layers)
             found |= of_block

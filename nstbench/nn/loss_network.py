@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from nstbench.nn.backbones import load_backbone
+from nstbench.nn.frozen_convolution import FrozenConvolution
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.vgg import Pooling
 
@@ -58,6 +59,9 @@ def load_loss_network(
     dtype = number_format(precision, device)
     if dtype != torch.float32:
         lower_precision(network, dtype)
+    for module in network.modules():
+        if isinstance(module, FrozenConvolution):
+            module.pack()
     return network
 
 
