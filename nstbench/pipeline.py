@@ -31,7 +31,7 @@ from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_wo
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
 from nstbench.planner import Plan, make_plan
-from nstbench.records import Samples, Status, Timing
+from nstbench.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
 from nstbench.report import write_report
 from nstbench.run_files import (
     load_board,
@@ -50,8 +50,6 @@ from nstbench.spent import Spent
 from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
 from nstbench.unit_keys import method_parts
 
-# A method at least this slow is timed by the run's own units if they had the device alone.
-_OWN_SAMPLES_FROM_SECONDS = 1.0
 _TIMINGS = TypeAdapter(Timing)
 
 
@@ -366,7 +364,7 @@ def _own_samples(
         return []
     # less what other programs took: a busy machine does not make a method slow
     own = statistics.median(r["seconds"] - sum(r.get("waits", ())) for r in same)
-    return same if own >= _OWN_SAMPLES_FROM_SECONDS else []
+    return same if own >= OWN_SAMPLES_FROM_SECONDS else []
 
 
 def _all_samples(parts: Iterable[Samples]) -> Samples:

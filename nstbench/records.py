@@ -49,6 +49,10 @@ class Scope(StrEnum):
     TIMING = "timing"
 
 
+OWN_SAMPLES_FROM_SECONDS = 1.0
+"""A method at least this slow is timed by the run's own units if they had the device alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Availability:
     """Whether something can be used here; if not, why, and the command that mends it."""

@@ -26,7 +26,15 @@ from nstbench.images import fit, pixel_hash, read_image, to_pixels, to_tensor, w
 from nstbench.isolation import isolated
 from nstbench.memory import message_of, ran_out_of_memory
 from nstbench.outcomes import BadOutput, check_output, refuse_full_disk, status_of
-from nstbench.records import ImageRecord, Samples, Status, Step, Timing, Unit
+from nstbench.records import (
+    OWN_SAMPLES_FROM_SECONDS,
+    ImageRecord,
+    Samples,
+    Status,
+    Step,
+    Timing,
+    Unit,
+)
 from nstbench.store import Store
 from nstbench.timing import (
     PeakMemory,
@@ -228,7 +236,6 @@ class Runner:
     def _stylize(self, unit: Unit, trace: Trace) -> Record:
         loaded = self._load(unit)
         self._prepare(loaded, unit)
-        self._calibrate(loaded)
         content = self._picture(unit.content)
         untouched = content.pixels.clone()
         generator = torch.Generator().manual_seed(unit.unit_seed)
@@ -238,6 +245,7 @@ class Runner:
             self.device,
             loaded.method.own_seconds,
         )
+        self._calibrate(loaded, clock, 1)
         kept = self._keep(unit, output, content.pixels, untouched)
         return _spent(loaded, loaded.prepare_seconds, clock, 1) | kept
 
@@ -261,11 +269,11 @@ class Runner:
                     on_step=trace,
                 )
             )
-        self._calibrate(loaded)
         untouched = [pair.content.pixels.clone() for pair in pairs]
         for trace in traces:
             trace.start()
         outputs, clock = one_sample(lambda: loaded.method.stylize_batch(pairs), self.device)
+        self._calibrate(loaded, clock, len(pairs))
         if len(outputs) != len(units):
             raise BadOutput(
                 f"stylize_batch returned {len(outputs)} pictures for {len(units)} pairs"
@@ -314,9 +322,13 @@ class Runner:
             self._loaded = _Loaded(identity, method, seconds)
         return self._loaded
 
-    def _calibrate(self, loaded: _Loaded) -> None:
-        """Measure the machine beside a method, once it is known that there is work for it."""
-        if not loaded.calibration.seconds:
+    def _calibrate(self, loaded: _Loaded, clock: Samples, pairs: int) -> None:
+        """Measure the machine beside a method whose units may serve as samples of its latency.
+
+        The median of all units decides about that, so the first may well be faster.
+        """
+        slow = clock.seconds[0] / pairs >= OWN_SAMPLES_FROM_SECONDS / 2
+        if slow and not loaded.calibration.seconds:
             loaded.calibration = calibrate(self.device, repeats=1)
 
     def _prepare(self, loaded: _Loaded, unit: Unit) -> None:

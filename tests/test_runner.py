@@ -453,3 +453,12 @@ def test_timing_of_a_broken_method_is_a_message(setup):
     answer = local.time(request)
     local.close()
     assert answer == "ValueError: no"
+
+
+def test_only_units_that_may_be_samples_are_measured_beside_a_kernel(setup):
+    store, add = setup
+    quick = run(store, add("return content.pixels.clone()"))
+    assert quick["calibration"] == ()
+    slow = run(store, add("import time; time.sleep(0.6)\nreturn content.pixels.clone()"))
+    assert len(slow["calibration"]) == 1
+    assert slow["calibration"][0] > 0
