@@ -138,7 +138,9 @@ class FeatureBank:
         if not layers:
             return {}
         if network not in self._networks:
-            self._networks[network] = self._load(network, self.device)
+            # tensors of inference mode cannot be packed: they do not tell when they change
+            with torch.inference_mode(False):
+                self._networks[network] = self._load(network, self.device)
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
