@@ -241,7 +241,8 @@ def _units(store: Store) -> pd.DataFrame:
 
 def plain_card(card: Any) -> Any:
     """Return a card as plain data for ``run.json``."""
-    return _adapter(type(card)).dump_python(card, mode="json")
+    kind: Any = type(card)
+    return _adapter(kind).dump_python(card, mode="json")
 
 
 @cache
