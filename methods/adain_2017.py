@@ -26,7 +26,7 @@ from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.images import load_picture
-from nstbench.nn.backbones import backbone_weight, load_backbone
+from nstbench.nn.backbones import backbone_weight, load_backbone, on_network
 from nstbench.nn.decoder import (
     MirroredDecoder,
     build_decoder,
@@ -125,6 +125,10 @@ class Adain2017(OnePass, TrainableMethod):
     def required_weights(self) -> tuple[Weight, ...]:
         """Return the weights of the encoder."""
         return (backbone_weight(self.params.network),)
+
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the statistics of the chosen network."""
+        return on_network(self.params.network, self.info.trained_on)
 
     def training(self, task: Task) -> Training:
         """Return the training of a decoder."""

@@ -31,6 +31,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, Picture
+from nstbench.errors import ImageError
+from nstbench.nn.backbones import on_network
 from nstbench.nn.gram import gram_matrix
 from nstbench.nn.image_optimisation import (
     LOSS_NETWORKS,
@@ -126,6 +128,11 @@ class Champandard2016(ImageOptimisation):
         """Return the weights of content and style."""
         return {"content": self.params.content_weight, "style": self.params.style_weight}
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the statistics of the chosen losses and network."""
+        tags = (f"vgg16-{self.params.loss}", "vgg16-content")
+        return on_network(self.params.network, tags)
+
     def needs_maps(self) -> bool:
         """Return True unless missing maps are to be made up."""
         return self.params.maps == "require"
@@ -138,6 +145,11 @@ class Champandard2016(ImageOptimisation):
         """Turn both maps into masks, one channel per label."""
         of_content, of_style = content.semantic_map, style.semantic_map
         if of_content is None or of_style is None:
+            if self.params.maps == "require":
+                raise ImageError(
+                    f"{content.name} and {style.name} need a semantic map each; maps=auto makes "
+                    "them up"
+                )
             of_content, of_style = tonal_map(content.pixels), tonal_map(style.pixels)
         labels = read_labels(of_content, of_style)
         masks = one_hot(labels.content, labels.count), one_hot(labels.style, labels.count)

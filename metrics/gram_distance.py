@@ -29,7 +29,11 @@ class GramDistance(PairMetric):
         description="Relative distance of VGG-16 Gram matrices to the style's: 0 equal,"
         " 1 disjoint.",
         features=(Features("vgg16", LAYERS, ("output", "style"), gram=True),),
-        home_for=("vgg16-gram", "vgg19-gram"),
+        # Mean and covariance together are the Gram matrix, the moments of channels its diagonal.
+        home_for=(
+            *("vgg16-gram", "vgg16-covariance", "vgg16-moments"),
+            *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
+        ),
         order=40,
     )
 

@@ -30,7 +30,11 @@ class StyleLoss(PairMetric):
         citation="Gatys, Ecker, Bethge, arXiv 1508.06576, eq. 4 and 5",
         description="Weighted squared difference of VGG-16 Gram matrices to the style's.",
         features=(Features("vgg16", LAYERS, ("output", "style"), gram=True),),
-        home_for=("vgg16-gram", "vgg19-gram"),
+        # Mean and covariance together are the Gram matrix, the moments of channels its diagonal.
+        home_for=(
+            *("vgg16-gram", "vgg16-covariance", "vgg16-moments"),
+            *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
+        ),
         order=110,
     )
 

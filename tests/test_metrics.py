@@ -520,8 +520,11 @@ def test_timing_metrics_read_the_record(name: str, expected: dict[str, float]) -
 
 
 @pytest.mark.parametrize(
-    "name", ["latency", "throughput", "prepare_seconds", "peak_memory", "parameters", "flops"]
-)
+    "name",
+    ["latency", "throughput", "prepare_seconds", "peak_memory", "parameters", "flops",
+     "train_seconds"],
+)  # fmt: skip
 def test_what_was_not_measured_has_no_value(name: str) -> None:
-    empty = replace(TIMING, latency=(), prepare=(), peak_memory=None, parameters=None, flops=None)
+    unknown = dict.fromkeys(("peak_memory", "parameters", "flops", "training"))
+    empty = replace(TIMING, latency=(), prepare=(), **unknown)
     assert make(name).compute(empty) == {}
