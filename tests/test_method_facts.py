@@ -53,6 +53,18 @@ def variants() -> Iterator[tuple[str, Method]]:
                         yield f"{name}:{field}={value}", make(name, **{field: value})
 
 
+def test_methods_that_may_leave_float32_say_so() -> None:
+    for label, method in variants():
+        if "precision" in type(method).Params.model_fields:
+            assert "bfloat16" in " ".join(method.info.deviations), label
+
+
+def test_starting_noise_is_a_stated_deviation() -> None:
+    for label, method in variants():
+        if getattr(method.params, "init", "") == "noise":
+            assert "Noise starts are Gaussian" in " ".join(method.info.deviations), label
+
+
 # --- home --------------------------------------------------------------------------------
 
 
