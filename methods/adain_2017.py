@@ -134,7 +134,8 @@ class Adain2017(OnePass, TrainableMethod):
         """Build encoder and decoder."""
         decoder = restore_decoder(params.network, _LAYER, self.device, tensors)
         self._decoder = for_inference(decoder, params, self.device)
-        self._encoder = reflect_borders(load_backbone(params.network, self.device))
+        encoder = reflect_borders(load_backbone(params.network, self.device))
+        self._encoder = for_inference(encoder, params, self.device)
 
     def prepare(self, style: Picture) -> None:
         """Measure mean and deviation of every channel of the style, and of extra styles."""

@@ -139,7 +139,7 @@ class Ghiasi2017(OnePass, TrainableMethod):
         network = ArbitraryStyleNetwork(params.width)
         network.load_state_dict(tensors)
         self._network = for_inference(network, params, self.device)
-        self._encoder = load_backbone("vgg16", self.device)
+        self._encoder = for_inference(load_backbone("vgg16", self.device), params, self.device)
 
     def load(self, device: torch.device) -> None:
         """Open the chosen networks.

@@ -125,7 +125,8 @@ class Wct2017(TrainableMethod):
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build the encoder and the decoders of the levels in use."""
-        self._encoder = reflect_borders(load_backbone(params.network, self.device))
+        encoder = reflect_borders(load_backbone(params.network, self.device))
+        self._encoder = for_inference(encoder, params, self.device)
         self._decoders = {
             level: for_inference(
                 restore_decoder(

@@ -97,7 +97,7 @@ def execute(
             info = _info(config, plan, command)
             _refuse_another_plan(store, claims, info["plan_hash"])
             write_plan(store, plan, info)
-            spent = Spent(began, config.workers or 1)
+            spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
             with spent.on("weights"):
                 _fetch_weights(config, plan, listener)
             with spent.on("generate"):
