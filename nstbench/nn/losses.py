@@ -76,7 +76,8 @@ def cross_gram(shallow: torch.Tensor, deep: torch.Tensor, shift: float = 0.0) ->
 
     Novak and Nikulin (arXiv 1605.04603) enlarge the deeper map H to the size of F. With
     nearest-neighbour enlargement that equals averaging F over the positions that share a
-    value of H, which costs a fraction.
+    value of H, which costs a fraction, where the sizes of F are multiples of those of H. Where
+    they are not (a map of odd size was pooled), the averaged windows overlap, and it comes close.
 
     Args:
         shallow: activations F, (B, C, H, W).
