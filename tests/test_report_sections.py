@@ -9,9 +9,9 @@ import statistics
 from pathlib import Path
 
 import pytest
-from fake_board import FakeRun
+from fake_board import PROFILES, FakeRun
 
-from nstbench import report
+from nstbench import registry, report
 from nstbench.board import Board
 from nstbench.reporting import tables
 
@@ -32,6 +32,27 @@ def test_the_fastest_method_comes_with_the_spread_of_its_calls(board: Board) -> 
     measured = dataclasses.replace(row, values={speed.name: tables.Interval(median)})
     spread = tables.middle_half(board, measured, speed)
     assert (spread.low, spread.value, spread.high) == pytest.approx((low, median, high))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (0.9, "The baseline content_copy is better: UEF 1.00"),
+        (0.69, "overlaps that of the baseline content_copy"),
+        (0.3, ""),
+    ],
+)
+def test_the_best_method_is_held_against_the_baselines(
+    tmp_path: Path, error: float, words: str
+) -> None:
+    method = dataclasses.replace(PROFILES[3], content=error, style=error)
+    board = FakeRun(tmp_path, profiles=(*PROFILES[:2], method), fail=0).board()
+    text = " ".join(
+        re.sub(r"<[^>]+>", "", registry.load("reports", "overview")().html(board)).split()
+    )
+    assert "1 method + 2 baselines" in text
+    assert words in text
+    assert words or "the baseline" not in text.lower()
 
 
 def test_validation_in_the_run_folder_is_shown(tmp_path: Path) -> None:
