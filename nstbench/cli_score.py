@@ -43,6 +43,14 @@ def score(
     pairs: Annotated[
         str, typer.Option(help="Expect all pairs, or only those of which some picture was found.")
     ] = "all",
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Run whose methods stand on the same board; its pictures are the contents and "
+            "styles of --outputs.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder for --outputs.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     plugin: Plugins = None,
@@ -54,7 +62,7 @@ def score(
     add_plugins(plugin)
     elsewhere = {
         "names": tuple(name or ()), "contents": contents, "styles": styles, "out": out,
-        "size": size, "fit": fit, "pairs": pairs,
+        "size": size, "fit": fit, "pairs": pairs, "beside": beside,
     }  # fmt: skip
     if (run is None) == (not outputs):
         raise UsageError("score: give the folder of a run, or --outputs, and not both.")
@@ -77,9 +85,19 @@ def _score_outputs(
     """Check the options of ``score --outputs`` and carry it out."""
     from nstbench.external import Request, score_outputs
 
+    given = dict(given)
     for option in ("contents", "styles"):
-        if given[option] is None:
-            raise UsageError(f"--{option}: needed with --outputs; give a folder of pictures.")
+        if given["beside"] is not None:
+            if given[option] is not None:
+                raise UsageError(f"--{option}: the pictures are those of --beside; leave it out.")
+            given[option] = ""
+        elif given[option] is None:
+            raise UsageError(
+                f"--{option}: needed with --outputs; give a folder of pictures, or by --beside a "
+                "run whose pictures they are."
+            )
+    if given["beside"] is not None and given["size"] is not None:
+        raise UsageError("--size: outputs get the size of --beside; leave it out.")
     for option, known in (("fit", ("inside", "crop")), ("pairs", ("all", "found"))):
         if given[option] not in known:
             raise UsageError(f"--{option} {given[option]}: must be {' or '.join(known)}.")

@@ -7,8 +7,7 @@ that a score is what it would have been had a method of the registry made the pi
 from __future__ import annotations
 
 import statistics
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 import nstbench
+from nstbench.beside import Beside
 from nstbench.board import Board
 from nstbench.catalog import metric_cards, open_dataset
 from nstbench.config import MethodSpec, RunConfig
@@ -28,6 +28,7 @@ from nstbench.images import fit, pixel_hash, read_image, write_png
 from nstbench.listener import Listener
 from nstbench.names import printable, slugify
 from nstbench.output_patterns import Outputs, Pair, find_outputs, has_method
+from nstbench.outputs_elsewhere import Made, Size, missing, parts_of, problem_of, shapes_of, unit_of
 from nstbench.planner import Outcome, Plan
 from nstbench.records import (
     Availability,
@@ -40,26 +41,15 @@ from nstbench.records import (
     Unit,
 )
 from nstbench.report import write_report
-from nstbench.run_files import load_board, write_plan, write_scores
+from nstbench.run_files import load_board, write_plan, write_scores, write_timings
 from nstbench.run_folder import refuse_folder_of_pictures
-from nstbench.score_stage import score_units
-from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json
+from nstbench.score_stage import score_units, timing_scores
+from nstbench.store import Store, hash_of_keys, key_of, read_json
 
 ASPECT_TOLERANCE = 0.02
 """Proportions that differ by rounding to whole pixels are the same; more is another picture."""
 
 FAMILY = "made elsewhere"
-
-Size = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """An output that could be read, copied into the run folder."""
-
-    file: Path
-    shape: Size
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +70,9 @@ class Request:
         metrics: ``"all"`` or names separated by commas.
         device: torch device of the feature networks.
         formats: report files to write.
+        beside: folder of a run whose methods stand on the same board. Its pictures are the
+            contents and styles, its pairs the ones expected, its size that of the outputs, and
+            ``contents`` and ``styles`` stay empty.
     """
 
     patterns: tuple[str, ...]
@@ -93,6 +86,7 @@ class Request:
     metrics: str = "all"
     device: str = "auto"
     formats: tuple[str, ...] = ("html", "csv", "md", "parquet")
+    beside: Path | None = None
 
 
 def score_outputs(
@@ -110,7 +104,9 @@ def score_outputs(
     listener = listener or Listener()
     device = resolve_device(request.device)
     store = _open(request.out)
-    plan = _Import(request, store, device).plan()
+    beside = None if request.beside is None else Beside(request.beside)
+    plan = _Import(request, store, device, beside).plan()
+    timings = [] if beside is None else list(beside.board.timings)
     listener.planned(plan)
     info = {
         "name": request.out.name,
@@ -124,7 +120,9 @@ def score_outputs(
         "finished": "",
     }
     write_plan(store, plan, info)
-    write_scores(store, score_units(store.root, device, listener))
+    write_timings(store, timings)
+    scores = score_units(store.root, device, listener)
+    write_scores(store, timing_scores(scores, timings, plan.metrics))
     board = load_board(store.root)
     write_report(board, store.root / "report", request.formats)
     return board
@@ -145,8 +143,12 @@ def _open(root: Path) -> Store:
 class _Import:
     """Turns files into the plan and records of a run."""
 
-    def __init__(self, request: Request, store: Store, device: str) -> None:
+    def __init__(
+        self, request: Request, store: Store, device: str, beside: Beside | None = None
+    ) -> None:
         self.request = request
+        self.beside = beside
+        self.size = request.size if beside is None else beside.size
         self.store = store
         self.device = device
         self.skipped: list[SkippedImage] = []
@@ -162,11 +164,13 @@ class _Import:
         with ThreadPoolExecutor() as pool:
             made = list(pool.map(lambda item: self._copy(*item), files))
         pictures = {(method, pair): made[i] for i, (method, pair, _) in enumerate(files)}
-        shapes = _shapes(pictures)
+        shapes = shapes_of(pictures)
         if not shapes:
             reason = next(str(p) for p in pictures.values())
             raise UsageError(f"--outputs: no picture can be read. {reason}.")
-        size = self.request.size or round(statistics.median(max(s) for s in shapes.values()))
+        size = self.size or round(statistics.median(max(s) for s in shapes.values()))
+        if self.beside is not None:
+            shapes = self.beside.shapes()
         cards: dict[tuple[str, str], PictureCard | str] = {}
         for record in styles:
             cards[Role.STYLE, record.name] = self._style(record, size)
@@ -175,7 +179,7 @@ class _Import:
                 cards[Role.CONTENT, record.name] = self._content(record, shapes[record.name])
         units, blocked = self._units(methods, pictures, shapes, cards, contents, styles, size)
         found = tuple(card for card in cards.values() if isinstance(card, PictureCard))
-        return Plan(
+        plan = Plan(
             config=self._config(methods, size),
             units=tuple(units),
             blocked=blocked,
@@ -185,10 +189,13 @@ class _Import:
             pictures=found,
             skipped=tuple(self.skipped),
         )
+        return plan if self.beside is None else self.beside.join(plan, self.store)
 
     # -- finding --------------------------------------------------------------------------
 
     def _load(self, role: Role) -> tuple[ImageRecord, ...]:
+        if self.beside is not None:
+            return self.beside.images(role)
         option = f"--{role}s"
         text = self.request.contents if role is Role.CONTENT else self.request.styles
         dataset = open_dataset(text, option)
@@ -232,10 +239,10 @@ class _Import:
             pixels = read_image(file)
         except ImageError as error:
             return str(error)
-        if self.request.size:
-            pixels = fit(pixels, self.request.size, "inside")
+        if self.size:
+            pixels = fit(pixels, self.size, "inside")
         digest = pixel_hash(pixels)
-        path = self.store.output_path(slugify(method), key_of(_parts(method, pair, digest)))
+        path = self.store.output_path(slugify(method), key_of(parts_of(method, pair, digest)))
         write_png(path, pixels)
         return Made(file, (pixels.shape[0], pixels.shape[1]), digest)
 
@@ -293,19 +300,24 @@ class _Import:
         styles: Sequence[ImageRecord],
         size: int,
     ) -> tuple[list[Unit], dict[str, Outcome]]:
-        found = {pair for outputs in methods.values() for pair in outputs.files}
+        expected: Collection[Pair] = {(c.name, s.name) for c in contents for s in styles}
+        if self.beside is not None:
+            expected = self.beside.pairs
+        if self.request.pairs == "found":
+            found = {pair for outputs in methods.values() for pair in outputs.files}
+            expected = {pair for pair in expected if pair in found}
         units: list[Unit] = []
         blocked: dict[str, Outcome] = {}
         for method, outputs in methods.items():
             for style in styles:
                 for content in contents:
                     pair = content.name, style.name
-                    if self.request.pairs == "found" and pair not in found:
+                    if pair not in expected:
                         continue
                     inputs = [cards.get((Role.CONTENT, pair[0])), cards.get((Role.STYLE, pair[1]))]
-                    made = pictures.get((method, pair), _missing(outputs, content, style))
-                    problem = _problem(made, inputs, shapes.get(pair[0]))
-                    unit = _unit(method, content, style, size, made)
+                    made = pictures.get((method, pair), missing(outputs, content, style))
+                    problem = problem_of(made, inputs, shapes.get(pair[0]), self.beside is not None)
+                    unit = unit_of(method, content, style, size, made)
                     units.append(unit)
                     if problem:
                         blocked[unit.key] = Outcome(Status.FAILED, problem)
@@ -327,10 +339,12 @@ class _Import:
 
     def _config(self, methods: Iterable[str], size: int) -> RunConfig:
         request = self.request
+        known = {} if self.beside is None else self.beside.settings
         settings: dict[str, Any] = {
             "methods": tuple(MethodSpec(name=name) for name in methods),
             "metrics": _split(request.metrics),
-            "contents": request.contents, "styles": request.styles,
+            "contents": request.contents or known["contents"],
+            "styles": request.styles or known["styles"],
             # A picture of 20 px can be scored, though not asked for in a run.
             "size": max(32, size), "fit": request.fit, "device": self.device,
             "timing_repeats": 0, "out": request.out, "formats": request.formats,
@@ -340,55 +354,6 @@ class _Import:
 
 def _split(metrics: str) -> list[str] | str:
     return metrics if metrics == "all" else [name.strip() for name in metrics.split(",")]
-
-
-def _shapes(pictures: Mapping[tuple[str, Pair], Made | str]) -> dict[str, Size]:
-    """Return content -> (height, width) of most of its outputs."""
-    counts: dict[str, Counter[Size]] = {}
-    for (_, (content, _)), made in pictures.items():
-        if isinstance(made, Made):
-            counts.setdefault(content, Counter())[made.shape] += 1
-    return {content: counter.most_common(1)[0][0] for content, counter in counts.items()}
-
-
-def _missing(outputs: Outputs, content: ImageRecord, style: ImageRecord) -> str:
-    name = outputs.expected.replace("{content}", content.name).replace("{style}", style.name)
-    return f"there is no file {printable(name)}"
-
-
-def _problem(
-    made: Made | str, inputs: Iterable[PictureCard | str | None], shape: Size | None
-) -> str:
-    """Return why a unit failed, or an empty string."""
-    if isinstance(made, str):
-        return made
-    for card in inputs:
-        if isinstance(card, str):
-            return card
-    if shape is not None and made.shape != shape:
-        return (
-            f"{made.file.name} is {made.shape[1]} x {made.shape[0]} px, but most outputs of this "
-            f"content are {shape[1]} x {shape[0]}; --size scales all to one size"
-        )
-    return ""
-
-
-def _parts(method: str, pair: Pair, digest: str) -> dict[str, object]:
-    """Return what the key of an output is made from; a missing one has an empty digest."""
-    return {
-        "method": method, "content": pair[0], "style": pair[1], "output": digest, "schema": SCHEMA
-    }  # fmt: skip
-
-
-def _unit(
-    method: str, content: ImageRecord, style: ImageRecord, size: int, made: Made | str
-) -> Unit:
-    digest = made.sha256 if isinstance(made, Made) else ""
-    parts = _parts(method, (content.name, style.name), digest)
-    return Unit(
-        key=key_of(parts), variant=method, method=slugify(method), params={}, content=content,
-        style=style, size=size, fit="", seed=0, unit_seed=0, parts=parts,
-    )  # fmt: skip
 
 
 def _card(name: str, request: Request) -> MethodCard:

@@ -1,0 +1,142 @@
+"""A run of methods that pictures made elsewhere are to stand beside: same pairs, one board.
+
+The run's own pictures, as its methods saw them, are the contents and styles, so every number of
+both is about the same pixels. Nothing of the run is changed; its outputs come along as links.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from nstbench.errors import UsageError
+from nstbench.names import printable
+from nstbench.planner import Outcome, Plan
+from nstbench.records import ImageRecord, Role, Status, Unit
+from nstbench.run_files import load_board, read_plan
+from nstbench.store import Store
+
+
+class Beside:
+    """What a run brings to the board of pictures made elsewhere.
+
+    Args:
+        root: folder of the run.
+
+    Raises:
+        UsageError: if the folder holds no run.
+        StoreError: if one of its files is damaged.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.board = load_board(root)
+        self._plan = read_plan(root)
+        if not self._plan:
+            raise UsageError(f"--beside {printable(root)}: the run has no units.")
+        self._images = {
+            (card.role, card.name): ImageRecord(
+                card.name, root / card.file, card.licence, card.author, card.source, card.sha256
+            )
+            for card in self.board.pictures
+        }
+
+    @property
+    def size(self) -> int:
+        """Size of the run's pictures in pixels."""
+        return int(self._plan[0]["size"])
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the run was asked for."""
+        settings: Mapping[str, Any] = self.board.info.get("config", {})
+        return settings
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """Content and style of every pair that the run planned."""
+        return frozenset((unit["content"], unit["style"]) for unit in self._plan)
+
+    def images(self, role: Role) -> tuple[ImageRecord, ...]:
+        """Return the run's pictures of a role, as its methods saw them."""
+        return tuple(image for (of, _), image in self._images.items() if of == role)
+
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Return content -> (height, width), which outputs must have."""
+        found = {}
+        for image in self.images(Role.CONTENT):
+            with Image.open(image.path) as picture:
+                found[image.name] = picture.height, picture.width
+        return found
+
+    def join(self, plan: Plan, store: Store) -> Plan:
+        """Return a plan with the run's units before those of ``plan``, their results linked.
+
+        Raises:
+            UsageError: if a method of both has the same name.
+        """
+        same = {card.method for card in self.board.methods.values()} & {
+            card.method for card in plan.methods.values()
+        }
+        if same:
+            raise UsageError(
+                f"--name {min(same)}: {printable(self.root)} has a method of that name. Give "
+                "another name."
+            )
+        units = [self._unit(entry) for entry in self._plan]
+        blocked = {
+            entry["key"]: Outcome(Status(entry["status"]), str(entry.get("message", "")))
+            for entry in self._plan
+            if "status" in entry
+        }
+        for unit in units:
+            self._link(unit, store)
+        for score in (self.root / "scores").rglob("*.json"):
+            _link(score, store.root / score.relative_to(self.root))
+        return replace(
+            plan,
+            units=(*units, *plan.units),
+            blocked={**blocked, **plan.blocked},
+            cached=plan.cached | {unit.key for unit in units if unit.key not in blocked},
+            methods={**self.board.methods, **plan.methods},
+        )
+
+    def _unit(self, entry: Mapping[str, Any]) -> Unit:
+        return Unit(
+            key=entry["key"], variant=entry["variant"], method=entry["method"], params={},
+            content=self._images[Role.CONTENT, entry["content"]],
+            style=self._images[Role.STYLE, entry["style"]],
+            size=entry["size"], fit="", seed=entry["seed"], unit_seed=0,
+        )  # fmt: skip
+
+    def _link(self, unit: Unit, store: Store) -> None:
+        ours = Store(self.root)
+        place = unit.method, unit.key
+        for source, target in (
+            (ours.output_path(*place), store.output_path(*place)),
+            (ours.trace_path(unit.key), store.trace_path(unit.key)),
+            # last: a record promises what it speaks of
+            (ours.record_path(*place), store.record_path(*place)),
+        ):
+            _link(source, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link a file, if there is one, or copy it where the disk has no links.
+
+    Files of a run are never written to, only put in place of others, so both may have one.
+    """
+    if source.is_symlink() or not source.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
