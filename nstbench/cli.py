@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,11 +18,9 @@ from nstbench.cli_score import score
 from nstbench.cli_status import status
 from nstbench.cli_train import match, train
 from nstbench.cli_validate import validate
-from nstbench.errors import NstbenchError
+from nstbench.errors import NstbenchError, way_out
 from nstbench.interrupt import GO_ON
 from nstbench.names import printable
-
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -201,12 +198,13 @@ def main() -> None:
     except NstbenchError as error:
         _fail(str(error), 2)
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        mend = way_out(error)
+        if not mend:
             raise
-        where = f"{error.filename} cannot be written" if error.filename else "The disk"
+        where = f"{error.filename} cannot be used" if error.filename else "The disk"
         _fail(
-            f"{where}: {error.strerror}. What was computed before is intact; free space or "
-            "change permissions, then run the same command again.",
+            f"{where}: {error.strerror}. What was computed before is intact: {mend}, then run "
+            "the same command again.",
             2,
         )
     except SystemExit as ended:

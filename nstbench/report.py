@@ -18,7 +18,7 @@ from markupsafe import Markup
 from nstbench import __version__, registry
 from nstbench.board import Board
 from nstbench.contracts import Section
-from nstbench.errors import StoreError, UsageError, did_you_mean
+from nstbench.errors import StoreError, UsageError, did_you_mean, way_out
 from nstbench.names import encodable
 from nstbench.reporting import comparison, pictures, templates
 
@@ -212,9 +212,10 @@ def _replace(path: Path, write: Callable[[Path], None]) -> Path:
         write(temporary)
         temporary.replace(path)
     except OSError as error:
+        mend = way_out(error) or "free space or change permissions"
         raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}. Free space or change "
-            "permissions, then write the report again with `nstbench report`."
+            f"{path} cannot be written: {error.strerror or error}. To mend it, {mend}, then "
+            "write the report again with `nstbench report`."
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -17,6 +17,16 @@ def split_outside_brackets(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
+def split_names(text: str) -> list[str]:
+    """Split a list of names at its commas; spaces around names and empty parts are dropped."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def names_or_all(text: str) -> list[str] | str:
+    """Split a list of names; the one word ``all`` stays what it is."""
+    return "all" if text.strip() == "all" else split_names(text)
+
+
 def read_value(text: str) -> Any:
     """Read one value as YAML, less two of its surprises.
 
