@@ -32,12 +32,17 @@ def check_writable(option: str, path: Path) -> None:
         code = errno.EISDIR
     elif there != path and not there.is_dir():
         code = errno.ENOTDIR
-    elif not os.access(there if there.is_dir() else there.parent, os.W_OK | os.X_OK):
+    elif not _may_write(there if there.is_dir() else there.parent):
         code = errno.EACCES
     else:
         return
     error = OSError(code, os.strerror(code))
     raise UsageError(f"{option} {path} cannot be written: {error.strerror}; {way_out(error)}.")
+
+
+def _may_write(folder: Path) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
 
 
 def add_plugins(files: list[Path] | None) -> None:

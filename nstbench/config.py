@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,16 +10,25 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from nstbench.environment import check_device
 from nstbench.errors import UsageError, did_you_mean
 from nstbench.programs.entry import Program, take_programs
 from nstbench.studies import Study
-from nstbench.values import add_parameter, read_size, read_yaml, split_outside_brackets
+from nstbench.values import (
+    add_parameter,
+    names_or_all,
+    read_size,
+    read_yaml,
+    split_outside_brackets,
+)
 
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"
 _MOST_BYTES = 100_000
 _LONGEST = 200
 _MOST_PAIRS = 1024
+# Options that are repeated and named by what they take one at a time.
+_OPTIONS = {"seeds": "--seed", "formats": "--format", "plugins": "--plugin"}
 
 
 class MethodSpec(BaseModel):
@@ -145,8 +153,15 @@ class RunConfig(BaseModel):
     @classmethod
     def _known_device(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         for device in (value,) if isinstance(value, str) else value:
-            if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-                raise ValueError("must be auto, cpu, cuda or cuda:N")
+            check_device(device)
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        for seed in value:
+            if value.count(seed) > 1:
+                raise ValueError(f"seed {seed} is given twice, and would repeat the same work")
         return value
 
     @field_validator("pairs_per_batch", mode="before")
@@ -180,9 +195,7 @@ class RunConfig(BaseModel):
     @field_validator("metrics", "formats", "retry", "devices", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
-        if isinstance(value, str) and value != "all":
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return names_or_all(value) if isinstance(value, str) else value
 
     @property
     def folder(self) -> Path:
@@ -327,9 +340,14 @@ def _describe(error: ValidationError, file: Path | None) -> str:
             lines.append(f"There is no setting called '{name}'.{hint}")
         else:
             reason = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"--{name.replace('_', '-')}: {reason} (got {_shown(problem['input'])})")
+            lines.append(f"{option_of(name)}: {reason} (got {_shown(problem['input'])})")
     where = f" (in {file} or on the command line)" if file else ""
     return "\n".join(lines) + where
+
+
+def option_of(setting: str) -> str:
+    """Return the option of ``nstbench run`` that sets a setting."""
+    return _OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
 
 
 def _shown(value: Any) -> str:

@@ -11,7 +11,7 @@ import errno
 from collections.abc import Iterable
 
 _FULL, _RIGHTS = "free space", "change permissions, or choose another place"
-_IN_THE_WAY = "a {} lies where a {} is needed; move it, or choose another place"
+_IN_THE_WAY = "move the {} that lies where a {} is needed, or choose another place"
 _WAYS_OUT = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,

@@ -117,5 +117,7 @@ def read_size(text: str) -> int:
 
 
 def readable_size(size: int) -> str:
-    """Return a number of bytes for people: ``"512 MiB"``, ``"4.0 GiB"``."""
+    """Return a number of bytes for people: ``"512 MiB"``, ``"4.0 GiB"``, ``"9 bytes"``."""
+    if size < 2**20:
+        return f"{size} bytes"
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

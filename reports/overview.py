@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.names import counted
 from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, tables, templates
@@ -60,7 +61,7 @@ def _facts(board: Board) -> list[str]:
     environment = board.info.get("environment") or {}
     facts = [
         _suite(board.info),
-        f"{board.leaderboard['method'].nunique()} methods × {pairs} pairs",
+        f"{counted(board.leaderboard['method'].nunique(), 'method')} × {counted(pairs, 'pair')}",
         f"{sizes} px" if sizes else "",
         f"{done} of {planned} outputs done",
         "" if board.info.get("finished") else "not finished",
@@ -172,6 +173,6 @@ def _caveat(best: Row, contest: list[Row], rows: list[Row], metric: MetricCard) 
             words += f"Of those that did all, {label} leads: {_figure(runner_up, metric)}. "
     left_out = [r for r in rows if r not in contest and r.of(metric).known]
     if left_out:
-        count = f"{len(left_out)} method{'s' if len(left_out) > 1 else ''}"
+        count = counted(len(left_out), "method")
         words += f"Left out: {count} that did less than {100 * tables.ENOUGH:.0f} % of the pairs. "
     return words

@@ -189,7 +189,7 @@ def test_worker_whose_log_cannot_be_opened_ends_the_run_with_the_way_out(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "logs").write_text("in the way")
-    with pytest.raises(StoreError, match=r"logs.*cannot be written: .*a file lies where a folder is"):
+    with pytest.raises(StoreError, match=r"logs.*cannot be written: .*move the file that lies"):
         run(pictures, tmp_path / "run")
     assert not (tmp_path / "run" / "claims").exists()
 

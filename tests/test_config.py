@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nstbench.config import RunConfig, build_config, parse_methods, parse_named, suites
+from nstbench.config import RunConfig, build_config, option_of, parse_methods, parse_named, suites
 from nstbench.errors import UsageError
 
 
@@ -85,7 +85,7 @@ def test_bad_files_are_named(tmp_path, text, message):
     [("size", 3), ("device", "gpu"), ("resume", "sometimes"), ("limit", 0), ("seeds", ())],
 )
 def test_wrong_values_name_the_option(option, value):
-    with pytest.raises(UsageError, match=f"--{option}"):
+    with pytest.raises(UsageError, match=f"{option_of(option)}: "):
         build_config({option: value})
 
 
