@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from nstbench.config_paths import resolve_paths
 from nstbench.environment import check_device
 from nstbench.errors import UsageError, did_you_mean
 from nstbench.programs.entry import Program, take_programs
@@ -108,7 +109,7 @@ class RunConfig(BaseModel):
         None, ge=1, le=1024, description="worker processes; one per device if unset"
     )
     threads: int | None = Field(
-        None, ge=1, description="CPU threads of timing and of each worker; all cores if unset"
+        None, ge=1, description="CPU threads of timing and of each worker; all available if unset"
     )
     worker_threads: int | None = Field(
         None,
@@ -126,7 +127,9 @@ class RunConfig(BaseModel):
     )
     timing_repeats: int = Field(10, ge=0, description="timed calls per method and size; 0 for none")
     timeout: float = Field(3600, gt=0, description="seconds after which one unit is stopped")
-    out: Path | None = Field(None, description="run folder; runs/<suite> if unset")
+    out: Path | None = Field(
+        None, description="run folder; runs/<suite> in the working folder if unset"
+    )
     resume: Literal["missing", "never", "always"] = Field(
         "missing",
         description="missing: run what has no result; never: run everything again; "
@@ -215,7 +218,8 @@ def build_config(
 ) -> RunConfig:
     """Combine a suite, a configuration file and options, the later ones winning.
 
-    Programs that the file defines among its methods can be named in the options.
+    Programs that the file defines among its methods can be named in the options. Paths in the
+    file begin in its folder, those in options in the working folder.
 
     A run on the user's own pictures starts from the default suite as well, so
     that its methods run with the same settings as on the published board.
@@ -223,9 +227,11 @@ def build_config(
     Raises:
         UsageError: if a name or value is wrong; the message names the option.
     """
+    folder = file.parent if file else Path()
     from_file, programs = take_programs(
-        read_settings(file) if file else {}, file.parent if file else Path(), str(file or "")
+        read_settings(file) if file else {}, folder, str(file or "")
     )
+    from_file = resolve_paths(from_file, folder, tuple(options.get("plugins") or ()))
     name = suite or from_file.pop("suite", None) or DEFAULT_SUITE
     known = suites()
     if not isinstance(name, str):
