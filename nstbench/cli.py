@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,18 +11,16 @@ import typer
 from nstbench import __version__
 from nstbench.cli_check import baseline_app, check, history_app
 from nstbench.cli_extend import conformance, new_app
-from nstbench.cli_options import Plugins, RunFolder, add_plugins
+from nstbench.cli_options import Plugins, RunFolder, add_plugins, check_writable
 from nstbench.cli_report import report, serve
 from nstbench.cli_run import run, sweep
 from nstbench.cli_score import score
 from nstbench.cli_status import status
 from nstbench.cli_train import match, train
 from nstbench.cli_validate import validate
-from nstbench.errors import NstbenchError
+from nstbench.errors import NstbenchError, UsageError, way_out
 from nstbench.interrupt import GO_ON
 from nstbench.names import printable
-
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,9 +80,10 @@ def maps(
     from nstbench.run_files import load_board
 
     add_plugins(plugin)
+    device = resolve_device(device)
     listener = TerminalListener()
     try:
-        count = write_maps(run, resolve_device(device), listener)
+        count = write_maps(run, device, listener)
     finally:
         listener.close()
     typer.echo(f"error maps of {count} outputs")
@@ -187,11 +185,18 @@ def datasets_preview(
     from nstbench.catalog import open_dataset
     from nstbench.contact_sheet import contact_sheet
     from nstbench.images import write_png
+    from nstbench.names import counted
 
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: the sheet is a PNG picture; give a name that ends in .png.")
+    check_writable("--out", out)
     dataset = open_dataset(name, "datasets preview")
-    images = [image for role in dataset.info.roles for image in dataset.load(role).images]
-    write_png(out, contact_sheet(list(dict.fromkeys(images))))
-    typer.echo(f"{out}: {len(images)} pictures")
+    # one that serves both roles is shown once
+    images = list(
+        {i.path: i for role in dataset.info.roles for i in dataset.load(role).images}.values()
+    )
+    write_png(out, contact_sheet(images))
+    typer.echo(f"{out}: {counted(len(images), 'picture')}")
 
 
 def main() -> None:
@@ -201,12 +206,13 @@ def main() -> None:
     except NstbenchError as error:
         _fail(str(error), 2)
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        mend = way_out(error)
+        if not mend:
             raise
-        where = f"{error.filename} cannot be written" if error.filename else "The disk"
+        where = f"{error.filename} cannot be used" if error.filename else "The disk"
         _fail(
-            f"{where}: {error.strerror}. What was computed before is intact; free space or "
-            "change permissions, then run the same command again.",
+            f"{where}: {error.strerror}. What was computed before is intact: {mend}, then run "
+            "the same command again.",
             2,
         )
     except SystemExit as ended:

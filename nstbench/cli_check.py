@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nstbench.cli_options import check_writable
 from nstbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ history_app = typer.Typer(no_args_is_help=True, help="Baselines over time, and w
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or a baseline file.")]
 BaselineFile = Annotated[Path, typer.Argument(metavar="FILE", help="Baseline file.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 FailOn = Annotated[
     list[str] | None,
     typer.Option(
@@ -45,13 +47,17 @@ def check(
     """Compare a run with a baseline: exit 0 if fine, 1 if worse, 2 if not comparable."""
     from nstbench.baseline import load_baseline
     from nstbench.check import check as compare
-    from nstbench.reporting.check_files import write_check
+    from nstbench.reporting.check_files import check_suffix, write_check
     from nstbench.tables_check import print_check
     from nstbench.tolerances import parse_tolerances
+    from nstbench.values import split_names
 
+    for path in out or []:
+        check_suffix(path)
+        check_writable("--out", path)
     reference = load_baseline(baseline)
     tolerances = parse_tolerances(fail_on or [], reference.metrics)
-    names = methods.split(",") if methods else None
+    names = split_names(methods) if methods else None
     result = compare(load_baseline(run), reference, tolerances, methods=names)
     print_check(result)
     for path in out or []:
@@ -69,27 +75,35 @@ def _annotate(result: CheckResult, baseline: Path) -> None:
     for line in github_annotations(result, baseline.as_posix() if baseline.is_file() else ""):
         typer.echo(line)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
+    if not summary:
+        return
+    try:
         with Path(summary).open("a", encoding="utf-8") as stream:
             stream.write(markdown(result))
+    except OSError as error:
+        # the verdict stands, and its exit code must not be another one's
+        typer.echo(f"GITHUB_STEP_SUMMARY: no summary in {summary}: {error.strerror}.", err=True)
 
 
 @baseline_app.command("save")
 def baseline_save(
     run: Run,
     file: BaselineFile,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Force = False,
 ) -> None:
     """Save what a run came to as a new baseline."""
     from nstbench.baseline import load_baseline, save_baseline
 
-    if file.exists() and not force:
-        raise UsageError(
-            f"{file} exists. `nstbench baseline update {run} {file} --reason ...` replaces it and "
-            "keeps its history; --force forgets that."
-        )
+    if not force:
+        _refuse_existing(file, f"`nstbench baseline update {run} {file} --reason ...` replaces it")
     save_baseline(load_baseline(run), file)
     typer.echo(file)
+
+
+def _refuse_existing(file: Path, update: str) -> None:
+    """Keep a baseline from being replaced by mistake, and its history with it."""
+    if file.exists():
+        raise UsageError(f"{file} exists. {update} and keeps its history; --force forgets that.")
 
 
 @baseline_app.command("update")
@@ -145,11 +159,18 @@ def baseline_export(
 def baseline_import(
     source: Annotated[Path, typer.Argument(metavar="JSON", help="Of pytest --benchmark-json.")],
     file: BaselineFile,
+    force: Force = False,
 ) -> None:
     """Make a baseline of the samples of pytest-benchmark, one row per benchmark."""
     from nstbench.baseline import save_baseline
     from nstbench.pytest_benchmark_json import read_pytest_benchmark
 
+    if not force:
+        _refuse_existing(
+            file,
+            "Import into another file, NEW; then `nstbench baseline update NEW "
+            f"{file} --reason ...` replaces it",
+        )
     save_baseline(read_pytest_benchmark(source), file)
     typer.echo(file)
 

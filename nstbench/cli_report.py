@@ -33,16 +33,17 @@ def report(
     """Write the report of a run, finished or not, or of several runs side by side."""
     from nstbench.report import write_comparison, write_report
     from nstbench.run_files import load_board
+    from nstbench.values import split_names
 
     add_plugins(plugin)
     boards = [load_board(run) for run in runs]
     if len(boards) == 1:
-        names = (formats or "html,csv,md,parquet").split(",")
+        names = split_names(formats or "html,csv,md,parquet")
         paths = write_report(boards[0], out or runs[0] / "report", names, embed=not folder)
     elif folder:
         raise UsageError("--folder: a page of several runs has no pictures; leave it out.")
     else:
-        names = (formats or "html,csv,md").split(",")
+        names = split_names(formats or "html,csv,md")
         paths = write_comparison(boards, out or Path("comparison"), names)
     for path in paths:
         typer.echo(path)
@@ -50,7 +51,9 @@ def report(
 
 def serve(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or a folder of runs.")],
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any free one.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for any free one.")
+    ] = 8765,
     plugin: Plugins = None,
 ) -> None:
     """Serve reports to a browser on this machine, and follow a run while it is going on."""

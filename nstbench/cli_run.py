@@ -13,6 +13,7 @@ import typer
 
 from nstbench.cli_options import Plugins
 from nstbench.errors import UsageError
+from nstbench.names import printable
 
 if TYPE_CHECKING:
     from nstbench.board import Board
@@ -45,7 +46,10 @@ def _settings(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; one per device if unset.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each worker.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="CPU threads of timing and of each worker; all available if unset."),
+    ] = None,
     pairs_per_batch: Annotated[
         str | None, typer.Option(help="Pairs that a worker does at once: auto, or a number.")
     ] = None,
@@ -100,10 +104,13 @@ def _settings(
 
     def execute(own: Mapping[str, Any]) -> None:
         board = _execute({**own, **options}, suite, config, dry_run)
-        if profile and board is not None:
+        if board is None:
+            return
+        if profile:
             from nstbench.tables_profile import print_profile
 
             print_profile(board)
+        _fail_without_output(board)
 
     return execute
 
@@ -157,6 +164,17 @@ def _execute(
     return board
 
 
+def _fail_without_output(board: Board) -> None:
+    """End with exit code 1 if a method that could run, or the whole run, came to nothing."""
+    from nstbench.outcomes import without_output
+
+    barren = without_output(board.units)
+    if barren:
+        names = ", ".join(printable(name) for name in barren)
+        typer.echo(f"No output at all of: {names}. The report has the reasons.", err=True)
+        raise typer.Exit(1)
+
+
 @_with_settings
 def run(
     execute: Callable[[Mapping[str, Any]], None],
@@ -164,7 +182,10 @@ def run(
         str | None, typer.Option(help="all, or names: a,b:param=value,other=value")
     ] = None,
 ) -> None:
-    """Run methods over pictures, score and time them, and write the report."""
+    """Run methods over pictures, score and time them, and write the report.
+
+    Exit 0, or 1 if a method that could run has no output at all, 2 if the command was wrong.
+    """
     execute({"methods": methods})
 
 

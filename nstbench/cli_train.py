@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nstbench.cli_options import Plugins, add_plugins
+from nstbench.cli_options import Plugins, add_plugins, check_writable
 
 
 def train(
@@ -64,19 +64,28 @@ def match(
     ] = "gatys_2015:iterations=200",
     contents: Annotated[str, typer.Option(help="Dataset or folder of contents.")] = "starter",
     styles: Annotated[str, typer.Option(help="Dataset or folder of styles.")] = "starter",
-    limit: Annotated[int | None, typer.Option(help="First N contents and styles only.")] = None,
-    contents_per_style: Annotated[int, typer.Option(help="Contents per style, in rotation.")] = 1,
-    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 128,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="First N contents and styles only.")
+    ] = None,
+    contents_per_style: Annotated[
+        int, typer.Option(min=1, help="Contents per style, in rotation.")
+    ] = 1,
+    size: Annotated[
+        int, typer.Option(min=32, max=8192, help="Side of the pictures in pixels.")
+    ] = 128,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the starting noise.")] = 0,
     out: Annotated[Path | None, typer.Option(help="CSV file with a row per pair.")] = None,
     plugin: Plugins = None,
 ) -> None:
     """Print how many iterations of an image optimisation reach each method's loss."""
+    if out is not None:
+        check_writable("--out", out)
     add_plugins(plugin)
     from nstbench import tables
     from nstbench.matching import Matching, iterations_to_match
     from nstbench.progress import TerminalListener
+    from nstbench.store import write_bytes
 
     order = Matching(
         methods, reference, contents, styles, limit, contents_per_style, size, device, seed
@@ -86,6 +95,6 @@ def match(
         table = iterations_to_match(order, listener)
     finally:
         listener.close()
-    if out is not None:
-        table.to_csv(out, index=False)
     tables.print_matching(table, reference)
+    if out is not None:
+        write_bytes(out, table.to_csv(index=False).encode())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nstbench.cli_options import Plugins, add_plugins
+from nstbench.cli_options import Plugins, add_plugins, check_writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ def validate(
     metrics: Annotated[str, typer.Option(help="all, or names: a,b")] = "all",
     contents: Annotated[str, typer.Option(help="Dataset or folder of contents.")] = "starter",
     styles: Annotated[str, typer.Option(help="Dataset or folder of styles.")] = "starter",
-    limit: Annotated[int, typer.Option(help="First N contents and styles.")] = 2,
+    limit: Annotated[int, typer.Option(min=1, help="First N contents and styles.")] = 2,
     folder: Annotated[
         list[Path] | None,
         typer.Option(help="Folder with content, style and numbered outputs; repeatable."),
@@ -33,8 +33,10 @@ def validate(
         Path | None,
         typer.Option(help="Folder of a run: say which metrics agree about its outputs."),
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
-    seeds: Annotated[int, typer.Option(help="Noise sweeps per picture.")] = 3,
+    size: Annotated[
+        int, typer.Option(min=32, max=8192, help="Side of the pictures in pixels.")
+    ] = 256,
+    seeds: Annotated[int, typer.Option(min=1, help="Noise sweeps per picture.")] = 3,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="JSON file to write; a page of the same name beside it.")
@@ -50,18 +52,21 @@ def validate(
     from nstbench.sweeps import make_sources
     from nstbench.terminal import console
     from nstbench.validate import validate as validate_metrics
+    from nstbench.values import names_or_all
 
     add_plugins(plugin)
-    cards = metric_cards(metrics if metrics == "all" else metrics.split(","))
+    for path in (out.with_suffix(".json"), out.with_suffix(".html")) if out else ():
+        check_writable("--out", path)
+    device = resolve_device(device)
+    cards = metric_cards(names_or_all(metrics))
     # First, because a wrong folder must not cost the minutes that the sweeps take.
     agreement = None if run is None else run_agreement(run, cards)
     content_images = open_dataset(contents, "--contents").load(Role.CONTENT).images[:limit]
     style_images = open_dataset(styles, "--styles").load(Role.STYLE).images[:limit]
     sources = make_sources(content_images, style_images, size)
-    place = resolve_device(device)
     with closing(TerminalListener()) as listener:
         result = validate_metrics(
-            cards, sources, folder or [], size=size, seeds=seeds, device=place, listener=listener
+            cards, sources, folder or [], size=size, seeds=seeds, device=device, listener=listener
         )
     if agreement is not None:
         result = replace(result, agreement=agreement)
@@ -75,7 +80,7 @@ def validate(
             "Run": "none" if run is None else str(run),
             "Side": f"{size} px",
             "Noise seeds": str(seeds),
-            "Device": place,
+            "Device": device,
         }
         for path in _write(result, cards, facts, out):
             output.print(str(path), soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,16 +10,26 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from nstbench.config_paths import resolve_paths
+from nstbench.environment import check_device
 from nstbench.errors import UsageError, did_you_mean
 from nstbench.programs.entry import Program, take_programs
 from nstbench.studies import Study
-from nstbench.values import add_parameter, read_size, read_yaml, split_outside_brackets
+from nstbench.values import (
+    add_parameter,
+    names_or_all,
+    read_size,
+    read_yaml,
+    split_outside_brackets,
+)
 
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"
 _MOST_BYTES = 100_000
 _LONGEST = 200
 _MOST_PAIRS = 1024
+# Options that are repeated and named by what they take one at a time.
+_OPTIONS = {"seeds": "--seed", "formats": "--format", "plugins": "--plugin"}
 
 
 class MethodSpec(BaseModel):
@@ -100,7 +109,7 @@ class RunConfig(BaseModel):
         None, ge=1, le=1024, description="worker processes; one per device if unset"
     )
     threads: int | None = Field(
-        None, ge=1, description="CPU threads of timing and of each worker; all cores if unset"
+        None, ge=1, description="CPU threads of timing and of each worker; all available if unset"
     )
     worker_threads: int | None = Field(
         None,
@@ -118,7 +127,9 @@ class RunConfig(BaseModel):
     )
     timing_repeats: int = Field(10, ge=0, description="timed calls per method and size; 0 for none")
     timeout: float = Field(3600, gt=0, description="seconds after which one unit is stopped")
-    out: Path | None = Field(None, description="run folder; runs/<suite> if unset")
+    out: Path | None = Field(
+        None, description="run folder; runs/<suite> in the working folder if unset"
+    )
     resume: Literal["missing", "never", "always"] = Field(
         "missing",
         description="missing: run what has no result; never: run everything again; "
@@ -145,8 +156,15 @@ class RunConfig(BaseModel):
     @classmethod
     def _known_device(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         for device in (value,) if isinstance(value, str) else value:
-            if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-                raise ValueError("must be auto, cpu, cuda or cuda:N")
+            check_device(device)
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        for seed in value:
+            if value.count(seed) > 1:
+                raise ValueError(f"seed {seed} is given twice, and would repeat the same work")
         return value
 
     @field_validator("pairs_per_batch", mode="before")
@@ -180,9 +198,7 @@ class RunConfig(BaseModel):
     @field_validator("metrics", "formats", "retry", "devices", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
-        if isinstance(value, str) and value != "all":
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return names_or_all(value) if isinstance(value, str) else value
 
     @property
     def folder(self) -> Path:
@@ -202,7 +218,8 @@ def build_config(
 ) -> RunConfig:
     """Combine a suite, a configuration file and options, the later ones winning.
 
-    Programs that the file defines among its methods can be named in the options.
+    Programs that the file defines among its methods can be named in the options. Paths in the
+    file begin in its folder, those in options in the working folder.
 
     A run on the user's own pictures starts from the default suite as well, so
     that its methods run with the same settings as on the published board.
@@ -210,9 +227,11 @@ def build_config(
     Raises:
         UsageError: if a name or value is wrong; the message names the option.
     """
+    folder = file.parent if file else Path()
     from_file, programs = take_programs(
-        read_settings(file) if file else {}, file.parent if file else Path(), str(file or "")
+        read_settings(file) if file else {}, folder, str(file or "")
     )
+    from_file = resolve_paths(from_file, folder, tuple(options.get("plugins") or ()))
     name = suite or from_file.pop("suite", None) or DEFAULT_SUITE
     known = suites()
     if not isinstance(name, str):
@@ -327,9 +346,14 @@ def _describe(error: ValidationError, file: Path | None) -> str:
             lines.append(f"There is no setting called '{name}'.{hint}")
         else:
             reason = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"--{name.replace('_', '-')}: {reason} (got {_shown(problem['input'])})")
+            lines.append(f"{option_of(name)}: {reason} (got {_shown(problem['input'])})")
     where = f" (in {file} or on the command line)" if file else ""
     return "\n".join(lines) + where
+
+
+def option_of(setting: str) -> str:
+    """Return the option of ``nstbench run`` that sets a setting."""
+    return _OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
 
 
 def _shown(value: Any) -> str:

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nstbench
+from nstbench.errors import UsageError
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "lpips", "torchmetrics",
              "onnxruntime", "pillow", "scikit-image")  # fmt: skip
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def check_device(device: str) -> None:
+    """Check how a device is written, and not whether there is one.
+
+    Raises:
+        ValueError: unless it is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ValueError("must be auto, cpu, cuda or cuda:N")
 
 
 def resolve_device(device: str) -> str:
     """Return the torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        UsageError: if CUDA is asked for and there is none.
+        UsageError: if it is none of these, or CUDA is asked for and there is none.
     """
+    try:
+        check_device(device)
+    except ValueError as error:
+        raise UsageError(f"--device {device}: {error}.") from None
     import torch
-
-    from nstbench.errors import UsageError
 
     if device == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
@@ -38,6 +55,25 @@ def resolve_device(device: str) -> str:
             )
         return f"cuda:{index}"
     return device
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: a part of the machine's, on a shared one.
+
+    That is the affinity of the process, as a batch system or ``taskset`` sets it, and the
+    quota of its control group (Linux, version 2), as a container has it.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    try:
+        quota, period = _CPU_QUOTA.read_text().split()
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    # there is none, or it is "max"
+    except (OSError, ValueError):
+        pass
+    return max(1, cores)
 
 
 def describe_environment(device: str, threads: int | None = None) -> dict[str, Any]:

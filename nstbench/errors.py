@@ -7,7 +7,24 @@ the message without a traceback and exits with code 2.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+_FULL, _RIGHTS = "free space", "change permissions, or choose another place"
+_IN_THE_WAY = "move the {} that lies where a {} is needed, or choose another place"
+_WAYS_OUT = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+    errno.ENOENT: "check how the path is written",
+    errno.ENOTDIR: _IN_THE_WAY.format("file", "folder"),
+    errno.EEXIST: _IN_THE_WAY.format("file", "folder"),
+    errno.EISDIR: _IN_THE_WAY.format("folder", "file"),
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 class NstbenchError(Exception):
@@ -28,6 +45,14 @@ class WeightsError(NstbenchError):
 
 class StoreError(NstbenchError):
     """A run folder cannot be read or written."""
+
+
+def way_out(error: OSError) -> str:
+    """Return what a user can do about a file that cannot be used, or an empty string.
+
+    It begins with a small letter and ends without a full stop.
+    """
+    return _WAYS_OUT.get(error.errno or 0, "")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

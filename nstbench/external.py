@@ -26,7 +26,7 @@ from nstbench.environment import describe_environment, resolve_device
 from nstbench.errors import ImageError, UsageError
 from nstbench.images import fit, pixel_hash, read_image, write_png
 from nstbench.listener import Listener
-from nstbench.names import printable, slugify
+from nstbench.names import counted, printable, slugify
 from nstbench.output_patterns import Outputs, Pair, find_outputs, has_method
 from nstbench.outputs_elsewhere import Made, Size, missing, parts_of, problem_of, shapes_of, unit_of
 from nstbench.planner import Outcome, Plan
@@ -41,10 +41,18 @@ from nstbench.records import (
     Unit,
 )
 from nstbench.report import write_report
-from nstbench.run_files import load_board, write_plan, write_scores, write_timings
+from nstbench.run_files import (
+    load_board,
+    read_info,
+    write_info,
+    write_plan,
+    write_scores,
+    write_timings,
+)
 from nstbench.run_folder import refuse_folder_of_pictures
 from nstbench.score_stage import score_units, timing_scores
 from nstbench.store import Store, hash_of_keys, key_of, read_json
+from nstbench.values import names_or_all
 
 ASPECT_TOLERANCE = 0.02
 """Proportions that differ by rounding to whole pixels are the same; more is another picture."""
@@ -116,16 +124,21 @@ def score_outputs(
         "plan_hash": hash_of_keys(unit.key for unit in plan.units),
         "environment": describe_environment(device),
         "version": nstbench.__version__,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": _now(),
         "finished": "",
     }
     write_plan(store, plan, info)
     write_timings(store, timings)
     scores = score_units(store.root, device, listener)
     write_scores(store, timing_scores(scores, timings, plan.metrics))
+    write_info(store, read_info(store.root) | {"finished": _now()})
     board = load_board(store.root)
     write_report(board, store.root / "report", request.formats)
     return board
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _open(root: Path) -> Store:
@@ -185,7 +198,7 @@ class _Import:
             blocked=blocked,
             cached=frozenset(u.key for u in units if u.key not in blocked),
             methods={name: _card(name, self.request) for name in methods},
-            metrics=metric_cards(_split(self.request.metrics)),
+            metrics=metric_cards(names_or_all(self.request.metrics)),
             pictures=found,
             skipped=tuple(self.skipped),
         )
@@ -212,9 +225,9 @@ class _Import:
         request = self.request
         unnamed = [p for p in request.patterns if not has_method(p)]
         if len(unnamed) != len(request.names):
+            given, wanted = counted(len(request.names), "name"), counted(len(unnamed), "pattern")
             raise UsageError(
-                f"--name: {len(request.names)} names for {len(unnamed)} patterns without "
-                "{method}. Give one --name after each such --outputs."
+                f"--name: {given} for {wanted} without {{method}}. Give one --name after each."
             )
         names = iter(request.names)
         found: dict[str, Outputs] = {}
@@ -342,7 +355,7 @@ class _Import:
         known = {} if self.beside is None else self.beside.settings
         settings: dict[str, Any] = {
             "methods": tuple(MethodSpec(name=name) for name in methods),
-            "metrics": _split(request.metrics),
+            "metrics": request.metrics,
             "contents": request.contents or known["contents"],
             "styles": request.styles or known["styles"],
             # A picture of 20 px can be scored, though not asked for in a run.
@@ -350,10 +363,6 @@ class _Import:
             "timing_repeats": 0, "out": request.out, "formats": request.formats,
         }  # fmt: skip
         return RunConfig(**settings)
-
-
-def _split(metrics: str) -> list[str] | str:
-    return metrics if metrics == "all" else [name.strip() for name in metrics.split(",")]
 
 
 def _card(name: str, request: Request) -> MethodCard:

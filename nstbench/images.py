@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from nstbench.contracts import Picture
-from nstbench.errors import ImageError, StoreError
+from nstbench.errors import ImageError, StoreError, way_out
 from nstbench.names import printable
 from nstbench.records import ImageRecord
 
@@ -156,9 +156,10 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        mend = way_out(error) or "free space or change permissions"
         raise StoreError(
-            f"{printable(path)} cannot be written: {error.strerror}. "
-            "Free space or change permissions, then run the same command again."
+            f"{printable(path)} cannot be written: {error.strerror}. To mend it, {mend}, then "
+            "run the same command again."
         ) from error
 
 

@@ -66,3 +66,8 @@ def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
     """Return a sort key that orders numbers inside names by value: ``a2`` before ``a10``."""
     parts = re.split(r"([0-9]+)", text.casefold())
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], text
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts: ``"1 pair"``, ``"2 pairs"``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

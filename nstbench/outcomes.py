@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+import pandas as pd
 import torch
 
 from nstbench.contracts import OutOfTime
@@ -55,6 +56,23 @@ def status_of(error: BaseException) -> Status:
     if isinstance(error, WeightsError | PluginError | ImageError):
         return Status.UNAVAILABLE
     return Status.FAILED
+
+
+def without_output(units: pd.DataFrame) -> list[str]:
+    """Return the variants of which a run has nothing to show, in their order.
+
+    Those that could not run here do not count, unless there is no output of any other either.
+
+    Args:
+        units: columns ``method`` and ``status``, a row per unit.
+    """
+    done = units["status"] == Status.DONE
+    hindered = units["status"].isin([Status.UNAVAILABLE, Status.SKIPPED])
+    names = units["method"]
+    empty = ~done.groupby(names, sort=False).any()
+    if done.any():
+        empty &= ~hindered.groupby(names, sort=False).all()
+    return [str(name) for name in empty.index[empty]]
 
 
 def refuse_full_disk(variant: str, error: BaseException) -> None:

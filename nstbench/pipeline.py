@@ -33,7 +33,7 @@ from nstbench.listener import Listener
 from nstbench.method_timing import TimingRequest
 from nstbench.planner import Plan, make_plan
 from nstbench.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
-from nstbench.report import write_report
+from nstbench.report import check_formats, write_report
 from nstbench.run_files import (
     load_board,
     plain_card,
@@ -50,6 +50,7 @@ from nstbench.score_stage import score_units, timing_scores
 from nstbench.spent import Spent
 from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
 from nstbench.unit_keys import method_parts
+from nstbench.values import names_or_all
 
 _TIMINGS = TypeAdapter(Timing)
 
@@ -57,6 +58,7 @@ _TIMINGS = TypeAdapter(Timing)
 def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
     """Return the configuration with devices, workers and threads resolved, the store, the plan."""
     add_configured(config)
+    check_formats(config.formats)
     config = resolve_workers(config)
     refuse_folder_of_pictures(config.folder)
     store = Store(config.folder)
@@ -178,17 +180,17 @@ def rescore(
         listener: receives progress.
 
     Raises:
-        UsageError: if the folder holds no run or a metric is unknown.
+        UsageError: if the folder holds no run, or a metric or the device is unknown.
     """
     listener = listener or Listener()
+    device = resolve_device(device)
     info = read_info(root)
     store = Store(root)
     if metrics is not None:
-        wanted: Any = metrics if metrics == "all" else metrics.split(",")
-        cards = metric_cards(wanted)
+        cards = metric_cards(names_or_all(metrics))
         info = info | {"metrics": [plain_card(card) for card in cards.values()]}
         write_info(store, info)
-    scores = score_units(root, resolve_device(device), listener)
+    scores = score_units(root, device, listener)
     cards, _ = read_cards(root)
     write_scores(store, timing_scores(scores, read_timings(root), cards))
     board = load_board(root)

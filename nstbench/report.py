@@ -18,7 +18,7 @@ from markupsafe import Markup
 from nstbench import __version__, registry
 from nstbench.board import Board
 from nstbench.contracts import Section
-from nstbench.errors import StoreError, UsageError, did_you_mean
+from nstbench.errors import StoreError, UsageError, did_you_mean, way_out
 from nstbench.names import encodable
 from nstbench.reporting import comparison, pictures, templates
 
@@ -114,6 +114,27 @@ def _shell(
     return encodable(page)
 
 
+def check_formats(names: Sequence[str]) -> None:
+    """Raise a UsageError if a report cannot be written in one of these formats."""
+    _sections_by_format(names)
+
+
+def _sections_by_format(names: Sequence[str]) -> dict[str, list[type[Section]]]:
+    known, broken = sections()
+    by_format: dict[str, list[type[Section]]] = {HTML: []}
+    for cls in known.values():
+        if cls.info.format != HTML:
+            by_format.setdefault(cls.info.format, []).append(cls)
+    for name in names:
+        if name not in by_format:
+            reasons = "".join(f" {b.reason}." for b in broken)
+            raise UsageError(
+                f"--format: there is no report format '{name}'.{did_you_mean(name, by_format)} "
+                f"Known: {', '.join(sorted(by_format))}.{reasons}"
+            )
+    return by_format
+
+
 def write_report(
     board: Board, out: Path, formats: Sequence[str], *, embed: bool = True
 ) -> list[Path]:
@@ -131,18 +152,7 @@ def write_report(
         PluginError: if the format's own section cannot be loaded.
         StoreError: if the folder cannot be written.
     """
-    known, broken = sections()
-    by_format: dict[str, list[type[Section]]] = {HTML: []}
-    for cls in known.values():
-        if cls.info.format != HTML:
-            by_format.setdefault(cls.info.format, []).append(cls)
-    for name in formats:
-        if name not in by_format:
-            reasons = "".join(f" {b.reason}." for b in broken)
-            raise UsageError(
-                f"--format: there is no report format '{name}'.{did_you_mean(name, by_format)} "
-                f"Known: {', '.join(sorted(by_format))}.{reasons}"
-            )
+    by_format = _sections_by_format(formats)
     written: list[Path] = []
     for name in dict.fromkeys(formats):
         if name == HTML:
@@ -212,9 +222,10 @@ def _replace(path: Path, write: Callable[[Path], None]) -> Path:
         write(temporary)
         temporary.replace(path)
     except OSError as error:
+        mend = way_out(error) or "free space or change permissions"
         raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}. Free space or change "
-            "permissions, then write the report again with `nstbench report`."
+            f"{path} cannot be written: {error.strerror or error}. To mend it, {mend}, then "
+            "write the report again with `nstbench report`."
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nstbench.claims import BOARD, Owner, living_owners
+from nstbench.names import counted
 from nstbench.records import Status
 from nstbench.run_files import read_info, read_plan
 from nstbench.store import Store
@@ -58,7 +59,7 @@ def work_of(worker: Owner) -> str:
     """Say what a process is doing."""
     if BOARD in worker.keys:
         return "times, scores and writes the board"
-    return f"{len(worker.keys)} unit{'' if len(worker.keys) == 1 else 's'} in work"
+    return f"{counted(len(worker.keys), 'unit')} in work"
 
 
 def _state(store: Store, unit: dict[str, Any], in_work: set[str]) -> str:

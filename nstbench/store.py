@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.errors import StoreError
+from nstbench.errors import StoreError, way_out
 from nstbench.records import Status
 
 SCHEMA = 1
@@ -150,9 +150,10 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 
 def unwritable(path: Path, error: OSError) -> StoreError:
     """Return what to tell a user whose disk is full, or whose folder may not be written."""
+    mend = way_out(error) or "free space or change permissions"
     return StoreError(
-        f"{path} cannot be written: {error.strerror}. What was computed before is intact; "
-        "free space or change permissions, then run the same command again."
+        f"{path} cannot be written: {error.strerror}. What was computed before is intact: "
+        f"{mend}, then run the same command again."
     )
 
 

@@ -17,6 +17,16 @@ def split_outside_brackets(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
+def split_names(text: str) -> list[str]:
+    """Split a list of names at its commas; spaces around names and empty parts are dropped."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def names_or_all(text: str) -> list[str] | str:
+    """Split a list of names; the one word ``all`` stays what it is."""
+    return "all" if text.strip() == "all" else split_names(text)
+
+
 def read_value(text: str) -> Any:
     """Read one value as YAML, less two of its surprises.
 
@@ -107,5 +117,7 @@ def read_size(text: str) -> int:
 
 
 def readable_size(size: int) -> str:
-    """Return a number of bytes for people: ``"512 MiB"``, ``"4.0 GiB"``."""
+    """Return a number of bytes for people: ``"512 MiB"``, ``"4.0 GiB"``, ``"9 bytes"``."""
+    if size < 2**20:
+        return f"{size} bytes"
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

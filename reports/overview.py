@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.names import counted
 from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, tables, templates
@@ -61,7 +62,7 @@ def _facts(board: Board) -> list[str]:
     environment = board.info.get("environment") or {}
     facts = [
         _suite(board.info),
-        f"{_methods(board)} × {pairs} {'pair' if pairs == 1 else 'pairs'}",
+        f"{_methods(board)} × {counted(pairs, 'pair')}",
         f"{sizes} px" if sizes else "",
         f"{done} of {planned} outputs done",
         "" if board.info.get("finished") else "not finished",
@@ -79,7 +80,7 @@ def _methods(board: Board) -> str:
         (list(kinds.values()).count(kind), name)
         for kind, name in ((False, "method"), (True, "baseline"))
     )
-    return " + ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in counts if n)
+    return " + ".join(counted(n, name) for n, name in counts if n)
 
 
 def _suite(info: Mapping) -> str:
@@ -202,6 +203,6 @@ def _caveat(best: Row, contest: list[Row], rows: list[Row], metric: MetricCard) 
             words += f"Of those that did all, {label} leads: {_figure(runner_up, metric)}. "
     left_out = [r for r in rows if r not in contest and r.of(metric).known]
     if left_out:
-        count = f"{len(left_out)} method{'s' if len(left_out) > 1 else ''}"
+        count = counted(len(left_out), "method")
         words += f"Left out: {count} that did less than {100 * tables.ENOUGH:.0f} % of the pairs. "
     return words

@@ -178,7 +178,7 @@ def test_report_that_cannot_be_written_leaves_the_old_one(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(StoreError, match=r"index\.html cannot be written: No space left.*Free"):
+    with pytest.raises(StoreError, match=r"index\.html cannot be written: No space left.*free"):
         write_report(board, finished / "report", ["html"])
     assert page.read_bytes() == before
     assert not list(page.parent.glob(".partial*"))
@@ -189,7 +189,7 @@ def test_worker_whose_log_cannot_be_opened_ends_the_run_with_the_way_out(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "logs").write_text("in the way")
-    with pytest.raises(StoreError, match=r"logs.*cannot be written: .*free space or change perm"):
+    with pytest.raises(StoreError, match=r"logs.*cannot be written: .*move the file that lies"):
         run(pictures, tmp_path / "run")
     assert not (tmp_path / "run" / "claims").exists()
 

@@ -119,6 +119,21 @@ def test_save_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Path)
     assert run("baseline", "save", source, file, "--force").exit_code == 0
 
 
+def test_import_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Path) -> None:
+    source, bench, file = (tmp_path / f"{name}.json" for name in ("run", "bench", "base"))
+    save_baseline(baseline, source)
+    assert run("baseline", "export", source, bench).exit_code == 0
+    assert run("baseline", "import", bench, file).exit_code == 0
+    save_baseline(load_baseline(file).with_update("why", (), load_baseline(file)), file)
+    committed = file.read_bytes()
+    refused = run("baseline", "import", bench, file)
+    assert isinstance(refused.exception, UsageError)
+    assert "baseline update" in str(refused.exception)
+    assert file.read_bytes() == committed
+    assert run("baseline", "import", bench, file, "--force").exit_code == 0
+    assert load_baseline(file).updates == ()
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "words"),
     [

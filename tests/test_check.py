@@ -499,4 +499,20 @@ def test_options_of_the_command(baseline: Baseline, tmp_path: Path) -> None:
     assert run("--fail-on", "uef:+60%").exit_code == 0
     assert run("--methods", "ghiasi_2017,content_copy").exit_code == 0
     assert isinstance(run("--fail-on", "uff:+2%").exception, UsageError)
-    assert isinstance(run("--out", tmp_path / "x.txt").exception, UsageError)
+    assert run("--methods", " ghiasi_2017, content_copy ,").exit_code == 0
+    for path in (tmp_path / "x.txt", tmp_path, base / "x.json"):
+        early = run("--out", path)
+        assert isinstance(early.exception, UsageError)
+        assert early.stdout == "", "what cannot be written is refused before the comparison"
+
+
+def test_a_summary_that_cannot_be_written_changes_no_verdict(
+    baseline: Baseline, tmp_path: Path
+) -> None:
+    base = tmp_path / "base.json"
+    save_baseline(baseline, base)
+    nowhere = {"GITHUB_STEP_SUMMARY": str(tmp_path / "no" / "summary.md")}
+    found = command("check", base, "--baseline", base, "--annotate", **nowhere)
+    assert found.returncode == 0
+    assert "GITHUB_STEP_SUMMARY" in found.stderr
+    assert "Traceback" not in found.stderr

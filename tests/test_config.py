@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
-from nstbench.config import RunConfig, build_config, parse_methods, parse_named, suites
+from nstbench.config import RunConfig, build_config, option_of, parse_methods, parse_named, suites
 from nstbench.errors import UsageError
 
 
@@ -85,7 +86,7 @@ def test_bad_files_are_named(tmp_path, text, message):
     [("size", 3), ("device", "gpu"), ("resume", "sometimes"), ("limit", 0), ("seeds", ())],
 )
 def test_wrong_values_name_the_option(option, value):
-    with pytest.raises(UsageError, match=f"--{option}"):
+    with pytest.raises(UsageError, match=f"{option_of(option)}: "):
         build_config({option: value})
 
 
@@ -119,3 +120,48 @@ def test_devices_are_named_one_by_one():
     assert build_config({"devices": "cuda:0, cuda:1"}).devices == ("cuda:0", "cuda:1")
     with pytest.raises(UsageError, match="--devices: must be auto, cpu, cuda or cuda:N"):
         build_config({"devices": "cuda:0,gpu"})
+
+
+def test_paths_of_a_file_begin_in_its_folder_and_those_of_options_in_the_working_folder(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    file = folder / "bench.yaml"
+    file.write_text(
+        "contents: ../photos\nstyles: paintings\nout: runs/x\nplugins: [mine.py, /abs/other.py]\n"
+        "train_contents: ~/pictures\n"
+        "methods:\n  - {name: p, command: 'p {content} {output}', cwd: here}\n"
+    )
+    config = build_config({"device": "cpu"}, file=Path("configs/bench.yaml"))
+    assert Path(config.contents).resolve() == tmp_path / "photos"
+    assert Path(config.styles).resolve() == folder / "paintings"
+    assert config.out is not None
+    assert config.out.resolve() == folder / "runs" / "x"
+    assert [p.resolve() for p in config.plugins] == [folder / "mine.py", Path("/abs/other.py")]
+    assert Path(config.train_contents) == Path.home() / "pictures"
+    assert config.programs[0].cwd == folder / "here"
+    given = build_config({"styles": "mine", "out": Path("out")}, file=file)
+    assert (given.styles, given.out) == ("mine", Path("out"))
+
+
+def test_names_of_datasets_in_a_file_stay_names(tmp_path):
+    (tmp_path / "starter").mkdir()
+    file = tmp_path / "bench.yaml"
+    file.write_text("contents: starter\nstyles: 'painter:count=3'\ntrain_contents: own:a=1\n")
+    config = build_config({"plugins": (Path("own.py"),)}, file=file)
+    assert (config.contents, config.styles) == ("starter", "painter:count=3")
+    assert config.train_contents == "own:a=1"
+
+
+def test_the_page_of_settings_lists_every_one_as_it_is():
+    path = Path(__file__).parent.parent / "docs" / "settings.py"
+    spec = importlib.util.spec_from_file_location("settings_page", path)
+    assert spec is not None
+    assert spec.loader is not None
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    assert page.written() == page.table(), "python docs/settings.py --write"
+    for name in RunConfig.model_fields:
+        assert f"| `{name}` |" in page.written()

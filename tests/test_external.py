@@ -153,7 +153,8 @@ def test_cropped_outputs_need_a_word(workspace):
         ({"patterns": ("{w}/out/{contents}_{style}.png",)}, r"no placeholder \{contents\}"),
         ({"patterns": ("{w}/nowhere/{content}_{style}.png",)}, "there is no folder"),
         ({"patterns": ("{w}/out/good/{content}-{style}.png",)}, "of 4 files under .* none"),
-        ({"names": ()}, "0 names for 1 pattern"),
+        ({"names": ()}, "0 names for 1 pattern without"),
+        ({"names": ("a",), "patterns": ("o/{content}_{style}.png",) * 2}, "1 name for 2 patterns"),
         ({"contents": "no/such/folder"}, "--contents no/such/folder"),
         ({"metrics": "ssmi"}, "Did you mean 'ssim'"),
     ],
@@ -201,7 +202,17 @@ def test_command_line(workspace):
     out = ["--out", str(workspace / "run"), "--metrics", "ssim", "--device", "cpu"]
     result = CliRunner().invoke(app, ["score", "--outputs", pattern, *common, *out])
     assert result.exit_code == 0, result.exception
-    assert set(load_board(workspace / "run").methods) == {"good", "bad"}
+    board = load_board(workspace / "run")
+    assert set(board.methods) == {"good", "bad"}
+    assert board.info["started"] <= board.info["finished"]
+    page = (workspace / "run" / "report" / "index.html").read_text()
+    assert "not finished" not in page
+    assert "2 methods × 4 pairs" in page
+    again = CliRunner().invoke(
+        app, ["score", str(board.root), "--metrics", " ssim, color_distance"]
+    )
+    assert again.exit_code == 0, again.exception
+    assert set(load_board(board.root).metrics) == {"ssim", "color_distance"}
     for arguments, message in (
         (["score"], "not both"),
         (["score", str(workspace), "--outputs", pattern], "not both"),
@@ -211,3 +222,16 @@ def test_command_line(workspace):
         wrong = CliRunner().invoke(app, arguments)
         assert isinstance(wrong.exception, UsageError)
         assert message in str(wrong.exception)
+
+
+def test_one_method_and_one_pair_are_counted_as_one(workspace):
+    only = workspace / "out" / "good" / "b_stylized_w2.png"
+    board = score_outputs(
+        request(
+            workspace,
+            patterns=(f"{only.parent}/{{content}}_stylized_{{style}}.png",),
+            contents=str(workspace / "contents/b.png"),
+            styles=str(workspace / "styles/w2.png"),
+        )
+    )
+    assert "1 method × 1 pair<" in (board.root / "report" / "index.html").read_text()

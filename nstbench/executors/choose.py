@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 from nstbench.claims import Claims
 from nstbench.config import RunConfig
-from nstbench.environment import resolve_device
+from nstbench.environment import available_cores, resolve_device
 from nstbench.executors import Executor, WorkerSettings
 from nstbench.store import Store
 
@@ -21,7 +20,7 @@ def resolve_workers(config: RunConfig) -> RunConfig:
     Raises:
         UsageError: if a device does not exist, or the cluster cannot be reached.
     """
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     wanted = config.devices or (config.device,)
     if config.executor == "ray":
         from nstbench.executors.ray import capacity

@@ -37,9 +37,13 @@ class LocalWorker:
 
     Raises:
         StoreError: if its log cannot be written.
+        WorkerOutOfMemory: if it takes more than it may before it does anything.
         WorkerDied: if it ends before it is ready.
         WorkerTimeout: if it takes too long to become ready.
     """
+
+    # None until it is ready: what it takes by then is better told than guessed
+    _memory_limit: int | None = None
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
@@ -69,6 +73,8 @@ class LocalWorker:
         try:
             self._send(start)
             self._wait(_START_SECONDS, lambda event: None)
+            self._refuse_too_low_a_limit(settings.memory_limit)
+            self._memory_limit = settings.memory_limit
         except BaseException:
             # nobody else knows of it yet
             self.kill()
@@ -133,7 +139,7 @@ class LocalWorker:
             if now >= look:
                 self._check_memory()
                 look = now + _MEMORY_LOOK_SECONDS
-            limited = self._settings.memory_limit is not None
+            limited = self._memory_limit is not None
             try:
                 event = self._events.get(timeout=(look if limited else deadline) - now)
             except queue.Empty:
@@ -144,8 +150,16 @@ class LocalWorker:
                 return event
             on_event(event)
 
+    def _refuse_too_low_a_limit(self, limit: int | None) -> None:
+        if limit is not None and (used := _resident_bytes(self._process.pid)) > limit:
+            raise WorkerOutOfMemory(
+                f"a worker takes {readable_size(used)} before it does anything, more than the "
+                f"limit of {readable_size(limit)}; allow that and what the methods need, for "
+                "example 4GiB"
+            )
+
     def _check_memory(self) -> None:
-        limit = self._settings.memory_limit
+        limit = self._memory_limit
         if limit is None:
             return
         used = _resident_bytes(self._process.pid)

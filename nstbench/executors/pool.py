@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from nstbench.claims import Claims
-from nstbench.errors import NstbenchError, StoreError
+from nstbench.errors import NstbenchError, StoreError, UsageError
 from nstbench.executors import (
     OnStep,
     Worker,
@@ -98,6 +98,7 @@ class PoolExecutor(ABC):
         Raises:
             WorkerDied: if it ended before, or has become needless.
             WorkerTimeout: if it took too long.
+            WorkerOutOfMemory: if its memory limit is less than any worker needs.
         """
 
     def run(
@@ -112,7 +113,8 @@ class PoolExecutor(ABC):
 
         Raises:
             StoreError: if the run folder cannot be written.
-            NstbenchError: if no worker can be started.
+            NstbenchError: if no worker can be started; a UsageError if that lies in the limit
+                of memory.
         """
         slots = min(self._slots, len(units))
         self._schedule = Schedule(units, slots, costs)
@@ -356,6 +358,8 @@ class PoolExecutor(ABC):
         for tries_left in reversed(range(_START_TRIES)):
             try:
                 return self._start(settings, lambda: self._closed or needless())
+            except WorkerOutOfMemory as error:
+                raise UsageError(f"--memory-limit: {error}.") from None
             except (WorkerDied, WorkerTimeout) as error:
                 if self._closed or needless():
                     raise WorkerDied(str(error)) from None

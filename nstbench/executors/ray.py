@@ -21,6 +21,7 @@ from typing import Any
 
 from nstbench import registry
 from nstbench.claims import Claims
+from nstbench.environment import available_cores
 from nstbench.errors import StoreError, UsageError
 from nstbench.executors import (
     Event,
@@ -61,7 +62,7 @@ def connect(address: str | None, cpus: int = 0) -> Any:
     if ray.is_initialized():
         return ray
     # Ray counts CPUs, it does not bind them: threads beyond the cores only get slower
-    own = {"include_dashboard": False, "num_cpus": max(cpus, os.cpu_count() or 1)}
+    own = {"include_dashboard": False, "num_cpus": max(cpus, available_cores())}
     try:
         ray.init(
             address=address or "local",

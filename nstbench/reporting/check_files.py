@@ -19,6 +19,12 @@ from nstbench.store import write_bytes, write_json
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
+def check_suffix(path: Path) -> None:
+    """Raise a UsageError unless the file's suffix is one that a check can be written as."""
+    if path.suffix not in (".json", *_TEXTS):
+        raise UsageError(f"--out {path}: the suffix must be .xml (JUnit), .json or .md.")
+
+
 def write_check(result: CheckResult, path: Path) -> None:
     """Write the check in the format of the file's suffix: ``.xml``, ``.json`` or ``.md``.
 
@@ -26,12 +32,11 @@ def write_check(result: CheckResult, path: Path) -> None:
         UsageError: for another suffix.
         StoreError: if it cannot be written.
     """
+    check_suffix(path)
     if path.suffix == ".json":
         write_json(path, as_json(result))
-    elif path.suffix in _TEXTS:
-        write_bytes(path, _TEXTS[path.suffix](result).encode())
     else:
-        raise UsageError(f"--out {path}: the suffix must be .xml (JUnit), .json or .md.")
+        write_bytes(path, _TEXTS[path.suffix](result).encode())
 
 
 def as_json(result: CheckResult) -> dict[str, Any]:
