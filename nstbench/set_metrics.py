@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 import torch
 
 from nstbench.contracts import ScoringPair, SetMetric
-from nstbench.errors import NstbenchError
+from nstbench.errors import NoValueError
 from nstbench.frechet import GaussianSums, frechet_distance
 
 
@@ -37,10 +37,10 @@ class StyleVectors:
         """Return all vectors (n, D) in an order that does not depend on when they came.
 
         Raises:
-            NstbenchError: if there is none.
+            NoValueError: if there is none.
         """
         if not self._vectors:
-            raise NstbenchError("there is no style picture yet")
+            raise NoValueError("there is no style picture yet")
         return torch.stack([self._vectors[key] for key in sorted(self._vectors)])
 
     def sums(self) -> GaussianSums:
@@ -85,10 +85,10 @@ class FrechetMetric(SetMetric):
         """Return the distance, and the numbers of outputs ``n`` and of styles ``styles``.
 
         Raises:
-            NstbenchError: if there are fewer than two outputs or two styles.
+            NoValueError: if there are fewer than two outputs or two styles.
         """
         if self._outputs is None:
-            raise NstbenchError("there is no output yet")
+            raise NoValueError("there is no output yet")
         styles = self._styles.sums()
         distance = frechet_distance(self._outputs, styles)
         return {"": distance, "n": float(self._outputs.n), "styles": float(styles.n)}
@@ -129,13 +129,13 @@ class VectorMetric(SetMetric):
         """Return the value, and the numbers of outputs ``n`` and of styles ``styles``.
 
         Raises:
-            NstbenchError: if there are too few pictures.
+            NoValueError: if there are too few pictures.
         """
         if len(self._outputs) < self.least:
-            raise NstbenchError(f"needs at least {self.least} outputs, got {len(self._outputs)}")
+            raise NoValueError(f"needs at least {self.least} outputs, got {len(self._outputs)}")
         styles = self._styles.stacked().double()
         if len(styles) < 2:
-            raise NstbenchError(f"needs at least two style pictures, got {len(styles)}")
+            raise NoValueError(f"needs at least two style pictures, got {len(styles)}")
         # Sorted, so that the value does not depend on the order of the workers; by numbers and
         # not by bytes, so that the rounding of another device leaves the order as it is.
         ordered = sorted(self._outputs, key=torch.Tensor.tolist)

@@ -484,11 +484,12 @@ def test_a_failing_metric_costs_only_its_own_number() -> None:
     used = Scorer(metrics, CPU)
     output, content, style = map(picture, independent.triple("same_size"))
     records: dict[str, Record] = used.score_pair(output, content, style)
-    assert records["raises"] == {"error": "RuntimeError: out of ideas"}
+    assert records["raises"] == {"error": "RuntimeError: out of ideas", "again": True}
     assert records["nan"] == {"error": "odd is not a finite number"}
-    assert records["unloadable"] == {"error": "its weights are missing"}
+    assert records["unloadable"] == {"error": "its weights are missing", "again": True}
     assert records["ssim"]["values"][""] > 0
-    assert used.set_scores() == {"crashing": {"error": "RuntimeError: no room"}}
+    no_room = {"error": "RuntimeError: no room", "again": True}
+    assert used.set_scores() == {"crashing": no_room}
     used.reset()
     assert "no output yet" in used.set_scores()["crashing"]["error"]
 
