@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nstbench import robustness
+from nstbench.agreement import basis
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
 from nstbench.ranking import done_scores, quality_metric
@@ -140,7 +141,8 @@ def _agreement(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     """Return the matrix of rank correlations between pair metrics, within pairs."""
     table = robustness.rank_correlation(scores, board.metrics)
     names = [c.name for c in tables.measured_metrics(board) if c.name in set(table["metric"])]
-    if len(names) < 2:
+    table = table[table["metric"].isin(names) & table["other"].isin(names)]
+    if len(names) < 2 or not table["pairs"].any():
         return None
     matrix = table.pivot_table(index="metric", columns="other", values="within", dropna=False)
     matrix = matrix.reindex(index=names, columns=names)
@@ -149,6 +151,7 @@ def _agreement(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     known = bool(np.isfinite(others).any())
     worst = np.unravel_index(np.nanargmin(others), others.shape) if known else ()
     return {
+        "basis": basis(table),
         "heads": [board.metrics[n].title for n in names],
         "rows": [
             {

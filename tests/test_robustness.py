@@ -166,6 +166,41 @@ def test_within_correlation_leaves_out_that_some_pairs_are_harder():
     assert found["within"] == pytest.approx(-1)
 
 
+def test_within_correlation_uses_every_pair_that_two_methods_share():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(2, 4, 5, 3))
+    scores = pd.concat([as_scores(a, "a"), as_scores(b, "b")], ignore_index=True)
+    # m00 and m01 share no pair; m02 did style s04 only; s03 was done by m03 alone
+    lost = (
+        ((scores["method"] == "m00") & (scores["style"] > "s01"))
+        | ((scores["method"] == "m01") & (scores["style"] < "s02"))
+        | ((scores["method"] == "m02") & (scores["style"] < "s04"))
+        | ((scores["method"] == "m01") & (scores["style"] == "s03"))
+    )
+    scores = scores[~lost]
+    frame = rank_correlation(scores, {"a": card("a"), "b": card("b")})
+    found = frame.set_index(["metric", "other"]).loc[("a", "b")]
+    places = {"a": [], "b": []}
+    for _, pair in scores.groupby(["style", "content"]):
+        for name, place in places.items():
+            values = pair.loc[pair["metric"] == name].sort_values("method")["value"]
+            if len(values) > 1:
+                place += list(reference.rankdata(values) - (len(values) + 1) / 2)
+    assert found["pairs"] == 12
+    assert found["units"] == 3 * (2 + 3 + 1 + 5) - 3
+    assert found["within"] == pytest.approx(np.corrcoef(places["a"], places["b"])[0, 1])
+
+
+def test_seeds_of_a_pair_are_one_pair():
+    one = as_scores(np.array([[[1.0]], [[2.0]]]), "a")
+    scores = pd.concat([one, one.assign(seed=1)])
+    scores = pd.concat([scores, scores.assign(metric="b")])
+    frame = rank_correlation(scores, {"a": card("a"), "b": card("b")})
+    assert (frame["units"] == 4).all()
+    assert (frame["pairs"] == 1).all()
+    np.testing.assert_allclose(frame["within"], 1)
+
+
 def test_rank_correlation_of_constant_and_missing_metrics_is_undefined():
     scores = pd.concat([constant([1.0, 2.0], "a"), constant([1.0, 1.0], "b")])
     frame = rank_correlation(scores, {n: card(n) for n in "abz"}).set_index(["metric", "other"])
