@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard, Scope
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.tables import Interval, Row
@@ -83,7 +82,7 @@ class Leaderboard(Section):
 
 
 def _intro(board: Board, methods: list[dict]) -> str:
-    quality = quality_metric(board.metrics)
+    quality = board.quality
     if not methods:
         return "This run has baselines only."
     if quality is None:

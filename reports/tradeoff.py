@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.scale import Scale
@@ -21,7 +20,7 @@ class Tradeoff(Section):
 
     def html(self, board: Board) -> str:
         """Return the chart; empty unless the run has a quality and a speed."""
-        quality, speed = quality_metric(board.metrics), board.metric_with_role("speed")
+        quality, speed = board.quality, board.metric_with_role("speed")
         if quality is None or speed is None:
             return ""
         memory = board.metric_with_role("memory")

@@ -12,7 +12,7 @@ from nstbench import robustness
 from nstbench.agreement import basis
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.ranking import done_scores, quality_metric
+from nstbench.ranking import done_scores
 from nstbench.records import Scope
 from nstbench.reporting import numbers, tables, templates
 from nstbench.store import read_json
@@ -46,7 +46,7 @@ class Trust(Section):
             home=home,
             validation=validation,
             file=VALIDATION,
-            quality=quality_metric(board.metrics),
+            quality=board.quality,
             size=size,
             short=tables.short,
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -154,7 +155,7 @@ def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: 
     )
 
 
-def rank_text(record: dict) -> str:
+def rank_text(record: Mapping[Any, Any]) -> str:
     """Return "2", or "1–3" for methods that cannot be separated, or a dash without a rank."""
     rank, low, high = (_float(record.get(k)) for k in ("rank", "rank_low", "rank_high"))
     if math.isnan(low) or math.isnan(high):
@@ -253,4 +254,4 @@ def classes_present(rows: Iterable[Row]) -> list[str]:
 
 
 def _float(value: object) -> float:
-    return math.nan if value is None else float(value)  # type: ignore[arg-type]
+    return math.nan if value is None or value is pd.NA else float(value)  # type: ignore[arg-type]
