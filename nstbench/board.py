@@ -71,7 +71,9 @@ class Board:
         """Names of the metrics that have a number on the leaderboard."""
         columns = self.leaderboard.columns
         return frozenset(
-            name for name in self.metrics if name in columns and self.leaderboard[name].notna().any()
+            name
+            for name in self.metrics
+            if name in columns and self.leaderboard[name].notna().any()
         )
 
     @property

@@ -8,6 +8,7 @@ import io
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fake_board import FakeRun, metric_cards, picture
 from PIL import Image
@@ -178,6 +179,7 @@ def test_rank_text() -> None:
     assert tables.rank_text({"rank": 2, "rank_low": 1, "rank_high": 3}) == "1–3"
     assert tables.rank_text({"rank": 2, "rank_low": 2, "rank_high": 2}) == "2"
     assert tables.rank_text({"rank": NAN, "rank_low": NAN, "rank_high": NAN}) == "–"
+    assert tables.rank_text({"rank": pd.NA, "rank_low": pd.NA, "rank_high": pd.NA}) == "–"
 
 
 def test_home_metrics_are_found_by_their_tags(board: Board) -> None:

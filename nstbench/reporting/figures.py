@@ -120,7 +120,8 @@ def _finish_speed(axes: Axes, rows: Sequence[Row], board: Board) -> None:
     if speed is None or quality is None or not axes.lines:
         return
     axes.set_xscale("log")
-    front = tables.front(rows, speed, quality)
+    size = tables.main_size(board)
+    front = tables.front([r for r in rows if r.size == size], speed, quality)
     line = [(r.of(speed).value, r.of(quality).value) for r in front]
     axes.plot(*zip(*line, strict=True), "--", color="#555555", linewidth=1, zorder=1)
 

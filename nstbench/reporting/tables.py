@@ -132,14 +132,7 @@ def rows(board: Board) -> list[Row]:
 
 
 def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: bool) -> Row:
-    values = {
-        m.name: Interval(
-            _float(record.get(m.name)),
-            _float(record.get(f"{m.name}_low")),
-            _float(record.get(f"{m.name}_high")),
-        )
-        for m in metrics
-    }
+    values = {m.name: interval_of(record, m.name) for m in metrics}
     method, size = str(record["method"]), int(record["size"])
     return Row(
         id=ids[method],
@@ -153,6 +146,11 @@ def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: 
         planned=int(record["planned"]),
         values=values,
     )
+
+
+def interval_of(record: Mapping[Any, Any], name: str) -> Interval:
+    """Return the number of a metric with its limits from a record of the leaderboard."""
+    return Interval(*(_float(record.get(f"{name}{end}")) for end in ("", "_low", "_high")))
 
 
 def rank_text(record: Mapping[Any, Any]) -> str:
@@ -226,8 +224,25 @@ def contest(rows: Iterable[Row], *metrics: MetricCard | None) -> list[Row]:
     return [r for r in known if r.done >= ENOUGH * r.planned] or known
 
 
+def by_size(rows: Iterable[Row]) -> list[list[Row]]:
+    """Return the rows of each size, small sizes first: a board ranks each size apart."""
+    groups: dict[int, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.size, []).append(row)
+    return [groups[size] for size in sorted(groups)]
+
+
+def ordered_by(board: Board) -> str:
+    """Say in a sentence what orders the board instead of its quality metric; empty if it does."""
+    quality, wanted = board.quality, board.metric_with_role("quality")
+    if quality is None or wanted is None or quality == wanted:
+        return ""
+    reason = wanted.availability.reason or "nothing was scored with it"
+    return f"Ordered by {quality.title}, because {wanted.title} has no value here: {reason}."
+
+
 def front(rows: Sequence[Row], first: MetricCard, second: MetricCard) -> list[Row]:
-    """Return the methods of the contest that no other beats, best ``first`` first."""
+    """Return the methods of a size's contest that no other beats, best ``first`` first."""
     rivals = contest(rows, first, second)
     frame = pd.DataFrame(
         [(r.of(first).value, r.of(second).value) for r in rivals], columns=["first", "second"]
