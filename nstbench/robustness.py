@@ -100,11 +100,7 @@ def pareto_front(frame: pd.DataFrame, axes: Mapping[str, bool]) -> pd.Series[boo
     return pd.Series(member, index=frame.index, dtype=bool)
 
 
-def sensitivity(
-    scores: pd.DataFrame,
-    content_metric: str = "content_error",
-    style_metric: str = "style_error",
-) -> pd.DataFrame:
+def sensitivity(scores: pd.DataFrame, content_metric: str, style_metric: str) -> pd.DataFrame:
     """Rank methods under other ways to combine content and style error than sqrt(c^2 + s^2).
 
     Each unit's errors are combined as ((w_c c)^p + (w_s s)^p)^(1/p), w_c + w_s = 2, for p

@@ -52,7 +52,7 @@ def print_board(board: Board) -> None:
         arrow = "↑" if card.higher_is_better else "↓"
         table.add_column(escape(f"{card.title}{unit} {arrow}"), justify="right")
     several = board.leaderboard["size"].nunique() > 1
-    for _, row in board.leaderboard.iterrows():
+    for row in board.leaderboard.to_dict("records"):
         baseline = row["flexibility"] == Flexibility.BASELINE
         name = str(row["method"]) + (f" ({row['size']} px)" if several else "")
         table.add_row(
@@ -105,7 +105,7 @@ def harness_overhead(info: Mapping[str, Any]) -> str:
     )
 
 
-def _number(row: pd.Series[Any], name: str, card: MetricCard) -> str:
+def _number(row: Mapping[Any, Any], name: str, card: MetricCard) -> str:
     value, space, limits = interval_of(row, name).over(scaled(card.unit)[0]).text().partition(" ")
     return f"{value}{space}[dim]{escape(limits)}[/dim]" if limits else value
 

@@ -223,5 +223,5 @@ def test_the_page_says_what_orders_the_board_instead_of_quality(board: Board) ->
 )  # fmt: skip
 def test_numbers_of_the_terminal(row: dict[str, float], unit: str, text: str) -> None:
     card = replace(metric_cards()["uef"], unit=unit)
-    found = terminal._number(pd.Series(row), "m", card)
+    found = terminal._number(row, "m", card)
     assert Text.from_markup(found).plain == Text.from_markup(text).plain

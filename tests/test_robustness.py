@@ -24,6 +24,8 @@ from nstbench.robustness import (
     sensitivity,
 )
 
+ERRORS = ("content_error", "style_error")
+
 
 def constant(table, metric):
     """Scores that are the same on every pair: one number per method."""
@@ -101,7 +103,7 @@ def test_sensitivity_is_the_weighted_norm_of_each_pair():
     rng = np.random.default_rng(0)
     content, style = rng.uniform(0.1, 1.5, size=(2, 4, 5, 3))
     scores = pd.concat([as_scores(content, "content_error"), as_scores(style, "style_error")])
-    frame = sensitivity(scores)
+    frame = sensitivity(scores, *ERRORS)
     assert len(frame) == len(NORMS) * len(WEIGHT_RATIOS) * 4
     default = np.hypot(content, style).mean(axis=(1, 2))
     for (p, ratio), group in frame.groupby(["p", "ratio"]):
@@ -118,7 +120,7 @@ def test_sensitivity_is_the_weighted_norm_of_each_pair():
 
 def test_sensitivity_finds_an_order_that_hangs_on_the_weights():
     scores = pd.concat([constant([0.2, 0.8], "content_error"), constant([0.8, 0.3], "style_error")])
-    frame = sensitivity(scores).set_index(["p", "ratio", "method"])
+    frame = sensitivity(scores, *ERRORS).set_index(["p", "ratio", "method"])
     assert frame.loc[(2.0, 1.0, "m00"), "rank"] == 1
     assert frame.loc[(2.0, 0.5, "m00"), "rank"] == 2
     assert frame.loc[(2.0, 0.5, "m00"), "kendall_tau"] == -1
@@ -128,8 +130,10 @@ def test_sensitivity_finds_an_order_that_hangs_on_the_weights():
 def test_sensitivity_needs_both_errors_of_a_pair():
     scores = pd.concat([constant([0.2, 0.8], "content_error"), constant([0.8, 0.3], "style_error")])
     fewer = scores[(scores["metric"] == "style_error") | (scores["style"] != "s01")]
-    assert_frame_equal(sensitivity(fewer), sensitivity(scores[scores["style"] != "s01"]))
-    assert sensitivity(scores[scores["metric"] == "style_error"])["value"].isna().all()
+    whole = sensitivity(scores[scores["style"] != "s01"], *ERRORS)
+    assert_frame_equal(sensitivity(fewer, *ERRORS), whole)
+    half = scores[scores["metric"] == "style_error"]
+    assert sensitivity(half, *ERRORS)["value"].isna().all()
 
 
 # --- correlation between metrics ---------------------------------------------------------
@@ -238,7 +242,7 @@ def test_row_order_does_not_matter_and_empty_tables_are_fine():
     cards = {name: card(name) for name in names}
     for function in (
         lambda s: borda(s, cards),
-        sensitivity,
+        lambda s: sensitivity(s, *ERRORS),
         lambda s: rank_correlation(s, cards),
         lambda s: home_away(s, cards["uef"], {}),
     ):

@@ -250,7 +250,9 @@ def table(compared: Sequence[Compared]) -> pd.DataFrame:
     """Return all differences and ratios as one table, one row per run, method and metric."""
     frames = []
     for each in compared:
-        speed = each.speeds.assign(metric="latency", difference=lambda t: t["other"] - t["first"])
+        speed = each.speeds.assign(
+            metric=comparison.SPEED, difference=lambda t: t["other"] - t["first"]
+        )
         rows = pd.concat([f for f in (each.differences, speed) if len(f)] or [speed])
         rows.insert(0, "run", str(each.board.root))
         frames.append(rows)
