@@ -28,6 +28,13 @@ class GaussianSums:
         zeros = torch.zeros(dimension, dtype=torch.float64)
         return cls(0, zeros, torch.outer(zeros, zeros))
 
+    @classmethod
+    def of(cls, vectors: torch.Tensor) -> GaussianSums:
+        """Return the sums over vectors (B, D)."""
+        sums = cls.empty(vectors.shape[1])
+        sums.update(vectors)
+        return sums
+
     def update(self, vectors: torch.Tensor) -> None:
         """Add vectors (B, D)."""
         rows = vectors.detach().to("cpu", torch.float64)

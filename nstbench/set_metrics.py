@@ -45,20 +45,26 @@ class StyleVectors:
 
     def sums(self) -> GaussianSums:
         """Return their sums."""
-        vectors = self.stacked()
-        sums = GaussianSums.empty(vectors.shape[1])
-        sums.update(vectors)
-        return sums
+        return GaussianSums.of(self.stacked())
 
 
-class FrechetMetric(SetMetric):
-    """Frechet distance between outputs and styles on spatial means of one layer.
+class LayerMetric(SetMetric):
+    """Base of metrics on the spatial means of one layer.
 
     Subclasses set ``network`` and ``layer``.
     """
 
     network: ClassVar[str]
     layer: ClassVar[str]
+
+    def means(self, pair: ScoringPair, of: str) -> torch.Tensor:
+        """Return the spatial means (B, C) of the layer."""
+        return pair.features(self.network, of)[self.layer].mean(dim=(2, 3))
+
+
+class FrechetMetric(LayerMetric):
+    """Frechet distance between outputs and styles on spatial means of one layer."""
+
     state_types = (GaussianSums, StyleVectors)
 
     def __init__(self) -> None:
@@ -93,20 +99,14 @@ class FrechetMetric(SetMetric):
         distance = frechet_distance(self._outputs, styles)
         return {"": distance, "n": float(self._outputs.n), "styles": float(styles.n)}
 
-    def means(self, pair: ScoringPair, of: str) -> torch.Tensor:
-        """Return the spatial means (B, C) of the layer."""
-        return pair.features(self.network, of)[self.layer].mean(dim=(2, 3))
 
-
-class VectorMetric(SetMetric):
+class VectorMetric(LayerMetric):
     """A number computed from all feature vectors at once, for what sums cannot tell.
 
-    Subclasses set ``network`` and ``layer`` and define ``value``. Vectors are kept as
-    float32: 8 KiB for each output on 2048 features.
+    Subclasses define ``value``, too. Vectors are kept as float32: 8 KiB for each output on
+    2048 features.
     """
 
-    network: ClassVar[str]
-    layer: ClassVar[str]
     least: ClassVar[int]
     """Least number of outputs for which there is a value."""
     state_types = (StyleVectors,)
@@ -145,7 +145,3 @@ class VectorMetric(SetMetric):
     def value(self, outputs: torch.Tensor, styles: torch.Tensor) -> float:
         """Return the number for float64 vectors (n, D) and (m, D)."""
         raise NotImplementedError
-
-    def means(self, pair: ScoringPair, of: str) -> torch.Tensor:
-        """Return the spatial means (B, C) of the layer."""
-        return pair.features(self.network, of)[self.layer].mean(dim=(2, 3))
