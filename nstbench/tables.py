@@ -106,8 +106,8 @@ def harness_overhead(info: Mapping[str, Any]) -> str:
 
 
 def _number(row: Mapping[Any, Any], name: str, card: MetricCard) -> str:
-    value, space, limits = interval_of(row, name).over(scaled(card.unit)[0]).text().partition(" ")
-    return f"{value}{space}[dim]{escape(limits)}[/dim]" if limits else value
+    value, limits = interval_of(row, name).over(scaled(card.unit)[0]).narrow()
+    return f"{value} [dim]{limits}[/dim]" if limits else value
 
 
 # --- show -------------------------------------------------------------------------------

@@ -211,17 +211,14 @@ def test_the_page_says_what_orders_the_board_instead_of_quality(board: Board) ->
 @pytest.mark.parametrize(
     ("row", "unit", "text"),
     [
-        ({"m": 2012397.124, "m_low": 2.0e6, "m_high": 2.1e6}, "",
-         "2.01×10⁶ [dim]\\[2.00×10⁶, 2.10×10⁶][/dim]"),
-        ({"m": -0.07, "m_low": -0.1, "m_high": -0.05}, "",
-         "−0.0700 [dim]\\[−0.100, −0.0500][/dim]"),
-        ({"m": 3 * 2**20, "m_low": 2**20, "m_high": 2**22}, "bytes",
-         "3.00 [dim]\\[1.00, 4.00][/dim]"),
+        ({"m": 2012397.124, "m_low": 2.0e6, "m_high": 2.1e6}, "", "2.01×10⁶ 2.0×10⁶–2.1×10⁶"),
+        ({"m": -0.07, "m_low": -0.1, "m_high": -0.05}, "", "−0.0700 −0.10 to −0.050"),
+        ({"m": 3 * 2**20, "m_low": 2**20, "m_high": 2**22}, "bytes", "3.00 1.0–4.0"),
+        ({"m": 0.805, "m_low": 0.759, "m_high": 0.846}, "", "0.805 0.76–0.85"),
         ({"m": 0.5}, "", "0.500"),
         ({"m": math.nan, "m_low": math.nan}, "", "–"),
     ],
 )  # fmt: skip
 def test_numbers_of_the_terminal(row: dict[str, float], unit: str, text: str) -> None:
     card = replace(metric_cards()["uef"], unit=unit)
-    found = terminal._number(row, "m", card)
-    assert Text.from_markup(found).plain == Text.from_markup(text).plain
+    assert Text.from_markup(terminal._number(row, "m", card)).plain == text

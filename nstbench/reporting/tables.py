@@ -45,6 +45,14 @@ class Interval:
         """Return the interval in a unit that is ``divisor`` times as large."""
         return Interval(self.value / divisor, self.low / divisor, self.high / divisor)
 
+    def narrow(self) -> tuple[str, str]:
+        """Return ("0.532", "0.50–0.56") for narrow columns; no second text without an interval."""
+        value = numbers.significant(self.value)
+        if not self.bounded:
+            return value, ""
+        low, high = (numbers.significant(end, 2) for end in (self.low, self.high))
+        return value, f"{low} to {high}" if self.low < 0 else f"{low}–{high}"
+
     def text(self, unit: str = "") -> str:
         """Return "0.532 [0.501, 0.560]" with the unit where it has one."""
         value = numbers.quantity(self.value, unit)
