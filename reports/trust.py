@@ -156,7 +156,7 @@ def _others(board: Board, size: int) -> dict[str, Any] | None:
                 "method": record["method"],
                 "rank": rows[record["method"]].rank,
                 "points": numbers.fixed(record["borda"], 2),
-                "borda": numbers.significant(record["borda_rank"]),
+                "borda": _rank(record["borda_rank"], math.nan)["text"],
                 "fronts": [_member(record[name]) for name in axes],
             }
             for record in table.to_dict("records")
