@@ -284,6 +284,7 @@ def test_pair_without_contrast_is_refused_by_name(network_weights: None) -> None
     )
     for name in ("uef", "content_error", "style_error"):
         assert "content 'picture' and style 'twin' differ by less than" in records[name]["error"]
+        assert "again" not in records[name]
     assert "values" in records["ssim"]
 
 
@@ -292,6 +293,7 @@ def test_tiny_pictures_are_refused_in_words(network_weights: None) -> None:
     records = scorer("ssim", "uef", "lpips_alex").score_pair(small, small, small)
     for name, least in (("ssim", "11 px"), ("uef", "16 x 16 px"), ("lpips_alex", "31 x 31 px")):
         assert least in records[name]["error"], records[name]
+        assert "again" not in records[name]
 
 
 @pytest.mark.slow

@@ -38,7 +38,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.05321, "0.0532"), (12.34, "12.3"), (1.4567e6, "1.46×10⁶"), (-0.5, "−0.500"), (0.0, "0"),
-     (2e-7, "2.00×10⁻⁷"), (NAN, "–"), (math.inf, "∞"), (999.6, "1000"), (0.9999, "1.00"), (99999.6, "1.00×10⁵")],
+     (2e-7, "2.00×10⁻⁷"), (NAN, "–"), (math.inf, "∞"), (999.6, "1000"), (0.9999, "1.00"),
+     (99999.6, "1.00×10⁵")],
 )  # fmt: skip
 def test_significant(value: float, text: str) -> None:
     assert numbers.significant(value) == text

@@ -135,3 +135,21 @@ def test_one_method_has_no_comparisons(tmp_path: Path) -> None:
     names = {path.name for path in report.write_report(board, tmp_path / "out", ["csv"])}
     assert names == {"leaderboard.csv"}
     assert "Is the first really" not in report.render_page(board)
+
+
+def test_a_size_that_was_only_timed_has_rows_without_ranks(board: Board, tmp_path: Path) -> None:
+    only_timed = (board.scores["size"] == 16) & (board.scores["content"] != "")
+    scores, units = board.scores[~only_timed], board.units[board.units["size"] == 24]
+    ranked = build_leaderboard(scores, units, board.metrics, board.methods)
+    timed = dataclasses.replace(board, scores=scores, units=units, leaderboard=ranked)
+    files = {p.name: p for p in report.write_report(timed, tmp_path, ["html", "csv", "md", "tex"])}
+    page = files["index.html"].read_text()
+    assert 'class="broken"' not in page
+    table = pd.read_csv(files["leaderboard.csv"])
+    assert table[table["size"] == 16][["rank", "rank_low", "borda"]].isna().all(axis=None)
+    assert table[table["size"] == 24]["rank"].tolist() == [*range(1, 1 + sum(table["size"] == 24))]
+    lines = files["leaderboard.md"].read_text().splitlines()
+    small = [line for line in lines if "16 px" in line]
+    assert len(small) == (table["size"] == 16).sum()
+    assert all(line.startswith("| – |") for line in small)
+    assert set(pd.read_csv(files["comparisons.csv"])["size"]) == {24}
