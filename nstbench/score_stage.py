@@ -64,10 +64,13 @@ class _Work:
 
 @dataclass(slots=True)
 class _Group:
-    """The units of one method variant at one size: those that are done, and how many there are."""
+    """The units of one method variant at one size that are done.
 
+    ``pairs`` are those of the size that any method was to do, seeds told apart.
+    """
+
+    pairs: set[tuple[str, str, int]]
     done: list[Unit] = field(default_factory=list)
-    planned: int = 0
 
 
 class ScoreStage:
@@ -162,10 +165,10 @@ class ScoreStage:
         """Return the set metrics that have a value: of other pictures it would not compare."""
         names = self._of_scope(Scope.SET)
         done = len(group.done)
-        if names and done < group.planned:
+        if names and done < len(group.pairs):
             listener.note(
                 f"{', '.join(names)} of {group.done[0]['variant']}: no value for {done} of "
-                f"{group.planned} outputs. A set is compared with all styles of the run, and "
+                f"{len(group.pairs)} outputs. A set is compared with all styles of the run, and "
                 "only with all outputs do methods compare."
             )
             return []
@@ -258,9 +261,11 @@ class ScoreStage:
     def _groups(self) -> dict[tuple[str, int], _Group]:
         """Return the units by method variant and size."""
         groups: dict[tuple[str, int], _Group] = {}
+        pairs: dict[int, set[tuple[str, str, int]]] = {}
         for unit in read_plan(self.store.root):
-            group = groups.setdefault((unit["variant"], unit["size"]), _Group())
-            group.planned += 1
+            of_size = pairs.setdefault(unit["size"], set())
+            of_size.add((unit["content"], unit["style"], unit["seed"]))
+            group = groups.setdefault((unit["variant"], unit["size"]), _Group(of_size))
             record = None if "status" in unit else self.store.record(unit["method"], unit["key"])
             if record is not None and record["status"] == Status.DONE:
                 entry = {**unit, "output_sha256": record["output_sha256"]}

@@ -60,7 +60,9 @@ class Notes(Listener):
         self.told.append(text)
 
 
-def outputs(tmp_path: Path, folders: tuple[Path, Path], left_out: str = "") -> Path:
+def outputs(
+    tmp_path: Path, folders: tuple[Path, Path], left_out: str = "", pairs: str = "all"
+) -> Path:
     """Have a run of two methods, "all" and "some", without the pairs of one style for "some"."""
     contents, styles = folders
     for content, style, name in itertools.product(
@@ -84,6 +86,7 @@ def outputs(tmp_path: Path, folders: tuple[Path, Path], left_out: str = "") -> P
             metrics="color_distance",
             device="cpu",
             formats=(),
+            pairs=pairs,
         )
     )
     return tmp_path / "run"
@@ -191,10 +194,11 @@ def test_only_errors_of_the_pictures_are_kept(
 # --- sets --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("pairs", ["all", "found"])
 def test_set_metric_has_a_value_for_complete_methods_only(
-    picture_folders: tuple[Path, Path], tmp_path: Path
+    pairs: str, picture_folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    root = outputs(tmp_path, picture_folders, left_out="s1")
+    root = outputs(tmp_path, picture_folders, left_out="s1", pairs=pairs)
     plugin(tmp_path, SET)
     notes = Notes()
     board = rescore(root, metrics="mine,color_distance", device="cpu", listener=notes)
