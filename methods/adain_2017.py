@@ -25,8 +25,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
-from nstbench.images import load_picture
-from nstbench.nn.backbones import backbone_weight, load_backbone
+from nstbench.nn.backbones import backbone_weight, load_backbone, on_network
 from nstbench.nn.decoder import (
     MirroredDecoder,
     build_decoder,
@@ -43,8 +42,9 @@ from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.one_pass import OnePass
+from nstbench.nn.style_mix import check_mix, extra_pixels, shares
 from nstbench.nn.vgg import VGG16, VGG19
-from nstbench.records import Flexibility, ImageRecord
+from nstbench.records import Flexibility
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
 from nstbench.weights import Weight
 
@@ -110,11 +110,7 @@ class Adain2017(OnePass, TrainableMethod):
 
         @model_validator(mode="after")
         def _one_weight_per_style(self) -> Self:
-            styles = 1 + len(self.extra_styles)
-            if self.style_mix and len(self.style_mix) != styles:
-                raise ValueError(f"style_mix has {len(self.style_mix)} entries for {styles} styles")
-            if self.style_mix and (min(self.style_mix) < 0 or sum(self.style_mix) <= 0):
-                raise ValueError("style_mix needs weights of 0 or more, one of them above 0")
+            check_mix(self.style_mix, self.extra_styles)
             return self
 
     params: Params
@@ -126,6 +122,10 @@ class Adain2017(OnePass, TrainableMethod):
         """Return the weights of the encoder."""
         return (backbone_weight(self.params.network),)
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the statistics of the chosen network."""
+        return on_network(self.params.network, self.info.trained_on)
+
     def training(self, task: Task) -> Training:
         """Return the training of a decoder."""
         return _DecoderTraining(self.params, task)
@@ -134,16 +134,14 @@ class Adain2017(OnePass, TrainableMethod):
         """Build encoder and decoder."""
         decoder = restore_decoder(params.network, _LAYER, self.device, tensors)
         self._decoder = for_inference(decoder, params, self.device)
-        self._encoder = reflect_borders(load_backbone(params.network, self.device))
+        encoder = reflect_borders(load_backbone(params.network, self.device))
+        self._encoder = for_inference(encoder, params, self.device)
 
     def prepare(self, style: Picture) -> None:
         """Measure mean and deviation of every channel of the style, and of extra styles."""
         super().prepare(style)
-        size = max(style.height, style.width)
-        pictures = [style.pixels]
-        for path in self.params.extra_styles:
-            record = ImageRecord(path.stem, path)
-            pictures.append(load_picture(record, size, "inside", str(self.device)).pixels)
+        extra = (extra_pixels(path, style) for path in self.params.extra_styles)
+        pictures = [style.pixels, *extra]
         self._styles = [channel_moments(self._encode(pixels)) for pixels in pictures]
 
     def stylize(
@@ -152,10 +150,9 @@ class Adain2017(OnePass, TrainableMethod):
         """Decode the content's activations with the style's statistics."""
         with inference(self.params, self.device):
             features = self._encode(padded_to(content.pixels, self._decoder.stride)).float()
-            mix = torch.tensor(self.params.style_mix or (1.0,) * len(self._styles))
-            mix = mix / mix.sum()
+            mix = shares(self.params.style_mix, len(self._styles))
             wanted = torch.zeros_like(features)
-            for share, (mean, std) in zip(mix.tolist(), self._styles, strict=True):
+            for share, (mean, std) in zip(mix, self._styles, strict=True):
                 wanted += share * adain(features, mean, std)
             pixels = self._decoder(torch.lerp(features, wanted, self.params.alpha)).float()
             return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()

@@ -31,7 +31,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, Picture
-from nstbench.nn.gram import gram_matrix
+from nstbench.errors import ImageError
+from nstbench.nn.backbones import on_network
+from nstbench.nn.gram import GRAM_LAYERS, gram_matrix
 from nstbench.nn.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
@@ -44,7 +46,7 @@ from nstbench.nn.semantic import one_hot, read_labels, tonal_map
 from nstbench.records import Flexibility
 
 _GRAM_DEFAULTS = {
-    "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    "style_layers": GRAM_LAYERS,
     "content_weight": 1e-4,
     "style_weight": 1.0,
     "tv_weight": 0.0,
@@ -75,6 +77,9 @@ class Champandard2016(ImageOptimisation):
             "Matches are renewed every ten evaluations instead of at each, so that the line "
             "search sees one function.",
             "Pixels are not bounded during the optimisation.",
+            "Noise starts are Gaussian around the mean colour with a deviation of 0.05; the code's "
+            "noise lies between 16 and 240 of 255.",
+            "Where the hardware multiplies bfloat16 natively, the network runs in it.",
         ),
         weights=LOSS_NETWORKS,
     )
@@ -126,6 +131,11 @@ class Champandard2016(ImageOptimisation):
         """Return the weights of content and style."""
         return {"content": self.params.content_weight, "style": self.params.style_weight}
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the statistics of the chosen losses and network."""
+        tags = (f"vgg16-{self.params.loss}", "vgg16-content")
+        return on_network(self.params.network, tags)
+
     def needs_maps(self) -> bool:
         """Return True unless missing maps are to be made up."""
         return self.params.maps == "require"
@@ -138,6 +148,11 @@ class Champandard2016(ImageOptimisation):
         """Turn both maps into masks, one channel per label."""
         of_content, of_style = content.semantic_map, style.semantic_map
         if of_content is None or of_style is None:
+            if self.params.maps == "require":
+                raise ImageError(
+                    f"{content.name} and {style.name} need a semantic map each; maps=auto makes "
+                    "them up"
+                )
             of_content, of_style = tonal_map(content.pixels), tonal_map(style.pixels)
         labels = read_labels(of_content, of_style)
         masks = one_hot(labels.content, labels.count), one_hot(labels.style, labels.count)

@@ -27,6 +27,7 @@ from torch import nn
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.errors import UsageError, WeightsError, did_you_mean
+from nstbench.nn.backbones import on_network
 from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
 from nstbench.nn.inference import RUNTIME_PARAMS, for_inference, inference
 from nstbench.nn.one_pass import OnePass
@@ -94,6 +95,10 @@ class Dumoulin2017(OnePass, TrainableMethod):
     network: TransformationNetwork
     _values: torch.Tensor
     _condition: torch.Tensor
+
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the statistics of the chosen network."""
+        return on_network(self.params.network, self.info.trained_on)
 
     def training(self, task: Task) -> Training:
         """Return the training of all, or with ``task.start`` of the new styles' values only.

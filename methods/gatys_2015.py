@@ -36,9 +36,8 @@ from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, Picture
 from nstbench.errors import ImageError
-from nstbench.images import load_picture
 from nstbench.nn import colour
-from nstbench.nn.gram import gram_matrix
+from nstbench.nn.gram import GRAM_LAYERS, gram_matrix
 from nstbench.nn.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
@@ -47,9 +46,9 @@ from nstbench.nn.image_optimisation import (
 from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy
 from nstbench.nn.optimise import Losses, Objective
 from nstbench.nn.semantic import one_hot, read_labels
-from nstbench.records import Flexibility, ImageRecord
+from nstbench.nn.style_mix import check_mix, extra_pixels, shares
+from nstbench.records import Flexibility
 
-_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 # neural_style_transfer.ipynb of the authors' code, cells on layers, weights and optimisation.
 _AUTHOR_CODE = {"alpha_beta": 1.0, "pooling": "max", "init": "content"}
 
@@ -75,7 +74,8 @@ class Gatys2015(ImageOptimisation):
             "1e-3 leaves the photograph almost as it was.",
             "Noise starts are Gaussian around the mean colour with a deviation of 0.05; the "
             "paper does not say how strong its white noise is.",
-            "L-BFGS has a line search, which the authors' code has not.",
+            "L-BFGS has a line search, which the authors' code has not; the number of evaluations, "
+            "500, is that code's.",
             "Where the hardware multiplies bfloat16 natively, the network runs in it.",
         ),
         weights=LOSS_NETWORKS,
@@ -96,7 +96,7 @@ class Gatys2015(ImageOptimisation):
             ("relu4_2",), min_length=1, description="layers of the content loss, added up"
         )
         style_layers: tuple[str, ...] = Field(
-            _STYLE_LAYERS, min_length=1, description="layers of the style loss"
+            GRAM_LAYERS, min_length=1, description="layers of the style loss"
         )
         style_layer_weights: tuple[float, ...] = Field(
             (), description="one weight per style layer; the convention's if left out"
@@ -132,9 +132,7 @@ class Gatys2015(ImageOptimisation):
                 raise ValueError(
                     f"style_layer_weights has {len(weights)} entries for {len(layers)} style layers"
                 )
-            styles = 1 + len(self.extra_styles)
-            if self.style_mix and len(self.style_mix) != styles:
-                raise ValueError(f"style_mix has {len(self.style_mix)} entries for {styles} styles")
+            check_mix(self.style_mix, self.extra_styles)
             if self.masks == "maps" and self.extra_styles:
                 raise ValueError("masks=maps takes one style: extra_styles have no map")
             return self
@@ -190,15 +188,15 @@ class Gatys2015(ImageOptimisation):
         """
         pixels = [
             style.pixels,
-            *(self._extra_style(path, style) for path in self.params.extra_styles),
+            *(self._recoloured(extra_pixels(path, style)) for path in self.params.extra_styles),
         ]
-        mix = self.params.style_mix or (1.0,) * len(pixels)
+        mix = shares(self.params.style_mix, len(pixels))
         grams: dict[str, torch.Tensor] = {}
-        for one, weight in zip(pixels, mix, strict=True):
+        for one, share in zip(pixels, mix, strict=True):
             features = self.features(one, self.params.style_layers)
             for name, found in features.items():
                 gram = gram_matrix(_guided(found.float(), self._masks(style)))
-                grams[name] = grams.get(name, 0) + gram * (weight / sum(mix))
+                grams[name] = grams.get(name, 0) + gram * share
         return grams
 
     def objective(
@@ -258,12 +256,6 @@ class Gatys2015(ImageOptimisation):
         if self.params.preserve_colour == "histogram":
             return colour.match_colours(pixels, self._colours_of)
         return pixels
-
-    def _extra_style(self, path: Path, style: Picture) -> torch.Tensor:
-        record = ImageRecord(path.stem, path)
-        size = max(style.height, style.width)
-        picture = load_picture(record, size, "inside", str(style.pixels.device))
-        return self._recoloured(picture.pixels)
 
 
 def _guided(features: torch.Tensor, masks: torch.Tensor | None) -> torch.Tensor:

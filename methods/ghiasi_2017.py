@@ -105,6 +105,14 @@ class Ghiasi2017(OnePass, TrainableMethod):
         """Return the weights of the chosen networks, but for those trained here."""
         return (PREDICT, TRANSFORM) if self._is_magenta else (VGG16,)
 
+    def required_packages(self) -> tuple[str, ...]:
+        """Return what opens Magenta's networks; the own one needs nothing."""
+        return self.info.requires if self._is_magenta else ()
+
+    def in_torch(self) -> bool:
+        """Return True for the own network; Magenta's run in onnxruntime."""
+        return not self._is_magenta
+
     def supports(self, style: ImageRecord) -> Availability:
         """Say that training is needed if the own network has none."""
         return Availability() if self._is_magenta else super().supports(style)
@@ -131,7 +139,7 @@ class Ghiasi2017(OnePass, TrainableMethod):
         network = ArbitraryStyleNetwork(params.width)
         network.load_state_dict(tensors)
         self._network = for_inference(network, params, self.device)
-        self._encoder = load_backbone("vgg16", self.device)
+        self._encoder = for_inference(load_backbone("vgg16", self.device), params, self.device)
 
     def load(self, device: torch.device) -> None:
         """Open the chosen networks.

@@ -50,6 +50,7 @@ class LiWand2016(ImageOptimisation):
             "Matches are renewed every ten evaluations instead of at each, so that the line "
             "search sees one function.",
             "The coarsest start is the content at that scale, as in the authors' code.",
+            "Where the hardware multiplies bfloat16 natively, the network runs in it.",
         ),
         weights=LOSS_NETWORKS,
     )

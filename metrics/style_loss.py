@@ -7,10 +7,9 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
+from nstbench.nn.gram import GRAM_LAYERS
 from nstbench.records import Scope
 from nstbench.squares import squared_gram_distance
-
-LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 class StyleLoss(PairMetric):
@@ -29,15 +28,19 @@ class StyleLoss(PairMetric):
         range=(0.0, float("inf")),
         citation="Gatys, Ecker, Bethge, arXiv 1508.06576, eq. 4 and 5",
         description="Weighted squared difference of VGG-16 Gram matrices to the style's.",
-        features=(Features("vgg16", LAYERS, ("output", "style"), gram=True),),
-        home_for=("vgg16-gram", "vgg19-gram"),
+        features=(Features("vgg16", GRAM_LAYERS, ("output", "style"), gram=True),),
+        # Mean and covariance together are the Gram matrix, the moments of channels its diagonal.
+        home_for=(
+            *("vgg16-gram", "vgg16-covariance", "vgg16-moments"),
+            *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
+        ),
         order=110,
     )
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the loss, and E_l under each layer's name, float64 (B,)."""
         energies = {}
-        for layer in LAYERS:
+        for layer in GRAM_LAYERS:
             squares = squared_gram_distance(pair, "vgg16", layer, "output", "style")
             channels = pair.gram("vgg16", "output", layer).shape[1]
             energies[layer] = squares / (4 * channels**2)

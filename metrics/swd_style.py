@@ -34,6 +34,8 @@ class SwdStyle(PairMetric):
         description="Distance between the distributions of VGG-16 activations of output and style;"
         " sees what Gram matrices cannot.",
         features=(Features("vgg16", LAYERS, ("output", "style")),),
+        # Drawn to patches of the style, activations get its distribution.
+        home_for=("vgg16-patches", "vgg19-patches"),
         order=45,
     )
 

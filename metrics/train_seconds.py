@@ -18,10 +18,11 @@ class TrainSeconds(TimingMetric):
         range=(0.0, float("inf")),
         unit="s",
         citation="nstbench, metric reference: timing",
-        description="Time to train the model, as its card states; 0 for methods without training.",
+        description="Time to train the model, as its card states; 0 for methods without training,"
+        " missing where others trained it.",
         order=240,
     )
 
     def compute(self, timing: Timing) -> dict[str, float]:
-        """Return the seconds."""
-        return {"": timing.training}
+        """Return the seconds, or nothing where they are unknown."""
+        return {} if timing.training is None else {"": timing.training}

@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-_NEVER = 2**31 - 1
-
-
+# mallopt(3): "disables trimming completely"
+_NEVER = -1
+# what both are unless somebody says otherwise (mallopt(3))
+_DEFAULT_TRIM_THRESHOLD, _DEFAULT_MMAP_MAX = 128 * 1024, 65_536
 # glibc 2.35 and later; older ones ignore what they do not know. It is read when a process starts.
 _TUNABLES, _LARGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 
@@ -34,11 +35,18 @@ def with_large_pages(environment: Mapping[str, str]) -> dict[str, str]:
 
 def keep_freed_memory() -> None:
     """Keep what is freed for the next allocation of this process."""
-    if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError, AttributeError):
-            library = ctypes.CDLL(None)
-            library.mallopt(_M_MMAP_MAX, 0)
-            library.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+    _set(mmap_max=0, trim_threshold=_NEVER)
+
+
+@contextlib.contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep what is freed as long as a block lasts, and give it back at the end."""
+    keep_freed_memory()
+    try:
+        yield
+    finally:
+        _set(mmap_max=_DEFAULT_MMAP_MAX, trim_threshold=_DEFAULT_TRIM_THRESHOLD)
+        give_back_memory()
 
 
 def give_back_memory() -> None:
@@ -46,3 +54,11 @@ def give_back_memory() -> None:
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def _set(mmap_max: int, trim_threshold: int) -> None:
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            library = ctypes.CDLL(None)
+            library.mallopt(_M_MMAP_MAX, mmap_max)
+            library.mallopt(_M_TRIM_THRESHOLD, trim_threshold)

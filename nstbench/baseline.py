@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from nstbench import stats
 from nstbench.board import Board
 from nstbench.errors import StoreError, UsageError
 from nstbench.ranking import done_scores
@@ -117,6 +119,17 @@ class Baseline:
 def today() -> str:
     """Return the time, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def mean_score(entry: Entry, metric: str) -> float:
+    """Return the mean of a pair metric, every style counting alike; NaN if there is no score."""
+    values = np.array([math.nan if v is None else v for v in entry.scores.get(metric, ())])
+    if not len(values):
+        return math.nan
+    layout = stats.Layout.of(
+        np.array([unit[1] for unit in entry.units]), np.array([unit[0] for unit in entry.units])
+    )
+    return float(stats.mean(stats.style_means(values, layout)))
 
 
 # --- from a run --------------------------------------------------------------------------

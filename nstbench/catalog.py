@@ -117,12 +117,12 @@ def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
         family=info.family,
         flexibility=str(info.flexibility),
         licence=info.licence,
-        trained_on=info.trained_on,
+        trained_on=method.trained_on(),
         deviations=info.deviations,
         params=params.model_dump(mode="json"),
         defaults=cls.Params().model_dump(mode="json"),
         weights=tuple(_weight_card(weight) for weight in method.required_weights()),
-        availability=_availability(info.requires, method.required_weights()),
+        availability=_availability(method.required_packages(), method.required_weights()),
     )
     return Variant(card, method)
 

@@ -21,6 +21,8 @@ import numpy as np
 from nstbench import stats
 from nstbench.baseline import Baseline
 from nstbench.check_rows import Draft, Finding, Verdict, compare_entry, not_comparable
+from nstbench.errors import UsageError, did_you_mean
+from nstbench.names import printable
 from nstbench.tolerances import Tolerance
 
 ALPHA = 1 - stats.LEVEL
@@ -61,9 +63,19 @@ def check(
         baseline: what it is compared with.
         tolerances: one per metric to check.
         methods: labels of the variants to compare; all of both if None.
+
+    Raises:
+        UsageError: if neither side has one of the methods.
     """
     entries = [{(e.method, e.size): e for e in side.entries} for side in (baseline, run)]
     keys = dict.fromkeys([*entries[0], *entries[1]])
+    for name in methods or ():
+        known = dict.fromkeys(method for method, _ in keys)
+        if name not in known:
+            raise UsageError(
+                f"--methods: neither the run nor the baseline has '{printable(name)}'."
+                f"{did_you_mean(name, known)} They have: {', '.join(map(printable, known))}."
+            )
     drafts: list[Draft] = []
     for key in keys:
         if methods is None or key[0] in methods:
@@ -103,18 +115,22 @@ def _verdict(draft: Draft, p_holm: float, better_holm: float, rows: int) -> Find
     tested = math.isfinite(finding.p)
     if finding.verdict is not Verdict.FINE or not (draft.exceeds or draft.improves):
         return finding
+    undecidable = tested and draft.least_p * rows > ALPHA
     if draft.improves:
         sure = not tested or better_holm <= ALPHA
-        return replace(finding, verdict=Verdict.BETTER) if sure else finding
+        if sure:
+            return replace(finding, verdict=Verdict.BETTER)
+        return replace(finding, undecidable=undecidable)
     if not tested:
         reason = "; ".join([finding.reason, "one number without a test"]).strip("; ")
         return replace(finding, verdict=Verdict.REGRESSION, reason=reason)
     if p_holm <= ALPHA:
         return replace(finding, verdict=Verdict.REGRESSION)
-    if draft.least_p * rows > ALPHA:
+    if undecidable:
         return replace(
             finding,
             verdict=Verdict.NOT_COMPARABLE,
+            undecidable=True,
             reason=f"it exceeds the tolerance, and {finding.count} values are too few for any "
             f"test of {rows} rows to call that significant",
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from nstbench.records import MetricCard
+    from nstbench.records import ImageRecord, MetricCard
     from nstbench.validate import Validation
 
 
@@ -40,8 +42,6 @@ def validate(
     plugin: Plugins = None,
 ) -> None:
     """Ask the metrics to order pictures whose order is known, and say which to trust."""
-    from dataclasses import replace
-
     from nstbench.agreement import run_agreement
     from nstbench.catalog import metric_cards, open_dataset
     from nstbench.environment import resolve_device
@@ -58,30 +58,31 @@ def validate(
     content_images = open_dataset(contents, "--contents").load(Role.CONTENT).images[:limit]
     style_images = open_dataset(styles, "--styles").load(Role.STYLE).images[:limit]
     sources = make_sources(content_images, style_images, size)
-    listener = TerminalListener()
-    try:
+    place = resolve_device(device)
+    with closing(TerminalListener()) as listener:
         result = validate_metrics(
-            cards, sources, folder or [], size=size, seeds=seeds, device=resolve_device(device),
-            listener=listener,
-        )  # fmt: skip
-    finally:
-        listener.close()
+            cards, sources, folder or [], size=size, seeds=seeds, device=place, listener=listener
+        )
     if agreement is not None:
         result = replace(result, agreement=agreement)
     output = console()
     _print(result, output)
     if out is not None:
         facts = {
-            "Contents": f"{contents}: {', '.join(image.name for image in content_images)}",
-            "Styles": f"{styles}: {', '.join(image.name for image in style_images)}",
+            "Contents": _named(contents, content_images),
+            "Styles": _named(styles, style_images),
             "Sweep folders": ", ".join(map(str, folder or [])) or "none",
             "Run": "none" if run is None else str(run),
             "Side": f"{size} px",
             "Noise seeds": str(seeds),
-            "Device": resolve_device(device),
+            "Device": place,
         }
         for path in _write(result, cards, facts, out):
             output.print(str(path), soft_wrap=True)
+
+
+def _named(dataset: str, images: Sequence[ImageRecord]) -> str:
+    return f"{dataset}: {', '.join(image.name for image in images)}"
 
 
 def _write(

@@ -14,7 +14,10 @@ _WHITE = (0.95047, 1.0, 1.08883)
 
 
 def rgb_to_lab(pixels: torch.Tensor) -> torch.Tensor:
-    """Return CIE 1976 L*a*b* of sRGB pictures; a distance of 1 is about one just visible step.
+    """Return CIE 1976 L*a*b* of sRGB pictures.
+
+    Two patches are told apart from a distance of about 2.3 (Mahy et al., Color Research and
+    Application 19, 1994).
 
     Args:
         pixels: float sRGB (B, 3, H, W) with values in [0, 1].

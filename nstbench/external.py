@@ -41,6 +41,7 @@ from nstbench.records import (
 )
 from nstbench.report import write_report
 from nstbench.run_files import load_board, write_plan, write_scores
+from nstbench.run_folder import refuse_folder_of_pictures
 from nstbench.score_stage import score_units
 from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json
 
@@ -131,6 +132,7 @@ def score_outputs(
 
 def _open(root: Path) -> Store:
     """Return the store, unless the folder holds a run that this one would bury."""
+    refuse_folder_of_pictures(root)
     known = read_json(root / "run.json")
     if isinstance(known, dict) and "outputs" not in known:
         raise UsageError(

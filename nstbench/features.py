@@ -54,14 +54,6 @@ class _Entry:
         return sum(t.nbytes for t in [*self.activations.values(), *self.grams.values()])
 
 
-@dataclass(frozen=True, slots=True)
-class _OnDisk:
-    """Where an entry lies that did not fit into memory."""
-
-    activations: dict[str, Place]
-    grams: dict[str, Place]
-
-
 class FeatureBank:
     """Networks, and the features of contents and styles within a memory budget.
 
@@ -85,7 +77,7 @@ class FeatureBank:
         self.budget = _free_memory(device) if budget is None else budget
         self._load = load
         self._overflow = None if overflow is None else Overflow(overflow)
-        self._on_disk: dict[Key, _OnDisk] = {}
+        self._on_disk: dict[Key, dict[tuple[str, str], Place]] = {}
         self._networks: dict[str, LayeredNetwork] = {}
         self._kept: OrderedDict[Key, _Entry] = OrderedDict()
         self._sizes: dict[Key, int] = {}
@@ -138,7 +130,9 @@ class FeatureBank:
         if not layers:
             return {}
         if network not in self._networks:
-            self._networks[network] = self._load(network, self.device)
+            # tensors of inference mode cannot be packed: they do not tell when they change
+            with torch.inference_mode(False):
+                self._networks[network] = self._load(network, self.device)
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
@@ -162,8 +156,10 @@ class FeatureBank:
         if key in self._kept or place is None or self._overflow is None:
             return self._kept.get(key)
         try:
-            read = self._overflow.read
-            return _Entry(read(place.activations), read(place.grams))
+            entry = _Entry()
+            for (kind, layer), tensor in self._overflow.read(place).items():
+                getattr(entry, kind)[layer] = tensor
+            return entry
         # it can be computed again
         except OSError:
             del self._on_disk[key]
@@ -172,10 +168,11 @@ class FeatureBank:
     def _spill(self, key: Key, entry: _Entry) -> None:
         if self._overflow is None or key in self._on_disk:
             return
-        activations = self._overflow.write(entry.activations)
-        grams = self._overflow.write(entry.grams)
-        if activations is not None and grams is not None:
-            self._on_disk[key] = _OnDisk(activations, grams)
+        tensors = {("activations", name): tensor for name, tensor in entry.activations.items()}
+        tensors |= {("grams", name): tensor for name, tensor in entry.grams.items()}
+        places = self._overflow.write(tensors)
+        if places is not None:
+            self._on_disk[key] = places
 
 
 class ScoredPair:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from nstbench import stats
-from nstbench.baseline import Baseline, Entry, load_baseline, save_baseline
+from nstbench.baseline import Baseline, load_baseline, mean_score, save_baseline
 from nstbench.check import check
 from nstbench.check_rows import COVERAGE, Finding, Verdict
 from nstbench.errors import UsageError
@@ -30,10 +29,15 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The value of a trend in one version; NaN if there is none."""
+    """The value of a trend in one version; NaN if there is none.
+
+    ``undecided`` is the version from which it differs by more than the tolerance, where there
+    are too few values for any test to call that significant; empty otherwise.
+    """
 
     label: str
     value: float
+    undecided: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,8 @@ def trends(versions: Sequence[Version], tolerances: Sequence[Tolerance]) -> list
     """Follow every metric of every method through the versions and find its change points.
 
     Every version is checked against the version of the last change point, so that a slow
-    drift is found as soon as its sum exceeds the tolerance.
+    drift is found as soon as its sum exceeds the tolerance. Where too few values allow no
+    decision, that version stays the reference, and the point says so.
 
     Args:
         versions: oldest first.
@@ -138,21 +143,25 @@ def _trend(versions: Sequence[Version], method: str, size: int, tolerance: Toler
     points, changes = [], []
     reference: Version | None = None
     for version in versions:
-        value = _value(version.baseline, method, size, name)
-        points.append(Point(version.label, value))
-        if math.isnan(value):
+        point = Point(version.label, _value(version.baseline, method, size, name))
+        if math.isnan(point.value):
+            points.append(point)
             continue
         finding = _finding(version, reference, method, size, tolerance) if reference else None
-        if finding is None or finding.verdict is Verdict.NOT_COMPARABLE:
+        if reference is None or finding is None:
+            reference = version
+        elif finding.undecidable:
+            point = replace(point, undecided=reference.label)
+        elif finding.verdict is Verdict.NOT_COMPARABLE:
             # a new beginning: another metric version or other pictures are no change of the method
             reference = version
         elif finding.verdict in (Verdict.REGRESSION, Verdict.BETTER):
-            assert reference is not None
             worse = finding.verdict is Verdict.REGRESSION
             changes.append(
                 ChangePoint(version.label, reference.label, finding.before, finding.after, worse)
             )
             reference = version
+        points.append(point)
     unit = "kernels" if facts.role == "speed" else facts.unit
     return Trend(method, size, name, facts.title, unit, tuple(points), tuple(changes))
 
@@ -178,15 +187,5 @@ def _value(baseline: Baseline, method: str, size: int, metric: str) -> float:
                 return float(np.median(speed)) if len(speed) else math.nan
             if metric in entry.singles:
                 return entry.singles[metric]
-            return _mean(entry, metric)
+            return mean_score(entry, metric)
     return math.nan
-
-
-def _mean(entry: Entry, metric: str) -> float:
-    values = np.array([math.nan if v is None else v for v in entry.scores.get(metric, ())])
-    if not len(values):
-        return math.nan
-    layout = stats.Layout.of(
-        np.array([unit[1] for unit in entry.units]), np.array([unit[0] for unit in entry.units])
-    )
-    return float(stats.mean(stats.style_means(values, layout)))

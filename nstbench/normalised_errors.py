@@ -21,6 +21,7 @@ import torch
 
 from nstbench.contracts import Features, ScoringPair
 from nstbench.errors import NoValueError
+from nstbench.nn.gram import GRAM_LAYERS
 from nstbench.squares import (
     squared_distance,
     squared_gram_distance,
@@ -30,7 +31,7 @@ from nstbench.squares import (
 
 CONTENT_LAYERS: Mapping[str, tuple[str, ...]] = {"vgg16": ("relu4_2",), "alexnet": ("conv4",)}
 STYLE_LAYERS: Mapping[str, tuple[str, ...]] = {
-    "vgg16": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    "vgg16": GRAM_LAYERS,
     "alexnet": ("conv1", "conv2", "conv3", "conv4", "conv5"),
 }
 

@@ -12,9 +12,11 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import torch
+
+K = TypeVar("K")
 
 _log = logging.getLogger(__name__)
 
@@ -43,11 +45,11 @@ class Overflow:
 
     def __init__(self, folder: Path, budget: int | None = None) -> None:
         self._folder = folder
-        self._budget = budget
+        self._given = self._budget = budget
         self._file: IO[bytes] | None = None
         self._end = 0
 
-    def write(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, Place] | None:
+    def write(self, tensors: Mapping[K, torch.Tensor]) -> dict[K, Place] | None:
         """Append tensors.
 
         Returns:
@@ -61,7 +63,7 @@ class Overflow:
             self._budget = 0
             return None
 
-    def read(self, places: Mapping[str, Place]) -> dict[str, torch.Tensor]:
+    def read(self, places: Mapping[K, Place]) -> dict[K, torch.Tensor]:
         """Return tensors that :meth:`write` wrote, each on the device that it was on.
 
         Raises:
@@ -73,9 +75,9 @@ class Overflow:
         """Give the disk space back; places are void from then on."""
         if self._file is not None:
             self._file.close()
-        self._file, self._end = None, 0
+        self._file, self._end, self._budget = None, 0, self._given
 
-    def _write(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, Place] | None:
+    def _write(self, tensors: Mapping[K, torch.Tensor]) -> dict[K, Place] | None:
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  lives as long as we
@@ -85,7 +87,8 @@ class Overflow:
         assert self._budget is not None
         if self._end + sum(tensor.nbytes for tensor in tensors.values()) > self._budget:
             return None
-        places, end = {}, self._end
+        places: dict[K, Place] = {}
+        end = self._end
         self._file.seek(end)
         for name, tensor in tensors.items():
             laid_out = _dense(tensor)

@@ -30,6 +30,7 @@ from nstbench.executors import Executor
 from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_workers
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
+from nstbench.method_timing import TimingRequest
 from nstbench.planner import Plan, make_plan
 from nstbench.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
 from nstbench.report import write_report
@@ -44,7 +45,7 @@ from nstbench.run_files import (
     write_scores,
     write_timings,
 )
-from nstbench.runner import TimingRequest
+from nstbench.run_folder import refuse_folder_of_pictures
 from nstbench.score_stage import score_units, timing_scores
 from nstbench.spent import Spent
 from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
@@ -66,6 +67,7 @@ def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
     """Return the configuration with devices, workers and threads resolved, the store, the plan."""
     add_configured(config)
     config = resolve_workers(config)
+    refuse_folder_of_pictures(config.folder)
     store = Store(config.folder)
     return config, store, make_plan(config, store)
 
@@ -104,9 +106,9 @@ def execute(
     try:
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)
-            _refuse_another_plan(store, claims, info["plan_hash"])
+            _meet_another_plan(store, claims, info["plan_hash"], listener)
             write_plan(store, plan, info)
-            spent = Spent(began, config.workers or 1)
+            spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
             with spent.on("weights"):
                 _fetch_weights(config, plan, listener)
             with spent.on("generate"):
@@ -125,16 +127,27 @@ def execute(
     return board
 
 
-def _refuse_another_plan(store: Store, claims: Claims, plan_hash: str) -> None:
-    """Refuse to write the plan of this run over that of one that goes on."""
+def _meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Listener) -> None:
+    """Refuse to write the plan of this run over that of one that goes on, or of other pictures."""
     claims.join()
     known = read_json(store.root / "run.json")
-    if claims.company and isinstance(known, dict) and known.get("plan_hash") != plan_hash:
+    if not isinstance(known, dict) or known.get("plan_hash") == plan_hash:
+        return
+    if "outputs" in known:
+        raise UsageError(
+            f"--out {store.root}: holds scores of pictures made elsewhere, whose board this run "
+            "would bury. Choose another folder."
+        )
+    if claims.company:
         raise UsageError(
             f"Another process is running something else in {store.root}. Choose another folder "
             "with --out, or wait until it has finished; processes may share a folder if they "
             "run the same plan."
         )
+    listener.note(
+        f"{store.root} held a run of other methods, pictures or settings: its board makes room for "
+        "this one's. Results that both need are used again, and none is deleted."
+    )
 
 
 def _score(

@@ -46,6 +46,7 @@ class Plan:
         units: all units, those of one method together, pairs of one style together.
         blocked: key -> outcome of units that cannot run here.
         cached: keys of units that have a usable record.
+        failed: key -> outcome of those among them that have no output, and are not tried again.
         methods: variant label -> card.
         metrics: metric name -> card, in table order.
         pictures: the contents and styles, fitted and copied into the run folder.
@@ -66,6 +67,7 @@ class Plan:
     costs: Mapping[str, float] = field(default_factory=dict)
     outdated: Mapping[str, str] = field(default_factory=dict)
     batched: frozenset[str] = frozenset()
+    failed: Mapping[str, Outcome] = field(default_factory=dict)
 
     @property
     def expected_seconds(self) -> float:
@@ -110,6 +112,7 @@ def make_plan(config: RunConfig, store: Store) -> Plan:
         skipped=(*contents.skipped, *styles.skipped),
         costs=found.costs,
         outdated=found.outdated,
+        failed=found.failed,
         batched=frozenset(
             variant.card.variant
             for variant in variants
@@ -127,6 +130,7 @@ class _Found:
     cached: set[str] = field(default_factory=set)
     costs: dict[str, float] = field(default_factory=dict)
     outdated: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, Outcome] = field(default_factory=dict)
 
 
 def _lay_out(
@@ -165,6 +169,9 @@ def _lay_out(
                 measured.append(record.get("seconds") or 0.0)
             if _counts(config, record):
                 found.cached.add(unit.key)
+                if record["status"] != Status.DONE:
+                    message = str(record.get("message", ""))
+                    found.failed[unit.key] = Outcome(Status(record["status"]), message)
             else:
                 found.outdated[unit.key] = str(record.get("finished", ""))
     if measured:

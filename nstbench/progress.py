@@ -26,7 +26,7 @@ from nstbench.records import Status, Unit
 
 if TYPE_CHECKING:
     from nstbench.config import RunConfig
-    from nstbench.planner import Plan
+    from nstbench.planner import Outcome, Plan
 
 # A PNG of a photograph needs about this many bytes a pixel.
 _PNG_BYTES_PER_PIXEL = 1.9
@@ -71,6 +71,8 @@ class TerminalListener(Listener):
         }
         for variant, message in sorted(reasons):
             self.note(f"{variant}: {message}")
+        for line in (*failed_before(plan), *suite_settings(plan)):
+            self.note(line)
 
     def stage(self, name: str, total: int, seconds: float | None = None) -> None:
         """Start a new bar."""
@@ -149,16 +151,19 @@ def _plain(text: object) -> str:
 
 
 def plan_table(plan: Plan) -> Table:
-    """Return the plan as a table: units, cached, blocked and to run per method."""
+    """Return the plan as a table: units per method by what becomes of them."""
     table = Table(title="Plan", title_justify="left")
-    for column in ("method", "units", "cached", "blocked", "to run"):
+    columns = ("method", "units", "cached", "failed before", "blocked", "to run")
+    for column in columns if plan.failed else (c for c in columns if c != "failed before"):
         table.add_column(column, justify="left" if column == "method" else "right")
     units = Counter(unit.variant for unit in plan.units)
     cached = Counter(unit.variant for unit in plan.units if unit.key in plan.cached)
     blocked = Counter(unit.variant for unit in plan.units if unit.key in plan.blocked)
+    failed = Counter(unit.variant for unit in plan.units if unit.key in plan.failed)
     for variant, count in units.items():
         to_run = count - cached[variant] - blocked[variant]
-        counts = (count, cached[variant], blocked[variant], to_run)
+        lost = (failed[variant],) if plan.failed else ()
+        counts = (count, cached[variant] - failed[variant], *lost, blocked[variant], to_run)
         table.add_row(escape(variant), *(str(number) for number in counts))
     return table
 
@@ -173,6 +178,51 @@ def plan_summary(plan: Plan) -> str:
         f"{_place(plan.config)}. {len(plan.units)} units, {pending} to run: about "
         f"{readable_seconds(plan.expected_seconds)} and {disk:.0f} MiB in {plan.config.folder}"
     )
+
+
+def failed_before(plan: Plan) -> list[str]:
+    """Return a line for each method whose units failed in an earlier run and stay as they are."""
+    outcomes: dict[str, list[Outcome]] = {}
+    for unit in plan.units:
+        if unit.key in plan.failed:
+            outcomes.setdefault(unit.variant, []).append(plan.failed[unit.key])
+    lines = []
+    for variant, found in outcomes.items():
+        statuses = ",".join(sorted({outcome.status for outcome in found}))
+        reason, count = Counter(outcome.message for outcome in found).most_common(1)[0]
+        units = "1 unit" if len(found) == 1 else f"{len(found)} units"
+        most = "" if count == len(found) else f", {count} of them"
+        lines.append(
+            f"{variant}: {units} failed in an earlier run{most}: {reason.rstrip('.')}. "
+            f"Try again with --retry {statuses}"
+        )
+    return lines
+
+
+def suite_settings(plan: Plan) -> list[str]:
+    """Return a line that says which methods do not run with their defaults on own pictures.
+
+    With its own pictures a suite is what its name says; on others only its settings are used.
+    """
+    if plan.config.suite:
+        return []
+    settings = []
+    for variant, card in plan.methods.items():
+        used = {
+            name: value
+            for name, value in plan.config.method_params.get(card.method, {}).items()
+            if card.params.get(name) == value != card.defaults.get(name)
+        }
+        if used:
+            pairs = ", ".join(f"{name}={value}" for name, value in used.items())
+            settings.append(f"{variant} ({pairs})")
+    if not settings:
+        return []
+    return [
+        "settings of the suite, made for its small pictures, are used in place of these methods' "
+        f"defaults: {'; '.join(settings)}. A method's own come by naming them "
+        "(method:parameter=value), all of them by `method_params: {}` in a configuration file."
+    ]
 
 
 def _place(config: RunConfig) -> str:

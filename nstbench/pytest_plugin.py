@@ -72,9 +72,9 @@ def _compare(board: Board, path: Path, fail_on: Sequence[str]) -> None:
     try:
         baseline = load_baseline(path)
         tolerances = parse_tolerances(fail_on, baseline.metrics)
+        result = check(from_board(board), baseline, tolerances, methods=list(board.methods))
     except NstbenchError as error:
         raise pytest.UsageError(str(error)) from None
-    result = check(from_board(board), baseline, tolerances, methods=list(board.methods))
     bad = result.of(Verdict.REGRESSION) + result.of(Verdict.NOT_COMPARABLE)
     if bad:
         pytest.fail("\n".join([headline(result), *map(sentence, bad)]), pytrace=False)

@@ -31,7 +31,7 @@ TRUSTED_TAU = 0.8
 PERFECT = 0.05
 """A copy is perfect if its distance to the best value is at most this share of the other's."""
 
-RUN = ["content", "style", "seed"]
+RUN = ["content", "style", "seed", "steps"]
 BY_KIND = ["metric", "part", "measures", "kind", "base", "sweeps", "tau", "low", "high",
            "sensitivity", "seed_spread"]  # fmt: skip
 SUMMARY = ["metric", "part", "measures", "tau", "low", "high", "worst", "worst_tau",
@@ -145,7 +145,7 @@ def _sensitivity(series: pd.DataFrame) -> float:
 
 def _seed_spread(series: pd.DataFrame) -> float:
     """Standard deviation over seeds as a share of the sweep's range; NaN for a single seed."""
-    pairs = series.groupby(level=["content", "style"])
+    pairs = series.groupby(level=["content", "style", "steps"])
     if pairs.size().min() < 2:
         return float("nan")
     middle = pairs.mean().to_numpy(dtype=np.float64)

@@ -170,6 +170,10 @@ class Timing:
     measured here".
 
     Attributes:
+        variant: label of the method variant.
+        method: registry name of the method.
+        size: side of the picture in pixels.
+        device: torch device, for example ``"cuda:0"``.
         latency: seconds of every timed ``stylize`` call, in order; of a call of less than
             20 ms, means of several calls.
         first_call: seconds of the untimed first call (cold caches, autotuning).
@@ -180,7 +184,8 @@ class Timing:
         calibration: seconds of the fixed calibration kernel. Measured in turns with repeated
             samples, it has one more entry: one before the first sample and one after each.
         environment: device, threads, versions of the process that measured.
-        training: seconds of training behind the checkpoint, from its card.
+        training: seconds of training behind the checkpoint, from its card; 0 for methods that
+            train nothing, ``None`` where it is unknown.
         samples_from: ``"generation"`` when the units of the run itself were timed,
             ``"repeats"`` when the same pair was repeated.
         flops: floating-point operations of one ``stylize`` call (see :mod:`nstbench.flops`).
@@ -203,7 +208,7 @@ class Timing:
     parameters: int | None
     calibration: tuple[float, ...]
     environment: Mapping[str, Any]
-    training: float = 0.0
+    training: float | None = None
     samples_from: str = "repeats"
     flops: int | None = None
     latency_waits: tuple[float, ...] = ()

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,14 @@ def _units(store: Store) -> pd.DataFrame:
 
 def plain_card(card: Any) -> Any:
     """Return a card as plain data for ``run.json``."""
-    return TypeAdapter(type(card)).dump_python(card, mode="json")
+    kind: Any = type(card)
+    return _adapter(kind).dump_python(card, mode="json")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Making one takes milliseconds, and a run may have thousands of pictures."""
+    return TypeAdapter(kind)
 
 
 def _card(kind: Any, data: Mapping[str, Any], root: Path) -> Any:
@@ -250,7 +258,7 @@ def _card(kind: Any, data: Mapping[str, Any], root: Path) -> Any:
         ends = (float("-inf") if low is None else low, float("inf") if high is None else high)
         data = {**data, "range": ends}
     try:
-        return TypeAdapter(kind).validate_python(data)
+        return _adapter(kind).validate_python(data)
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))

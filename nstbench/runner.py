@@ -7,24 +7,22 @@ import copy
 import json
 import os
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from nstbench import registry
 from nstbench.allocator import give_back_memory
-from nstbench.batch_timing import time_batch
 from nstbench.contracts import Diverged, Method, Picture, PreparedPair
-from nstbench.environment import describe_environment, device_name
+from nstbench.environment import device_name
 from nstbench.errors import StoreError
-from nstbench.flops import count_flops
-from nstbench.images import fit, pixel_hash, read_image, to_pixels, to_tensor, write_png
+from nstbench.images import pixel_hash, to_pixels, write_png
 from nstbench.isolation import isolated
 from nstbench.memory import message_of, ran_out_of_memory
+from nstbench.method_timing import TimingRequest, time_method
 from nstbench.outcomes import BadOutput, check_output, refuse_full_disk, status_of
 from nstbench.records import (
     OWN_SAMPLES_FROM_SECONDS,
@@ -36,38 +34,11 @@ from nstbench.records import (
     Unit,
 )
 from nstbench.store import Store
-from nstbench.timing import (
-    PeakMemory,
-    calibrate,
-    one_sample,
-    sample,
-    sample_beside_kernel,
-    timed,
-)
-from nstbench.traces import Report, Trace, ignore
+from nstbench.timing import calibrate, one_sample, timed
+from nstbench.traces import Report, Trace
+from nstbench.unit_inputs import make_method, read_input
 
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class TimingRequest:
-    """Ask a worker for the timing of one method variant at one size.
-
-    ``generation`` holds latencies of the run's own units that may serve as samples,
-    with the calibration measured beside them. Batches are timed unless ``pairs_per_batch`` is 1.
-    """
-
-    key: str
-    variant: str
-    method: str
-    params: Mapping[str, Any]
-    content: ImageRecord
-    style: ImageRecord
-    size: int
-    repeats: int
-    generation: Samples = field(default_factory=Samples)
-    generation_calibration: Samples = field(default_factory=Samples)
-    pairs_per_batch: int | Literal["auto"] = 1
 
 
 @dataclass(eq=False)
@@ -159,68 +130,9 @@ class Runner:
         ]
 
     def time(self, request: TimingRequest) -> Timing:
-        """Measure load, per-style cost, latency and peak memory of a freshly loaded method.
-
-        Operations are counted last, in a call of its own: counting slows it down.
-        """
+        """Time a freshly loaded method; see :func:`nstbench.method_timing.time_method`."""
         self.close()
-        with (
-            isolated(self.threads),
-            contextlib.closing(self._make(request.method, request.params)) as method,
-        ):
-            content = self._picture(request.content, request.size)
-            style = self._picture(request.style, request.size)
-            calibrate(self.device, 1)
-            _, load = timed(lambda: method.load(self.device), self.device)
-            memory = PeakMemory(self.device)
-
-            def stylize() -> torch.Tensor:
-                generator = torch.Generator().manual_seed(0)
-                return method.stylize(content, generator=generator, on_step=ignore)
-
-            with memory.measure():
-                prepare = sample(lambda: method.prepare(style), self.device, repeats=3)
-                _, first = timed(stylize, self.device)
-                first = method.own_seconds() or first
-            # outside of the memory measurement, which must not see the kernel
-            measured, kernel = sample_beside_kernel(
-                stylize,
-                self.device,
-                request.repeats,
-                len(request.generation.seconds),
-                method.own_seconds,
-            )
-            latency = request.generation + measured
-            calibration = kernel + request.generation_calibration
-            batch, batch_seconds = time_batch(
-                method,
-                content,
-                self.device,
-                request.pairs_per_batch,
-                min(latency.seconds or (0.0,)),
-            )
-            flops = count_flops(stylize) if method.info.in_torch else None
-        return Timing(
-            variant=request.variant,
-            method=request.method,
-            size=request.size,
-            device=str(self.device),
-            latency=latency.seconds,
-            first_call=first,
-            load=load,
-            prepare=prepare,
-            peak_memory=None if method.info.own_process else memory.peak,
-            parameters=method.parameter_count(),
-            calibration=calibration.seconds,
-            environment=describe_environment(str(self.device), self.threads),
-            training=method.training_seconds(),
-            samples_from="generation" if request.generation.seconds else "repeats",
-            flops=flops,
-            latency_waits=latency.waits,
-            calibration_waits=calibration.waits,
-            batch=batch,
-            batch_seconds=batch_seconds,
-        )
+        return time_method(request, self.store, self.device, self.threads)
 
     def close(self) -> None:
         """Let go of the loaded method."""
@@ -317,7 +229,7 @@ class Runner:
         identity = json.dumps([unit.method, dict(unit.params)], sort_keys=True)
         if self._loaded is None or self._loaded.identity != identity:
             self.close()
-            method = self._make(unit.method, unit.params)
+            method = make_method(unit.method, unit.params)
             _, seconds = timed(lambda: method.load(self.device), self.device)
             self._loaded = _Loaded(identity, method, seconds)
         return self._loaded
@@ -340,26 +252,8 @@ class Runner:
         _, loaded.prepare_seconds = timed(lambda: loaded.method.prepare(style), self.device)
         loaded.style = identity
 
-    def _make(self, name: str, params: Mapping[str, Any]) -> Method:
-        cls = registry.load("methods", name)
-        method: Method = cls(cls.Params(**params))
-        return method
-
-    def _picture(self, record: ImageRecord, size: int | None = None) -> Picture:
-        """Read a fitted picture of the run folder, refitting it if another size is asked for."""
-        pixels = read_image(self.store.root / record.path)
-        labels = None
-        if record.semantic_map is not None:
-            labels = read_image(self.store.root / record.semantic_map)
-        if size is not None and max(pixels.shape[:2]) != size:
-            pixels, labels = fit(pixels, size, "crop"), None
-        return Picture(
-            pixels=to_tensor(pixels).to(self.device),
-            name=record.name,
-            sha256=record.sha256,
-            record=replace(record, path=self.store.root / record.path),
-            semantic_map=None if labels is None else to_tensor(labels).to(self.device),
-        )
+    def _picture(self, record: ImageRecord) -> Picture:
+        return read_input(self.store.root, record, self.device)
 
     # -- records --------------------------------------------------------------------------
 

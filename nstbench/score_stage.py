@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 
 from nstbench import registry, weights
+from nstbench.allocator import freed_memory_kept
 from nstbench.catalog import metric_weights
 from nstbench.contracts import Metric, MetricInfo, Picture
 from nstbench.errors import ImageError, StoreError
@@ -315,10 +316,11 @@ class _Writer:
 def score_units(root: Path, device: str, listener: Listener) -> pd.DataFrame:
     """Score every finished unit of a run that has no score yet; return all tidy scores."""
     stage = ScoreStage(root, device)
-    try:
-        return stage.run(listener)
-    finally:
-        stage.close()
+    with freed_memory_kept():
+        try:
+            return stage.run(listener)
+        finally:
+            stage.close()
 
 
 def timing_scores(

@@ -17,24 +17,6 @@ SAMPLES = 2048
 """Positions read from each cloud; all of them where there are fewer."""
 
 
-def sliced_wasserstein(
-    first: torch.Tensor, second: torch.Tensor, directions: torch.Tensor
-) -> torch.Tensor:
-    """Return the sliced 2-Wasserstein distance of each pair of clouds.
-
-    Args:
-        first: float vectors (B, D, N).
-        second: float vectors (B, D, M); each projection of the larger cloud is read at the
-            quantiles of the smaller one.
-        directions: unit vectors (P, D), see :func:`directions`.
-
-    Returns:
-        float64 (B,), the root of the mean over projections and quantiles of the squared
-        difference; zero for equal clouds, whatever their order.
-    """
-    return ordered_distance(ordered(first, directions), ordered(second, directions))
-
-
 def ordered(cloud: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
     """Return the projections of each cloud (B, D, N) on (P, D), in ascending order (B, P, N)."""
     projected = torch.matmul(directions.to(cloud.device, cloud.dtype), cloud)
@@ -45,7 +27,16 @@ def ordered(cloud: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
 
 
 def ordered_distance(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return the sliced 2-Wasserstein distance of what :func:`ordered` returns, float64 (B,)."""
+    """Return the sliced 2-Wasserstein distance of each pair of clouds.
+
+    Args:
+        x: projections (B, P, N) of clouds, from :func:`ordered`.
+        y: those (B, P, M) of others; the larger ones are read at the quantiles of the smaller.
+
+    Returns:
+        float64 (B,), the root of the mean over projections and quantiles of the squared
+        difference; zero for equal clouds, whatever their order.
+    """
     levels = min(x.shape[2], y.shape[2])
     squares = (_quantiles(x, levels) - _quantiles(y, levels)).square()
     return squares.mean(dim=(1, 2), dtype=torch.float64).sqrt()

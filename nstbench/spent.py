@@ -16,13 +16,13 @@ class Spent:
 
     Args:
         began: ``time.perf_counter()`` at the beginning.
-        workers: how many workers generate at a time.
+        workers: how many workers generate at a time; as many as there are units at most.
     """
 
     def __init__(self, began: float, workers: int) -> None:
         self._began, self._workers = began, workers
         self._stages: dict[str, float] = {}
-        self._stylize = 0.0
+        self._stylize: dict[str, float] = {}
         self._setup: dict[tuple[Any, ...], float] = {}
 
     @contextlib.contextmanager
@@ -38,9 +38,10 @@ class Spent:
         """Count a unit of this process."""
         if record.get("elsewhere"):
             return
-        self._stylize += record.get("seconds", 0.0)
+        variant = str(record.get("variant"))
+        self._stylize[variant] = self._stylize.get(variant, 0.0) + record.get("seconds", 0.0)
         # units that share a load or a preparation repeat its seconds; those that failed have none
-        who = record.get("process"), record.get("variant")
+        who = record.get("process"), variant
         for name, style in (("load_seconds", ""), ("prepare_seconds", record.get("style"))):
             if name in record:
                 self._setup[(*who, style)] = record[name]
@@ -48,17 +49,19 @@ class Spent:
     def summary(self) -> dict[str, Any]:
         """Return wall-clock seconds, those of stages, and the workers' seconds by purpose.
 
+        ``method_seconds`` splits ``stylize_seconds`` by variant.
         ``harness_seconds`` is the time of workers in generation that no method used: starting
         processes, reading and writing pictures and records, waiting for work.
         """
-        setup = sum(self._setup.values())
+        setup, stylize = sum(self._setup.values()), sum(self._stylize.values())
         generate = self._stages.get("generate", 0.0) * self._workers
         return {
             "wall_seconds": time.perf_counter() - self._began,
             "stage_seconds": dict(self._stages),
-            "stylize_seconds": self._stylize,
+            "stylize_seconds": stylize,
+            "method_seconds": dict(self._stylize),
             "setup_seconds": setup,
-            "harness_seconds": max(0.0, generate - self._stylize - setup),
+            "harness_seconds": max(0.0, generate - stylize - setup),
         }
 
 

@@ -150,11 +150,48 @@ def make_sources(
 # --- folder sweeps -----------------------------------------------------------------------
 
 
-def folder_sweep(folder: Path, size: int) -> Sweep:
+def folder_sweeps(folders: Sequence[Path], size: int) -> list[Sweep]:
+    """Read several folders (:func:`folder_sweep`), no two of which have the same name then.
+
+    Folders whose last names are equal are called by as many of their last names as tell them
+    apart: ``x/sweep`` and ``y/sweep``.
+
+    Raises:
+        UsageError: if a folder is given twice, or is not a sweep.
+        ImageError: if a picture cannot be read.
+    """
+    known: dict[Path, Path] = {}
+    for folder in folders:
+        twin = known.setdefault(folder.resolve(), folder)
+        if twin is not folder:
+            raise UsageError(
+                f"{printable(folder)} is the folder {printable(twin)} again. Give each folder of a "
+                "sweep once."
+            )
+    return [
+        folder_sweep(folder, size, name)
+        for folder, name in zip(folders, _short_names(list(known)), strict=True)
+    ]
+
+
+def _short_names(folders: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of absolute paths, all of different ones, that differ."""
+    names = []
+    for folder in folders:
+        others = [other.parts for other in folders if other != folder]
+        depth = 1
+        while any(other[-depth:] == folder.parts[-depth:] for other in others):
+            depth += 1
+        names.append(Path(*folder.parts[-depth:]).as_posix())
+    return names
+
+
+def folder_sweep(folder: Path, size: int, name: str = "") -> Sweep:
     """Read a folder with ``content``, ``style`` and numbered outputs, weakest stylisation first.
 
     Outputs are files whose stem is a number (``0.jpg``, ``1.jpg``, ...), in the order of the
-    numbers. All pictures are cropped to the middle square and scaled to ``size``.
+    numbers. All pictures are cropped to the middle square and scaled to ``size``. Content and style
+    are called ``name/content`` and ``name/style``, by the folder's own name if none is given.
 
     Raises:
         UsageError: if a picture is missing, there are fewer than three outputs, two have
@@ -176,7 +213,8 @@ def folder_sweep(folder: Path, size: int) -> Sweep:
                 "Crop the outputs of a sweep like the content."
             )
         pictures.append(fit(pixels, size, "crop"))
-    names = (f"{folder.name}/{CONTENT}", f"{folder.name}/{STYLE}")
+    name = name or folder.resolve().name
+    names = (f"{name}/{CONTENT}", f"{name}/{STYLE}")
     source = Source(*names, fit(content, size, "crop"), fit(style, size, "crop"))
     return Sweep(FOLDER, "", source, 0, tuple(pictures))
 

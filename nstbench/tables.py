@@ -24,7 +24,8 @@ from nstbench.reporting.numbers import scaled
 from nstbench.reporting.tables import interval_of, ordered_by, rank_text
 from nstbench.spent import shares
 from nstbench.terminal import console
-from nstbench.weights import State, Weight, WeightStatus, fetch, status
+from nstbench.weight_status import State, WeightStatus, status
+from nstbench.weights import Weight, fetch
 
 _BOARD_METRICS = 7
 

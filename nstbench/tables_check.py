@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from nstbench.baseline import Baseline
+from nstbench.baseline import Baseline, mean_score
 from nstbench.check import CheckResult
 from nstbench.check_rows import Verdict
 from nstbench.history import Trend
@@ -58,15 +61,12 @@ def print_baseline(baseline: Baseline) -> None:
     for column in ("method", "size", "units", *names, "latency [kernels]", "samples"):
         table.add_column(escape(column), justify="left" if column == "method" else "right")
     for entry in baseline.entries:
-        means = []
-        for name in names:
-            known = [value for value in entry.scores.get(name, ()) if value is not None]
-            means.append(significant(sum(known) / len(known)) if known else "–")
-        speed = sorted(relative_latency(entry.timing)) if entry.timing else []
+        means = [_cell(mean_score(entry, name)) for name in names]
+        speed = relative_latency(entry.timing) if entry.timing else np.empty(0)
         done = sum(unit[3] == "done" for unit in entry.units)
         table.add_row(
             escape(entry.method), str(entry.size), f"{done}/{len(entry.units)}", *means,
-            significant(float(speed[len(speed) // 2])) if speed else "–", str(len(speed)),
+            _cell(float(np.median(speed)) if len(speed) else math.nan), str(len(speed)),
         )  # fmt: skip
     out.print(table)
     for update in baseline.updates:
@@ -75,19 +75,33 @@ def print_baseline(baseline: Baseline) -> None:
             out.print(escape(f"  {line}"))
 
 
+def _cell(value: float) -> str:
+    return "–" if math.isnan(value) else significant(value)
+
+
 def print_trends(trends: list[Trend]) -> None:
-    """Print the change points of a history."""
+    """Print the change points of a history, and the versions that too few values decide about."""
     out = console()
-    count = 0
+    count = undecided = 0
     for trend in trends:
+        where = f"{trend.method} at {trend.size} px, {trend.metric}"
         for change in trend.changes:
             count += 1
             word = "worse" if change.worse else "better"
             out.print(
                 escape(
-                    f"{change.label}: {trend.method} at {trend.size} px, {trend.metric} "
-                    f"{significant(change.before)} → {significant(change.after)} ({word}, "
-                    f"since {change.since})"
+                    f"{change.label}: {where} {significant(change.before)} → "
+                    f"{significant(change.after)} ({word}, since {change.since})"
                 )
             )
-    out.print(f"{count} change points in {len(trends)} trends")
+        for point in trend.points:
+            if point.undecided:
+                undecided += 1
+                out.print(
+                    escape(
+                        f"{point.label}: {where} {significant(point.value)} (undecided: beyond the "
+                        f"tolerance since {point.undecided}, too few values for a test)"
+                    )
+                )
+    rest = f", {undecided} undecided points" if undecided else ""
+    out.print(f"{count} change points in {len(trends)} trends{rest}")

@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from nstbench.board import Board
-from nstbench.records import Status
 from nstbench.spent import shares
 from nstbench.terminal import console
 
@@ -27,20 +26,14 @@ def print_profile(board: Board) -> None:
     total = sum(parts.values())
     output.print(f"\nWhere {total:.1f} s went:")
     _print_bar(parts, output)
-    methods = _seconds_by_method(board)
+    methods = _most_first(board.info.get("method_seconds", {}))
     if len(methods) > 1:
         output.print(f"Inside stylize ({sum(methods.values()):.1f} s of all workers):")
         _print_bar(_with_others(methods), output)
 
 
-def _seconds_by_method(board: Board) -> dict[str, float]:
-    """Return variant -> seconds of ``stylize`` over its units, most first."""
-    units = board.units
-    if "seconds" not in units:
-        return {}
-    done = units[units["status"] == Status.DONE]
-    found = done.groupby("method")["seconds"].sum().sort_values(ascending=False)
-    return {str(name): float(seconds) for name, seconds in found.items()}
+def _most_first(methods: Mapping[str, float]) -> dict[str, float]:
+    return dict(sorted(methods.items(), key=lambda item: -item[1]))
 
 
 def _with_others(methods: Mapping[str, float]) -> dict[str, float]:

@@ -321,6 +321,9 @@ class TrainableMethod(Method):
         except UsageError as error:
             raise WeightsError(f"{checkpoint.path}: {error}") from error
 
-    def training_seconds(self) -> float:
-        """Return the seconds of training behind the checkpoint in use, from fresh weights."""
-        return self.opened.card.total_seconds if self.opened is not None else 0.0
+    def training_seconds(self) -> float | None:
+        """Return the seconds of training behind the checkpoint in use, from fresh weights.
+
+        ``None`` if none is in use: what others trained does not say how long.
+        """
+        return self.opened.card.total_seconds if self.opened is not None else None

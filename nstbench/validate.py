@@ -7,6 +7,7 @@ about them is decided by :mod:`nstbench.ratings`.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nstbench.errors import UsageError
 from nstbench.listener import Listener
+from nstbench.names import printable
 from nstbench.ratings import rate, summarise
 from nstbench.records import MetricCard, Scope
-from nstbench.sweeps import Source, Sweep, controlled_sweeps, folder_sweep
+from nstbench.sweeps import Source, Sweep, controlled_sweeps, folder_sweeps
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 
 COST_REPEATS = 5
 
-SCORE_COLUMNS = ["kind", "base", "content", "style", "seed", "level", "metric", "part", "value"]
+SCORE_COLUMNS = ["kind", "base", "content", "style", "seed", "steps", "level", "metric", "part",
+                 "value"]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +41,10 @@ class Validation:
     """What the sweeps say about the metrics.
 
     Attributes:
-        scores: tidy, one row per value: ``kind, base, content, style, seed, level, metric,
-            part, value`` (see :class:`nstbench.sweeps.Sweep`). Set metrics score a level of
-            all sweeps of a kind at once and leave ``content`` and ``style`` empty.
+        scores: tidy, one row per value: ``kind, base, content, style, seed, steps, level,
+            metric, part, value`` (see :class:`nstbench.sweeps.Sweep`; ``steps`` is the number
+            of its outputs). Set metrics score a level of all sweeps of a kind with as many
+            steps at once, and leave ``content`` and ``style`` empty.
         by_kind: one row per metric, part and kind of sweep that it has to order:
             ``measures`` (``"content"``, ``"style"`` or ``"both"``), ``sweeps``, ``tau`` (mean
             Kendall tau-b against the order it should find: 1 is perfect), ``low, high``
@@ -97,7 +102,8 @@ def validate(
         listener: receives progress and notes.
 
     Raises:
-        UsageError: if a folder is not a sweep.
+        UsageError: if a folder is not a sweep or is given twice, or if two sources have the
+            same names.
         ImageError: if a picture of a folder cannot be read.
     """
     import torch
@@ -105,8 +111,9 @@ def validate(
     from nstbench import registry
 
     listener = listener or Listener()
-    read = [folder_sweep(Path(folder), size) for folder in folders]
+    read = folder_sweeps([Path(folder) for folder in folders], size)
     sources = [*sources, *(sweep.source for sweep in read)]
+    _refuse_equal_names(sources)
     sweeps = [s for source in sources for s in controlled_sweeps(source, seeds)] + read
     asked = {name: card for name, card in cards.items() if card.scope != Scope.TIMING}
     usable = [name for name, card in asked.items() if card.availability.ok]
@@ -126,6 +133,17 @@ def validate(
         summary=summarise(by_kind, asked, costs),
         unavailable=blocked | silent,
     )
+
+
+def _refuse_equal_names(sources: Sequence[Source]) -> None:
+    counts = Counter((source.content_name, source.style_name) for source in sources)
+    for (content, style), count in counts.items():
+        if count > 1:
+            raise UsageError(
+                f"{count} pairs of pictures are called '{printable(content)}' and "
+                f"'{printable(style)}', so that their scores could not be told apart. Give each "
+                "pair of names once."
+            )
 
 
 # --- scoring -----------------------------------------------------------------------------
@@ -148,7 +166,8 @@ def score_sweeps(
     problems: dict[str, str] = {}
     listener.stage("validate", sum(len(sweep.outputs) for sweep in sweeps))
     rows: list[dict[str, Any]] = []
-    # A set metric looks at one level of all sweeps of a kind, so these are scored together.
+    # A set metric looks at one level of all sweeps of a kind, so these are scored together,
+    # those of another number of steps apart: what their levels mean differs.
     ordered = sorted(sweeps, key=_kind_key)
     for _, group in itertools.groupby(ordered, key=_kind_key):
         members = list(group)
@@ -175,6 +194,7 @@ def _place(sweep: Sweep, level: int) -> dict[str, Any]:
         "content": sweep.source.content_name,
         "style": sweep.source.style_name,
         "seed": sweep.seed,
+        "steps": len(sweep.outputs),
         "level": level,
     }
 

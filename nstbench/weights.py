@@ -15,7 +15,6 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,19 +45,21 @@ __all__ = [
     "Progress",
     "PyPIArchive",
     "Source",
-    "State",
     "Weight",
-    "WeightStatus",
     "availability",
+    "cache_folder",
+    "check_file",
     "checksum",
     "fetch",
+    "file_checksum",
     "load",
+    "locate",
+    "note_of",
     "offline",
     "path",
     "read_array_pickle",
     "read_torch_checkpoint",
-    "status",
-    "verify",
+    "user_folder",
 ]
 
 _log = logging.getLogger(__name__)
@@ -86,32 +87,6 @@ class Weight:
     sha256: str = ""
 
 
-class State(StrEnum):
-    """Where a weight is."""
-
-    CACHED = "cached"
-    FOLDER = "in NSTBENCH_WEIGHTS"
-    BUNDLED = "bundled"
-    FETCHABLE = "fetched when needed"
-    MISSING = "missing"
-    DAMAGED = "damaged"
-
-
-@dataclass(frozen=True, slots=True)
-class WeightStatus:
-    """A row of a table: the file if there is one, its source, bytes and (pinned) checksum."""
-
-    name: str
-    state: State
-    location: Path | None
-    came_from: str
-    size: int | None
-    licence: str
-    sha256: str
-    reason: str = ""
-    remedy: str = ""
-
-
 def offline() -> bool:
     """Return True if ``NSTBENCH_OFFLINE`` forbids every fetch."""
     return os.environ.get("NSTBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
@@ -124,9 +99,9 @@ def path(weight: Weight, progress: Progress | None = None) -> Path:
         WeightsError: if the file is damaged, or absent and not to be had; the message
             names the reason and the command that mends it.
     """
-    found = _locate(weight)
+    found = locate(weight)
     if found is not None:
-        _check(weight, found)
+        check_file(weight, found)
         return found
     known = availability(weight)
     if not known.ok:
@@ -152,7 +127,7 @@ def load(weight: Weight) -> dict[str, torch.Tensor]:
 
 def availability(weight: Weight) -> Availability:
     """Say whether :func:`path` would succeed, without touching the network."""
-    if _locate(weight) is not None or _local_raw(weight) is not None:
+    if locate(weight) is not None or _local_raw(weight) is not None:
         return Availability()
     automatic = any(source.automatic for source in weight.sources)
     if automatic and not offline():
@@ -185,7 +160,7 @@ def fetch(weight: Weight, progress: Progress | None = None) -> Path:
         WeightsError: if no source worked (each one's reason is listed), or if
             ``NSTBENCH_OFFLINE`` is set and no local file serves.
     """
-    target = _folder() / weight.filename
+    target = cache_folder() / weight.filename
     with locked(target):
         found = _intact(weight)
         if found is not None:
@@ -206,74 +181,31 @@ def fetch(weight: Weight, progress: Progress | None = None) -> Path:
     )
 
 
-def verify(weight: Weight) -> Availability:
-    """Check the file of a weight against its checksum, without fetching anything."""
-    found = _locate(weight)
-    remedy = f"Run `nstbench weights fetch {weight.name}`"
-    if found is None:
-        return Availability(False, "not fetched yet", remedy)
-    try:
-        _check(weight, found)
-    except WeightsError as error:
-        return Availability(False, str(error), remedy)
-    return Availability()
-
-
 def checksum(weight: Weight) -> str:
     """Return the SHA-256 that identifies the weight in keys: the pinned one, or the file's.
 
     Raises:
         WeightsError: if it is not pinned and the file is absent.
     """
-    return weight.sha256 or _sha256(path(weight))
+    return weight.sha256 or file_checksum(path(weight))
 
 
-def status(weight: Weight, check: bool = False) -> WeightStatus:
-    """Describe a weight for a table; ``check`` compares the checksum, too."""
-    found = _locate(weight)
-    if found is None:
-        known = availability(weight)
-        return WeightStatus(
-            name=weight.name,
-            state=State.FETCHABLE if known.ok else State.MISSING,
-            location=None,
-            came_from=weight.sources[0].describe() if weight.sources else "",
-            size=None,
-            licence=weight.licence,
-            sha256=weight.sha256,
-            reason=known.reason,
-            remedy=known.remedy,
-        )
-    places = {_folder(): State.CACHED, _user_folder(): State.FOLDER}
-    state = places.get(found.parent, State.BUNDLED)
-    result = verify(weight) if check else Availability()
-    return WeightStatus(
-        name=weight.name,
-        state=state if result.ok else State.DAMAGED,
-        location=found,
-        came_from=_note(found).get("source", state.value),
-        size=found.stat().st_size,
-        licence=weight.licence,
-        sha256=_sha256(found) if check or not weight.sha256 else weight.sha256,
-        reason=result.reason,
-        remedy=result.remedy,
-    )
-
-
-def _folder() -> Path:
+def cache_folder() -> Path:
+    """Return the folder of the local cache."""
     return cache_dir() / "weights"
 
 
-def _user_folder() -> Path | None:
+def user_folder() -> Path | None:
+    """Return the folder that ``NSTBENCH_WEIGHTS`` names, if it names one."""
     name = os.environ.get("NSTBENCH_WEIGHTS")
     return Path(name).expanduser() if name else None
 
 
-def _locate(weight: Weight) -> Path | None:
+def locate(weight: Weight) -> Path | None:
     """Return the finished file, wherever it lies, unverified."""
     places = [s.file for s in weight.sources if isinstance(s, Bundled)]
-    places.append(_folder() / weight.filename)
-    user = _user_folder()
+    places.append(cache_folder() / weight.filename)
+    user = user_folder()
     if user is not None:
         places.append(user / weight.filename)
     return next((place for place in places if place.is_file()), None)
@@ -286,26 +218,26 @@ def _local_raw(weight: Weight) -> Path | None:
 
 
 def _raw_file(source: Source) -> Path | None:
-    user = _user_folder()
+    user = user_folder()
     if user is not None and (user / source.raw_name).is_file():
         return user / source.raw_name
     return None
 
 
 def _archives() -> Path:
-    return _folder() / "archives"
+    return cache_folder() / "archives"
 
 
 def _intact(weight: Weight) -> Path | None:
     """Return the finished file if its checksum holds; drop a damaged one from the cache."""
-    found = _locate(weight)
+    found = locate(weight)
     if found is None:
         return None
     try:
-        _check(weight, found)
+        check_file(weight, found)
     except WeightsError:
         # Only the cache is ours to mend; a user's own file is reported, never replaced.
-        if found.parent != _folder():
+        if found.parent != cache_folder():
             raise
         _log.warning("weights %s: %s is damaged and will be fetched again", weight.name, found)
         found.unlink()
@@ -313,16 +245,23 @@ def _intact(weight: Weight) -> Path | None:
     return found
 
 
-def _check(weight: Weight, found: Path) -> None:
-    expected = weight.sha256 or _note(found).get("sha256", "")
-    if expected and _sha256(found) != expected:
+def check_file(weight: Weight, found: Path) -> None:
+    """Compare a file with the checksum of its weight.
+
+    Raises:
+        WeightsError: if they differ.
+    """
+    expected = weight.sha256 or note_of(found).get("sha256", "")
+    actual = file_checksum(found) if expected else ""
+    if actual != expected:
         raise WeightsError(
-            f"weights {weight.name}: {found} has sha256 {_sha256(found)}, expected {expected}."
+            f"weights {weight.name}: {found} has sha256 {actual}, expected {expected}."
             f" Run `nstbench weights fetch {weight.name}`, or remove the file"
         )
 
 
-def _sha256(file: Path) -> str:
+def file_checksum(file: Path) -> str:
+    """Return the SHA-256 of a file, computed once as long as its size and time stay."""
     info = file.stat()
     return _sha256_once(file, info.st_size, info.st_mtime_ns)
 
@@ -332,9 +271,10 @@ def _sha256_once(file: Path, size: int, mtime_ns: int) -> str:
     return sha256_of(file)
 
 
-def _note(found: Path) -> dict[str, str]:
+def note_of(found: Path) -> dict[str, str]:
+    """Return what was noted beside a file of the cache when it was made: source, sha256."""
     note = found.with_name(found.name + ".json")
-    if found.parent != _folder() or not note.is_file():
+    if found.parent != cache_folder() or not note.is_file():
         return {}
     return dict(json.loads(note.read_text(encoding="utf-8")))
 
@@ -372,7 +312,7 @@ def _raw(source: Source, progress: Progress | None) -> Iterator[Path]:
     elif source.shared:
         yield _kept_archive(source, progress)
     else:
-        with temporary_folder(_folder()) as folder:
+        with temporary_folder(cache_folder()) as folder:
             yield _downloaded(source, folder / source.raw_name, progress)
 
 

@@ -35,8 +35,9 @@ def main() -> None:
 
     from nstbench import registry
     from nstbench.allocator import keep_freed_memory
+    from nstbench.method_timing import TimingRequest
     from nstbench.programs.entry import Program
-    from nstbench.runner import Runner, TimingRequest
+    from nstbench.runner import Runner
     from nstbench.store import Store
 
     for file in start["plugins"]:

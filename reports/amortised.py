@@ -9,7 +9,7 @@ from typing import ClassVar
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
 from nstbench.reporting import numbers, svg, tables, templates
-from nstbench.reporting.costs import MOST, Cost, Reign, costs_of, envelope
+from nstbench.reporting.costs import MOST, Cost, Reign, costs_of, envelope, unknown_costs
 from nstbench.reporting.scale import Scale
 
 LABELS = 20
@@ -32,6 +32,7 @@ class Amortised(Section):
             chart=svg.responsive(lambda w, h: _chart(w, h, costs, reigns)),
             sentences=_sentences(reigns),
             elsewhere=_elsewhere(costs),
+            unknown=", ".join(tables.short(name, 40) for name in unknown_costs(board)),
             costs=sorted(costs, key=lambda c: c.seconds(1)),
             size=tables.main_size(board),
         )

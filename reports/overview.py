@@ -40,7 +40,8 @@ class Overview(Section):
         size = tables.main_size(board)
         rows = [r for r in tables.rows(board) if r.size == size and not r.baseline]
         quality, speed = board.quality, board.metric_with_role("speed")
-        found = (_best_quality(rows, quality), _fastest(board, rows, quality, speed),
+        baselines = [r for r in tables.rows(board) if r.size == size and r.baseline]
+        found = (_best_quality(rows, baselines, quality), _fastest(board, rows, quality, speed),
                  _trade_off(rows, quality, speed))  # fmt: skip
         several = board.leaderboard["size"].nunique() > 1
         return templates.render(
@@ -59,7 +60,7 @@ def _facts(board: Board) -> list[str]:
     environment = board.info.get("environment") or {}
     facts = [
         _suite(board.info),
-        f"{board.leaderboard['method'].nunique()} methods × {pairs} pairs",
+        f"{_methods(board)} × {pairs} {'pair' if pairs == 1 else 'pairs'}",
         f"{sizes} px" if sizes else "",
         f"{done} of {planned} outputs done",
         "" if board.info.get("finished") else "not finished",
@@ -68,6 +69,16 @@ def _facts(board: Board) -> list[str]:
         f"nstbench {board.info.get('version', '')}",
     ]
     return [fact for fact in facts if fact.strip()]
+
+
+def _methods(board: Board) -> str:
+    """Return how many methods there are, and how many baselines beside them."""
+    kinds = {row.method: row.baseline for row in tables.rows(board)}
+    counts = (
+        (list(kinds.values()).count(kind), name)
+        for kind, name in ((False, "method"), (True, "baseline"))
+    )
+    return " + ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in counts if n)
 
 
 def _suite(info: Mapping) -> str:
@@ -99,7 +110,9 @@ def _figure(row: Row, metric: MetricCard) -> str:
     return f"{metric.title} {row.of(metric).text(metric.unit)}"
 
 
-def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
+def _best_quality(
+    rows: list[Row], baselines: list[Row], quality: MetricCard | None
+) -> Answer | None:
     contest = tables.contest(rows, quality)
     if quality is None or not contest:
         return None
@@ -109,7 +122,24 @@ def _best_quality(rows: list[Row], quality: MetricCard | None) -> Answer | None:
         words = (
             f"It shares rank {best.rank}: the data cannot separate it from its neighbours. {words}"
         )
+    words = f"{_against_baselines(best, baselines, quality)}{words}"
     return Answer("Best quality", best.label, _figure(best, quality), words)
+
+
+def _against_baselines(best: Row, baselines: list[Row], quality: MetricCard) -> str:
+    """Say whether the best of the methods is no better than a trivial answer."""
+    known = [row for row in baselines if row.of(quality).known]
+    if not known:
+        return ""
+    rival = min(known, key=lambda row: row.loss(quality))
+    if rival.loss(quality) <= best.loss(quality):
+        return f"The baseline {rival.label} is better: {_figure(rival, quality)}. "
+    if rival.ranks[0] <= best.ranks[1]:
+        return (
+            f"Its rank, {best.rank}, overlaps that of the baseline {rival.label}, {rival.rank} "
+            f"({_figure(rival, quality)}). "
+        )
+    return ""
 
 
 def _fastest(

@@ -19,7 +19,7 @@ import typer
 
 from nstbench.errors import NstbenchError
 from nstbench.records import Timing
-from nstbench.reporting.numbers import significant
+from nstbench.reporting.numbers import DASH, significant
 from nstbench.run_files import read_timings
 
 
@@ -28,28 +28,34 @@ def main(
     reference: Annotated[str, typer.Option(help="How the reference's name begins.")],
 ) -> None:
     """Print the table of a run."""
-    timings = sorted(read_timings(run), key=lambda timing: -np.median(timing.latency))
+    found = [timing for timing in read_timings(run) if timing.latency]
+    timings = sorted(found, key=lambda timing: -np.median(timing.latency))
     base = next((timing for timing in timings if timing.variant.startswith(reference)), None)
     if base is None:
-        raise typer.BadParameter(f"{run} has no timing of {reference}")
+        raise typer.BadParameter(f"{run} has no timing of {reference} with samples")
     print(table(timings, base))  # noqa: T201  the table is the result
 
 
 def table(timings: list[Timing], base: Timing) -> str:
-    """Return the Markdown table of timings, their latencies against that of ``base``."""
+    """Return the Markdown table of timings, their latencies against that of ``base``.
+
+    All of them have samples of their latency; one without a calibration gets a dash there.
+    """
     lines = [
         "| method | median latency [s] | quartiles [s] | times faster | in calibration kernels |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    slowest = np.median(base.latency)
+    reference = np.median(base.latency)
     for timing in timings:
         low, median, high = np.percentile(timing.latency, (25, 50, 75))
         cells = (
             f"`{timing.variant}`",
             significant(float(median)),
             f"{significant(float(low))} to {significant(float(high))}",
-            significant(float(slowest / median)),
-            significant(float(median / np.median(timing.calibration))),
+            significant(float(reference / median)),
+            significant(float(median / np.median(timing.calibration)))
+            if timing.calibration
+            else DASH,
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -7,14 +7,17 @@ neither saw. The same seed gives both the same first weights, crops and order.
     python scripts/normalisation_study.py --contents TRAIN --held-out VAL --style mosaic \
         --seeds 3 --steps 1500 --out docs/studies/normalisation
 
-writes ``curves.csv`` (norm, seed, step, content, style, total), ``curves.svg`` and
-``summary.csv`` (per step: mean difference batch - instance with its 95 % interval over seeds).
+writes ``settings.json``, ``curves.csv`` (norm, seed, step, content, style, total), ``curves.svg``
+and ``summary.csv`` (per step: mean difference batch - instance with its 95 % interval over seeds).
+What ``curves.csv`` has already is not trained again; other settings than those that made it are
+refused.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +30,7 @@ from scipy import stats
 
 from nstbench import registry
 from nstbench.catalog import open_dataset
+from nstbench.errors import NstbenchError, UsageError
 from nstbench.images import load_picture
 from nstbench.isolation import isolated
 from nstbench.nn.loss_network import fast_precision
@@ -52,7 +56,13 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("studies/normalisation"),
 ) -> None:
     """Train both normalisations for every seed, and write curves and their differences."""
-    out.mkdir(parents=True, exist_ok=True)
+    keep_settings(
+        out,
+        {
+            "style": style, "contents": contents, "held_out": held_out, "steps": steps,
+            "size": size, "batch": batch, "width": width, "every": every,
+        },
+    )  # fmt: skip
     file = out / "curves.csv"
     known = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=["norm", "seed"])
     for seed in range(seeds):
@@ -72,6 +82,29 @@ def main(
     summary.to_csv(out / "summary.csv", index=False)
     _draw(known, out / "curves.svg")
     typer.echo(summary.tail(1).to_string(index=False))
+
+
+def keep_settings(out: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a study, or compare them with those that its curves were made by.
+
+    Raises:
+        UsageError: if the folder holds curves of other or unknown settings.
+    """
+    file = out / "settings.json"
+    if (out / "curves.csv").is_file():
+        old = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        other = [
+            f"{name} {old.get(name, 'unknown')} / {value}"
+            for name, value in settings.items()
+            if old.get(name) != value
+        ]
+        if other:
+            raise UsageError(
+                f"{out / 'curves.csv'} was made with other settings ({', '.join(other)}). Give "
+                "another --out, or delete that folder."
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(dict(settings), indent=1) + "\n", encoding="utf-8")
 
 
 def _train(
@@ -169,4 +202,7 @@ def _draw(curves: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except NstbenchError as error:
+        raise SystemExit(str(error)) from None

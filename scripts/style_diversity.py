@@ -22,10 +22,8 @@ from nstbench import registry
 from nstbench.errors import NstbenchError
 from nstbench.images import load_picture
 from nstbench.nn.backbones import load_backbone
-from nstbench.nn.gram import scoring_gram_matrix
+from nstbench.nn.gram import GRAM_LAYERS, scoring_gram_matrix
 from nstbench.records import ImageRecord, Role
-
-LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 def pairwise_distances(grams: Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:
@@ -64,8 +62,8 @@ def gram_matrices(
     found = []
     with torch.inference_mode():
         for record in records:
-            features = network(load_picture(record, size, "crop").pixels, LAYERS)
-            found.append([scoring_gram_matrix(features[layer])[0].numpy() for layer in LAYERS])
+            features = network(load_picture(record, size, "crop").pixels, GRAM_LAYERS)
+            found.append([scoring_gram_matrix(features[layer])[0].numpy() for layer in GRAM_LAYERS])
     return found
 
 

@@ -10,6 +10,15 @@ from PIL import Image
 from nstbench import registry
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+
+
 @pytest.fixture(autouse=True)
 def _own_plugin_files(monkeypatch):
     """Forget plug-in files and programs that a test registers."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nstbench.nn.gan import OBJECTIVES, PicturePool
-from nstbench.nn.patchgan import PatchGan, receptive_field
+from nstbench.nn.patchgan import PatchGan
 from nstbench.nn.residual_generator import PlainInstanceNorm, ResidualGenerator, initialise
 
 
@@ -28,6 +28,16 @@ def test_generator_keeps_size_and_range() -> None:
     pictures = generator(torch.rand(2, 3, 32, 44) * 2 - 1)
     assert pictures.shape == (2, 3, 32, 44)
     assert float(pictures.detach().abs().max()) <= 1
+
+
+def receptive_field(network: nn.Module) -> int:
+    """Return the side in pixels of the patch that one output of a chain of convolutions sees."""
+    field, spacing = 1, 1
+    for step in network.modules():
+        if isinstance(step, nn.Conv2d):
+            field += (step.kernel_size[0] - 1) * spacing
+            spacing *= step.stride[0]
+    return field
 
 
 def test_discriminator_is_the_papers() -> None:

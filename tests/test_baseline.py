@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import pytest
 from fake_board import FakeRun
 from typer.testing import CliRunner
 
-from nstbench.baseline import Baseline, from_board, load_baseline, save_baseline
+from nstbench.baseline import Baseline, from_board, load_baseline, mean_score, save_baseline
 from nstbench.check import check
 from nstbench.cli import app
 from nstbench.errors import NstbenchError, StoreError, UsageError
 from nstbench.pytest_benchmark_json import as_pytest_benchmark, read_pytest_benchmark
+from nstbench.reporting.numbers import significant
 from nstbench.store import write_json
 from nstbench.tolerances import parse_tolerances
 
@@ -80,6 +82,33 @@ def test_update_prints_what_moved_and_keeps_the_reason(baseline: Baseline, tmp_p
     shown = run("baseline", "show", file)
     assert "A better decoder." in shown.output
     assert "gatys_2015" in shown.output
+
+
+def test_shown_numbers_are_those_of_the_check(baseline: Baseline, tmp_path: Path) -> None:
+    """Every style counts alike, and of an even number of samples the middle is between two."""
+    entry = next(e for e in baseline.entries if e.method == "gatys_2015")
+    style = entry.units[0][1]
+    scores = tuple(3.5 if unit[1] == style else 1.25 for unit in entry.units)
+    scores = (None, *scores[1:])
+    timing = dataclasses.replace(
+        entry.timing, latency=(1.0, 2.0, 4.0, 8.0), calibration=(2.0,), latency_waits=(),
+        calibration_waits=(),
+    )  # fmt: skip
+    entry = dataclasses.replace(entry, scores={"uef": scores}, timing=timing)
+    uneven = dataclasses.replace(
+        baseline, entries=(entry,), metrics={"uef": baseline.metrics["uef"]}
+    )
+    save_baseline(uneven, tmp_path / "b.json")
+    styles = len({unit[1] for unit in entry.units})
+    mean = (3.5 + 1.25 * (styles - 1)) / styles
+    assert mean_score(entry, "uef") == pytest.approx(mean)
+    assert math.isnan(mean_score(entry, "ssim"))
+    row = next(
+        line for line in run("baseline", "show", tmp_path / "b.json").output.splitlines()
+        if "gatys_2015" in line
+    )  # fmt: skip
+    cells = [cell.strip() for cell in row.strip("│┃ ").split("│")]
+    assert cells[3:] == [significant(mean), significant(1.5), "4"]
 
 
 def test_save_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Path) -> None:

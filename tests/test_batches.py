@@ -24,9 +24,10 @@ from nstbench.executors.choose import make_executor, resolve_workers
 from nstbench.executors.local import LocalExecutor, LocalWorker
 from nstbench.executors.schedule import Schedule
 from nstbench.images import read_image, write_png
+from nstbench.method_timing import TimingRequest
 from nstbench.pipeline import _own_samples, execute, plan_run
 from nstbench.records import ImageRecord, Status, Unit
-from nstbench.runner import Runner, TimingRequest
+from nstbench.runner import Runner
 from nstbench.store import Store, read_json
 
 PLUGIN = """

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from nstbench.baseline import Baseline, from_board, save_baseline
 from nstbench.check import CheckResult, check, moves
-from nstbench.check_rows import Finding, Verdict
+from nstbench.check_rows import Finding, Verdict, _signed_rank
 from nstbench.cli import app
 from nstbench.errors import UsageError
 from nstbench.reporting.check_files import github_annotations, junit, markdown, write_check
@@ -140,6 +140,49 @@ def test_signed_rank_agrees_with_all_patterns_of_signs(baseline: Baseline) -> No
     assert row(compare(run, baseline), "gatys_2015", "uef").p == pytest.approx(share)
 
 
+def test_ties_are_tested_exactly() -> None:
+    steps = np.array([0.5, 0.5, -0.5, 1, 1, 1, -2, 2, 3, 3, -3, 4, 4, 5])
+    ranks = reference.rankdata(np.abs(steps))
+    patterns = np.array(list(itertools.product((0, 1), repeat=len(ranks))))
+    share = np.mean(patterns @ ranks >= ranks[steps > 0].sum() - 1e-9)
+    assert _signed_rank(steps) == pytest.approx(share, rel=1e-12)
+    untied = np.arange(1.0, 51) * np.where(np.arange(50) % 4, 1, -1)
+    exact = reference.wilcoxon(untied, alternative="greater", method="exact").pvalue
+    assert _signed_rank(untied) == pytest.approx(exact, rel=1e-9)
+    many = np.arange(1.0, 61) * np.where(np.arange(60) % 3, 1, -1)
+    normal = reference.wilcoxon(many, alternative="greater", method="asymptotic").pvalue
+    assert _signed_rank(many) == pytest.approx(normal, rel=0.05), "the two meet where they change"
+    longer = np.append(many, 61.0)
+    normal = reference.wilcoxon(longer, alternative="greater", method="asymptotic").pvalue
+    assert _signed_rank(longer) == pytest.approx(normal)
+
+
+def test_changes_of_all_pairs_are_found_among_200_rows(baseline: Baseline) -> None:
+    """With one tie, a normal approximation finds 14 of 14 pairs worse at p = 0.0005 only."""
+
+    def of_200(side: Baseline, changes: tuple[float, ...]) -> Baseline:
+        units = tuple((f"c{i:02d}", "s", 0, "done") for i in range(14))
+        entry = entry_of(side, "gatys_2015")
+        entries = tuple(
+            dataclasses.replace(
+                entry,
+                method=f"m{i}",
+                units=units,
+                scores={"uef": tuple(1.0 + change * (i == 0) for change in changes)},
+            )
+            for i in range(200)
+        )
+        pictures = {
+            "content": {u[0]: "x" for u in units},
+            "style": {u[1]: "x" for u in units},
+        }
+        return dataclasses.replace(side, entries=entries, pictures=pictures)
+
+    steps = (0.5, 0.5, *(0.5 + 0.125 * i for i in range(1, 13)))
+    result = compare(of_200(baseline, steps), of_200(baseline, (0.0,) * 14), "uef:+2%")
+    assert [f.method for f in result.of(Verdict.REGRESSION)] == ["m0"]
+
+
 def test_few_pairs_cannot_decide_and_are_not_passed(baseline: Baseline) -> None:
     def only_two(side: Baseline) -> Baseline:
         entry = entry_of(side, "gatys_2015")
@@ -151,7 +194,12 @@ def test_few_pairs_cannot_decide_and_are_not_passed(baseline: Baseline) -> None:
     found = row(result, "gatys_2015", "uef")
     assert found.verdict is Verdict.NOT_COMPARABLE
     assert "too few" in found.reason
+    assert found.undecidable
     assert result.exit_code == 2
+    better = row(compare(only_two(baseline), only_two(run)), "gatys_2015", "uef")
+    assert (better.verdict, better.undecidable) == (Verdict.FINE, True)
+    missing = row(compare(without_metric(baseline), baseline), "gatys_2015", "uef")
+    assert (missing.verdict, missing.undecidable) == (Verdict.NOT_COMPARABLE, False)
 
 
 def test_changed_settings_are_named_and_compared_all_the_same(baseline: Baseline) -> None:
@@ -306,7 +354,20 @@ def test_a_method_that_the_baseline_lacks_is_not_passed_unless_left_out(baseline
     assert [f.reason for f in result.of(Verdict.NOT_COMPARABLE)] == ["the baseline has no such row"]
     methods = [entry.method for entry in less.entries]
     assert compare(baseline, less, methods=methods).exit_code == 0
-    assert compare(baseline, less, methods=["no_such_method"]).exit_code == 2
+    assert compare(baseline, less, methods=[]).exit_code == 2
+
+
+def test_a_method_that_neither_side_has_is_refused(baseline: Baseline, tmp_path: Path) -> None:
+    names = ["gatys_2015", "ghiasi_2016"]
+    with pytest.raises(UsageError, match=r"'ghiasi_2016'.* Did you mean 'ghiasi_2017'"):
+        compare(baseline, baseline, methods=names)
+    save_baseline(baseline, tmp_path / "b.json")
+    done = CliRunner().invoke(
+        app,
+        ["check", f"{tmp_path}/b.json", "--baseline", f"{tmp_path}/b.json",
+         "--methods", ",".join(names)],
+    )  # fmt: skip
+    assert isinstance(done.exception, UsageError)
 
 
 def test_regressions_outweigh_what_cannot_be_compared(baseline: Baseline) -> None:

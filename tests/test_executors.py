@@ -310,7 +310,7 @@ def test_timing_stops_the_workers_of_generation_first(tmp_path):
     pool = FakePool(tmp_path, 3, lambda name, attempt: Status.DONE)
     list(pool.run(units(a=9), lambda *_: None))
     before = pool.closed
-    from nstbench.runner import TimingRequest
+    from nstbench.method_timing import TimingRequest
 
     one = unit(0)
     request = TimingRequest("k", "m", "m", {}, one.content, one.style, size=32, repeats=1)

@@ -10,8 +10,9 @@ import torch
 from nstbench import registry
 from nstbench.flops import count_flops
 from nstbench.images import to_pixels, write_png
+from nstbench.method_timing import TimingRequest
 from nstbench.records import ImageRecord
-from nstbench.runner import Runner, TimingRequest
+from nstbench.runner import Runner
 from nstbench.store import Store
 
 METHOD = """

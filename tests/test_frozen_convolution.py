@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Sequence
 
 import pytest
@@ -92,11 +94,52 @@ def test_what_cannot_be_packed_is_left_to_torch(options, make):
     assert torch.equal(layer(x), plain(layer, x))
 
 
-def test_weights_that_learn_are_not_packed():
-    layer, x = frozen().requires_grad_(True), picture(1, 8, 9, 9)
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_weights_that_learn_are_not_packed(name):
+    layer, x = frozen(), picture(1, 8, 9, 9)
+    getattr(layer, name).requires_grad_(True)
     assert not layer.packs(x)
     layer(x).sum().backward()
-    assert layer.weight.grad is not None
+    assert getattr(layer, name).grad is not None
+
+
+def test_weights_that_do_not_tell_of_changes_are_not_packed():
+    with torch.inference_mode():
+        layer, x = frozen(), picture(1, 8, 9, 9)
+        assert not layer.packs(x)
+        layer.pack()
+        before = layer(x)
+        layer.weight.mul_(2)
+        layer.bias.mul_(2)
+        torch.testing.assert_close(layer(x), 2 * before)
+
+
+@packs_here
+def test_packing_is_switched_off_with_onednn(monkeypatch):
+    layer, x = frozen(), picture(1, 8, 9, 9)
+    assert layer.packs(x)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert not layer.packs(x)
+
+
+@packs_here
+@pytest.mark.parametrize(
+    "copy", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))], ids=["copy", "pickle"]
+)
+def test_packed_layers_can_be_copied(copy):
+    layer, x = frozen(), picture(1, 8, 9, 9)
+    layer.pack()
+    twin = copy(layer)
+    assert torch.equal(twin(x), layer(x))
+
+
+@packs_here
+def test_another_number_format_forgets_what_was_packed_for_the_last():
+    layer = frozen()
+    layer.pack()
+    assert len(layer._packed) == 2
+    layer.double()
+    assert not layer._packed
 
 
 @packs_here
@@ -176,6 +219,26 @@ def test_gradient_is_that_of_float64(pooling, layers, height, chains):
     expected = gradient(network.double(), x.double(), layers)
     assert not chains
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@packs_here
+def test_weights_that_change_before_the_gradient_are_noticed(chains):
+    network, leaf = Chain(nn.MaxPool2d(2)), picture(1, 3, 12, 12).requires_grad_()
+    found = network(leaf, ("relu3",))["relu3"]
+    assert chains
+    with torch.no_grad():
+        network.conv2.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        found.sum().backward()
+
+
+def test_borders_wider_than_the_kernel_are_left_to_autograd(chains):
+    network, leaf = Chain(nn.MaxPool2d(2)), picture(1, 3, 12, 12).requires_grad_()
+    network.conv1 = FrozenConvolution(3, 8, 1, padding=1).requires_grad_(False)
+    (found,) = network(leaf, ("conv1",)).values()
+    assert not chains
+    found.sum().backward()
+    assert leaf.grad.shape == leaf.shape
 
 
 @packs_here

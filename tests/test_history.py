@@ -76,6 +76,35 @@ def test_a_slow_drift_is_found(history: Path, tmp_path: Path) -> None:
     assert [(c.label, c.since) for c in trend.changes] == [("0.3.0", "0.0.0")]
 
 
+def only_pairs(baseline: Baseline, pairs: int) -> Baseline:
+    """Keep the first units of every method."""
+    entries = tuple(
+        dataclasses.replace(
+            e, units=e.units[:pairs], scores={n: v[:pairs] for n, v in e.scores.items()}
+        )
+        for e in baseline.entries
+    )
+    return dataclasses.replace(baseline, entries=entries)
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.5, 2.25, 3.0), (1.0, 0.7, 0.5, 0.3)])
+def test_few_pairs_are_marked_as_undecided(
+    history: Path, tmp_path: Path, factors: tuple[float, ...]
+) -> None:
+    baseline = only_pairs(load_history(history)[0].baseline, 4)
+    for index, factor in enumerate(factors):
+        add(tmp_path, changed(baseline, factor, index))
+    versions, found = found_trends(tmp_path)
+    assert not any(trend.changes for trend in found), "2^-4 is not significant"
+    marked = {t.metric: [p.undecided for p in t.points] for t in found if t.method == "gatys_2015"}
+    assert marked.pop("uef") == ["", "0.0.0", "0.0.0", "0.0.0"]
+    assert not any(map(any, marked.values()))
+    assert "0 change points, 3 undecided" in history_page(versions, found)
+    shown = CliRunner().invoke(app, ["history", "show", str(tmp_path)])
+    assert "0.3.0: gatys_2015 at 48 px, uef" in shown.output
+    assert "3 undecided points" in shown.output
+
+
 def test_another_metric_version_begins_anew(history: Path, tmp_path: Path) -> None:
     baseline = load_history(history)[0].baseline
     add(tmp_path, changed(baseline, 1.0, 0))

@@ -228,6 +228,7 @@ class TestSeveralStyles:
         ("params", "reason"),
         [
             ({"style_mix": (1.0, 2.0)}, "style_mix has 2 entries for 1 styles"),
+            ({"style_mix": (0.0,)}, "one of them above 0"),
             ({"style_layer_weights": (1.0,)}, "1 entries for 5 style layers"),
             ({"masks": "maps", "extra_styles": ("a.png",)}, "extra_styles have no map"),
             ({"coarse_scales": (0.5,)}, "one number of iterations per scale"),

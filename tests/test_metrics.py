@@ -24,7 +24,7 @@ from nstbench.nn.gram import scoring_gram_matrix
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.records import Scope, Timing
 from nstbench.scorer import Record, Scorer
-from nstbench.sliced import directions, sliced_wasserstein
+from nstbench.sliced import directions, ordered, ordered_distance
 from nstbench.torchvision_shim import ensure_torchvision
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -167,11 +167,12 @@ def test_sliced_distance_of_a_shift_is_the_mean_projection_of_the_shift() -> Non
     along = directions(40, 5)
     expected = (along @ shift).square().mean().sqrt().item()
     shuffled = (cloud + shift[None, :, None])[:, :, torch.randperm(300, generator=generator)]
-    found = sliced_wasserstein(cloud, shuffled, along)
+    found = ordered_distance(ordered(cloud, along), ordered(shuffled, along))
     assert found.tolist() == pytest.approx([expected, expected], rel=1e-5)
     # Three copies of every vector have the quantiles of one, up to interpolation inside a copy.
     thrice = cloud.repeat_interleave(3, dim=2)
-    assert sliced_wasserstein(thrice, cloud, along).tolist() == pytest.approx([0, 0], abs=1e-6)
+    found = ordered_distance(ordered(thrice, along), ordered(cloud, along))
+    assert found.tolist() == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_lab_equals_scikit_image() -> None:
@@ -523,8 +524,11 @@ def test_timing_metrics_read_the_record(name: str, expected: dict[str, float]) -
 
 
 @pytest.mark.parametrize(
-    "name", ["latency", "throughput", "prepare_seconds", "peak_memory", "parameters", "flops"]
-)
+    "name",
+    ["latency", "throughput", "prepare_seconds", "peak_memory", "parameters", "flops",
+     "train_seconds"],
+)  # fmt: skip
 def test_what_was_not_measured_has_no_value(name: str) -> None:
-    empty = replace(TIMING, latency=(), prepare=(), peak_memory=None, parameters=None, flops=None)
+    unknown = dict.fromkeys(("peak_memory", "parameters", "flops", "training"))
+    empty = replace(TIMING, latency=(), prepare=(), **unknown)
     assert make(name).compute(empty) == {}

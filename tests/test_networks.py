@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench import weights
+from nstbench import weight_status, weights
 from nstbench.errors import ImageError, UsageError
 from nstbench.nn.alexnet import AlexNet
 from nstbench.nn.backbones import BACKBONES, SHARED_WEIGHTS, load_backbone
@@ -124,7 +124,7 @@ def test_stored_tensors_are_torchvisions(network_weights: None) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=5e-8)
     for weight in SHARED_WEIGHTS:
         if weight.sha256:
-            assert weights.verify(weight).ok, weight.name
+            assert weight_status.verify(weight).ok, weight.name
 
 
 def test_average_pooling_averages() -> None:

@@ -74,6 +74,10 @@ def test_a_disk_that_refuses_is_no_error(tmp_path):
     (tmp_path / "file").write_text("no folder")
     overflow = Overflow(tmp_path / "file")
     assert overflow.write({"a": torch.ones(10)}) is None
+    (tmp_path / "file").unlink()
+    assert overflow.write({"a": torch.ones(10)}) is None, "it is not asked again"
+    overflow.close()
+    assert overflow.write({"a": torch.ones(10)}) is not None
 
 
 class Watched:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
+import nstbench
 from nstbench.cli import app
 from nstbench.run_files import load_board
 from nstbench.spent import shares
@@ -54,3 +55,16 @@ def test_run_draws_a_bar_of_what_run_json_says(picture_folders, tmp_path):
         letter = "abcdefgh"[index]
         assert bar.count(letter) == pytest.approx(72 * seconds / info["wall_seconds"], abs=1)
         assert any(name in line and f"{seconds:.1f} s" in line for line in lines[start + 2 :])
+
+
+def test_units_of_an_earlier_run_cost_nothing(picture_folders, tmp_path):
+    contents, styles = map(str, picture_folders)
+    for methods in ("content_copy,noise", "content_copy,noise,pixel_blend"):
+        board = nstbench.run(
+            methods, contents=contents, styles=styles, size=64, metrics="ssim", timing_repeats=0,
+            formats=(), device="cpu", threads=1, out=tmp_path / "run", workers=8,
+        )  # fmt: skip
+    assert board.info["method_seconds"].keys() == {"pixel_blend"}
+    assert board.info["stylize_seconds"] == sum(board.info["method_seconds"].values())
+    # there were four units to do, so no more than four workers
+    assert board.info["harness_seconds"] <= 4 * board.info["stage_seconds"]["generate"]

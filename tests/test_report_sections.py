@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pandas as pd
 import pytest
-from fake_board import FakeRun, metric_cards
+from fake_board import PROFILES, FakeRun, metric_cards
 from rich.text import Text
 
 from nstbench import registry, report
@@ -40,6 +40,27 @@ def test_the_fastest_method_comes_with_the_spread_of_its_calls(board: Board) -> 
     measured = dataclasses.replace(row, values={speed.name: tables.Interval(median)})
     spread = tables.middle_half(board, measured, speed)
     assert (spread.low, spread.value, spread.high) == pytest.approx((low, median, high))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (0.9, "The baseline content_copy is better: UEF 1.00"),
+        (0.69, "overlaps that of the baseline content_copy"),
+        (0.3, ""),
+    ],
+)
+def test_the_best_method_is_held_against_the_baselines(
+    tmp_path: Path, error: float, words: str
+) -> None:
+    method = dataclasses.replace(PROFILES[3], content=error, style=error)
+    board = FakeRun(tmp_path, profiles=(*PROFILES[:2], method), fail=0).board()
+    text = " ".join(
+        re.sub(r"<[^>]+>", "", registry.load("reports", "overview")().html(board)).split()
+    )
+    assert "1 method + 2 baselines" in text
+    assert words in text
+    assert words or "the baseline" not in text.lower()
 
 
 def test_validation_in_the_run_folder_is_shown(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from fake_board import FakeRun, metric_cards, picture
 from PIL import Image
 
+from nstbench import registry
 from nstbench.board import Board
 from nstbench.reporting import (
     convergence,
@@ -219,6 +220,20 @@ def test_cheapest_method_by_number_of_pictures(board: Board) -> None:
     assert by_name["johnson_2016"].trained_on == "Fake GPU"
     assert by_name["ghiasi_2017"].training == 0
     assert by_name["ghiasi_2017"].trained_on == ""
+
+
+def test_a_method_of_unknown_training_is_left_out_and_named(board: Board) -> None:
+    timings = tuple(
+        dataclasses.replace(t, training=None) if t.variant in ("johnson_2016", "ghiasi_2017") else t
+        for t in board.timings
+    )
+    foreign = dataclasses.replace(board, timings=timings)
+    known = {cost.label for cost in costs.costs_of(board)}
+    assert {cost.label for cost in costs.costs_of(foreign)} == known - {"johnson_2016"}
+    assert costs.unknown_costs(foreign) == ["johnson_2016"]
+    assert costs.unknown_costs(board) == []
+    page = registry.load("reports", "amortised")().html(foreign)
+    assert "not known how long a new style takes to train: johnson_2016." in page
 
 
 def test_loss_curves_are_shares_of_their_first_value(board: Board) -> None:

@@ -24,6 +24,7 @@ def test_loads_and_preparations_count_once_for_all_units_that_share_them():
         spent.add(record)
     summary = spent.summary()
     assert summary["stylize_seconds"] == pytest.approx(4.0)
+    assert sum(summary["method_seconds"].values()) == pytest.approx(4.0)
     assert summary["setup_seconds"] == pytest.approx(5 + 2 + 2 + 10 + 4)
 
 
@@ -37,7 +38,9 @@ def test_a_unit_that_failed_takes_no_load_away():
 def test_what_another_process_did_costs_nothing_here():
     spent = Spent(time.perf_counter(), workers=1)
     spent.add(done("a") | {"elsewhere": True})
-    assert spent.summary()["stylize_seconds"] == spent.summary()["setup_seconds"] == 0.0
+    summary = spent.summary()
+    assert summary["stylize_seconds"] == summary["setup_seconds"] == 0.0
+    assert summary["method_seconds"] == {}
 
 
 def test_what_is_left_of_the_workers_time_is_the_harness():

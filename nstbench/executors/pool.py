@@ -25,8 +25,8 @@ from nstbench.executors import (
 )
 from nstbench.executors.batches import BatchSizes, ask_for_batch, plain_unit
 from nstbench.executors.schedule import Schedule, Task
+from nstbench.method_timing import TimingRequest
 from nstbench.records import Status, Timing, Unit
-from nstbench.runner import TimingRequest
 from nstbench.store import Store
 
 Record = dict[str, Any]

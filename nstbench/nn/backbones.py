@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -83,6 +83,11 @@ def load_backbone(
     network = backbone.build(pooling).with_weights(backbone.weight)
     # torch's stubs know the memory format of tensors only.
     return network.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def on_network(network: str, tags: Iterable[str]) -> tuple[str, ...]:
+    """Return ``network-statistic`` tags (``MethodInfo.trained_on``) with another network."""
+    return tuple(f"{network}-{tag.partition('-')[2]}" for tag in tags)
 
 
 def _backbone(name: str) -> Backbone:

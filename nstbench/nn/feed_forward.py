@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from nstbench.contracts import OnStep, Parameters, Picture
+from nstbench.nn.backbones import on_network
 from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.one_pass import OnePass
@@ -76,6 +77,10 @@ class FeedForward(OnePass, TrainableMethod):
         """Return stylised pictures; override it for networks that take noise."""
         stylised: torch.Tensor = network(pixels)
         return stylised
+
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the statistics of the chosen network."""
+        return on_network(self.params.network, self.info.trained_on)
 
     def schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler | None:
         """Return the schedule of the learning rate, if it changes."""

@@ -27,7 +27,7 @@ _STRIPES = (16, 8, 4, 2)
 def is_chain(x: torch.Tensor, steps: Steps) -> bool:
     """Return True if :func:`run_chain` can do these steps for a picture; it knows no autocast."""
     return not torch.is_autocast_enabled("cpu") and all(
-        (isinstance(step, FrozenConvolution) and _is_simple(step) and step.packs(x))
+        (isinstance(step, FrozenConvolution) and step.packs(x) and _is_simple(step))
         or isinstance(step, nn.ReLU | nn.MaxPool2d | nn.AvgPool2d)
         for _, step in steps
     )
@@ -47,13 +47,15 @@ def run_chain(x: torch.Tensor, steps: Steps, wanted: Collection[str]) -> dict[st
 
 
 class _Chain(torch.autograd.Function):
+    """Steps in order; what each of them needs for its gradient is saved behind one another."""
+
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, steps: Steps, names: Sequence[str]
     ) -> tuple[torch.Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.names = names
-        ctx.steps, ctx.kept = _fused(steps, names), []
+        ctx.steps, ctx.kept = fused(steps, names), []
         outputs: dict[str, torch.Tensor] = {}
         saved: list[torch.Tensor] = []
         for name, step, rectified in ctx.steps:
@@ -61,13 +63,14 @@ class _Chain(torch.autograd.Function):
             kept: tuple[torch.Tensor, ...] = ()
             if isinstance(step, FrozenConvolution):
                 x = step.convolve_packed(x, rectified)
-                kept = (x,) if rectified else ()
+                # autograd then notices weights that change before the gradient is asked for
+                kept = (step.weight, x) if rectified else (step.weight,)
             elif isinstance(step, nn.ReLU):
                 x = torch.relu(x)
                 kept = (x,)
             elif isinstance(step, nn.MaxPool2d):
                 x, places = _aten.max_pool2d_with_indices(_stripes(x, step), *_window(step))
-                x = _joined(x, before)
+                x = _cut(x, len(before))
                 kept = (before, places)
             else:
                 x = step(x)
@@ -85,7 +88,9 @@ class _Chain(torch.autograd.Function):
         saved = list(ctx.saved_tensors)
         g: torch.Tensor | None = None
         # One name for the gradient all the way: what it no longer means is freed at once.
-        for (name, step, _), count in zip(reversed(ctx.steps), reversed(ctx.kept), strict=True):
+        for (name, step, rectified), count in zip(
+            reversed(ctx.steps), reversed(ctx.kept), strict=True
+        ):
             kept = [saved.pop() for _ in range(count)][::-1]
             of_output = of_outputs.pop(name, None)
             if g is None:
@@ -95,42 +100,56 @@ class _Chain(torch.autograd.Function):
                 g = g + of_output
             if g is None:
                 continue
-            if isinstance(step, nn.MaxPool2d):
-                before, places = kept
-                before, shape = _stripes(before, step), before
-                g = _in_stripes(g, before)
-                g = _aten.max_pool2d_with_indices_backward(g, before, *_window(step), places)
-                g = _joined(g, shape)
-            elif isinstance(step, nn.AvgPool2d):
-                before, shape = _stripes(kept[0], step), kept[0]
-                g = _in_stripes(g, before)
-                g = _joined(_aten.avg_pool2d_backward(g, before, *_averaged(step)), shape)
-            elif kept:
-                g = _aten.threshold_backward(g, kept[0], 0)
+            if isinstance(step, nn.MaxPool2d | nn.AvgPool2d):
+                g = _pooling_gradient(step, g, *kept)
+            elif rectified or isinstance(step, nn.ReLU):
+                g = _aten.threshold_backward(g, kept[-1], 0)
             if isinstance(step, FrozenConvolution):
                 g = step.gradient_packed(g)
         return g, None, None
 
 
-def _fused(steps: Steps, names: Collection[str]) -> list[tuple[str, nn.Module, bool]]:
-    """Return names, steps and whether they rectify, a rectifier nobody needs apart left out."""
-    fused: list[tuple[str, nn.Module, bool]] = []
+def fused(steps: Steps, wanted: Collection[str]) -> list[tuple[str, nn.Module, bool]]:
+    """Return names, steps and whether a step is a convolution that also rectifies.
+
+    That saves a copy of every activation, but would lose the output of a convolution that is
+    wanted itself.
+    """
+    found: list[tuple[str, nn.Module, bool]] = []
     for name, step in steps:
-        before = fused[-1] if fused else None
+        before = found[-1] if found else None
         if (
             isinstance(step, nn.ReLU)
             and before is not None
             and isinstance(before[1], FrozenConvolution)
-            and before[0] not in names
+            and before[0] not in wanted
         ):
-            fused[-1] = (name, before[1], True)
+            found[-1] = (name, before[1], True)
         else:
-            fused.append((name, step, False))
-    return fused
+            found.append((name, step, False))
+    return found
 
 
 def _is_simple(step: FrozenConvolution) -> bool:
-    return step.stride == (1, 1) and step.padding_mode == "zeros"
+    inside = all(p < k for p, k in zip(step.borders(), step.kernel_size, strict=True))
+    return step.stride == (1, 1) and step.padding_mode == "zeros" and inside
+
+
+def _pooling_gradient(
+    step: nn.MaxPool2d | nn.AvgPool2d,
+    gradient: torch.Tensor,
+    before: torch.Tensor,
+    places: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the gradient of the input ``before``; max pooling took it from ``places``."""
+    stripes = _stripes(before, step)
+    gradient = _cut(gradient, len(stripes))
+    if isinstance(step, nn.MaxPool2d):
+        window = _window(step)
+        found = _aten.max_pool2d_with_indices_backward(gradient, stripes, *window, places)
+    else:
+        found = _aten.avg_pool2d_backward(gradient, stripes, *_averaged(step))
+    return _cut(found, len(before))
 
 
 def _window(step: nn.MaxPool2d) -> tuple[Any, ...]:
@@ -159,23 +178,14 @@ def _stripes(x: torch.Tensor, pool: nn.MaxPool2d | nn.AvgPool2d) -> torch.Tensor
     )
     window = _pair(pool.kernel_size)[0]
     count = next((n for n in _STRIPES if plain and height % (n * window) == 0), 1)
-    return _in_parts(x, len(x) * count)
+    return _cut(x, len(x) * count)
 
 
-def _in_stripes(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Return a view of the output of a pooling that is cut as its input ``like`` is."""
-    if len(x) == len(like):
-        return x
-    return _in_parts(x.contiguous(memory_format=torch.channels_last), len(like))
+def _cut(x: torch.Tensor, count: int) -> torch.Tensor:
+    """Return pictures (B, C, H, W) as ``count`` that hold the same rows, channels last.
 
-
-def _joined(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Return a view of stripes as the pictures that ``like`` holds, of whatever size."""
-    return _in_parts(x, len(like))
-
-
-def _in_parts(x: torch.Tensor, count: int) -> torch.Tensor:
-    """Return a view (B, C, H, W), channels last, as ``count`` pictures."""
+    It is a view if they are channels last.
+    """
     if len(x) == count:
         return x
     rows = x.permute(0, 2, 3, 1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,10 @@ class FrozenConvolution(nn.Conv2d):
         super().__init__(*args, **kwargs)
         self._packed: dict[tuple[torch.dtype, bool], tuple[tuple[int, int], torch.Tensor]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what oneDNN ordered, which can neither be copied nor saved."""
+        return {**self.__dict__, "_packed": {}}
+
     def forward(self, x: torch.Tensor, rectify: bool = False) -> torch.Tensor:
         """Return (B, outputs, H', W') of (B, inputs, H, W); autocast does what it does.
 
@@ -47,22 +51,30 @@ class FrozenConvolution(nn.Conv2d):
 
     def pack(self) -> None:
         """Pack the weights for both directions now, so that no first step takes longer for it."""
-        if self.weight.device.type == "cpu" and _works(self.weight.dtype):
+        if self.weight.device.type == "cpu" and self._is_frozen() and _works(self.weight.dtype):
             for turned in (False, True):
                 self._weight(self.weight.dtype, turned)
 
     def packs(self, x: torch.Tensor) -> bool:
         """Return True if a picture can be convolved by packed weights."""
-        if x.device.type != "cpu" or self.weight.requires_grad or torch.compiler.is_compiling():
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or not self._is_frozen():
             return False
         plain = self.groups == 1 and self.dilation == (1, 1) and not isinstance(self.padding, str)
         autocast = torch.is_autocast_enabled("cpu")
         alike = (autocast or x.dtype == self.weight.dtype) and x.is_contiguous(memory_format=_LAST)
-        return plain and alike and _works(self._dtype())
+        return plain and alike and bool(torch.backends.mkldnn.enabled) and _works(self._dtype())
 
     def convolve_packed(self, x: torch.Tensor, rectify: bool) -> torch.Tensor:
-        """Return the convolution by packed weights; records no gradient."""
-        padding = self._borders()
+        """Return the convolution by packed weights; records no gradient.
+
+        Args:
+            x: (B, inputs, H, W), channels last, such that :meth:`packs` is true of it.
+            rectify: return max(0, result).
+
+        Returns:
+            (B, outputs, H', W') in the number format of ``x``, channels last.
+        """
+        padding = self.borders()
         if self.padding_mode != "zeros":
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = [0, 0]
@@ -75,21 +87,37 @@ class FrozenConvolution(nn.Conv2d):
         return y
 
     def gradient_packed(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Return the input's gradient, at stride 1 a convolution by weights turned by 180 degrees.
+        """Return the input's gradient: a convolution by weights turned by 180 degrees.
+
+        That holds at stride 1, with a border of zeros that is less wide than the kernel.
 
         Args:
             gradient: of the output, (B, outputs, H', W').
+
+        Returns:
+            (B, inputs, H, W) in the number format of ``gradient``, channels last.
         """
         weight = self._weight(gradient.dtype, turned=True)
-        around = [k - 1 - p for k, p in zip(self.kernel_size, self._borders(), strict=True)]
+        around = [k - 1 - p for k, p in zip(self.kernel_size, self.borders(), strict=True)]
         found: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
             gradient, weight, None, around, _ONE, _ONE, 1, "none", [], ""
         )
         return found
 
-    def _borders(self) -> list[int]:
+    def borders(self) -> list[int]:
+        """Return the rows and columns of zeros on either side of a picture."""
         assert not isinstance(self.padding, str)
         return list(self.padding)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        # other devices and number formats need other copies, and would keep these
+        self._packed.clear()
+        return super()._apply(*args, **kwargs)
+
+    def _is_frozen(self) -> bool:
+        learns = self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
+        # tensors made in inference mode do not tell when they change
+        return not learns and not self.weight.is_inference()
 
     def _dtype(self) -> torch.dtype:
         """Return the format to compute in, as autocast would choose it."""
@@ -99,8 +127,7 @@ class FrozenConvolution(nn.Conv2d):
 
     def _weight(self, dtype: torch.dtype, turned: bool) -> torch.Tensor:
         """Return the weights in oneDNN's order; brought into it at the first call."""
-        version = 0 if self.weight.is_inference() else self.weight._version
-        state = (self.weight.data_ptr(), version)
+        state = (self.weight.data_ptr(), self.weight._version)
         known = self._packed.get((dtype, turned))
         if known is None or known[0] != state:
             weight = self.weight.detach().to(dtype)

@@ -21,6 +21,9 @@ import torch
 
 Divisor = Literal["nothing", "n", "chw"]
 
+GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+"""The layers of VGG whose Gram matrices are the style of Gatys et al., the first of each block."""
+
 
 def gram_matrix(features: torch.Tensor, divide_by: Divisor = "n") -> torch.Tensor:
     """Return the Gram matrix of each feature map; differentiable.
@@ -35,13 +38,22 @@ def gram_matrix(features: torch.Tensor, divide_by: Divisor = "n") -> torch.Tenso
     Raises:
         ValueError: if ``divide_by`` is none of the three.
     """
+    # In both memory formats this is a view: no copy of the activations is made.
+    flat = features.flatten(2)
+    return torch.bmm(flat, flat.transpose(1, 2)) / divisor(features, divide_by)
+
+
+def divisor(features: torch.Tensor, divide_by: Divisor) -> float:
+    """Return what F F^T of activations (B, C, H, W) is divided by.
+
+    Raises:
+        ValueError: if ``divide_by`` is none of the three.
+    """
     channels, height, width = features.shape[1:]
     divisors = {"nothing": 1, "n": height * width, "chw": channels * height * width}
     if divide_by not in divisors:
         raise ValueError(f"divide_by={divide_by!r} is none of {', '.join(divisors)}")
-    # In both memory formats this is a view: no copy of the activations is made.
-    flat = features.flatten(2)
-    return torch.bmm(flat, flat.transpose(1, 2)) / divisors[divide_by]
+    return float(divisors[divide_by])
 
 
 _CHUNK = 512

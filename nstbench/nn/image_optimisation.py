@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair
 from nstbench.images import resize
-from nstbench.nn.backbones import backbone_weight
+from nstbench.nn.backbones import backbone_weight, on_network
 from nstbench.nn.layered import IMAGENET_MEAN, LayeredNetwork
 from nstbench.nn.loss_network import Precision, load_loss_network
 from nstbench.nn.losses import total_variation
@@ -153,6 +153,14 @@ class ImageOptimisation(Method):
     def required_weights(self) -> tuple[Weight, ...]:
         """Return the weights of the chosen network."""
         return (backbone_weight(self.params.network),)
+
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the statistics of the chosen network."""
+        return on_network(self.params.network, self.info.trained_on)
+
+    def training_seconds(self) -> float:
+        """Return 0: a picture is optimised, the network of the losses is taken as it is."""
+        return 0.0
 
     def load(self, device: torch.device) -> None:
         """Load the network of the losses."""

@@ -2,7 +2,7 @@
 
 bfloat16 keeps eight bits of a number, as many as a pixel of a picture has. Over the starter
 pairs it moves the universal error factor of each of our feed-forward methods by less than
-0.1 % (docs/speed.md), at up to 2.7 times the speed on processors that multiply it natively.
+0.1 % (docs/speed.md), at up to twice the speed on processors that multiply it natively.
 """
 
 from __future__ import annotations

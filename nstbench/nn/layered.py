@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from itertools import pairwise
 from typing import Self
 
 import torch
@@ -12,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from nstbench import weights
 from nstbench.errors import ImageError, did_you_mean
-from nstbench.nn.frozen_chain import Steps, is_chain, run_chain
+from nstbench.nn.frozen_chain import Steps, fused, is_chain, run_chain
 from nstbench.nn.frozen_convolution import FrozenConvolution
 
 # torchvision's ImageNet statistics, which all its classification networks were trained with:
@@ -129,17 +128,8 @@ def _run_apart(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Run steps one by one, each differentiated by autograd."""
     found: dict[str, torch.Tensor] = {}
-    rectified = False
-    for (name, step), (_, after) in pairwise((*steps, ("", nn.Identity()))):
-        if rectified:
-            rectified = False
-        # Rectifying at once saves a copy of every activation, but would lose the output of
-        # a convolution that the caller asked for.
-        elif isinstance(step, FrozenConvolution) and isinstance(after, nn.ReLU):
-            rectified = name not in wanted
-            h = step(h, rectify=rectified)
-        else:
-            h = step(h)
+    for name, step, rectified in fused(steps, wanted):
+        h = step(h, rectify=True) if rectified else step(h)
         if name in wanted:
             found[name] = h
     return h, found

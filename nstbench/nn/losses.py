@@ -1,7 +1,7 @@
 """Losses of image-optimisation methods, each with its gradient's cost in mind.
 
-All of them compute in float32 at least, whatever the precision of the activations, and
-none waits for the device.
+Sums are taken in float32 at least, whatever the precision of the activations; gradients have
+the activations' own. None waits for the device.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def cross_gram(shallow: torch.Tensor, deep: torch.Tensor, shift: float = 0.0) ->
 
     Novak and Nikulin (arXiv 1605.04603) enlarge the deeper map H to the size of F. With
     nearest-neighbour enlargement that equals averaging F over the positions that share a
-    value of H, which costs a fraction.
+    value of H, which costs a fraction, where the sizes of F are multiples of those of H. Where
+    they are not (a map of odd size was pooled), the averaged windows overlap, and it comes close.
 
     Args:
         shallow: activations F, (B, C, H, W).
@@ -91,7 +92,7 @@ def cross_gram(shallow: torch.Tensor, deep: torch.Tensor, shift: float = 0.0) ->
 
 def content_energy(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Return sum((F - P)^2) over (B, C, H, W) as 0-d tensor; Gatys' L_content is half of it."""
-    return _wide(features - target).square().sum()
+    return (_wide(features) - _wide(target)).square().sum()
 
 
 def total_variation(pixels: torch.Tensor, exponent: float = 2.0) -> torch.Tensor:

@@ -216,8 +216,8 @@ class _Search:
         self._report(self.count, losses)
         self.count += 1
         # L-BFGS has a budget, and reads every loss itself: this costs it nothing.
-        if self.budget is not None and float(total) < self._best[0]:
-            self._best = (float(total), self.leaf.detach().clone())
+        if self.budget is not None and (value := float(total)) < self._best[0]:
+            self._best = (value, self.leaf.detach().clone())
         if self.count % _CHECK_EVERY == 0:
             self.check()
             self._last_finite = self._pixels().clamp(0.0, 1.0)

@@ -145,7 +145,7 @@ def patch_energy(features: torch.Tensor, target: PatchTarget) -> torch.Tensor:
 
 
 class PatchLoss:
-    """Mean patch energy over layers, with matches that are renewed now and then.
+    """Patch energy added up over layers, with matches that are renewed now and then.
 
     Args:
         style: layer -> patches.
@@ -176,15 +176,6 @@ class PatchLoss:
     def _match(self, features: torch.Tensor, patches: StylePatches) -> PatchTarget:
         height, width = features.shape[-2:]
         return target_of(match(features, patches, self._labels), patches, (height, width))
-
-
-def centre_labels(labels: torch.Tensor, features: torch.Tensor, size: int) -> torch.Tensor:
-    """Return the label, int64 (n,), at the centre of every patch of ``features``."""
-    at_layer = _at(labels, features)
-    assert at_layer is not None
-    rim = size // 2
-    inner = at_layer[..., rim : at_layer.shape[-2] - rim, rim : at_layer.shape[-1] - rim]
-    return inner.argmax(dim=1).flatten()
 
 
 def _check_size(features: torch.Tensor, size: int) -> None:

@@ -40,16 +40,6 @@ class PatchGan(nn.Sequential):
         return super().forward(pixels)
 
 
-def receptive_field(network: nn.Module) -> int:
-    """Return the side in pixels of the patch that one output of a chain of convolutions sees."""
-    field, spacing = 1, 1
-    for step in network.modules():
-        if isinstance(step, nn.Conv2d):
-            field += (step.kernel_size[0] - 1) * spacing
-            spacing *= step.stride[0]
-    return field
-
-
 def _steps(width: int) -> Iterator[nn.Module]:
     outputs = (width, 2 * width, 4 * width, 8 * width, 1)
     inputs = 3

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nstbench.nn.gram import Divisor
+from nstbench.nn.gram import Divisor, divisor, gram_matrix
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy, total_variation
 
@@ -48,7 +48,7 @@ class PerceptualLoss:
             pixels: float32 RGB (B, 3, H, W) in [0, 1].
         """
         found = self.network(pixels.contiguous(memory_format=torch.channels_last), self.style)
-        return {name: self._gram(features) for name, features in found.items()}
+        return {name: gram_matrix(f.float(), self.divide_by) for name, f in found.items()}
 
     def __call__(
         self,
@@ -85,13 +85,6 @@ class PerceptualLoss:
 
     def _gram_distance(self, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         batch, channels = features.shape[:2]
-        energy = gram_energy(features, target, positions=self._divisor(features))
+        count = divisor(features, self.divide_by)
+        energy = gram_energy(features, target, positions=count)
         return energy / (batch * channels**2)
-
-    def _gram(self, features: torch.Tensor) -> torch.Tensor:
-        flat = features.float().flatten(2)
-        return torch.bmm(flat, flat.transpose(1, 2)) / self._divisor(features)
-
-    def _divisor(self, features: torch.Tensor) -> float:
-        channels, height, width = features.shape[1:]
-        return float(height * width * (channels if self.divide_by == "chw" else 1))

@@ -102,13 +102,6 @@ def displace(field: NDArray[np.floating], dx: Field, dy: Field) -> Field:
     return moved
 
 
-def gradient_angle(field: NDArray[np.floating], radius: float = 0.0) -> Field:
-    """Return the direction of steepest ascent in radians after smoothing by ``radius``."""
-    smooth = blur(field, radius) if radius else field
-    down, right = np.gradient(smooth)
-    return np.arctan2(down, right).astype(np.float32)
-
-
 def trace(
     angle: Field, start: NDArray[np.floating], length: NDArray[np.floating], points: int
 ) -> NDArray[np.float32]:

@@ -105,6 +105,10 @@ class ProgramMethod(Method):
         """Keep the device."""
         self._device = device
 
+    def training_seconds(self) -> None:
+        """Return ``None``: a program does not say how long its networks were trained."""
+        return
+
     def own_seconds(self) -> float | None:
         """Return the seconds of the last picture without its way through files."""
         return self._seconds

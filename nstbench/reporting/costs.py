@@ -52,10 +52,28 @@ class Reign:
 
 
 def costs_of(board: Board) -> list[Cost]:
-    """Return the costs of the timed methods at the main size, baselines left out."""
-    ids, size = tables.method_ids(board), tables.main_size(board)
+    """Return the costs of the timed methods at the main size, baselines left out.
+
+    So are methods of which nobody knows how long a new style takes to train.
+    """
+    ids = tables.method_ids(board)
+    costs = []
+    for timing in _timed(board):
+        training = _training(board, timing)
+        if training is not None:
+            costs.append(_cost(board, timing, ids[timing.variant], training))
+    return costs
+
+
+def unknown_costs(board: Board) -> list[str]:
+    """Return the timed methods that must be trained for a new style, who knows how long."""
+    return [timing.variant for timing in _timed(board) if _training(board, timing) is None]
+
+
+def _timed(board: Board) -> list[Timing]:
+    size = tables.main_size(board)
     return [
-        _cost(board, timing, ids[timing.variant])
+        timing
         for timing in board.timings
         if timing.variant in board.methods
         and board.methods[timing.variant].flexibility != Flexibility.BASELINE
@@ -64,9 +82,14 @@ def costs_of(board: Board) -> list[Cost]:
     ]
 
 
-def _cost(board: Board, timing: Timing, key: str) -> Cost:
+def _training(board: Board, timing: Timing) -> float | None:
+    """Return the seconds of training that a new style costs; ``None`` if they are unknown."""
+    per_style = board.methods[timing.variant].flexibility in TRAINED_PER_STYLE
+    return timing.training if per_style else 0.0
+
+
+def _cost(board: Board, timing: Timing, key: str, training: float) -> Cost:
     card = board.methods[timing.variant]
-    training = timing.training if card.flexibility in TRAINED_PER_STYLE else 0.0
     here = timing.environment.get("device_name", "")
     elsewhere = dict.fromkeys(
         w.training.device for w in card.weights if w.training and w.training.device != here

@@ -50,6 +50,7 @@ def history_page(versions: Sequence[Version], trends: Sequence[Trend]) -> str:
             for method, size in keys
         ],
         changes=[_change(trend, change) for trend in trends for change in trend.changes],
+        undecided=sum(bool(point.undecided) for trend in trends for point in trend.points),
     )
 
 
@@ -85,7 +86,7 @@ def _value(trend: Trend, value: float) -> str:
 
 
 def _chart(trend: Trend) -> Markup:
-    """Draw one trend: a point per version, a diamond where it changed."""
+    """Draw one trend: a point per version, another shape where it changed or may have."""
     known = [(i, p) for i, p in enumerate(trend.points) if not math.isnan(p.value)]
     title = trend.title + (f" [{trend.unit}]" if trend.unit else "")
     canvas = Canvas(
@@ -106,10 +107,15 @@ def _chart(trend: Trend) -> Markup:
         if change:
             kind, radius = "domain", 8.0
             tip.append(f"{'worse' if change.worse else 'better'} since {change.since}")
+        elif point.undecided:
+            kind, radius = "per-style", 8.0
+            tip.append(f"undecided: too few values to tell from {point.undecided}")
         canvas.point(i, point.value, kind, "", tip, radius)
         if change:
             word = "worse" if change.worse else "better"
             canvas.label(i, point.value, f"{point.label}: {word}", gap=12)
+        elif point.undecided:
+            canvas.label(i, point.value, f"{point.label}: undecided", gap=12)
     return canvas.svg()
 
 

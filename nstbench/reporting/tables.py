@@ -67,7 +67,8 @@ class Row:
     """One row of the leaderboard: a method variant at one size.
 
     ``id`` is safe in HTML attributes and links; ``label`` is what people read and
-    carries the size only if the run has more than one.
+    carries the size only if the run has more than one; ``ranks`` are the first and the last
+    that the data allow, NaN without a rank.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Row:
     flexibility: str
     size: int
     rank: str
+    ranks: tuple[float, float]
     coverage: str
     done: int
     planned: int
@@ -149,6 +151,7 @@ def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: 
         flexibility=str(record["flexibility"]),
         size=size,
         rank=rank_text(record),
+        ranks=(_float(record.get("rank_low")), _float(record.get("rank_high"))),
         coverage=str(record["coverage"]),
         done=int(record["done"]),
         planned=int(record["planned"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from measure import ROWS, Row, ceiling
 
-from nstbench.allocator import keep_freed_memory
+from nstbench.allocator import freed_memory_kept
 
 _HERE = Path(__file__).parent
 DEVICE = torch.device(os.environ.get("NSTBENCH_BENCH_DEVICE", "cpu"))
@@ -23,9 +23,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.alone)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _as_in_a_worker() -> None:
-    keep_freed_memory()
+@pytest.fixture
+def as_in_a_worker() -> Iterator[None]:
+    """Let the C library keep memory, as it does where methods run."""
+    with freed_memory_kept():
+        yield
+
+
+@pytest.fixture
+def on_cpu() -> None:
+    """Skip where another device was asked for: the case is one of the processor."""
+    if DEVICE.type != "cpu":
+        pytest.skip("a case of the processor")
 
 
 @pytest.fixture

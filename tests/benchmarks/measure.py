@@ -24,7 +24,7 @@ class Row:
     Attributes:
         case: what was done.
         ours: seconds that nstbench takes.
-        reference: seconds of the yardstick; ``None`` if the limit is on ``ours`` alone.
+        reference: seconds of the yardstick.
         yardstick: what it is compared with.
         ratio: median of the ratios of neighbouring rounds, with its interval.
         limit: the most that ``ratio`` may be.

@@ -20,6 +20,16 @@ def plain_gram(features: torch.Tensor) -> torch.Tensor:
     return torch.mm(flat, flat.t()) / (height * width)
 
 
+def plain_step(step: nn.Module) -> nn.Module:
+    """Return torch's own convolution for one of ours, with its weights; others as they are."""
+    if not isinstance(step, nn.Conv2d):
+        return step
+    sizes = (step.in_channels, step.out_channels, step.kernel_size, step.stride, step.padding)
+    plain = nn.Conv2d(*sizes, device="meta")
+    plain.load_state_dict(step.state_dict(), assign=True)
+    return plain.requires_grad_(False)
+
+
 class ContentLoss(nn.Module):
     """Mean squared difference to the content's activations."""
 
@@ -80,7 +90,7 @@ class PlainGatys:
             of_content = network(content, needed)
             of_style = network(style, needed)
         for name in network.layers:
-            step = network.get_submodule(name)
+            step = plain_step(network.get_submodule(name))
             steps.append(nn.ReLU(inplace=True) if isinstance(step, nn.ReLU) else step)
             if name in content_layers:
                 self._content.append(ContentLoss(of_content[name]))

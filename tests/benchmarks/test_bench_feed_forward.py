@@ -18,6 +18,8 @@ from nstbench.images import load_picture
 from nstbench.nn.inference import for_inference
 from nstbench.nn.loss_network import fast_precision
 
+pytestmark = pytest.mark.usefixtures("as_in_a_worker")
+
 
 def size_on(device: torch.device) -> int:
     """Return the side of the pictures: what a run on such a device would take."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from measure import compare
-from plain_gatys import PlainGatys
+from plain_gatys import PlainGatys, plain_step
 
 from nstbench import registry
 from nstbench.conformance import example
@@ -23,6 +23,8 @@ from nstbench.nn.losses import CAFFE_SCALE
 from nstbench.nn.optimise import LEARNING_RATES, Descent, Objective, minimise
 from nstbench.nn.vgg import VGG19_BLOCKS, Vgg
 from nstbench.torchvision_shim import ensure_torchvision
+
+pytestmark = pytest.mark.usefixtures("as_in_a_worker")
 
 STEPS = 3
 RATE = LEARNING_RATES["adam"]
@@ -147,7 +149,7 @@ def pystiche_loss(content: torch.Tensor, style: torch.Tensor) -> Callable[[torch
         from pystiche import enc, loss
 
     network = vgg19_topology().to(content.device)
-    steps = [(name, network.get_submodule(name)) for name in network.layers]
+    steps = [(name, plain_step(network.get_submodule(name))) for name in network.layers]
     encoder = enc.MultiLayerEncoder([("normalise", Normalise(network)), *steps])
     perceptual = loss.PerceptualLoss(
         loss.FeatureReconstructionLoss(encoder.extract_encoder("relu4_2")),

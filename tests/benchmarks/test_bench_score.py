@@ -29,8 +29,12 @@ from nstbench.records import Scope
 SIDE = 256
 CONTENTS, STYLES = 10, 10
 IMAGES = CONTENTS * STYLES + CONTENTS + STYLES
-ROUNDS = 2
+ROUNDS = 5
+SHARE = 0.6
+"""Least share of the ceiling, by the operations of one VGG-16 and one AlexNet pass per image."""
+
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("on_cpu")
 NETWORKS = ("vgg16", "alexnet")
 # The yardstick remembers nothing between outputs, so a few tell what all would take.
 PLAIN_OUTPUTS = 6
@@ -67,7 +71,7 @@ def save(folder: Path, pictures: dict[str, np.ndarray]) -> None:
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{name}.png")
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.timeout(1800)
 @pytest.mark.benchmark(group="scoring 100 outputs, 256 px")
 def test_every_metric_takes_at_most_a_third_of_four_usual_calls(
@@ -118,7 +122,7 @@ def test_every_metric_takes_at_most_a_third_of_four_usual_calls(
     for name in ("lpips_alex", "lpips_vgg"):
         assert values[name] == pytest.approx(expected[0][name], abs=1e-5)
 
-    seconds = min(own for own, _ in rounds)
+    seconds = statistics.median(own for own, _ in rounds)
     row = add_row(
         benchmark,
         rounds,
@@ -128,6 +132,8 @@ def test_every_metric_takes_at_most_a_third_of_four_usual_calls(
         share=one_pass_each(IMAGES) / seconds / ceiling(CPU, torch.float32),
     )
     assert row.ratio <= row.limit
+    assert row.share is not None
+    assert row.share >= SHARE
 
 
 def one_pass_each(images: int) -> float:
@@ -145,8 +151,13 @@ def _deepest(network: LayeredNetwork) -> str:
 
 @pytest.mark.bench
 @pytest.mark.benchmark(group="feature passes of scoring, 256 px")
-def test_the_passes_of_scoring_reach_60_percent_of_the_ceiling(benchmark, network_weights):
-    """Features of outputs as the scorer takes them: layers of both networks, Gram matrices."""
+def test_the_passes_of_scoring_reach_60_percent_of_the_ceiling(
+    benchmark, network_weights, as_in_a_worker
+):
+    """Features of outputs as the scorer takes them: layers of both networks, Gram matrices.
+
+    The scorer keeps freed memory as workers do.
+    """
     cards = [registry.load("metrics", name).info for name in registry.names("metrics")]
     needs = [need for info in cards for need in info.features if need.network in NETWORKS]
     bank = FeatureBank(CPU)
@@ -170,7 +181,7 @@ def test_the_passes_of_scoring_reach_60_percent_of_the_ceiling(benchmark, networ
         [(one, ideal) for one in seconds],
         case=f"Features of {len(outputs)} outputs, VGG-16 and AlexNet, float32, {SIDE} px",
         yardstick="the same operations at the ceiling",
-        limit=1 / 0.6,
+        limit=1 / SHARE,
         share=ideal / statistics.median(seconds),
     )
     assert row.ratio <= row.limit

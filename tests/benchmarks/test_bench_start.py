@@ -8,6 +8,8 @@ import sys
 import pytest
 from measure import compare
 
+pytestmark = pytest.mark.usefixtures("on_cpu")
+
 LIMITS = {"--help": 0.4, "list methods": 1.0, "list metrics": 1.0, "list suites": 1.0}
 """Command -> seconds that it may take on an idle machine."""
 

@@ -1,0 +1,45 @@
+"""The whole plug-in contract, and the one place to import it from.
+
+A plug-in is one file that defines exactly one class derived from one below; its public name
+is the stem of its file (``methods/gatys_2015.py`` is ``gatys_2015``). Facts about a
+plug-in are attributes of its class, and the core branches on those, never on
+names. Copy ``_template.py`` of the folder to begin a new one.
+"""
+
+from __future__ import annotations
+
+from nstbench.contracts.base import OnStep, Parameters, Picture
+from nstbench.contracts.datasets import Dataset, DatasetInfo
+from nstbench.contracts.methods import Diverged, Method, MethodInfo, OutOfTime, PreparedPair
+from nstbench.contracts.metrics import (
+    Features,
+    Metric,
+    MetricInfo,
+    PairMetric,
+    ScoringPair,
+    SetMetric,
+    TimingMetric,
+)
+from nstbench.contracts.sections import Section, SectionInfo
+
+__all__ = [
+    "Dataset",
+    "DatasetInfo",
+    "Diverged",
+    "Features",
+    "Method",
+    "MethodInfo",
+    "Metric",
+    "MetricInfo",
+    "OnStep",
+    "OutOfTime",
+    "PairMetric",
+    "Parameters",
+    "Picture",
+    "PreparedPair",
+    "ScoringPair",
+    "Section",
+    "SectionInfo",
+    "SetMetric",
+    "TimingMetric",
+]

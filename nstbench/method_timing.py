@@ -1,0 +1,120 @@
+"""The timing of one method variant at one size. Runs inside a worker process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from nstbench.batch_timing import time_batch
+from nstbench.contracts import Method, Picture
+from nstbench.environment import describe_environment
+from nstbench.flops import count_flops
+from nstbench.isolation import isolated
+from nstbench.records import ImageRecord, Samples, Timing
+from nstbench.store import Store
+from nstbench.timing import PeakMemory, calibrate, sample, sample_beside_kernel, timed
+from nstbench.traces import ignore
+from nstbench.unit_inputs import make_method, read_input
+
+
+@dataclass(frozen=True, slots=True)
+class TimingRequest:
+    """Ask a worker for the timing of one method variant at one size.
+
+    ``generation`` holds latencies of the run's own units that may serve as samples,
+    with the calibration measured beside them. Batches are timed unless ``pairs_per_batch`` is 1.
+    """
+
+    key: str
+    variant: str
+    method: str
+    params: Mapping[str, Any]
+    content: ImageRecord
+    style: ImageRecord
+    size: int
+    repeats: int
+    generation: Samples = field(default_factory=Samples)
+    generation_calibration: Samples = field(default_factory=Samples)
+    pairs_per_batch: int | Literal["auto"] = 1
+
+
+def time_method(request: TimingRequest, store: Store, device: torch.device, threads: int) -> Timing:
+    """Measure load, per-style cost, latency and peak memory of a freshly loaded method.
+
+    Operations are counted last, in a call of its own: counting slows it down.
+
+    Args:
+        request: what to time.
+        store: the run folder with the pictures.
+        device: where to run.
+        threads: of torch.
+    """
+    with (
+        isolated(threads),
+        contextlib.closing(make_method(request.method, request.params)) as method,
+    ):
+        content, style = (
+            read_input(store.root, record, device, request.size)
+            for record in (request.content, request.style)
+        )
+        measured = _measured(method, content, style, request, device)
+        return Timing(
+            variant=request.variant,
+            method=request.method,
+            size=request.size,
+            device=str(device),
+            parameters=method.parameter_count(),
+            environment=describe_environment(str(device), threads),
+            training=method.training_seconds(),
+            samples_from="generation" if request.generation.seconds else "repeats",
+            **measured,
+        )
+
+
+def _measured(
+    method: Method, content: Picture, style: Picture, request: TimingRequest, device: torch.device
+) -> dict[str, Any]:
+    """Return the fields of :class:`Timing` that take a clock, a memory gauge or a counter."""
+    calibrate(device, 1)
+    _, load = timed(lambda: method.load(device), device)
+    memory = PeakMemory(device)
+    stylize = _call(method, content)
+    with memory.measure():
+        prepare = sample(lambda: method.prepare(style), device, repeats=3)
+        _, first = timed(stylize, device)
+        first = method.own_seconds() or first
+    # outside of the memory measurement, which must not see the kernel
+    known = request.generation
+    measured, kernel = sample_beside_kernel(
+        stylize, device, request.repeats, len(known.seconds), method.own_seconds
+    )
+    latency, calibration = known + measured, kernel + request.generation_calibration
+    least = min(latency.seconds or (0.0,))
+    batch, batch_seconds = time_batch(method, content, device, request.pairs_per_batch, least)
+    return {
+        "latency": latency.seconds,
+        "latency_waits": latency.waits,
+        "calibration": calibration.seconds,
+        "calibration_waits": calibration.waits,
+        "first_call": first,
+        "load": load,
+        "prepare": prepare,
+        "peak_memory": None if method.info.own_process else memory.peak,
+        "batch": batch,
+        "batch_seconds": batch_seconds,
+        "flops": count_flops(stylize) if method.in_torch() else None,
+    }
+
+
+def _call(method: Method, content: Picture) -> Callable[[], torch.Tensor]:
+    """Return the call that is timed: the same picture under the same seed."""
+
+    def stylize() -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return method.stylize(content, generator=generator, on_step=ignore)
+
+    return stylize
