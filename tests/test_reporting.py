@@ -83,7 +83,7 @@ def test_ticks_are_short(value: float, unit: str, text: str) -> None:
 
 def row(name: str, kind: str, quality: Interval, speed: float = 1.0, done: int = 9) -> Row:
     values = {"uef": quality, "latency": Interval(speed)}
-    return Row(name, name, name, kind, 64, "1", f"{done}/9", done, 9, values)
+    return Row(name, name, name, kind, 64, "1", (1.0, 1.0), f"{done}/9", done, 9, values)
 
 
 def test_front_holds_exactly_the_methods_that_no_other_beats() -> None:
