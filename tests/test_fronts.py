@@ -59,7 +59,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 
 def synthetic_front(content: np.ndarray, style: np.ndarray) -> Front:
     """A front from style means (points, styles)."""
-    row = Row("m0", "m", "m", "arbitrary", 64, "1", "1/1", 1, 1, {})
+    row = Row("m0", "m", "m", "arbitrary", 64, "1", (1.0, 1.0), "1/1", 1, 1, {})
     return Front(
         "f",
         tuple(
