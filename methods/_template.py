@@ -32,6 +32,7 @@ class MeanColour(Method):
         code="https://github.com/author/repository",
         family="colour transfer",
         flexibility=Flexibility.ARBITRARY,
+        licence="MIT",
         # Name the features whose statistics the method minimises ("vgg16-gram"), so that
         # metrics on the same features are shown as its home ground.
         trained_on=(),

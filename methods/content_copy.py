@@ -24,6 +24,7 @@ class ContentCopy(Method):
         paper="",
         family="baseline",
         flexibility=Flexibility.BASELINE,
+        licence="MIT",
     )
 
     def prepare(self, style: Picture) -> None:

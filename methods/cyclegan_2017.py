@@ -49,6 +49,7 @@ class CycleGan2017(OnePass, TrainableMethod):
         code="https://github.com/junyanz/CycleGAN",
         family="adversarial, unpaired translation",
         flexibility=Flexibility.DOMAIN,
+        licence="MIT",
         deviations=(
             "Photographs and paintings are cropped at one to two times the crop's size, not at "
             "286 to 256 pixels.",

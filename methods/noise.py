@@ -20,6 +20,7 @@ class Noise(Method):
         paper="",
         family="baseline",
         flexibility=Flexibility.BASELINE,
+        licence="MIT",
     )
 
     def prepare(self, style: Picture) -> None:

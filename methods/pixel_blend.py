@@ -26,6 +26,7 @@ class PixelBlend(Method):
         paper="",
         family="baseline",
         flexibility=Flexibility.BASELINE,
+        licence="MIT",
     )
 
     class Params(Parameters):

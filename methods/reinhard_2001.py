@@ -43,6 +43,7 @@ class Reinhard2001(Method):
         paper="https://doi.org/10.1109/38.946629",
         family="colour transfer",
         flexibility=Flexibility.BASELINE,
+        licence="MIT",
         deviations=(
             "The matrices act on sRGB values as stored, without undoing their gamma, as most "
             "implementations do; the paper does not say.",

@@ -26,6 +26,7 @@ class StyleCopy(Method):
         paper="",
         family="baseline",
         flexibility=Flexibility.BASELINE,
+        licence="MIT",
     )
 
     _style: torch.Tensor

@@ -74,7 +74,7 @@ class Card(BaseModel):
         start_seconds: seconds of training behind that checkpoint, its own beginnings included.
         environment: machine, device, threads, versions.
         sha256: checksum of the safetensors file.
-        licence: licence of the weights.
+        licence: licence of the weights; empty if it is not stated.
         deviations: how this training departs from the paper's, one sentence each.
     """
 
@@ -100,7 +100,7 @@ class Card(BaseModel):
     loss_curve: tuple[dict[str, float], ...] = ()
     environment: dict[str, Any] = {}
     sha256: str = ""
-    licence: str = "MIT"
+    licence: str = ""
     deviations: tuple[str, ...] = ()
 
     @property
@@ -271,9 +271,9 @@ def training_command(method: TrainableMethod, style: ImageRecord) -> str:
         StyleUse.STREAM: ["--styles", str(style.path.parent)],
         StyleUse.NONE: [],
     }[method.recipe.styles]
-    return "Run: " + shlex.join(
-        ["nstbench", "train", f"{name}:{params}" if params else name, *option]
-    )
+    command = ["nstbench", "train", f"{name}:{params}" if params else name, *option]
+    # without photographs of their own people would train on those that the board is made of
+    return f"Run: {shlex.join(command)} --contents FOLDER_OF_PHOTOGRAPHS"
 
 
 # --- recognising styles ------------------------------------------------------------------

@@ -137,7 +137,7 @@ def _ignore(step: Step) -> None:
 def states_its_facts(cls: type[Method]) -> None:
     """``info`` is complete, and the class says what it does."""
     info = cls.info
-    required = ["title", "family", "licence"]
+    required = ["title", "family"]
     if info.flexibility != Flexibility.BASELINE:
         required += ["authors", "paper"]
     for field in required:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # A PNG of a photograph needs about this many bytes a pixel.
 _PNG_BYTES_PER_PIXEL = 1.9
 _NOTED_SKIPS = 5
+_NOTED_REASONS = 2
 
 
 class TerminalListener(Listener):
@@ -64,14 +65,7 @@ class TerminalListener(Listener):
             self.note(f"left out {skip.path}: {skip.reason}")
         if len(skipped) > _NOTED_SKIPS:
             self.note(f"... and {len(skipped) - _NOTED_SKIPS} more files left out (run.json)")
-        reasons = {
-            (unit.variant, plan.blocked[unit.key].message)
-            for unit in plan.units
-            if unit.key in plan.blocked
-        }
-        for variant, message in sorted(reasons):
-            self.note(f"{variant}: {message}")
-        for line in (*failed_before(plan), *suite_settings(plan)):
+        for line in (*blocked(plan), *failed_before(plan), *suite_settings(plan)):
             self.note(line)
 
     def stage(self, name: str, total: int, seconds: float | None = None) -> None:
@@ -158,12 +152,12 @@ def plan_table(plan: Plan) -> Table:
         table.add_column(column, justify="left" if column == "method" else "right")
     units = Counter(unit.variant for unit in plan.units)
     cached = Counter(unit.variant for unit in plan.units if unit.key in plan.cached)
-    blocked = Counter(unit.variant for unit in plan.units if unit.key in plan.blocked)
+    hindered = Counter(unit.variant for unit in plan.units if unit.key in plan.blocked)
     failed = Counter(unit.variant for unit in plan.units if unit.key in plan.failed)
     for variant, count in units.items():
-        to_run = count - cached[variant] - blocked[variant]
+        to_run = count - cached[variant] - hindered[variant]
         lost = (failed[variant],) if plan.failed else ()
-        counts = (count, cached[variant] - failed[variant], *lost, blocked[variant], to_run)
+        counts = (count, cached[variant] - failed[variant], *lost, hindered[variant], to_run)
         table.add_row(escape(variant), *(str(number) for number in counts))
     return table
 
@@ -178,6 +172,22 @@ def plan_summary(plan: Plan) -> str:
         f"{_place(plan.config)}. {len(plan.units)} units, {pending} to run: about "
         f"{readable_seconds(plan.expected_seconds)} and {disk:.0f} MiB in {plan.config.folder}"
     )
+
+
+def blocked(plan: Plan) -> list[str]:
+    """Return why units cannot run, a few lines for each method: styles differ in the command."""
+    messages: dict[str, list[str]] = {}
+    for unit in plan.units:
+        if unit.key in plan.blocked:
+            found = messages.setdefault(unit.variant, [])
+            if (message := plan.blocked[unit.key].message) not in found:
+                found.append(message)
+    lines = []
+    for variant, found in sorted(messages.items()):
+        lines += [f"{variant}: {message}" for message in found[:_NOTED_REASONS]]
+        if more := found[_NOTED_REASONS:]:
+            lines.append(f"{variant}: ... and {len(more)} more of the kind (in the report)")
+    return lines
 
 
 def failed_before(plan: Plan) -> list[str]:

@@ -128,7 +128,7 @@ def print_method(name: str) -> None:
     for label, value in (
         ("name", card.method), ("authors", f"{card.authors} ({card.year})"),
         ("paper", card.paper), ("authors' code", card.code), ("family", card.family),
-        ("flexibility", card.flexibility), ("licence", card.licence),
+        ("flexibility", card.flexibility), ("licence", card.licence or "not stated"),
         ("optimises", ", ".join(card.trained_on)),
         ("weights", ", ".join(weight.name for weight in card.weights)),
         ("available", "yes" if card.availability.ok else reason(card.availability)),

@@ -7,6 +7,7 @@ import torch
 
 from nstbench import conformance, registry, weights
 from nstbench.catalog import make_variant, metric_card
+from nstbench.checkpoints import Card
 from nstbench.config import MethodSpec
 from nstbench.nn.vgg import VGG16
 from nstbench.records import Role
@@ -74,6 +75,18 @@ def test_dataset_states_its_facts(name):
     assert info.citation or info.opens_paths, "only the user's own pictures have none"
     assert info.roles
     assert set(info.roles) <= set(Role)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_method_states_its_licence(name):
+    assert registry.load("methods", name).info.licence
+
+
+def test_shipped_checkpoints_state_their_licence():
+    folder = registry.folder("methods") / "weights"
+    cards = [Card.model_validate_json(p.read_text()) for p in folder.glob("*.json")]
+    assert cards
+    assert all(card.licence for card in cards)
 
 
 class TestNonConformingMethods:

@@ -14,7 +14,7 @@ from nstbench.errors import UsageError
 from nstbench.external import Request, score_outputs
 from nstbench.listener import Listener
 from nstbench.pipeline import execute, plan_run
-from nstbench.progress import failed_before, suite_settings
+from nstbench.progress import blocked, failed_before, suite_settings
 
 BROKEN = """
 from pathlib import Path
@@ -142,3 +142,13 @@ def test_no_run_is_written_among_pictures(settings):
                 contents=contents, styles=settings["styles"], out=Path(contents),
             )
         )  # fmt: skip
+
+
+def test_styles_without_a_checkpoint_take_a_few_lines(tmp_path):
+    config = build_config({"methods": "johnson_2016", "out": tmp_path / "run"})
+    first, second, rest = blocked(plan_run(config)[2])
+    for line in (first, second):
+        assert "nstbench train johnson_2016 --style" in line
+        assert line.endswith("--contents FOLDER_OF_PHOTOGRAPHS")
+    assert first != second
+    assert rest == "johnson_2016: ... and 9 more of the kind (in the report)"

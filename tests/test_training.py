@@ -311,7 +311,10 @@ class TestLook:
         assert method.supports(known).ok
         state = method.supports(unknown)
         assert state.reason == "needs training"
-        assert state.remedy == f"Run: nstbench train toy_colour --style {unknown.path}"
+        assert state.remedy == (
+            f"Run: nstbench train toy_colour --style {unknown.path} "
+            "--contents FOLDER_OF_PHOTOGRAPHS"
+        )
         wanted = cls(cls.Params(bias=False, strength=0.5)).supports(known)
         assert (
             "'toy_colour:bias=false'" in wanted.remedy or "toy_colour:bias=false" in wanted.remedy

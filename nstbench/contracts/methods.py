@@ -27,7 +27,8 @@ class MethodInfo:
         paper: URL of the paper; empty for baselines.
         family: class in the taxonomy of Jing et al., for example ``"image optimisation"``.
         flexibility: styles per model.
-        licence: licence of this implementation, and of shipped weights where it differs.
+        licence: licence of this implementation, and of shipped weights where it differs; empty
+            if it is not stated.
         trained_on: features whose statistics the method brings to the content's or style's, as
             ``network-statistic`` (``"vgg16-gram"``); metrics that declare one of them are *home*
             for the method. ``docs/metrics/README.md`` lists the statistics.
@@ -45,7 +46,7 @@ class MethodInfo:
     paper: str
     family: str
     flexibility: Flexibility
-    licence: str = "MIT"
+    licence: str = ""
     trained_on: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     code: str = ""
