@@ -51,8 +51,9 @@ class MeanActivation(PairMetric):
         What depends on content or style alone is worth keeping for the other outputs:
         ``pair.kept("my_metric", ("style",), lambda: ...)``.
 
-        Raise an error with a sentence as its message where there is no value: it becomes a
-        missing number with that reason, and other metrics are not affected.
+        Raise ``nstbench.errors.NoValueError`` with a sentence where these pictures have no
+        value: it becomes a missing number with that reason. Any other error, too, costs this
+        metric's number only, but the next run or score tries again.
         """
         output, style = (
             pair.features("vgg16", of)[LAYER].mean(dim=(2, 3)) for of in ("output", "style")

@@ -42,20 +42,14 @@ class FidInfinity(VectorMetric):
 
     def value(self, outputs: torch.Tensor, styles: torch.Tensor) -> float:
         """Return the intercept for vectors (n, D) and (m, D)."""
-        reference = _sums(styles)
+        reference = GaussianSums.of(styles)
         generator = torch.Generator().manual_seed(SEED)
         sizes = torch.linspace(len(outputs) / 3, len(outputs), POINTS).round().long()
         distances = []
         for size in sizes.tolist():
             chosen = torch.randperm(len(outputs), generator=generator)[:size]
-            distances.append(frechet_distance(_sums(outputs[chosen]), reference))
+            distances.append(frechet_distance(GaussianSums.of(outputs[chosen]), reference))
         inverse = 1 / sizes.double()
         design = torch.stack([torch.ones_like(inverse), inverse], dim=1)
         line = torch.linalg.lstsq(design, torch.tensor(distances, dtype=torch.float64)[:, None])
         return float(line.solution[0])
-
-
-def _sums(vectors: torch.Tensor) -> GaussianSums:
-    sums = GaussianSums.empty(vectors.shape[1])
-    sums.update(vectors)
-    return sums

@@ -48,12 +48,23 @@ def matrix(agreement: pd.DataFrame) -> pd.DataFrame:
     """Return the correlations of one size, metric by metric, in order of first appearance.
 
     They are taken within pairs, so that a pair on which all methods do badly makes no two
-    metrics agree; over all outputs where the run has a single method.
+    metrics agree; over all outputs where no pair was done by two methods. :func:`basis` says
+    which.
     """
-    column = "within" if agreement["within"].notna().any() else "spearman"
+    column = "within" if agreement["pairs"].max() > 0 else "spearman"
     names = list(dict.fromkeys(agreement["metric"]))
     square = agreement.pivot_table(index="metric", columns="other", values=column, dropna=False)
     return square.reindex(index=names, columns=names)
+
+
+def basis(agreement: pd.DataFrame) -> str:
+    """Say in words what the correlations of one size are taken over."""
+    low, high = int(agreement["pairs"].min()), int(agreement["pairs"].max())
+    if high == 0:
+        units = int(agreement["units"].max())
+        return f"over all {units} outputs, as no pair was done by two methods"
+    count = f"{high}" if low == high else f"{low} to {high}"
+    return f"of the places that methods take on each of {count} pairs"
 
 
 def same(square: pd.DataFrame) -> list[tuple[str, str, float]]:

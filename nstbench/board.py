@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nstbench.records import MethodCard, MetricCard, PictureCard, Timing
+from nstbench.records import MethodCard, MetricCard, PictureCard, Scope, Timing
+
+
+def quality_metric(
+    metrics: Mapping[str, MetricCard], measured: Container[str]
+) -> MetricCard | None:
+    """Return the metric that orders a board, of those that have a number.
+
+    It is the one with the role ``"quality"``; a run without its numbers (weights that nobody
+    has, for example) is ordered by the first pair metric in table order that has some, and a
+    run without any is not ordered.
+
+    Args:
+        metrics: cards of the run's metrics, in table order.
+        measured: names of the metrics of which one finite value is there at least.
+    """
+    pair = [c for c in metrics.values() if c.scope == Scope.PAIR and c.name in measured]
+    return next((card for card in pair if card.role == "quality"), pair[0] if pair else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +49,7 @@ class Board:
             planned``, then each metric under its registry name, with ``<metric>_low`` and
             ``<metric>_high`` (95 % interval) where there is one. Missing numbers are NaN.
             Baselines are ranked beside the methods, and have flexibility ``"baseline"``.
+            Ranks (``Int64``) are missing at sizes where no method has a score to be ordered by.
         timings: raw timing records.
         methods: variant label -> card, in the order of the configuration.
         metrics: metric name -> card, in table order.
@@ -47,6 +65,21 @@ class Board:
     methods: Mapping[str, MethodCard]
     metrics: Mapping[str, MetricCard]
     pictures: tuple[PictureCard, ...]
+
+    @property
+    def measured(self) -> frozenset[str]:
+        """Names of the metrics that have a number on the leaderboard."""
+        columns = self.leaderboard.columns
+        return frozenset(
+            name
+            for name in self.metrics
+            if name in columns and self.leaderboard[name].notna().any()
+        )
+
+    @property
+    def quality(self) -> MetricCard | None:
+        """The metric that orders the leaderboard, if anything does (see quality_metric)."""
+        return quality_metric(self.metrics, self.measured)
 
     def metric_with_role(self, role: str) -> MetricCard | None:
         """Return the metric that stands for ``role`` (see MetricInfo), if the run has it."""

@@ -107,7 +107,7 @@ def _print(result: Validation, output: Console) -> None:
     """Print a row per metric and part, and which metrics say the same about a run."""
     from rich.markup import escape
 
-    from nstbench.agreement import SAME, matrix, same
+    from nstbench.agreement import SAME, basis, matrix, same
 
     names = ("metric", "part")
     _print_table("Do the metrics order pictures whose order is known?", result.summary, names,
@@ -118,6 +118,7 @@ def _print(result: Validation, output: Console) -> None:
         square = matrix(table)
         frame = square.rename_axis(index=None, columns=None).reset_index(names="metric")
         title = f"Do the metrics prefer the same outputs? Rank correlation at {size} px"
+        output.print(f"At {size} px: rank correlations {basis(table)}.")
         _print_table(title, frame, ("metric",), output)
         pairs = [f"{first} and {second} ({value:.2f})" for first, second, value in same(square)]
         output.print(f"Say the same ({SAME:g} or more): {escape(', '.join(pairs) or 'none')}.")

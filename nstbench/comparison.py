@@ -31,6 +31,8 @@ LISTED = 8
 UNIT = ["method", "size", "style", "content", "seed"]
 DIFFERENCES = ["method", "size", "metric", "pairs", "styles", "first", "other", "difference",
                "low", "high", "p_holm"]  # fmt: skip
+SPEED = "latency"
+"""Name of the rows of speed: the field of timing records that they are the medians of."""
 SPEEDS = ["method", "size", "first", "other", "ratio", "calibrated_ratio"]
 
 

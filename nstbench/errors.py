@@ -39,6 +39,10 @@ class ImageError(NstbenchError):
     """An image file cannot be used; the message names the file and the reason."""
 
 
+class NoValueError(NstbenchError):
+    """A metric has no value for these pictures, now and always: a result, and kept as one."""
+
+
 class WeightsError(NstbenchError):
     """Network weights are missing, damaged or not what their checksum says."""
 

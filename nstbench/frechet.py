@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nstbench.errors import NstbenchError
+from nstbench.errors import NoValueError
 
 
 @dataclass(slots=True)
@@ -27,6 +27,13 @@ class GaussianSums:
         """Return the sums over nothing."""
         zeros = torch.zeros(dimension, dtype=torch.float64)
         return cls(0, zeros, torch.outer(zeros, zeros))
+
+    @classmethod
+    def of(cls, vectors: torch.Tensor) -> GaussianSums:
+        """Return the sums over vectors (B, D)."""
+        sums = cls.empty(vectors.shape[1])
+        sums.update(vectors)
+        return sums
 
     def update(self, vectors: torch.Tensor) -> None:
         """Add vectors (B, D)."""
@@ -49,10 +56,10 @@ class GaussianSums:
         """Return the unbiased covariance (D, D).
 
         Raises:
-            NstbenchError: if there are fewer than two vectors.
+            NoValueError: if there are fewer than two vectors.
         """
         if self.n < 2:
-            raise NstbenchError(f"a covariance needs at least two pictures, got {self.n}")
+            raise NoValueError(f"a covariance needs at least two pictures, got {self.n}")
         mean = self.mean()
         return (self.outer - self.n * torch.outer(mean, mean)) / (self.n - 1)
 
@@ -65,7 +72,7 @@ def frechet_distance(first: GaussianSums, second: GaussianSums) -> float:
     is for fewer pictures than dimensions.
 
     Raises:
-        NstbenchError: if a set has fewer than two vectors.
+        NoValueError: if a set has fewer than two vectors.
     """
     s1, s2 = first.covariance(), second.covariance()
     values, vectors = torch.linalg.eigh(s1)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from nstbench.contracts import Features, ScoringPair
-from nstbench.errors import NstbenchError
+from nstbench.errors import NoValueError
 from nstbench.nn.gram import GRAM_LAYERS
 from nstbench.squares import (
     squared_distance,
@@ -49,7 +49,7 @@ STYLE_FEATURES = tuple(
 )
 
 
-class DegeneratePair(NstbenchError):  # noqa: N818  it says what the pair is
+class DegeneratePair(NoValueError):  # noqa: N818  it says what the pair is
     """Content and style share the statistics that an error would be measured by."""
 
 

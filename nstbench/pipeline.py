@@ -54,6 +54,15 @@ from nstbench.values import names_or_all
 
 _TIMINGS = TypeAdapter(Timing)
 
+# What the process that measures imports, too, and what is no part of measuring.
+_NOT_MEASURING = (
+    "nstbench.environment",
+    "nstbench.outcomes",
+    "nstbench.programs",
+    "nstbench.registry",
+    "nstbench.store",
+)
+
 
 def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
     """Return the configuration with devices, workers and threads resolved, the store, the plan."""
@@ -387,7 +396,9 @@ def _all_samples(parts: Iterable[Samples]) -> Samples:
 
 
 def _timing_source() -> str:
-    return key_of({"timing": (Path(__file__).parent / "timing.py").read_text()})
+    """Return a checksum of the code that decides what is measured, and how."""
+    files = registry.module_files("nstbench.runner", without=_NOT_MEASURING)
+    return key_of({file.name: file.read_text() for file in files})
 
 
 def _now() -> str:

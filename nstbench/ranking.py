@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nstbench import stats
+from nstbench.board import quality_metric
 from nstbench.records import MethodCard, MetricCard, Scope, Status
 from nstbench.scoretable import ScoreTable, pair_columns, pair_rows, score_tables
 
@@ -20,16 +21,6 @@ HEAD = ["rank", "rank_low", "rank_high", "method", "plugin", "flexibility", "siz
 COVERAGE = ["coverage", "done", "planned"]
 COMPARISON = ["size", "better", "worse", "difference", "low", "high", "styles", "p", "p_holm",
               "p_wilcoxon", "p_wilcoxon_holm"]  # fmt: skip
-
-
-def quality_metric(metrics: Mapping[str, MetricCard]) -> MetricCard | None:
-    """Return the metric that orders the board.
-
-    It is the one with the role ``"quality"``; a run without it is ordered by its first
-    pair metric in table order, and a run without any pair metric is not ordered.
-    """
-    pair = [card for card in metrics.values() if card.scope == Scope.PAIR]
-    return next((card for card in pair if card.role == "quality"), pair[0] if pair else None)
 
 
 def build_leaderboard(
@@ -49,7 +40,8 @@ def build_leaderboard(
     tested on the units the two share. ``rank`` is the place by point estimate;
     ``rank_low`` is one more than the number of methods that are significantly better,
     ``rank_high`` the number of methods less those that are significantly worse. Methods
-    without a score of the ordering metric come last and share the remaining ranks.
+    without a score of the ordering metric come last and share the remaining ranks; a size at
+    which no method has one (it was only timed) has no ranks.
 
     Args:
         scores: tidy scores as :class:`nstbench.board.Board` describes them; rows of units
@@ -71,7 +63,7 @@ def build_leaderboard(
     means = _pair_means(tables, metrics, seed, resamples)
     singles = _single_values(scores, metrics)
     board = board.join(means, on=["method", "size"]).join(singles, on=["method", "size"])
-    board = _add_ranks(board, tables, metrics)
+    board = _add_ranks(board, tables, quality_metric(metrics, _measured(scores)))
     order = HEAD + COVERAGE + _metric_columns(board, metrics)
     board = board.sort_values(["size", "rank", "method"], kind="stable")
     return board.reindex(columns=order).reset_index(drop=True)
@@ -109,7 +101,7 @@ def compare_methods(
         ``p_wilcoxon_holm``, the same of Wilcoxon's signed-rank test over styles, which
         decides nothing here (``docs/statistics.md`` says why). Empty if nothing can be ordered.
     """
-    card = quality_metric(metrics)
+    card = quality_metric(metrics, _measured(scores))
     tables = score_tables(scores, [(card.name, "")]) if card else iter(())
     frames = [_compare(table, card, seed, resamples) for table in tables if card]
     frames = [frame for frame in frames if len(frame)]
@@ -220,20 +212,26 @@ def _single_values(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> p
     return keyed.set_index(["method", "size", "column"])["value"].unstack("column")
 
 
+def _measured(scores: pd.DataFrame) -> set[str]:
+    """Return the names of the pair metrics that have a finite value."""
+    rows = pair_rows(scores)
+    own = rows[(rows["part"] == "") & np.isfinite(rows["value"].astype(float))]
+    return set(own["metric"])
+
+
 def _add_ranks(
-    board: pd.DataFrame, tables: Mapping[int, ScoreTable], metrics: Mapping[str, MetricCard]
+    board: pd.DataFrame, tables: Mapping[int, ScoreTable], card: MetricCard | None
 ) -> pd.DataFrame:
-    """Add rank, rank_low and rank_high within each size."""
-    card = quality_metric(metrics)
+    """Add rank, rank_low and rank_high within each size; missing where nothing orders it."""
     ranks = pd.DataFrame(
         [row for size, table in tables.items() if card for row in _rank_rows(size, table, card)],
         columns=["method", "size", "rank", "rank_low", "rank_high"],
     )
-    board = board.merge(ranks, on=["method", "size"], how="left")
+    board = board.merge(ranks.astype({"size": int}), on=["method", "size"], how="left")
     scored = board["rank"].notna().groupby(board["size"]).transform("sum")
     total = board.groupby("size")["method"].transform("size")
     for column, fallback in (("rank", scored + 1), ("rank_low", scored + 1), ("rank_high", total)):
-        board[column] = board[column].fillna(fallback).astype(int)
+        board[column] = board[column].fillna(fallback).where(scored > 0).astype("Int64")
     return board
 
 

@@ -14,7 +14,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -194,7 +194,7 @@ def added_files() -> tuple[Path, ...]:
     return tuple(_files.values())
 
 
-def source_hash(kind: str, name: str) -> str:
+def source_hash(kind: str, name: str, beside: Iterable[Path] = ()) -> str:
     """Return a checksum of a plug-in's source and of all nstbench code that it imports.
 
     The source is a file, the modules of an installed package, or what a program is made of.
@@ -202,16 +202,39 @@ def source_hash(kind: str, name: str) -> str:
     It is part of the key of everything the plug-in makes, so that an edit of a
     method, or of a loss function that it shares with others, makes exactly the
     results stale that may have changed.
+
+    Args:
+        kind: one of ``KINDS``.
+        name: the plug-in's name.
+        beside: files of code that works for the plug-in without being imported by it.
     """
     plugin = find(kind, name)
     if plugin.path is None:
         return "unknown"
     digest = hashlib.sha256()
-    for source in dict.fromkeys(s for own in _own_files(plugin) for s in _source_closure(own)):
+    for source in dict.fromkeys((*source_files(kind, name), *beside)):
         digest.update(source.read_bytes())
     if plugin.program is not None:
         digest.update(plugin.program.fingerprint().encode())
     return digest.hexdigest()
+
+
+def source_files(kind: str, name: str) -> tuple[Path, ...]:
+    """Return the files of a plug-in and of all nstbench code that it imports."""
+    plugin = find(kind, name)
+    own = () if plugin.path is None else _own_files(plugin)
+    return tuple(dict.fromkeys(file for path in own for file in _source_closure(path)))
+
+
+def module_files(module: str, without: tuple[str, ...] = ()) -> tuple[Path, ...]:
+    """Return the file of an nstbench module and those of all nstbench code that it imports.
+
+    Args:
+        module: its full name.
+        without: modules, or packages with all that is in them, that are left out.
+    """
+    file = _core_file(module)
+    return () if file is None else _source_closure(file, without)
 
 
 def _own_files(plugin: Plugin) -> tuple[Path, ...]:
@@ -227,12 +250,13 @@ def _own_files(plugin: Plugin) -> tuple[Path, ...]:
 
 
 @cache
-def _source_closure(path: Path) -> tuple[Path, ...]:
+def _source_closure(path: Path, without: tuple[str, ...] = ()) -> tuple[Path, ...]:
     seen: dict[Path, None] = {path: None}
     queue = [path]
     while queue:
         for module in _nstbench_imports(queue.pop()):
-            file = _core_file(module)
+            left_out = any(f"{module}.".startswith(f"{name}.") for name in without)
+            file = None if left_out else _core_file(module)
             if file is not None and file not in seen:
                 seen[file] = None
                 queue.append(file)

@@ -100,11 +100,7 @@ def pareto_front(frame: pd.DataFrame, axes: Mapping[str, bool]) -> pd.Series[boo
     return pd.Series(member, index=frame.index, dtype=bool)
 
 
-def sensitivity(
-    scores: pd.DataFrame,
-    content_metric: str = "content_error",
-    style_metric: str = "style_error",
-) -> pd.DataFrame:
+def sensitivity(scores: pd.DataFrame, content_metric: str, style_metric: str) -> pd.DataFrame:
     """Rank methods under other ways to combine content and style error than sqrt(c^2 + s^2).
 
     Each unit's errors are combined as ((w_c c)^p + (w_s s)^p)^(1/p), w_c + w_s = 2, for p
@@ -143,10 +139,12 @@ def rank_correlation(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) ->
 
     Returns:
         One row per ordered pair of metrics and size, the diagonal included: ``size,
-        metric, other, units`` (outputs with both scores), ``spearman`` and ``kendall``
-        (tau-b) over all outputs, and ``within``: Spearman's correlation of the ranks that
-        the methods take on each pair, which leaves out that some pairs are harder than
-        others. Undefined correlations are NaN. ``pivot(index="metric", columns="other",
+        metric, other, units`` (outputs with both scores), ``pairs`` (of content and style, with
+        both scores of two methods or more), ``spearman`` and ``kendall`` (tau-b) over all
+        outputs, and ``within``: Spearman's correlation of the ranks that the methods take on
+        each of these pairs, which leaves out that some pairs are harder than others. Methods
+        that lack a pair take no part in its ranks, and every rank is counted from the mean
+        rank on its pair. Undefined correlations are NaN. ``pivot(index="metric", columns="other",
         values="spearman")`` is the matrix.
     """
     columns = pair_columns(metrics)
@@ -155,14 +153,14 @@ def rank_correlation(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) ->
         for table in score_tables(scores, columns)
         for row in _correlations(table, [metrics[name].higher_is_better for name, _ in columns])
     ]
-    names = ["size", "metric", "other", "units", "spearman", "kendall", "within"]
+    names = ["size", "metric", "other", "units", "pairs", "spearman", "kendall", "within"]
     frame = pd.DataFrame(rows, columns=names)
     return frame.sort_values(["size", "metric", "other"], ignore_index=True)
 
 
 def _correlations(
     table: ScoreTable, higher_is_better: list[bool]
-) -> Iterator[tuple[int, str, str, int, float, float, float]]:
+) -> Iterator[tuple[int, str, str, int, int, float, float, float]]:
     """Yield the rows of one size, both orders of each pair of metrics."""
     signs = np.where(higher_is_better, 1.0, -1.0)[:, None, None]
     values = table.values * signs
@@ -170,21 +168,34 @@ def _correlations(
         both = np.isfinite(values[i]) & np.isfinite(values[j])
         x, y = values[i][both], values[j][both]
         spearman = _correlation(rankdata(x), rankdata(y))
-        row = (int(both.sum()), spearman, tau(x, y), _within(values[i], values[j], both))
+        pairs, within = _within(values[i], values[j], both, table.layout)
+        row = (int(both.sum()), pairs, spearman, tau(x, y), within)
         first, second = table.columns[i][0], table.columns[j][0]
         yield (table.size, first, second, *row)
         if i != j:
             yield (table.size, second, first, *row)
 
 
-def _within(x: stats.Floats, y: stats.Floats, both: np.ndarray) -> float:
-    """Correlate the ranks that methods take within each unit scored for all of them."""
-    methods = both.any(axis=1)
-    if methods.sum() < 2:
-        return float("nan")
-    units = both[methods].all(axis=0)
-    first, second = (rankdata(v[np.ix_(methods, units)], axis=0) for v in (x, y))
-    return _correlation(first - (len(first) + 1) / 2, second - (len(second) + 1) / 2)
+def _within(
+    x: stats.Floats, y: stats.Floats, both: np.ndarray, layout: stats.Layout
+) -> tuple[int, float]:
+    """Correlate the ranks that methods take within each unit that two or more have scores of.
+
+    Returns:
+        The number of pairs with such a unit, and the correlation.
+    """
+    contested = both.sum(axis=0) >= 2
+    pair = np.repeat(np.arange(len(layout.pair_starts)), layout.seeds())
+    present = both[:, contested]
+    first, second = (_centred_ranks(v[:, contested], present)[present] for v in (x, y))
+    return len(np.unique(pair[contested])), _correlation(first, second)
+
+
+def _centred_ranks(values: stats.Floats, present: np.ndarray) -> stats.Floats:
+    """Rank the present rows of each column (M, U), less the column's mean rank."""
+    # whoever is not there comes after all that are
+    place = rankdata(np.where(present, values, np.inf), axis=0)
+    return np.asarray(place - (present.sum(axis=0) + 1) / 2)
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from nstbench import registry, weights
 from nstbench.allocator import freed_memory_kept
 from nstbench.catalog import metric_weights
-from nstbench.contracts import Metric, Picture
+from nstbench.contracts import Metric, MetricInfo, Picture
 from nstbench.errors import ImageError, StoreError
 from nstbench.images import read_image, to_tensor
 from nstbench.listener import Listener
@@ -63,6 +63,17 @@ class _Work:
     output: Future[np.ndarray] | None
 
 
+@dataclass(slots=True)
+class _Group:
+    """The units of one method variant at one size that are done.
+
+    ``pairs`` are those of the size that any method was to do, seeds told apart.
+    """
+
+    pairs: set[tuple[str, str, int]]
+    done: list[Unit] = field(default_factory=list)
+
+
 class ScoreStage:
     """Scores one run folder.
 
@@ -91,12 +102,13 @@ class ScoreStage:
     def run(self, listener: Listener) -> pd.DataFrame:
         """Score every finished unit and return the tidy scores, set metrics included."""
         groups = self._groups()
-        listener.stage("score", sum(len(units) for units in groups.values()))
+        listener.stage("score", sum(len(group.done) for group in groups.values()))
         rows: list[dict[str, Any]] = []
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(WRITERS) as pool:
             writer = _Writer(self.store, pool)
-            for units in groups.values():
-                rows += self._score_group(units, reader, writer, listener)
+            for group in groups.values():
+                if group.done:
+                    rows += self._score_group(group, reader, writer, listener)
             writer.finish()
         return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
@@ -109,12 +121,13 @@ class ScoreStage:
 
     def _score_group(
         self,
-        units: list[Unit],
+        group: _Group,
         reader: ThreadPoolExecutor,
         writer: _Writer,
         listener: Listener,
     ) -> list[dict[str, Any]]:
-        set_keys = {name: self._set_key(name, units) for name in self._of_scope(Scope.SET)}
+        units = group.done
+        set_keys = {name: self._set_key(name, units) for name in self._of_sets(group, listener)}
         sets = self._known(set_keys)
         missing_sets = set_keys.keys() - sets.keys()
         self.scorer.reset(missing_sets)
@@ -148,6 +161,19 @@ class ScoreStage:
         for metric, found in sets.items():
             rows += self._rows(metric, found, whole, listener)
         return rows
+
+    def _of_sets(self, group: _Group, listener: Listener) -> list[str]:
+        """Return the set metrics that have a value: of other pictures it would not compare."""
+        names = self._of_scope(Scope.SET)
+        done = len(group.done)
+        if names and done < len(group.pairs):
+            listener.note(
+                f"{', '.join(names)} of {group.done[0]['variant']}: no value for {done} of "
+                f"{len(group.pairs)} outputs. A set is compared with all styles of the run, and "
+                "only with all outputs do methods compare."
+            )
+            return []
+        return names
 
     def _read_ahead(
         self, units: Iterable[Unit], missing_sets: Iterable[str], reader: ThreadPoolExecutor
@@ -191,7 +217,8 @@ class ScoreStage:
         self, metric: str, record: Record, unit: Unit, listener: Listener
     ) -> list[dict[str, Any]]:
         if "error" in record:
-            listener.note(f"{metric} of {unit['variant']} has no value: {record['error']}")
+            later = " (the next run or score tries again)" if record.get("again") else ""
+            listener.note(f"{metric} of {unit['variant']} has no value: {record['error']}{later}")
             return []
         return [_row(unit, metric, part, value) for part, value in record["values"].items()]
 
@@ -202,7 +229,7 @@ class ScoreStage:
         return {
             "metric": name,
             "version": info.version,
-            "source": registry.source_hash("metrics", name),
+            "source": registry.source_hash("metrics", name, beside=feature_files(info)),
             "weights": {w.name: weights.checksum(w) for w in metric_weights(info)},
             "schema": SCHEMA,
         }
@@ -232,15 +259,29 @@ class ScoreStage:
     def _of_scope(self, scope: Scope) -> list[str]:
         return [name for name, card in self.usable.items() if card.scope == scope]
 
-    def _groups(self) -> dict[tuple[str, int], list[Unit]]:
-        """Return the finished units by method variant and size."""
-        groups: dict[tuple[str, int], list[Unit]] = {}
+    def _groups(self) -> dict[tuple[str, int], _Group]:
+        """Return the units by method variant and size."""
+        groups: dict[tuple[str, int], _Group] = {}
+        pairs: dict[int, set[tuple[str, str, int]]] = {}
         for unit in read_plan(self.store.root):
+            of_size = pairs.setdefault(unit["size"], set())
+            of_size.add((unit["content"], unit["style"], unit["seed"]))
+            group = groups.setdefault((unit["variant"], unit["size"]), _Group(of_size))
             record = None if "status" in unit else self.store.record(unit["method"], unit["key"])
             if record is not None and record["status"] == Status.DONE:
                 entry = {**unit, "output_sha256": record["output_sha256"]}
-                groups.setdefault((unit["variant"], unit["size"]), []).append(entry)
+                group.done.append(entry)
         return groups
+
+
+def feature_files(info: MetricInfo) -> tuple[Path, ...]:
+    """Return the code that hands pictures and features to a metric.
+
+    A metric names the networks that it reads and imports none of them; one that names none is
+    not concerned by them.
+    """
+    without = () if info.features else ("nstbench.nn",)
+    return registry.module_files("nstbench.features", without)
 
 
 class _Writer:
@@ -251,11 +292,13 @@ class _Writer:
         self._writes: deque[Future[None]] = deque()
 
     def write(self, metric: str, key: str, record: Record) -> None:
-        """Write a score soon.
+        """Write a score soon; what is no result but a mishap (see ``Record``) is not kept.
 
         Raises:
             StoreError: if an earlier one could not be written.
         """
+        if record.get("again"):
+            return
         self._writes.append(self._pool.submit(self._store.write_score, metric, key, record))
         while self._writes and (self._writes[0].done() or len(self._writes) > MOST_WRITES):
             self._writes.popleft().result()

@@ -11,14 +11,21 @@ from typing import Any
 import torch
 
 from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
-from nstbench.errors import NstbenchError
+from nstbench.errors import ImageError, NoValueError, NstbenchError
 from nstbench.features import FeatureBank, ScoredPair
 from nstbench.paths import cache_dir
 
 Record = dict[str, Any]
-"""``{"values": {part: value}}`` with the metric's own value under ``""``, or ``{"error": why}``."""
+"""``{"values": {part: value}}`` with the metric's own value under ``""``, or ``{"error": why}``.
+
+An error that says nothing about the pictures, such as a lack of memory or missing weights, has
+``"again": True`` beside it: it is no result, and the next one who asks may be luckier.
+"""
 
 _log = logging.getLogger(__name__)
+
+# What metrics and networks say of the pictures themselves.
+_OF_THE_PICTURES = (NoValueError, ImageError)
 
 
 class Scorer:
@@ -41,7 +48,7 @@ class Scorer:
         self.bank = bank or FeatureBank(device, overflow=cache_dir())
         self._pairs = {n: m for n, m in metrics.items() if isinstance(m, PairMetric)}
         self._sets = {n: m for n, m in metrics.items() if isinstance(m, SetMetric)}
-        self._broken: dict[str, str] = {}
+        self._broken: dict[str, Record] = {}
         for name, metric in (*self._pairs.items(), *self._sets.items()):
             self._load(name, metric)
 
@@ -103,16 +110,16 @@ class Scorer:
         try:
             action()
         except Exception as error:
-            self._broken[name] = _reason(name, error)
+            self._broken[name] = _failed(name, error)
 
     def _record(self, name: str, compute: Callable[[], Mapping[str, float]]) -> Record:
         if name in self._broken:
-            return {"error": self._broken[name]}
+            return self._broken[name]
         try:
             values = dict(compute())
         # Metrics are plug-ins: whatever they raise is a missing number, and must stay one.
         except Exception as error:
-            return {"error": _reason(name, error)}
+            return _failed(name, error)
         odd = [part or "value" for part, value in values.items() if not math.isfinite(value)]
         if odd:
             return {"error": f"{', '.join(odd)} is not a finite number"}
@@ -123,6 +130,8 @@ def _values(metric: PairMetric, pair: ScoredPair) -> dict[str, float]:
     return {part: float(value.item()) for part, value in metric.compute(pair).items()}
 
 
-def _reason(name: str, error: Exception) -> str:
+def _failed(name: str, error: Exception) -> Record:
     _log.debug("metric %s failed", name, exc_info=error)
-    return str(error) if isinstance(error, NstbenchError) else f"{type(error).__name__}: {error}"
+    known = isinstance(error, NstbenchError)
+    record: Record = {"error": str(error) if known else f"{type(error).__name__}: {error}"}
+    return record if isinstance(error, _OF_THE_PICTURES) else {**record, "again": True}

@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 import torch
 
 from nstbench.contracts import ScoringPair, SetMetric
-from nstbench.errors import NstbenchError
+from nstbench.errors import NoValueError
 from nstbench.frechet import GaussianSums, frechet_distance
 
 
@@ -37,28 +37,34 @@ class StyleVectors:
         """Return all vectors (n, D) in an order that does not depend on when they came.
 
         Raises:
-            NstbenchError: if there is none.
+            NoValueError: if there is none.
         """
         if not self._vectors:
-            raise NstbenchError("there is no style picture yet")
+            raise NoValueError("there is no style picture yet")
         return torch.stack([self._vectors[key] for key in sorted(self._vectors)])
 
     def sums(self) -> GaussianSums:
         """Return their sums."""
-        vectors = self.stacked()
-        sums = GaussianSums.empty(vectors.shape[1])
-        sums.update(vectors)
-        return sums
+        return GaussianSums.of(self.stacked())
 
 
-class FrechetMetric(SetMetric):
-    """Frechet distance between outputs and styles on spatial means of one layer.
+class LayerMetric(SetMetric):
+    """Base of metrics on the spatial means of one layer.
 
     Subclasses set ``network`` and ``layer``.
     """
 
     network: ClassVar[str]
     layer: ClassVar[str]
+
+    def means(self, pair: ScoringPair, of: str) -> torch.Tensor:
+        """Return the spatial means (B, C) of the layer."""
+        return pair.features(self.network, of)[self.layer].mean(dim=(2, 3))
+
+
+class FrechetMetric(LayerMetric):
+    """Frechet distance between outputs and styles on spatial means of one layer."""
+
     state_types = (GaussianSums, StyleVectors)
 
     def __init__(self) -> None:
@@ -85,28 +91,22 @@ class FrechetMetric(SetMetric):
         """Return the distance, and the numbers of outputs ``n`` and of styles ``styles``.
 
         Raises:
-            NstbenchError: if there are fewer than two outputs or two styles.
+            NoValueError: if there are fewer than two outputs or two styles.
         """
         if self._outputs is None:
-            raise NstbenchError("there is no output yet")
+            raise NoValueError("there is no output yet")
         styles = self._styles.sums()
         distance = frechet_distance(self._outputs, styles)
         return {"": distance, "n": float(self._outputs.n), "styles": float(styles.n)}
 
-    def means(self, pair: ScoringPair, of: str) -> torch.Tensor:
-        """Return the spatial means (B, C) of the layer."""
-        return pair.features(self.network, of)[self.layer].mean(dim=(2, 3))
 
-
-class VectorMetric(SetMetric):
+class VectorMetric(LayerMetric):
     """A number computed from all feature vectors at once, for what sums cannot tell.
 
-    Subclasses set ``network`` and ``layer`` and define ``value``. Vectors are kept as
-    float32: 8 KiB for each output on 2048 features.
+    Subclasses define ``value``, too. Vectors are kept as float32: 8 KiB for each output on
+    2048 features.
     """
 
-    network: ClassVar[str]
-    layer: ClassVar[str]
     least: ClassVar[int]
     """Least number of outputs for which there is a value."""
     state_types = (StyleVectors,)
@@ -129,13 +129,13 @@ class VectorMetric(SetMetric):
         """Return the value, and the numbers of outputs ``n`` and of styles ``styles``.
 
         Raises:
-            NstbenchError: if there are too few pictures.
+            NoValueError: if there are too few pictures.
         """
         if len(self._outputs) < self.least:
-            raise NstbenchError(f"needs at least {self.least} outputs, got {len(self._outputs)}")
+            raise NoValueError(f"needs at least {self.least} outputs, got {len(self._outputs)}")
         styles = self._styles.stacked().double()
         if len(styles) < 2:
-            raise NstbenchError(f"needs at least two style pictures, got {len(styles)}")
+            raise NoValueError(f"needs at least two style pictures, got {len(styles)}")
         # Sorted, so that the value does not depend on the order of the workers; by numbers and
         # not by bytes, so that the rounding of another device leaves the order as it is.
         ordered = sorted(self._outputs, key=torch.Tensor.tolist)
@@ -145,7 +145,3 @@ class VectorMetric(SetMetric):
     def value(self, outputs: torch.Tensor, styles: torch.Tensor) -> float:
         """Return the number for float64 vectors (n, D) and (m, D)."""
         raise NotImplementedError
-
-    def means(self, pair: ScoringPair, of: str) -> torch.Tensor:
-        """Return the spatial means (B, C) of the layer."""
-        return pair.features(self.network, of)[self.layer].mean(dim=(2, 3))

@@ -57,13 +57,17 @@ class Layout:
         """Number of units."""
         return len(self.styles)
 
+    def seeds(self) -> Ints:
+        """Return the number of units of each pair, (P,)."""
+        return np.diff(np.r_[self.pair_starts, self.units])
+
     def keep(self, mask: NDArray[np.bool_]) -> Layout:
         """Return the layout of the units selected by ``mask`` (U,)."""
         return Layout.of(self.styles[mask], self.contents[mask])
 
     def weights(self) -> Floats:
         """Return each unit's share (U,) of a mean in which all styles count alike; sums to 1."""
-        seeds = np.diff(np.r_[self.pair_starts, self.units])
+        seeds = self.seeds()
         pairs = np.diff(np.r_[self.style_starts, len(self.pair_starts)])
         per_pair = 1.0 / (len(pairs) * np.repeat(pairs, pairs))
         return np.repeat(per_pair / seeds, seeds)

@@ -18,9 +18,10 @@ from nstbench.catalog import make_variant
 from nstbench.config import MethodSpec
 from nstbench.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.listing import entries, reason
-from nstbench.records import Flexibility, Scope
+from nstbench.records import Flexibility, MetricCard, Scope
 from nstbench.reporting.fronts import fronts_of
-from nstbench.reporting.numbers import scaled, significant
+from nstbench.reporting.numbers import scaled
+from nstbench.reporting.tables import interval_of, ordered_by, rank_text
 from nstbench.spent import shares
 from nstbench.terminal import console
 from nstbench.weight_status import State, WeightStatus, status
@@ -52,17 +53,19 @@ def print_board(board: Board) -> None:
         arrow = "↑" if card.higher_is_better else "↓"
         table.add_column(escape(f"{card.title}{unit} {arrow}"), justify="right")
     several = board.leaderboard["size"].nunique() > 1
-    for _, row in board.leaderboard.iterrows():
+    for row in board.leaderboard.to_dict("records"):
         baseline = row["flexibility"] == Flexibility.BASELINE
         name = str(row["method"]) + (f" ({row['size']} px)" if several else "")
         table.add_row(
-            _ranks(row),
+            rank_text(row),
             escape(name) + (" [dim](baseline)[/dim]" if baseline else ""),
             str(row["coverage"]),
-            *(_number(row, name, scaled(board.metrics[name].unit)[0]) for name in shown),
+            *(_number(row, name, board.metrics[name]) for name in shown),
         )
     output = console()
     output.print(table)
+    if order := ordered_by(board):
+        output.print(escape(order))
     _print_fronts(board, output)
     overhead = harness_overhead(board.info)
     if overhead:
@@ -103,21 +106,9 @@ def harness_overhead(info: Mapping[str, Any]) -> str:
     )
 
 
-def _ranks(row: pd.Series[Any]) -> str:
-    low, high = row["rank_low"], row["rank_high"]
-    if pd.isna(low):
-        return "–"
-    return f"{low:.0f}" if low == high else f"{low:.0f}-{high:.0f}"
-
-
-def _number(row: pd.Series[Any], name: str, divisor: float) -> str:
-    value = row[name]
-    if pd.isna(value):
-        return "–"
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    if low is None or pd.isna(low):
-        return significant(value / divisor)
-    return f"{value:.3f} [dim]{low:.2f}-{high:.2f}[/dim]"
+def _number(row: Mapping[Any, Any], name: str, card: MetricCard) -> str:
+    value, limits = interval_of(row, name).over(scaled(card.unit)[0]).narrow()
+    return f"{value} [dim]{limits}[/dim]" if limits else value
 
 
 # --- show -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
@@ -61,20 +62,56 @@ def _charts(courses: list[Course], looks: list[svg.Look], log: bool) -> list[tup
 def _chart(
     width: int, height: int, courses: list[Course], looks: list[svg.Look], axis: str, log: bool
 ) -> svg.Canvas:
-    height = min(height, svg.HALF[1])
+    scale = "logarithmic" if log else "linear"
+    return _curves(
+        (width, min(height, svg.HALF[1])),
+        courses,
+        looks,
+        axis=axis,
+        log=log,
+        top=convergence.top_of(courses),
+        x_title=axis,
+        name=f"Loss against {axis}, {scale}",
+    )
+
+
+def _curves(
+    size: tuple[int, int],
+    courses: Sequence[Course],
+    looks: list[svg.Look],
+    *,
+    axis: str,
+    log: bool,
+    x_title: str,
+    name: str,
+    top: float = math.inf,
+    keys: bool = True,
+) -> svg.Canvas:
+    """Draw courses as medians with bands between their quartiles.
+
+    Args:
+        size: width and height in pixels.
+        courses: what to draw.
+        looks: how, one each.
+        axis: name of the courses' axis.
+        log: True for a logarithmic ordinate.
+        x_title: what the abscissa is called.
+        name: of the chart, for who does not see it.
+        top: upper end of the ordinate.
+        keys: True if the labels answer to the choice of a method.
+    """
+    width, height = size
     drawn = [course.quartiles(axis) for course in courses]
     xs = [float(x) for grid, _ in drawn for x in (grid[0], grid[-1])]
-    top = convergence.top_of(courses)
     ys = [min(float(y), top) for _, quartiles in drawn for y in quartiles.ravel()]
-    scale = "logarithmic" if log else "linear"
     canvas = svg.Canvas(
         width=width,
         height=height,
         x=Scale.fit(xs, 60, width - 126, zero=True),
-        y=Scale.fit([y for y in ys if y > 0], height - 48, 30, log=log, zero=True),
-        x_title=axis,
-        y_title=f"loss / first loss, {scale}",
-        name=f"Loss against {axis}, {scale}",
+        y=Scale.fit([y for y in ys if y > 0], height - 48, 30, log=log, zero=not log),
+        x_title=x_title,
+        y_title=f"loss / first loss, {'logarithmic' if log else 'linear'}",
+        name=name,
     )
     for (grid, (low, _, high)), look in zip(drawn, looks, strict=True):
         there, back = zip(grid, low, strict=True), zip(grid[::-1], high[::-1], strict=True)
@@ -83,7 +120,7 @@ def _chart(
         canvas.path(list(zip(grid, median, strict=True)), look.line)
     canvas.end_labels(
         [
-            (float(quartiles[1, -1]), tables.short(course.label, 13), course.key)
+            (float(quartiles[1, -1]), tables.short(course.label, 13), course.key if keys else "")
             for course, (_, quartiles) in zip(courses, drawn, strict=True)
         ]
     )
@@ -123,32 +160,16 @@ def _trainings(board: Board) -> Markup:
 
 
 def _training_chart(width: int, height: int, trained: Trained) -> svg.Canvas:
-    height = min(height, TRAINING_HEIGHT)
-    drawn = [course.quartiles("steps") for course in trained.losses]
-    xs = [float(x) for grid, _ in drawn for x in (grid[0], grid[-1])]
-    ys = [float(y) for _, quartiles in drawn for y in quartiles.ravel()]
-    canvas = svg.Canvas(
-        width=width,
-        height=height,
-        x=Scale.fit(xs, 60, width - 126, zero=True),
-        y=Scale.fit([y for y in ys if y > 0], height - 48, 30, log=True),
+    return _curves(
+        (width, min(height, TRAINING_HEIGHT)),
+        trained.losses,
+        [svg.Look.of(i) for i in range(len(trained.losses))],
+        axis="steps",
+        log=True,
         x_title="steps of training",
-        y_title="loss / first loss, logarithmic",
         name=f"Training loss of {trained.label} against steps",
+        keys=False,
     )
-    looks = [svg.Look.of(i) for i in range(len(drawn))]
-    for (grid, (low, _, high)), look in zip(drawn, looks, strict=True):
-        there, back = zip(grid, low, strict=True), zip(grid[::-1], high[::-1], strict=True)
-        canvas.path([*there, *back], f"band {look.mark}")
-    for (grid, (_, median, _)), look in zip(drawn, looks, strict=True):
-        canvas.path(list(zip(grid, median, strict=True)), look.line)
-    canvas.end_labels(
-        [
-            (float(quartiles[1, -1]), tables.short(course.label, 14), "")
-            for course, (_, quartiles) in zip(trained.losses, drawn, strict=True)
-        ]
-    )
-    return canvas
 
 
 def _training_facts(trained: Trained) -> dict[str, str]:

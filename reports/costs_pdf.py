@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
-from nstbench.board import Board
-from nstbench.contracts import Section, SectionInfo
-from nstbench.reporting import costs
+from nstbench.contracts import SectionInfo
+from nstbench.reporting.figure_sections import CostsFigure
 
 
-class CostsPdf(Section):
+class CostsPdf(CostsFigure):
     """Time in all against the number of pictures, with break-even points."""
 
     info: ClassVar[SectionInfo] = SectionInfo(
         "Cost of a new style", "pdf", order=50, filename="costs.pdf"
     )
-
-    def applies(self, board: Board) -> bool:
-        """Return True if a method was timed."""
-        return bool(costs.costs_of(board))
-
-    def write(self, board: Board, path: Path) -> None:
-        """Write the figure."""
-        # Matplotlib takes a second to import, and most reports need no figure
-        from nstbench.reporting import curve_figures
-
-        curve_figures.save_costs(costs.costs_of(board), path, "pdf")

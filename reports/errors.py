@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import fronts, svg, tables, templates
 from nstbench.reporting.scale import Scale
@@ -31,7 +30,7 @@ class Errors(Section):
         rows = [r for r in tables.rows(board) if r.of(content).known and r.of(style).known]
         if not rows:
             return ""
-        quality = quality_metric(board.metrics)
+        quality = board.quality
         arcs = not content.higher_is_better and not style.higher_is_better
         ideal = (
             " Arcs join points of equal distance from the ideal at (0, 0); the two trivial "

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
-from nstbench.board import Board
-from nstbench.contracts import Section, SectionInfo
+from nstbench.contracts import SectionInfo
+from nstbench.reporting.figure_sections import TradeoffFigure
 
 
-class FigurePng(Section):
+class FigurePng(TradeoffFigure):
     """Quality against speed beside content against style error."""
 
     info: ClassVar[SectionInfo] = SectionInfo("Trade-off", "png", order=40, filename="tradeoff.png")
-
-    def write(self, board: Board, path: Path) -> None:
-        """Write the figure."""
-        # Matplotlib takes a second to import, and most reports need no figure
-        from nstbench.reporting import figures
-
-        figures.save_tradeoff(board, path, "png")

@@ -10,7 +10,6 @@ import pandas as pd
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.ranking import quality_metric
 from nstbench.records import Flexibility, MetricCard, Role, Status
 from nstbench.reporting import numbers, pictures, tables, templates
 from nstbench.store import MAP_KINDS, map_path
@@ -45,7 +44,7 @@ class Gallery(Section):
         done = units[units["status"] == Status.DONE]
         if done.empty:
             return ""
-        quality = quality_metric(board.metrics)
+        quality = board.quality
         highlights = _highlights(board, done, quality)
         maps = _error_maps(board, done)
         units, total = _within_limit(units, highlights, 3 if maps else 1)

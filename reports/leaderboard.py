@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.ranking import quality_metric
+from nstbench.ranking import done_scores
 from nstbench.records import MetricCard, Scope
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.tables import Interval, Row
@@ -78,18 +79,21 @@ class Leaderboard(Section):
             groups=groups,
             pair_cards=pair_cards,
             enough=f"{100 * tables.ENOUGH:.0f} %",
+            several=board.leaderboard["size"].nunique() > 1,
+            sets=[c.card.title for c in columns if c.card.scope == Scope.SET],
             any_home=any(cell.home for e in entries for cell in e["cells"]),
         )
 
 
 def _intro(board: Board, methods: list[dict]) -> str:
-    quality = quality_metric(board.metrics)
+    quality = board.quality
     if not methods:
         return "This run has baselines only."
     if quality is None:
         return "This run measured no quality, so the methods are not ordered."
     direction = "higher" if quality.higher_is_better else "lower"
-    return f"Ordered by {quality.title}, {direction} is better. {quality.description}"
+    order = tables.ordered_by(board) or f"Ordered by {quality.title}."
+    return f"{order} {direction.capitalize()} is better. {quality.description}"
 
 
 def _caption(board: Board) -> str:
@@ -117,8 +121,7 @@ def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
     if unit == "s":
         # a column from microseconds to minutes: each number carries its own unit
         form, unit = numbers.seconds, ""
-    contest = tables.contest(rows, card)
-    least = min((r.loss(card) for r in contest), default=math.nan)
+    contests = [tables.contest(group, card) for group in tables.by_size(rows)]
     low, high = tables.span(rows, card)
     return Column(
         card=card,
@@ -127,9 +130,14 @@ def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
         form=form,
         low=low,
         high=high,
-        best=frozenset(r.label for r in contest if r.loss(card) == least),
+        best=frozenset(label for contest in contests for label in _best(contest, card)),
         shown=shown,
     )
+
+
+def _best(contest: list[Row], card: MetricCard) -> list[str]:
+    least = min((r.loss(card) for r in contest), default=math.nan)
+    return [r.label for r in contest if r.loss(card) == least]
 
 
 def _entry(
@@ -171,11 +179,13 @@ def _cell(value: Interval, column: Column, home: bool, best: bool) -> Cell:
 
 
 def _per_style(board: Board, cards: list[MetricCard]) -> pd.DataFrame:
-    """Return means and counts per method, size and style of the chosen pair metrics."""
-    scores = board.scores
+    """Return means over pairs, and their number, per method, size, style and chosen metric."""
+    scores = done_scores(board.scores, board.units)
     wanted = scores[scores["metric"].isin([c.name for c in cards]) & (scores["part"] == "")]
-    grouped = wanted.groupby(["method", "size", "style", "metric"], sort=True)["value"]
-    return grouped.agg(["mean", "count"])
+    wanted = wanted[np.isfinite(wanted["value"].astype(float))]
+    style = ["method", "size", "style", "metric"]
+    pairs = wanted.groupby([*style, "content"])["value"].mean()
+    return pairs.groupby(style, sort=True).agg(["mean", "count"])
 
 
 def _styles(row: Row, per_style: pd.DataFrame, cards: list[MetricCard]) -> list[dict]:

@@ -1,4 +1,7 @@
-"""leaderboard.csv: one row per method variant and size, numbers in full precision."""
+"""leaderboard.csv: one row per method variant and size, numbers in full precision.
+
+After the columns of the leaderboard come Borda points and rank, and membership in Pareto fronts.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.reporting import standings
 
 
 class LeaderboardCsv(Section):
@@ -18,6 +22,6 @@ class LeaderboardCsv(Section):
 
     def write(self, board: Board, path: Path) -> None:
         """Write the table with ``method`` as its first column."""
-        table = board.leaderboard
+        table = board.leaderboard.merge(standings.standings(board), on=["size", "method"])
         rest = [column for column in table.columns if column != "method"]
         table[["method", *rest]].to_csv(path, index=False, encoding="utf-8", lineterminator="\n")

@@ -38,6 +38,8 @@ class LeaderboardMarkdown(Section):
             lines.append(cells)
         text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
         note = "\nBrackets are 95 % intervals; an en dash means not measured.\n"
+        if order := tables.ordered_by(board):
+            note += f"\n{_escape(order)}\n"
         path.write_text(text + note, encoding="utf-8", newline="\n")
 
 

@@ -79,7 +79,7 @@ def _cell(row: Row, card: MetricCard, rows: list[Row]) -> str:
     divisor, _ = numbers.scaled(card.unit)
     form = numbers.column_format([r.of(card).value / divisor for r in rows], card.range)
     text = _number(form(value.value / divisor))
-    contest = tables.contest(rows, card)
+    contest = tables.contest([r for r in rows if r.size == row.size], card)
     if row in contest:
         place = sorted({r.loss(card) for r in contest}).index(row.loss(card))
         text = {0: f"\\textbf{{{text}}}", 1: f"\\underline{{{text}}}"}.get(place, text)

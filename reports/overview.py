@@ -11,7 +11,6 @@ from typing import ClassVar
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
 from nstbench.names import counted
-from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, tables, templates
 from nstbench.reporting.tables import Row
@@ -41,7 +40,7 @@ class Overview(Section):
         """Return the head of the page."""
         size = tables.main_size(board)
         rows = [r for r in tables.rows(board) if r.size == size and not r.baseline]
-        quality, speed = quality_metric(board.metrics), board.metric_with_role("speed")
+        quality, speed = board.quality, board.metric_with_role("speed")
         baselines = [r for r in tables.rows(board) if r.size == size and r.baseline]
         found = (_best_quality(rows, baselines, quality), _fastest(board, rows, quality, speed),
                  _trade_off(rows, quality, speed))  # fmt: skip

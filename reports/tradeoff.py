@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.ranking import quality_metric
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.scale import Scale
@@ -21,7 +20,7 @@ class Tradeoff(Section):
 
     def html(self, board: Board) -> str:
         """Return the chart; empty unless the run has a quality and a speed."""
-        quality, speed = quality_metric(board.metrics), board.metric_with_role("speed")
+        quality, speed = board.quality, board.metric_with_role("speed")
         if quality is None or speed is None:
             return ""
         memory = board.metric_with_role("memory")
@@ -31,7 +30,8 @@ class Tradeoff(Section):
         ]  # fmt: skip
         if not rows:
             return ""
-        front = tables.front(rows, speed, quality)
+        size = tables.main_size(board)
+        front = tables.front([r for r in rows if r.size == size], speed, quality)
         spreads = {r.label: tables.middle_half(board, r, speed) or r.of(speed) for r in rows}
         sized = memory is not None and any(r.of(memory).known for r in rows)
         return templates.render(
@@ -39,7 +39,7 @@ class Tradeoff(Section):
             lead="Each mark is a method. "
             f"Further {_better(speed, 'right', 'left')} is faster, further "
             f"{_better(quality, 'up', 'down')} is better; the line is the Pareto "
-            "front: no method beats those on it in both.",
+            f"front{_at(board, size)}: no method beats those on it in both.",
             chart=svg.responsive(
                 lambda w, h: _chart(w, h, rows, quality, speed, memory, front, spreads)
             ),
@@ -52,6 +52,10 @@ class Tradeoff(Section):
             "stands at its edge with its number.",
             facts=_facts(front, quality, speed),
         )
+
+
+def _at(board: Board, size: int) -> str:
+    return f" at {size} px" if board.leaderboard["size"].nunique() > 1 else ""
 
 
 def _better(metric: MetricCard, high: str, low: str) -> str:

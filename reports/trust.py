@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from nstbench import robustness
+from nstbench.agreement import basis
 from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.ranking import done_scores, quality_metric
+from nstbench.ranking import done_scores
 from nstbench.records import Scope
-from nstbench.reporting import numbers, tables, templates
+from nstbench.reporting import numbers, standings, tables, templates
 from nstbench.store import read_json
 
 VALIDATION = "validation.json"
@@ -23,7 +24,7 @@ NORM_NAMES = {1.0: "sum", 2.0: "distance", 4.0: "p = 4", math.inf: "worse half"}
 
 
 class Trust(Section):
-    """Rank sensitivity, agreement between metrics, home advantage."""
+    """Rank sensitivity, other rankings, tests, agreement between metrics, home advantage."""
 
     info: ClassVar[SectionInfo] = SectionInfo("Which numbers to trust", "html", order=65)
 
@@ -35,17 +36,20 @@ class Trust(Section):
         sensitivity = _sensitivity(board, scores)
         agreement = _agreement(board, scores)
         home = _home(board, scores)
+        others, rivals = _others(board, size), _rivals(board, size)
         validation = _validation(board)
-        if not (sensitivity or agreement or home or validation):
+        if not (sensitivity or others or rivals or agreement or home or validation):
             return ""
         return templates.render(
             "trust.html",
             sensitivity=sensitivity,
+            others=others,
+            rivals=rivals,
             agreement=agreement,
             home=home,
             validation=validation,
             file=VALIDATION,
-            quality=quality_metric(board.metrics),
+            quality=board.quality,
             size=size,
             short=tables.short,
         )
@@ -136,11 +140,67 @@ def _rank(rank: float, default: float) -> dict[str, str]:
     return {"text": f"{rank:g}", "move": move}
 
 
+def _others(board: Board, size: int) -> dict[str, Any] | None:
+    """Return places by the Borda count and by Pareto fronts."""
+    table = standings.standings(board)
+    table = table[table["size"] == size]
+    if table["borda"].notna().sum() < 2:
+        return None
+    rows = {row.method: row for row in tables.rows(board) if row.size == size}
+    axes = standings.fronts(board)
+    return {
+        "heads": [f"Front of {a.title} and {b.title}" for a, b in axes.values()],
+        "metrics": [c.title for c in tables.measured_metrics(board) if c.scope == Scope.PAIR],
+        "rows": [
+            {
+                "method": record["method"],
+                "rank": rows[record["method"]].rank,
+                "points": numbers.fixed(record["borda"], 2),
+                "borda": _rank(record["borda_rank"], math.nan)["text"],
+                "fronts": [_member(record[name]) for name in axes],
+            }
+            for record in table.to_dict("records")
+        ],
+    }
+
+
+def _member(value: Any) -> str:
+    return numbers.DASH if value is pd.NA else "yes" if value else ""
+
+
+def _rivals(board: Board, size: int) -> dict[str, Any] | None:
+    """Return the tests of the first method of the board against each other one."""
+    rows, whole = standings.against_first(board, size)
+    quality = board.quality
+    if quality is None or not rows:
+        return None
+    told = int((whole["p_holm"] <= standings.SURE).sum())
+    return {
+        "first": board.leaderboard.loc[board.leaderboard["size"] == size, "method"].iloc[0],
+        "told": f"{told} of {len(whole)}",
+        "limit": standings.SURE,
+        "rows": [
+            {
+                "method": row["method"],
+                "gap": tables.Interval(row["gap"], row["low"], row["high"]).text(quality.unit),
+                "styles": str(row["styles"]),
+                "tests": [
+                    numbers.significant(row[name], 2)
+                    for name in ("p", "p_holm", "p_wilcoxon", "p_wilcoxon_holm")
+                ],
+                "sure": row["p_holm"] <= standings.SURE,
+            }
+            for row in rows
+        ],
+    }
+
+
 def _agreement(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     """Return the matrix of rank correlations between pair metrics, within pairs."""
     table = robustness.rank_correlation(scores, board.metrics)
     names = [c.name for c in tables.measured_metrics(board) if c.name in set(table["metric"])]
-    if len(names) < 2:
+    table = table[table["metric"].isin(names) & table["other"].isin(names)]
+    if len(names) < 2 or not table["pairs"].any():
         return None
     matrix = table.pivot_table(index="metric", columns="other", values="within", dropna=False)
     matrix = matrix.reindex(index=names, columns=names)
@@ -149,6 +209,7 @@ def _agreement(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     known = bool(np.isfinite(others).any())
     worst = np.unravel_index(np.nanargmin(others), others.shape) if known else ()
     return {
+        "basis": basis(table),
         "heads": [board.metrics[n].title for n in names],
         "rows": [
             {

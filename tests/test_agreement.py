@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from nstbench.agreement import matrix, run_agreement, same
+from nstbench.agreement import basis, matrix, run_agreement, same
 from nstbench.catalog import metric_cards
 from nstbench.cli import app
 from nstbench.errors import UsageError
@@ -61,11 +61,22 @@ def test_a_metric_of_content_contradicts_one_of_style(run, picture_folders, tmp_
          "--out", str(tmp_path / "trust.json")],
     )  # fmt: skip
     assert told.exit_code == 0, told.output
+    assert "places that methods take on each of 4 pairs" in " ".join(told.output.split())
     assert "Say the same (0.9 or more): none" in told.output
     rows = json.loads((tmp_path / "trust.json").read_text())["agreement"]
     found = {(row["metric"], row["other"]): row["within"] for row in rows}
     assert found["ssim", "color_distance"] == pytest.approx(-1.0)
     assert "Which metrics say the same, at 96 px?" in (tmp_path / "trust.html").read_text()
+
+
+def test_only_a_run_without_rivals_is_correlated_over_all_outputs():
+    rows = [("a", "a", 1.0), ("a", "b", np.nan), ("b", "a", np.nan), ("b", "b", np.nan)]
+    frame = pd.DataFrame(rows, columns=["metric", "other", "within"]).assign(units=9, spearman=0.5)
+    # "b" prefers nobody: that is not mended by another statistic
+    assert np.isnan(matrix(frame.assign(pairs=[3, 2, 2, 2])).loc["a", "b"])
+    assert basis(frame.assign(pairs=[3, 2, 2, 2])).endswith("each of 2 to 3 pairs")
+    assert matrix(frame.assign(pairs=0)).loc["a", "b"] == 0.5
+    assert basis(frame.assign(pairs=0)) == "over all 9 outputs, as no pair was done by two methods"
 
 
 def test_a_run_with_one_of_the_metrics_is_refused_in_words(run, tmp_path):

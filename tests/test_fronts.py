@@ -59,7 +59,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 
 def synthetic_front(content: np.ndarray, style: np.ndarray) -> Front:
     """A front from style means (points, styles)."""
-    row = Row("m0", "m", "m", "arbitrary", 64, "1", "1/1", 1, 1, {})
+    row = Row("m0", "m", "m", "arbitrary", 64, "1", (1.0, 1.0), "1/1", 1, 1, {})
     return Front(
         "f",
         tuple(
@@ -217,7 +217,7 @@ def test_other_boards_have_no_curves(tmp_path: Path) -> None:
     plain = FakeRun(tmp_path / "run").board()
     assert study_of(plain) is None
     names = {p.name for p in report.write_report(plain, tmp_path / "out", ["csv", "md", "html"])}
-    assert names == {"leaderboard.csv", "leaderboard.md", "index.html"}
+    assert names == {"comparisons.csv", "leaderboard.csv", "leaderboard.md", "index.html"}
 
 
 def test_unfinished_studies_render(tmp_path: Path) -> None:

@@ -285,6 +285,7 @@ def test_pair_without_contrast_is_refused_by_name(network_weights: None) -> None
     )
     for name in ("uef", "content_error", "style_error"):
         assert "content 'picture' and style 'twin' differ by less than" in records[name]["error"]
+        assert "again" not in records[name]
     assert "values" in records["ssim"]
 
 
@@ -293,6 +294,7 @@ def test_tiny_pictures_are_refused_in_words(network_weights: None) -> None:
     records = scorer("ssim", "uef", "lpips_alex").score_pair(small, small, small)
     for name, least in (("ssim", "11 px"), ("uef", "16 x 16 px"), ("lpips_alex", "31 x 31 px")):
         assert least in records[name]["error"], records[name]
+        assert "again" not in records[name]
 
 
 @pytest.mark.slow
@@ -485,11 +487,12 @@ def test_a_failing_metric_costs_only_its_own_number() -> None:
     used = Scorer(metrics, CPU)
     output, content, style = map(picture, independent.triple("same_size"))
     records: dict[str, Record] = used.score_pair(output, content, style)
-    assert records["raises"] == {"error": "RuntimeError: out of ideas"}
+    assert records["raises"] == {"error": "RuntimeError: out of ideas", "again": True}
     assert records["nan"] == {"error": "odd is not a finite number"}
-    assert records["unloadable"] == {"error": "its weights are missing"}
+    assert records["unloadable"] == {"error": "its weights are missing", "again": True}
     assert records["ssim"]["values"][""] > 0
-    assert used.set_scores() == {"crashing": {"error": "RuntimeError: no room"}}
+    no_room = {"error": "RuntimeError: no room", "again": True}
+    assert used.set_scores() == {"crashing": no_room}
     used.reset()
     assert "no output yet" in used.set_scores()["crashing"]["error"]
 

@@ -13,6 +13,7 @@ from pandas.testing import assert_frame_equal
 from score_frames import method_card, units_of
 
 from nstbench import stats
+from nstbench.board import quality_metric
 from nstbench.calibration import Design, as_scores, metric_card, simulate
 from nstbench.ranking import build_leaderboard, compare_methods
 from nstbench.records import Scope
@@ -137,8 +138,7 @@ def test_methods_without_a_score_come_last():
 def test_no_scores_at_all():
     scores = boards(Design(methods=2))
     board = board_of(scores.iloc[:0], units=units_of(scores, status="failed"))
-    assert board["rank"].tolist() == [1, 1]
-    assert board["rank_high"].tolist() == [2, 2]
+    assert board[["rank", "rank_low", "rank_high"]].isna().all(axis=None)
     assert board["uef"].isna().all()
     assert compare_methods(scores.iloc[:0], QUALITY).empty
 
@@ -149,9 +149,10 @@ def test_sizes_are_ranked_apart_and_a_size_that_was_only_timed_has_a_row():
     large = as_scores(simulate(Design(methods=2), np.random.default_rng(1), {1: -0.3}), size=512)
     timing = pd.DataFrame([single("latency", "m00", 2.0, size=1024)])
     board = board_of(pd.concat([small, large, timing]), {**QUALITY, "latency": card})
-    assert board[["size", "method", "rank"]].to_numpy().tolist() == [
-        [256, "m00", 1], [256, "m01", 2], [512, "m01", 1], [512, "m00", 2], [1024, "m00", 1],
+    assert board[["size", "method", "rank"]].fillna(0).to_numpy().tolist() == [
+        [256, "m00", 1], [256, "m01", 2], [512, "m01", 1], [512, "m00", 2], [1024, "m00", 0],
     ]  # fmt: skip
+    assert board.loc[board["size"] == 1024, ["rank", "rank_low", "rank_high"]].isna().all(axis=None)
     assert row(board, "m00", 1024)["coverage"] == "0/0"
 
 
@@ -185,6 +186,22 @@ def test_without_a_quality_metric_the_first_pair_metric_orders():
     first = as_scores(simulate(Design(), np.random.default_rng(0), {2: -0.5}), "lpips")
     board = board_of(pd.concat([first, boards(shifts={4: -0.5})]), cards)
     assert board["method"].iloc[0] == "m02"
+
+
+@pytest.mark.parametrize("missing", ["dropped", "not finite"])
+def test_a_quality_metric_without_numbers_orders_nothing(missing):
+    cards = {"uef": metric_card(), "ssim": replace(metric_card("ssim"), role="", order=20),
+             "fid": replace(metric_card("fid"), role="", scope=Scope.SET, order=0)}  # fmt: skip
+    second = as_scores(simulate(Design(), np.random.default_rng(0), {2: -0.5}), "ssim")
+    first = boards().assign(value=np.nan) if missing == "not finite" else boards().iloc[:0]
+    scores = pd.concat([first, second])
+    board = board_of(scores, cards)
+    assert board["method"].iloc[0] == "m02"
+    assert board["rank"].tolist() == list(range(1, 8))
+    assert len(compare_methods(scores, cards)) == 21
+    assert quality_metric(cards, {"uef", "ssim"}).name == "uef"
+    assert quality_metric(cards, {"ssim", "fid"}).name == "ssim"
+    assert quality_metric(cards, {"fid"}) is None
 
 
 def test_the_result_does_not_depend_on_the_order_of_rows():
@@ -292,7 +309,20 @@ def test_methods_without_a_shared_unit_are_not_compared():
     even = scores["style"].isin(["s00", "s02", "s04", "s06"])
     scores = scores[even == (scores["method"] == "m00")]
     assert compare_methods(scores, QUALITY).empty
-    assert board_of(scores)["rank_high"].tolist() == [2, 2]
+    board = board_of(scores)
+    assert board["rank"].tolist() == [1, 2]
+    assert board["rank_low"].tolist() == [1, 1]
+    assert board["rank_high"].tolist() == [2, 2]
+
+
+def test_groups_without_a_shared_unit_are_not_told_apart():
+    # m00 beats m01 on some styles, m02 beats m03 by far on others
+    scores = boards(Design(methods=4, styles=16), shifts={1: 0.3, 2: 0.6, 3: 0.9})
+    early = scores["style"] < "s08"
+    scores = scores[early == scores["method"].isin(["m00", "m01"])]
+    board = board_of(scores).set_index("method")[["rank_low", "rank_high"]]
+    assert board.loc[["m00", "m02"]].to_numpy().tolist() == [[1, 3]] * 2
+    assert board.loc[["m01", "m03"]].to_numpy().tolist() == [[2, 4]] * 2
 
 
 def test_a_planted_difference_of_5_percent_is_found():

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import statistics
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
+import pandas as pd
 import pytest
-from fake_board import PROFILES, FakeRun
+from fake_board import PROFILES, FakeRun, metric_cards
+from rich.text import Text
 
 from nstbench import registry, report
+from nstbench import tables as terminal
 from nstbench.board import Board
+from nstbench.records import Availability
 from nstbench.reporting import tables
 
 
@@ -137,3 +145,101 @@ def test_a_run_that_went_on_tells_of_its_last_session(board: Board) -> None:
     for seconds, words in ((1.0, "UTC, took 6 min 10 s"), (9.0, "UTC, last session took 6 min")):
         spent = dataclasses.replace(board, units=board.units.assign(seconds=seconds))
         assert words in report.render_page(spent)
+
+
+# --- the leaderboard ---------------------------------------------------------------------
+
+
+def module_of(name: str) -> ModuleType:
+    return sys.modules[registry.load("reports", name).__module__]
+
+
+def test_each_size_has_a_best_of_its_own(tmp_path: Path) -> None:
+    board = FakeRun(tmp_path / "run", sizes=(24, 48), fail=0).board()
+    columns = module_of("leaderboard")._columns(board, tables.rows(board))
+    for name in ("latency", "uef"):
+        best = next(c.best for c in columns if c.card.name == name)
+        rows = [row for row in tables.rows(board) if row.label in best]
+        assert {row.size for row in rows} == {24, 48}
+    (tmp_path / "out").mkdir()
+    path = report.write_report(board, tmp_path / "out", ["tex"])[0]
+    heads, *lines = [
+        line.split(" & ") for line in path.read_text().splitlines() if line.endswith("\\\\")
+    ]
+    place = next(i for i, head in enumerate(heads) if head.startswith("Latency"))
+    bold = [line[1] for line in lines if "textbf" in line[place]]
+    assert len(bold) == 2
+    assert {label.split()[-2] for label in bold} == {"24", "48"}
+
+
+def test_the_front_of_a_run_of_several_sizes_is_that_of_one(tmp_path: Path) -> None:
+    board = FakeRun(tmp_path / "run", sizes=(24, 48), fail=0).board()
+    text = section(report.render_page(board), "tradeoff")
+    assert "Pareto front at 48 px:" in text
+    front = re.search(r"On the Pareto front, fastest first: (.*?)</", text, flags=re.S)
+    assert front
+    assert "· 48 px" in front[1]
+    assert "· 24 px" not in front[1]
+
+
+def test_table_per_style_counts_pairs_not_seeds(board: Board) -> None:
+    style = board.scores["style"][board.scores["style"] != ""].iloc[0]
+    method = "gatys_2015"
+    mine = (board.scores["method"] == method) & (board.scores["style"] == style)
+    mine &= (board.scores["metric"] == "uef") & (board.scores["part"] == "")
+    first, other = board.scores[mine].iloc[0], board.scores[mine].iloc[1]
+    # the first pair twice, with a seed that scored 1 more, and once where the unit failed
+    more = pd.DataFrame([{**first, "seed": 1, "value": first["value"] + 1},
+                         {**first, "seed": 2, "value": 1e6}])  # fmt: skip
+    unit = board.units[
+        (board.units["method"] == method)
+        & (board.units["style"] == style)
+        & (board.units["content"] == first["content"])
+    ]
+    units = [board.units, unit.assign(seed=1, status="done"), unit.assign(seed=2, status="oom")]
+    seeds = dataclasses.replace(
+        board, scores=pd.concat([board.scores, more]), units=pd.concat(units, ignore_index=True)
+    )
+    found = module_of("leaderboard")._per_style(seeds, [board.metrics["uef"]])
+    count, mean = found.loc[(method, first["size"], style, "uef"), ["count", "mean"]]
+    values = board.scores[mine]["value"].to_list()
+    assert count == len(values)
+    assert other["value"] in values
+    assert mean == pytest.approx((sum(values) + 0.5) / len(values))
+
+
+def test_the_page_says_what_orders_the_board_instead_of_quality(board: Board) -> None:
+    assert tables.ordered_by(board) == ""
+    lost = replace(
+        board.metrics["uef"], availability=Availability(False, "no weights <here>", "fetch")
+    )
+    columns = [c for c in board.leaderboard.columns if c.startswith("uef")]
+    without = dataclasses.replace(
+        board,
+        metrics={**board.metrics, "uef": lost},
+        leaderboard=board.leaderboard.assign(**dict.fromkeys(columns, math.nan)),
+    )
+    words = tables.ordered_by(without)
+    assert without.quality is not None
+    assert words == (
+        f"Ordered by {without.quality.title}, because UEF has no value here: no weights <here>."
+    )
+    assert "has no value here: no weights &lt;here&gt;." in section(
+        report.render_page(without), "leaderboard"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "unit", "text"),
+    [
+        ({"m": 2012397.124, "m_low": 2.0e6, "m_high": 2.1e6}, "", "2.01×10⁶ 2.0×10⁶–2.1×10⁶"),
+        ({"m": -0.07, "m_low": -0.1, "m_high": -0.05}, "", "−0.0700 −0.10 to −0.050"),
+        ({"m": 3 * 2**20, "m_low": 2**20, "m_high": 2**22}, "bytes", "3.00 1.0–4.0"),
+        ({"m": 0.805, "m_low": 0.759, "m_high": 0.846}, "", "0.805 0.76–0.85"),
+        ({"m": 0.5}, "", "0.500"),
+        ({"m": math.nan, "m_low": math.nan}, "", "–"),
+    ],
+)  # fmt: skip
+def test_numbers_of_the_terminal(row: dict[str, float], unit: str, text: str) -> None:
+    card = replace(metric_cards()["uef"], unit=unit)
+    assert Text.from_markup(terminal._number(row, "m", card)).plain == text

@@ -8,6 +8,7 @@ import io
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fake_board import FakeRun, metric_cards, picture
 from PIL import Image
@@ -38,7 +39,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.05321, "0.0532"), (12.34, "12.3"), (1.4567e6, "1.46×10⁶"), (-0.5, "−0.500"), (0.0, "0"),
-     (2e-7, "2.00×10⁻⁷"), (NAN, "–"), (math.inf, "∞"), (999.6, "1000")],
+     (2e-7, "2.00×10⁻⁷"), (NAN, "–"), (math.inf, "∞"), (999.6, "1000"), (0.9999, "1.00"),
+     (99999.6, "1.00×10⁵")],
 )  # fmt: skip
 def test_significant(value: float, text: str) -> None:
     assert numbers.significant(value) == text
@@ -81,7 +83,7 @@ def test_ticks_are_short(value: float, unit: str, text: str) -> None:
 
 def row(name: str, kind: str, quality: Interval, speed: float = 1.0, done: int = 9) -> Row:
     values = {"uef": quality, "latency": Interval(speed)}
-    return Row(name, name, name, kind, 64, "1", f"{done}/9", done, 9, values)
+    return Row(name, name, name, kind, 64, "1", (1.0, 1.0), f"{done}/9", done, 9, values)
 
 
 def test_front_holds_exactly_the_methods_that_no_other_beats() -> None:
@@ -179,6 +181,7 @@ def test_rank_text() -> None:
     assert tables.rank_text({"rank": 2, "rank_low": 1, "rank_high": 3}) == "1–3"
     assert tables.rank_text({"rank": 2, "rank_low": 2, "rank_high": 2}) == "2"
     assert tables.rank_text({"rank": NAN, "rank_low": NAN, "rank_high": NAN}) == "–"
+    assert tables.rank_text({"rank": pd.NA, "rank_low": pd.NA, "rank_high": pd.NA}) == "–"
 
 
 def test_home_metrics_are_found_by_their_tags(board: Board) -> None:

@@ -24,6 +24,8 @@ from nstbench.robustness import (
     sensitivity,
 )
 
+ERRORS = ("content_error", "style_error")
+
 
 def constant(table, metric):
     """Scores that are the same on every pair: one number per method."""
@@ -101,7 +103,7 @@ def test_sensitivity_is_the_weighted_norm_of_each_pair():
     rng = np.random.default_rng(0)
     content, style = rng.uniform(0.1, 1.5, size=(2, 4, 5, 3))
     scores = pd.concat([as_scores(content, "content_error"), as_scores(style, "style_error")])
-    frame = sensitivity(scores)
+    frame = sensitivity(scores, *ERRORS)
     assert len(frame) == len(NORMS) * len(WEIGHT_RATIOS) * 4
     default = np.hypot(content, style).mean(axis=(1, 2))
     for (p, ratio), group in frame.groupby(["p", "ratio"]):
@@ -118,7 +120,7 @@ def test_sensitivity_is_the_weighted_norm_of_each_pair():
 
 def test_sensitivity_finds_an_order_that_hangs_on_the_weights():
     scores = pd.concat([constant([0.2, 0.8], "content_error"), constant([0.8, 0.3], "style_error")])
-    frame = sensitivity(scores).set_index(["p", "ratio", "method"])
+    frame = sensitivity(scores, *ERRORS).set_index(["p", "ratio", "method"])
     assert frame.loc[(2.0, 1.0, "m00"), "rank"] == 1
     assert frame.loc[(2.0, 0.5, "m00"), "rank"] == 2
     assert frame.loc[(2.0, 0.5, "m00"), "kendall_tau"] == -1
@@ -128,8 +130,10 @@ def test_sensitivity_finds_an_order_that_hangs_on_the_weights():
 def test_sensitivity_needs_both_errors_of_a_pair():
     scores = pd.concat([constant([0.2, 0.8], "content_error"), constant([0.8, 0.3], "style_error")])
     fewer = scores[(scores["metric"] == "style_error") | (scores["style"] != "s01")]
-    assert_frame_equal(sensitivity(fewer), sensitivity(scores[scores["style"] != "s01"]))
-    assert sensitivity(scores[scores["metric"] == "style_error"])["value"].isna().all()
+    whole = sensitivity(scores[scores["style"] != "s01"], *ERRORS)
+    assert_frame_equal(sensitivity(fewer, *ERRORS), whole)
+    half = scores[scores["metric"] == "style_error"]
+    assert sensitivity(half, *ERRORS)["value"].isna().all()
 
 
 # --- correlation between metrics ---------------------------------------------------------
@@ -164,6 +168,41 @@ def test_within_correlation_leaves_out_that_some_pairs_are_harder():
     found = frame.set_index(["metric", "other"]).loc[("a", "b")]
     assert found["spearman"] > 0.9
     assert found["within"] == pytest.approx(-1)
+
+
+def test_within_correlation_uses_every_pair_that_two_methods_share():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(2, 4, 5, 3))
+    scores = pd.concat([as_scores(a, "a"), as_scores(b, "b")], ignore_index=True)
+    # m00 and m01 share no pair; m02 did style s04 only; s03 was done by m03 alone
+    lost = (
+        ((scores["method"] == "m00") & (scores["style"] > "s01"))
+        | ((scores["method"] == "m01") & (scores["style"] < "s02"))
+        | ((scores["method"] == "m02") & (scores["style"] < "s04"))
+        | ((scores["method"] == "m01") & (scores["style"] == "s03"))
+    )
+    scores = scores[~lost]
+    frame = rank_correlation(scores, {"a": card("a"), "b": card("b")})
+    found = frame.set_index(["metric", "other"]).loc[("a", "b")]
+    places = {"a": [], "b": []}
+    for _, pair in scores.groupby(["style", "content"]):
+        for name, place in places.items():
+            values = pair.loc[pair["metric"] == name].sort_values("method")["value"]
+            if len(values) > 1:
+                place += list(reference.rankdata(values) - (len(values) + 1) / 2)
+    assert found["pairs"] == 12
+    assert found["units"] == 3 * (2 + 3 + 1 + 5) - 3
+    assert found["within"] == pytest.approx(np.corrcoef(places["a"], places["b"])[0, 1])
+
+
+def test_seeds_of_a_pair_are_one_pair():
+    one = as_scores(np.array([[[1.0]], [[2.0]]]), "a")
+    scores = pd.concat([one, one.assign(seed=1)])
+    scores = pd.concat([scores, scores.assign(metric="b")])
+    frame = rank_correlation(scores, {"a": card("a"), "b": card("b")})
+    assert (frame["units"] == 4).all()
+    assert (frame["pairs"] == 1).all()
+    np.testing.assert_allclose(frame["within"], 1)
 
 
 def test_rank_correlation_of_constant_and_missing_metrics_is_undefined():
@@ -203,7 +242,7 @@ def test_row_order_does_not_matter_and_empty_tables_are_fine():
     cards = {name: card(name) for name in names}
     for function in (
         lambda s: borda(s, cards),
-        sensitivity,
+        lambda s: sensitivity(s, *ERRORS),
         lambda s: rank_correlation(s, cards),
         lambda s: home_away(s, cards["uef"], {}),
     ):

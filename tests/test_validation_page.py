@@ -94,7 +94,7 @@ def test_metrics_that_say_the_same_are_named():
             ("uef", "new", -0.5), ("new", "uef", -0.5), ("new", "new", 1.0),
             ("odd", "new", np.nan), ("new", "odd", np.nan)]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["metric", "other", "within"])
-    frame = frame.assign(size=256, units=8, spearman=0.1, kendall=0.1)
+    frame = frame.assign(size=256, units=8, pairs=4, spearman=0.1, kendall=0.1)
     result = replace(RESULT, agreement=frame)
     page = validation_page(result, {}, {})
     reader = Reader()
@@ -105,11 +105,13 @@ def test_metrics_that_say_the_same_are_named():
     assert "not measured" in reader.rows[-2][3]
     assert "uef and odd (0.95)." in page
     assert "256 px" in page
+    assert "places that methods take on each of 4 pairs" in page
     assert result.to_dict()["agreement"][0]["within"] == 1.0
     # One method has no places on a pair: the correlation over all outputs stands in.
-    alone = validation_page(replace(RESULT, agreement=frame.assign(within=np.nan)), {}, {})
+    alone = validation_page(replace(RESULT, agreement=frame.assign(within=np.nan, pairs=0)), {}, {})
     assert "No two metrics correlate by 0.9" in alone
     assert "0.10" in alone
+    assert "over all 8 outputs, as no pair was done by two methods" in alone
 
 
 def test_the_page_stands_alone_and_escapes(page):

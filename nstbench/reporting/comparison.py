@@ -13,7 +13,6 @@ from markupsafe import Markup
 from nstbench import comparison
 from nstbench.board import Board
 from nstbench.comparison import SAME
-from nstbench.ranking import quality_metric
 from nstbench.records import Flexibility, MetricCard
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.tables import Interval
@@ -104,7 +103,7 @@ def _answers(each: Compared) -> list[dict[str, str]]:
 
 
 def _quality_answer(each: Compared) -> dict[str, str]:
-    card = quality_metric(each.board.metrics)
+    card = each.board.quality
     rows = each.differences
     rows = rows[rows["metric"] == card.name] if card else rows.iloc[:0]
     question = f"Quality of {each.letter} against A"
@@ -150,7 +149,7 @@ def _times(ratio: float) -> str:
 
 def _difference_tables(first: Board, each: Compared) -> list[dict[str, Any]]:
     """Return a table per metric; that of the quality comes first and open."""
-    quality = quality_metric(first.metrics)
+    quality = first.quality
     cards = [c for c in comparison.same_metrics(first, each.board)
              if c.name in set(each.differences["metric"])]  # fmt: skip
     cards.sort(key=lambda card: (card != quality, not card.role))
@@ -251,7 +250,9 @@ def table(compared: Sequence[Compared]) -> pd.DataFrame:
     """Return all differences and ratios as one table, one row per run, method and metric."""
     frames = []
     for each in compared:
-        speed = each.speeds.assign(metric="latency", difference=lambda t: t["other"] - t["first"])
+        speed = each.speeds.assign(
+            metric=comparison.SPEED, difference=lambda t: t["other"] - t["first"]
+        )
         rows = pd.concat([f for f in (each.differences, speed) if len(f)] or [speed])
         rows.insert(0, "run", str(each.board.root))
         frames.append(rows)

@@ -17,7 +17,6 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from nstbench.board import Board
-from nstbench.ranking import quality_metric
 from nstbench.records import Flexibility, MetricCard
 from nstbench.reporting import numbers, tables
 from nstbench.reporting.tables import Interval, Row
@@ -72,7 +71,7 @@ def save_tradeoff(board: Board, path: Path, kind: str) -> None:
         figure = Figure(figsize=(7.2, 3.3), layout="constrained")
         left, right = figure.subplots(1, 2)
         rows = tables.rows(board)
-        _panel(left, rows, board.metric_with_role("speed"), quality_metric(board.metrics))
+        _panel(left, rows, board.metric_with_role("speed"), board.quality)
         _panel(right, rows, board.metric_with_role("content"), board.metric_with_role("style"))
         _finish_speed(left, rows, board)
         finish_errors(right)
@@ -117,11 +116,12 @@ def reach(interval: Interval) -> list[list[float]] | None:
 
 def _finish_speed(axes: Axes, rows: Sequence[Row], board: Board) -> None:
     """Make the speed axis logarithmic and draw the Pareto front."""
-    speed, quality = board.metric_with_role("speed"), quality_metric(board.metrics)
+    speed, quality = board.metric_with_role("speed"), board.quality
     if speed is None or quality is None or not axes.lines:
         return
     axes.set_xscale("log")
-    front = tables.front(rows, speed, quality)
+    size = tables.main_size(board)
+    front = tables.front([r for r in rows if r.size == size], speed, quality)
     line = [(r.of(speed).value, r.of(quality).value) for r in front]
     axes.plot(*zip(*line, strict=True), "--", color="#555555", linewidth=1, zorder=1)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from nstbench import stats
 from nstbench.board import Board
-from nstbench.ranking import done_scores, quality_metric
+from nstbench.ranking import done_scores
 from nstbench.records import MetricCard, Status
 from nstbench.reporting import numbers, tables
 from nstbench.reporting.tables import Interval, Row
@@ -197,7 +197,7 @@ def fronts_of(board: Board) -> Fronts | None:
         study=study,
         content=content,
         style=style,
-        quality=quality_metric(board.metrics),
+        quality=board.quality,
         size=size,
         fronts=tuple(fronts),
         levels=_levels(fronts),

@@ -26,7 +26,8 @@ def significant(value: float, digits: int = 3) -> str:
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    exponent = math.floor(math.log10(abs(value)))
+    # of the rounded number: 0.9999 is 1.00
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
     if exponent >= 5 or exponent < -4:
         mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
         return f"{_minus(mantissa)}×10{_superscript(int(power))}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -43,6 +44,14 @@ class Interval:
     def over(self, divisor: float) -> Interval:
         """Return the interval in a unit that is ``divisor`` times as large."""
         return Interval(self.value / divisor, self.low / divisor, self.high / divisor)
+
+    def narrow(self) -> tuple[str, str]:
+        """Return ("0.532", "0.50–0.56") for narrow columns; no second text without an interval."""
+        value = numbers.significant(self.value)
+        if not self.bounded:
+            return value, ""
+        low, high = (numbers.significant(end, 2) for end in (self.low, self.high))
+        return value, f"{low} to {high}" if self.low < 0 else f"{low}–{high}"
 
     def text(self, unit: str = "") -> str:
         """Return "0.532 [0.501, 0.560]" with the unit where it has one."""
@@ -133,14 +142,7 @@ def rows(board: Board) -> list[Row]:
 
 
 def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: bool) -> Row:
-    values = {
-        m.name: Interval(
-            _float(record.get(m.name)),
-            _float(record.get(f"{m.name}_low")),
-            _float(record.get(f"{m.name}_high")),
-        )
-        for m in metrics
-    }
+    values = {m.name: interval_of(record, m.name) for m in metrics}
     method, size = str(record["method"]), int(record["size"])
     return Row(
         id=ids[method],
@@ -157,7 +159,12 @@ def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: 
     )
 
 
-def rank_text(record: dict) -> str:
+def interval_of(record: Mapping[Any, Any], name: str) -> Interval:
+    """Return the number of a metric with its limits from a record of the leaderboard."""
+    return Interval(*(_float(record.get(f"{name}{end}")) for end in ("", "_low", "_high")))
+
+
+def rank_text(record: Mapping[Any, Any]) -> str:
     """Return "2", or "1–3" for methods that cannot be separated, or a dash without a rank."""
     rank, low, high = (_float(record.get(k)) for k in ("rank", "rank_low", "rank_high"))
     if math.isnan(low) or math.isnan(high):
@@ -228,8 +235,25 @@ def contest(rows: Iterable[Row], *metrics: MetricCard | None) -> list[Row]:
     return [r for r in known if r.done >= ENOUGH * r.planned] or known
 
 
+def by_size(rows: Iterable[Row]) -> list[list[Row]]:
+    """Return the rows of each size, small sizes first: a board ranks each size apart."""
+    groups: dict[int, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.size, []).append(row)
+    return [groups[size] for size in sorted(groups)]
+
+
+def ordered_by(board: Board) -> str:
+    """Say in a sentence what orders the board instead of its quality metric; empty if it does."""
+    quality, wanted = board.quality, board.metric_with_role("quality")
+    if quality is None or wanted is None or quality == wanted:
+        return ""
+    reason = wanted.availability.reason or "nothing was scored with it"
+    return f"Ordered by {quality.title}, because {wanted.title} has no value here: {reason}."
+
+
 def front(rows: Sequence[Row], first: MetricCard, second: MetricCard) -> list[Row]:
-    """Return the methods of the contest that no other beats, best ``first`` first."""
+    """Return the methods of a size's contest that no other beats, best ``first`` first."""
     rivals = contest(rows, first, second)
     frame = pd.DataFrame(
         [(r.of(first).value, r.of(second).value) for r in rivals], columns=["first", "second"]
@@ -256,4 +280,4 @@ def classes_present(rows: Iterable[Row]) -> list[str]:
 
 
 def _float(value: object) -> float:
-    return math.nan if value is None else float(value)  # type: ignore[arg-type]
+    return math.nan if value is None or value is pd.NA else float(value)  # type: ignore[arg-type]

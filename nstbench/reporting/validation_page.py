@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 import nstbench
-from nstbench.agreement import SAME, matrix, same
+from nstbench.agreement import SAME, basis, matrix, same
 from nstbench.records import MetricCard
 from nstbench.reporting import numbers, templates
 from nstbench.validate import Validation
@@ -107,6 +107,7 @@ def _agreement(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> list[dic
         found.append(
             {
                 "size": size,
+                "basis": basis(rows),
                 "heads": [title(name) for name in square.columns],
                 "rows": [
                     {"name": title(name), "cells": [numbers.fixed(v, 2) for v in values]}
