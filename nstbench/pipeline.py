@@ -25,7 +25,7 @@ from nstbench.catalog import (
 from nstbench.claims import BOARD, Claims
 from nstbench.config import RunConfig
 from nstbench.environment import describe_environment, resolve_device
-from nstbench.errors import UsageError, WeightsError
+from nstbench.errors import WeightsError
 from nstbench.executors import Executor
 from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_workers
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
@@ -45,7 +45,7 @@ from nstbench.run_files import (
     write_scores,
     write_timings,
 )
-from nstbench.run_folder import refuse_folder_of_pictures
+from nstbench.run_folder import meet_another_plan, refuse_folder_of_pictures
 from nstbench.score_stage import score_units, timing_scores
 from nstbench.spent import Spent
 from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
@@ -108,7 +108,7 @@ def execute(
     try:
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)
-            _meet_another_plan(store, claims, info["plan_hash"], listener)
+            meet_another_plan(store, claims, info["plan_hash"], listener)
             write_plan(store, plan, info)
             spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
             with spent.on("weights"):
@@ -127,29 +127,6 @@ def execute(
     if interrupt.asked:
         raise Interrupted(board)
     return board
-
-
-def _meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Listener) -> None:
-    """Refuse to write the plan of this run over that of one that goes on, or of other pictures."""
-    claims.join()
-    known = read_json(store.root / "run.json")
-    if not isinstance(known, dict) or known.get("plan_hash") == plan_hash:
-        return
-    if "outputs" in known:
-        raise UsageError(
-            f"--out {store.root}: holds scores of pictures made elsewhere, whose board this run "
-            "would bury. Choose another folder."
-        )
-    if claims.company:
-        raise UsageError(
-            f"Another process is running something else in {store.root}. Choose another folder "
-            "with --out, or wait until it has finished; processes may share a folder if they "
-            "run the same plan."
-        )
-    listener.note(
-        f"{store.root} held a run of other methods, pictures or settings: its board makes room for "
-        "this one's. Results that both need are used again, and none is deleted."
-    )
 
 
 def _score(
