@@ -34,6 +34,7 @@ Record = dict[str, Any]
 _LOST_RETRIES = 3
 _START_TRIES = 3
 _TIMER = -1
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,11 @@ class PoolExecutor(ABC):
         for thread in self._threads:
             thread.start()
         while slots:
-            event = events.get()
+            # Ctrl-C just before a wait is noticed after it, and an event may be hours away
+            try:
+                event = events.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                continue
             if isinstance(event, _Progress):
                 on_step(event.unit, event.step, event.steps)
             elif isinstance(event, _Result):
