@@ -10,9 +10,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from nstbench.contracts import Dataset, DatasetInfo, Parameters
+from nstbench.core.paths import cache_dir
+from nstbench.core.records import Collection, ImageRecord, Role
 from nstbench.images import write_png
-from nstbench.paths import cache_dir
-from nstbench.records import Collection, ImageRecord, Role
 
 
 class Template(Dataset):

@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import Field
 
 from nstbench.contracts import Dataset, DatasetInfo, Parameters
-from nstbench.errors import ImageError, UsageError
+from nstbench.core.errors import ImageError, UsageError
+from nstbench.core.records import Collection, ImageRecord, Role, SkippedImage
+from nstbench.core.text import natural_key, printable, unique_slugs
 from nstbench.images import read_image, read_map
-from nstbench.names import natural_key, printable, unique_slugs
-from nstbench.records import Collection, ImageRecord, Role, SkippedImage
 
 EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif")
 MAP_SUFFIX = "_sem.png"

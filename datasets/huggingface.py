@@ -9,10 +9,10 @@ from pydantic import Field
 
 from nstbench import hub
 from nstbench.contracts import Dataset, DatasetInfo, Parameters
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import Availability, Collection, ImageRecord, Role, SkippedImage
+from nstbench.core.text import printable, slugify, unique_slugs
 from nstbench.hub import HubRow, HubSource
-from nstbench.names import printable, slugify, unique_slugs
-from nstbench.records import Availability, Collection, ImageRecord, Role, SkippedImage
 
 
 class HuggingFace(Dataset):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from nstbench.contracts import Dataset, DatasetInfo, Parameters
-from nstbench.errors import did_you_mean
+from nstbench.core.errors import did_you_mean
+from nstbench.core.paths import cache_dir
+from nstbench.core.records import Collection, ImageRecord, Role
 from nstbench.images import write_png
 from nstbench.painter import STYLES, paint
-from nstbench.paths import cache_dir
-from nstbench.records import Collection, ImageRecord, Role
 
 
 class Painter(Dataset):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nstbench.contracts import Dataset, DatasetInfo
+from nstbench.core.paths import cache_dir
+from nstbench.core.records import Collection, ImageRecord, Role, SkippedImage
 from nstbench.images import write_png
-from nstbench.paths import cache_dir
-from nstbench.records import Collection, ImageRecord, Role, SkippedImage
 
 if TYPE_CHECKING:
     from nstbench.painter import Painting

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 
 from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
-from nstbench.records import Flexibility, Step
+from nstbench.core.records import Flexibility, Step
 
 
 class MeanColour(Method):

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.core.records import Flexibility
 from nstbench.nn.backbones import backbone_weight, load_backbone, on_network
 from nstbench.nn.decoder import (
     MirroredDecoder,
@@ -44,7 +45,6 @@ from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.one_pass import OnePass
 from nstbench.nn.style_mix import check_mix, extra_pixels, shares
 from nstbench.nn.vgg import VGG16, VGG19
-from nstbench.records import Flexibility
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
 from nstbench.weights import Weight
 

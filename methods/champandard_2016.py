@@ -31,7 +31,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, Picture
-from nstbench.errors import ImageError
+from nstbench.core.errors import ImageError
+from nstbench.core.records import Flexibility
 from nstbench.nn.backbones import on_network
 from nstbench.nn.gram import GRAM_LAYERS, gram_matrix
 from nstbench.nn.image_optimisation import (
@@ -43,7 +44,6 @@ from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy
 from nstbench.nn.optimise import Losses, Objective
 from nstbench.nn.patches import PatchLoss, StylePatches
 from nstbench.nn.semantic import one_hot, read_labels, tonal_map
-from nstbench.records import Flexibility
 
 _GRAM_DEFAULTS = {
     "style_layers": GRAM_LAYERS,

@@ -35,7 +35,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, Picture
-from nstbench.errors import ImageError
+from nstbench.core.errors import ImageError
+from nstbench.core.records import Flexibility
 from nstbench.nn import colour
 from nstbench.nn.gram import GRAM_LAYERS, gram_matrix
 from nstbench.nn.image_optimisation import (
@@ -47,7 +48,6 @@ from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy
 from nstbench.nn.optimise import Losses, Objective
 from nstbench.nn.semantic import one_hot, read_labels
 from nstbench.nn.style_mix import check_mix, extra_pixels, shares
-from nstbench.records import Flexibility
 
 # neural_style_transfer.ipynb of the authors' code, cells on layers, weights and optimisation.
 _AUTHOR_CODE = {"alpha_beta": 1.0, "pooling": "max", "init": "content"}

@@ -23,7 +23,8 @@ import torch
 from pydantic import Field
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import Availability, Flexibility, ImageRecord, WeightCard
 from nstbench.nn.backbones import load_backbone
 from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
 from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
@@ -33,7 +34,6 @@ from nstbench.nn.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
 from nstbench.nn.one_pass import OnePass
 from nstbench.nn.style_prediction import ArbitraryStyleNetwork, statistics_of
 from nstbench.nn.vgg import VGG16
-from nstbench.records import Availability, Flexibility, ImageRecord, WeightCard
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
 from nstbench.weights import Weight
 

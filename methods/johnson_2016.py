@@ -28,9 +28,9 @@ from pydantic import Field
 from torch import nn
 
 from nstbench.contracts import MethodInfo
+from nstbench.core.records import Flexibility
 from nstbench.nn.feed_forward import FeedForward, FeedForwardParams
 from nstbench.nn.transformation_network import Design, TransformationNetwork
-from nstbench.records import Flexibility
 from nstbench.trainable import Recipe, StyleUse
 
 

@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 
 from nstbench.contracts import MethodInfo, Picture
+from nstbench.core.records import Flexibility
 from nstbench.nn.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
@@ -27,7 +28,6 @@ from nstbench.nn.image_optimisation import (
 from nstbench.nn.losses import CAFFE_SCALE, content_energy
 from nstbench.nn.optimise import Losses, Objective
 from nstbench.nn.patches import PatchLoss, StylePatches
-from nstbench.records import Flexibility
 
 
 class LiWand2016(ImageOptimisation):

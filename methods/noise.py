@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Method, MethodInfo, OnStep, Picture
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 
 class Noise(Method):

@@ -26,6 +26,7 @@ import torch
 from pydantic import Field
 
 from nstbench.contracts import MethodInfo, Picture
+from nstbench.core.records import Flexibility
 from nstbench.nn.gram import gram_matrix
 from nstbench.nn.image_optimisation import (
     LOSS_NETWORKS,
@@ -40,7 +41,6 @@ from nstbench.nn.losses import (
 )
 from nstbench.nn.optimise import Losses, Objective
 from nstbench.nn.vgg import VGG16_BLOCKS, VGG19_BLOCKS, convolution_names
-from nstbench.records import Flexibility
 
 _BLOCKS = {"vgg16": VGG16_BLOCKS, "vgg19": VGG19_BLOCKS}
 

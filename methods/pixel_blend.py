@@ -12,8 +12,8 @@ import torch
 from pydantic import Field
 
 from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
+from nstbench.core.records import Flexibility
 from nstbench.images import resize
-from nstbench.records import Flexibility
 
 
 class PixelBlend(Method):

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Method, MethodInfo, OnStep, Picture
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 # Paper, equation 4: RGB to LMS cone responses.
 _RGB_TO_LMS = torch.tensor(

@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Method, MethodInfo, OnStep, Picture
+from nstbench.core.records import Flexibility
 from nstbench.images import resize
-from nstbench.records import Flexibility
 
 
 class StyleCopy(Method):

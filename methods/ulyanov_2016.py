@@ -31,10 +31,10 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, StepLR
 
 from nstbench.contracts import MethodInfo
+from nstbench.core.records import Flexibility
 from nstbench.nn.feed_forward import FeedForward, FeedForwardParams
 from nstbench.nn.texture_net import TextureNetwork
 from nstbench.nn.transformation_network import Design, TransformationNetwork
-from nstbench.records import Flexibility
 from nstbench.trainable import Recipe, StyleUse
 
 _DECAY_EVERY, _DECAY = 2_000, 0.8

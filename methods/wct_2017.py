@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.core.records import Flexibility, Step
 from nstbench.nn.backbones import backbone_weight, load_backbone, on_network
 from nstbench.nn.decoder import (
     MirroredDecoder,
@@ -38,7 +39,6 @@ from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.loss_network import load_loss_network
 from nstbench.nn.vgg import VGG16, VGG19
-from nstbench.records import Flexibility, Step
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
 from nstbench.weights import Weight
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
-from nstbench.records import Scope
+from nstbench.core.records import Scope
 
 LAYER = "relu3_1"
 
@@ -51,7 +51,7 @@ class MeanActivation(PairMetric):
         What depends on content or style alone is worth keeping for the other outputs:
         ``pair.kept("my_metric", ("style",), lambda: ...)``.
 
-        Raise ``nstbench.errors.NoValueError`` with a sentence where these pictures have no
+        Raise ``nstbench.core.errors.NoValueError`` with a sentence where these pictures have no
         value: it becomes a missing number with that reason. Any other error, too, costs this
         metric's number only, but the next run or score tries again.
         """

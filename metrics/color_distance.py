@@ -8,7 +8,7 @@ import torch
 
 from nstbench.colour import rgb_to_lab
 from nstbench.contracts import MetricInfo, PairMetric, Picture, ScoringPair
-from nstbench.records import Scope
+from nstbench.core.records import Scope
 from nstbench.sliced import directions, ordered, ordered_distance, sampled
 
 PROJECTIONS = 32

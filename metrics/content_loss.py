@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
-from nstbench.records import Scope
+from nstbench.core.records import Scope
 from nstbench.squares import squared_distance
 
 LAYER = "relu4_2"

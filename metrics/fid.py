@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from nstbench.contracts import Features, MetricInfo
-from nstbench.records import Scope
+from nstbench.core.records import Scope
 from nstbench.set_metrics import FrechetMetric
 
 

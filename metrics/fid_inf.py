@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Features, MetricInfo
+from nstbench.core.records import Scope
 from nstbench.frechet import GaussianSums, frechet_distance
-from nstbench.records import Scope
 from nstbench.set_metrics import VectorMetric
 
 POINTS = 15

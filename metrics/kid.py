@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Features, MetricInfo
-from nstbench.records import Scope
+from nstbench.core.records import Scope
 from nstbench.set_metrics import VectorMetric
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from nstbench.contracts import MetricInfo, TimingMetric
-from nstbench.records import Scope, Timing
+from nstbench.core.records import Scope, Timing
 
 
 class Latency(TimingMetric):

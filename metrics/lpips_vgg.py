@@ -8,8 +8,8 @@ import torch
 
 from nstbench import weights
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
+from nstbench.core.records import Scope
 from nstbench.nn.lpips import LPIPS_VGG, LPIPS_VGG_LAYERS, lpips_distance
-from nstbench.records import Scope
 
 
 class LpipsVgg(PairMetric):

@@ -6,7 +6,7 @@ from statistics import median
 from typing import ClassVar
 
 from nstbench.contracts import MetricInfo, TimingMetric
-from nstbench.records import Scope, Timing
+from nstbench.core.records import Scope, Timing
 
 
 class PrepareSeconds(TimingMetric):

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
-from nstbench.records import Scope
+from nstbench.core.records import Scope
 
 LAYER = "relu4_1"
 MOST = 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from nstbench.contracts import MetricInfo, TimingMetric
-from nstbench.records import Scope, Timing
+from nstbench.core.records import Scope, Timing
 
 
 class TrainSeconds(TimingMetric):

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import MetricInfo, PairMetric, ScoringPair
+from nstbench.core.records import Scope
 from nstbench.normalised_errors import CONTENT_FEATURES, STYLE_FEATURES, universal_errors
-from nstbench.records import Scope
 
 
 class UniversalErrorFactor(PairMetric):

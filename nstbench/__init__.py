@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nstbench.api import run as run
-    from nstbench.board import Board as Board
+    from nstbench.core.board import Board as Board
 
 __version__ = "0.1.0"
 __all__ = ["Board", "__version__", "run"]
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return run
     if name == "Board":
-        from nstbench.board import Board
+        from nstbench.core.board import Board
 
         return Board
     raise AttributeError(f"module 'nstbench' has no attribute '{name}'")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import MetricCard
 from nstbench.ranking import done_scores
-from nstbench.records import MetricCard
 from nstbench.robustness import rank_correlation
 from nstbench.run_files import load_board
 

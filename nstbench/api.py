@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nstbench.board import Board
 from nstbench.config import build_config
+from nstbench.core.board import Board
 from nstbench.listener import Listener
 from nstbench.pipeline import execute
 

@@ -20,10 +20,10 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from nstbench import stats
-from nstbench.board import Board
-from nstbench.errors import StoreError, UsageError
+from nstbench.core.board import Board
+from nstbench.core.errors import StoreError, UsageError
+from nstbench.core.records import MetricCard, Scope, Timing
 from nstbench.ranking import done_scores
-from nstbench.records import MetricCard, Scope, Timing
 from nstbench.store import write_bytes
 
 SCHEMA = 1

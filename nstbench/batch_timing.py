@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from nstbench.contracts import Method, Picture, PreparedPair
-from nstbench.memory import ran_out_of_memory
+from nstbench.core.memory import ran_out_of_memory
 from nstbench.timing import sample, timed
 from nstbench.traces import ignore
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from PIL import Image
 
-from nstbench.errors import UsageError
-from nstbench.names import printable
+from nstbench.core.errors import UsageError
+from nstbench.core.records import ImageRecord, Role, Status, Unit
+from nstbench.core.text import printable
 from nstbench.planner import Outcome, Plan
-from nstbench.records import ImageRecord, Role, Status, Unit
 from nstbench.run_files import load_board, read_plan
 from nstbench.store import Store
 

@@ -16,8 +16,8 @@ import pandas as pd
 from scipy import stats as reference
 
 from nstbench import stats
+from nstbench.core.records import Availability, MetricCard, Scope
 from nstbench.ranking import compare_methods
-from nstbench.records import Availability, MetricCard, Scope
 
 LEVEL = 0.6
 """Mean score of every simulated method, in the range that real methods have."""

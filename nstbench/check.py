@@ -21,8 +21,8 @@ import numpy as np
 from nstbench import stats
 from nstbench.baseline import Baseline
 from nstbench.check_rows import Draft, Finding, Verdict, compare_entry, not_comparable
-from nstbench.errors import UsageError, did_you_mean
-from nstbench.names import printable
+from nstbench.core.errors import UsageError, did_you_mean
+from nstbench.core.text import printable
 from nstbench.tolerances import Tolerance
 
 ALPHA = 1 - stats.LEVEL

@@ -12,7 +12,7 @@ from scipy import stats as tests
 
 from nstbench import stats
 from nstbench.baseline import Baseline, Entry, MetricFacts
-from nstbench.records import Role, Scope, Status, Timing
+from nstbench.core.records import Role, Scope, Status, Timing
 from nstbench.speed import relative_latency
 from nstbench.tolerances import Tolerance
 

@@ -2,7 +2,7 @@
 
 A checkpoint is ``<method>--<label>.safetensors`` (float16) with a card of the same name in
 JSON. They are looked for in the folder that ``NSTBENCH_WEIGHTS`` names, then among the
-user's own (``nstbench.paths.checkpoints_dir``), then among those that nstbench ships
+user's own (``nstbench.core.paths.checkpoints_dir``), then among those that nstbench ships
 (``methods/weights``). Styles are recognised by their look, so a picture keeps its
 checkpoint when it is renamed, resized or saved anew.
 """
@@ -24,10 +24,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nstbench import registry
 from nstbench.contracts import Picture
-from nstbench.errors import WeightsError
+from nstbench.core.errors import WeightsError
+from nstbench.core.paths import checkpoints_dir
+from nstbench.core.records import ImageRecord, TrainingCard, WeightCard
 from nstbench.images import read_image, to_tensor
-from nstbench.paths import checkpoints_dir
-from nstbench.records import ImageRecord, TrainingCard, WeightCard
 from nstbench.store import write_bytes, write_json
 from nstbench.weight_files import sha256_of
 

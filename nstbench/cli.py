@@ -18,9 +18,9 @@ from nstbench.cli_score import score
 from nstbench.cli_status import status
 from nstbench.cli_train import match, train
 from nstbench.cli_validate import validate
-from nstbench.errors import NstbenchError, UsageError, way_out
+from nstbench.core.errors import NstbenchError, UsageError, way_out
+from nstbench.core.text import printable
 from nstbench.interrupt import GO_ON
-from nstbench.names import printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,7 +73,7 @@ def maps(
     plugin: Plugins = None,
 ) -> None:
     """Draw where in each output of a run the errors arise, and add that to its gallery."""
-    from nstbench.environment import resolve_device
+    from nstbench.core.environment import resolve_device
     from nstbench.error_maps import write_maps
     from nstbench.progress import TerminalListener
     from nstbench.report import write_report
@@ -184,8 +184,8 @@ def datasets_preview(
     """Write a contact sheet of a dataset."""
     from nstbench.catalog import open_dataset
     from nstbench.contact_sheet import contact_sheet
+    from nstbench.core.text import counted
     from nstbench.images import write_png
-    from nstbench.names import counted
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: the sheet is a PNG picture; give a name that ends in .png.")

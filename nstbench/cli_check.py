@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nstbench.cli_options import check_writable
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from nstbench.check import CheckResult
@@ -47,10 +47,10 @@ def check(
     """Compare a run with a baseline: exit 0 if fine, 1 if worse, 2 if not comparable."""
     from nstbench.baseline import load_baseline
     from nstbench.check import check as compare
+    from nstbench.core.yaml_values import split_names
     from nstbench.reporting.check_files import check_suffix, write_check
     from nstbench.tables_check import print_check
     from nstbench.tolerances import parse_tolerances
-    from nstbench.values import split_names
 
     for path in out or []:
         check_suffix(path)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nstbench.cli_options import Plugins, add_plugins
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 
 new_app = typer.Typer(no_args_is_help=True, help="Begin a plug-in of your own.")
 

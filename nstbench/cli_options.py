@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nstbench.errors import UsageError, way_out
+from nstbench.core.errors import UsageError, way_out
 
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file with a further plug-in.")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nstbench.cli_options import Plugins, add_plugins
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 
 
 def report(
@@ -31,9 +31,9 @@ def report(
     plugin: Plugins = None,
 ) -> None:
     """Write the report of a run, finished or not, or of several runs side by side."""
+    from nstbench.core.yaml_values import split_names
     from nstbench.report import write_comparison, write_report
     from nstbench.run_files import load_board
-    from nstbench.values import split_names
 
     add_plugins(plugin)
     boards = [load_board(run) for run in runs]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nstbench.cli_options import Plugins
-from nstbench.errors import UsageError
-from nstbench.names import printable
+from nstbench.core.errors import UsageError
+from nstbench.core.text import printable
 
 if TYPE_CHECKING:
-    from nstbench.board import Board
+    from nstbench.core.board import Board
 
 
 def _settings(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nstbench.cli_options import Plugins, add_plugins
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from nstbench.board import Board
+    from nstbench.core.board import Board
     from nstbench.listener import Listener
 
 

@@ -11,7 +11,7 @@ def status(run: RunFolder) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from nstbench.names import printable
+    from nstbench.core.text import printable
     from nstbench.run_status import STATES, TO_DO, read_status, work_of
 
     found = read_status(run)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from nstbench.records import ImageRecord, MetricCard
+    from nstbench.core.records import ImageRecord, MetricCard
     from nstbench.validate import Validation
 
 
@@ -46,13 +46,13 @@ def validate(
     """Ask the metrics to order pictures whose order is known, and say which to trust."""
     from nstbench.agreement import run_agreement
     from nstbench.catalog import metric_cards, open_dataset
-    from nstbench.environment import resolve_device
+    from nstbench.core.environment import resolve_device
+    from nstbench.core.records import Role
+    from nstbench.core.yaml_values import names_or_all
     from nstbench.progress import TerminalListener
-    from nstbench.records import Role
     from nstbench.sweeps import make_sources
     from nstbench.terminal import console
     from nstbench.validate import validate as validate_metrics
-    from nstbench.values import names_or_all
 
     add_plugins(plugin)
     for path in (out.with_suffix(".json"), out.with_suffix(".html")) if out else ():

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 from nstbench import stats
-from nstbench.board import Board
+from nstbench.core.board import Board
+from nstbench.core.records import MetricCard, Scope, Timing
 from nstbench.ranking import done_scores
-from nstbench.records import MetricCard, Scope, Timing
 from nstbench.speed import relative_latency
 
 SAME, PARTLY, DIFFERS = "same", "in part", "differs"

@@ -11,17 +11,17 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nstbench.config_paths import resolve_paths
-from nstbench.environment import check_device
-from nstbench.errors import UsageError, did_you_mean
-from nstbench.programs.entry import Program, take_programs
-from nstbench.studies import Study
-from nstbench.values import (
+from nstbench.core.environment import check_device
+from nstbench.core.errors import UsageError, did_you_mean
+from nstbench.core.yaml_values import (
     add_parameter,
     names_or_all,
     read_size,
     read_yaml,
     split_outside_brackets,
 )
+from nstbench.programs.entry import Program, take_programs
+from nstbench.studies import Study
 
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from nstbench.core.records import ImageRecord
 from nstbench.images import fit, read_image
-from nstbench.records import ImageRecord
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 

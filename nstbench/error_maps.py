@@ -35,12 +35,12 @@ import torch
 from torch.nn.functional import interpolate
 
 from nstbench.contracts import Features, Picture, ScoringPair
-from nstbench.errors import NstbenchError
+from nstbench.core.errors import NstbenchError
+from nstbench.core.records import PictureCard, Role, Status
 from nstbench.features import FeatureBank
 from nstbench.images import read_image, to_tensor, write_png
 from nstbench.listener import Listener
 from nstbench.normalised_errors import CONTENT_LAYERS, STYLE_LAYERS, TOLERANCE, DegeneratePair
-from nstbench.records import PictureCard, Role, Status
 from nstbench.run_files import load_board
 from nstbench.store import MAP_KINDS, map_path
 

@@ -19,18 +19,12 @@ from PIL import Image
 
 import nstbench
 from nstbench.beside import Beside
-from nstbench.board import Board
 from nstbench.catalog import metric_cards, open_dataset
 from nstbench.config import MethodSpec, RunConfig
-from nstbench.environment import describe_environment, resolve_device
-from nstbench.errors import ImageError, UsageError
-from nstbench.images import fit, pixel_hash, read_image, write_png
-from nstbench.listener import Listener
-from nstbench.names import counted, printable, slugify
-from nstbench.output_patterns import Outputs, Pair, find_outputs, has_method
-from nstbench.outputs_elsewhere import Made, Size, missing, parts_of, problem_of, shapes_of, unit_of
-from nstbench.planner import Outcome, Plan
-from nstbench.records import (
+from nstbench.core.board import Board
+from nstbench.core.environment import describe_environment, resolve_device
+from nstbench.core.errors import ImageError, UsageError
+from nstbench.core.records import (
     Availability,
     ImageRecord,
     MethodCard,
@@ -40,6 +34,13 @@ from nstbench.records import (
     Status,
     Unit,
 )
+from nstbench.core.text import counted, printable, slugify
+from nstbench.core.yaml_values import names_or_all
+from nstbench.images import fit, pixel_hash, read_image, write_png
+from nstbench.listener import Listener
+from nstbench.output_patterns import Outputs, Pair, find_outputs, has_method
+from nstbench.outputs_elsewhere import Made, Size, missing, parts_of, problem_of, shapes_of, unit_of
+from nstbench.planner import Outcome, Plan
 from nstbench.report import write_report
 from nstbench.run_files import (
     load_board,
@@ -52,7 +53,6 @@ from nstbench.run_files import (
 from nstbench.run_folder import refuse_folder_of_pictures
 from nstbench.score_stage import score_units, timing_scores
 from nstbench.store import Store, hash_of_keys, key_of, read_json
-from nstbench.values import names_or_all
 
 ASPECT_TOLERANCE = 0.02
 """Proportions that differ by rounding to whole pixels are the same; more is another picture."""

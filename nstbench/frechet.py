@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nstbench.errors import NoValueError
+from nstbench.core.errors import NoValueError
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 from nstbench.baseline import Baseline, load_baseline, mean_score, save_baseline
 from nstbench.check import check
 from nstbench.check_rows import COVERAGE, Finding, Verdict
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.speed import relative_latency
 from nstbench.tolerances import Tolerance
 

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from nstbench.errors import ImageError, NstbenchError, UsageError
+from nstbench.core.errors import ImageError, NstbenchError, UsageError
+from nstbench.core.paths import cache_dir
+from nstbench.core.records import Availability
+from nstbench.core.text import printable, slugify
 from nstbench.images import read_image, write_png
-from nstbench.names import printable, slugify
-from nstbench.paths import cache_dir
-from nstbench.records import Availability
 from nstbench.store import key_of, read_json, write_bytes, write_json
 from nstbench.weights import offline
 

@@ -2,7 +2,7 @@
 
 Pixels are uint8 RGB arrays (H, W, 3) in sRGB; tensors are float32 RGB (B, 3, H, W)
 with values in [0, 1]. Files come from users, so reading them ends either in pixels
-or in one :class:`~nstbench.errors.ImageError`, whatever the file holds. No global
+or in one :class:`~nstbench.core.errors.ImageError`, whatever the file holds. No global
 setting of Pillow is changed.
 """
 
@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from nstbench.contracts import Picture
-from nstbench.errors import ImageError, StoreError, way_out
-from nstbench.names import printable
-from nstbench.records import ImageRecord
+from nstbench.core.errors import ImageError, StoreError, way_out
+from nstbench.core.records import ImageRecord
+from nstbench.core.text import printable
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nstbench.listener import Listener
 
 if TYPE_CHECKING:
-    from nstbench.board import Board
+    from nstbench.core.board import Board
 
 GO_ON = "What is finished is kept; the same command goes on from there."
 

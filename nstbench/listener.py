@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nstbench.records import Unit
+from nstbench.core.records import Unit
 
 if TYPE_CHECKING:
     from nstbench.planner import Plan

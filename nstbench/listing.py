@@ -22,9 +22,9 @@ from rich.table import Table
 
 import nstbench
 from nstbench import registry
-from nstbench.errors import NstbenchError
-from nstbench.paths import cache_dir, checkpoints_dir
-from nstbench.records import Availability
+from nstbench.core.errors import NstbenchError
+from nstbench.core.paths import cache_dir, checkpoints_dir
+from nstbench.core.records import Availability
 from nstbench.terminal import console
 
 _VARIABLES = ("NSTBENCH_WEIGHTS", "NSTBENCH_OFFLINE", "NSTBENCH_CACHE", "NSTBENCH_CHECKPOINTS")

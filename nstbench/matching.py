@@ -18,14 +18,14 @@ import torch
 from nstbench.catalog import make_variant, open_dataset
 from nstbench.config import MethodSpec, parse_methods
 from nstbench.contracts import Method, Picture
-from nstbench.environment import resolve_device
-from nstbench.errors import UsageError
+from nstbench.core.environment import resolve_device
+from nstbench.core.errors import UsageError
+from nstbench.core.isolation import isolated
+from nstbench.core.records import ImageRecord, Role, Step
 from nstbench.images import load_picture
-from nstbench.isolation import isolated
 from nstbench.listener import Listener
 from nstbench.nn.image_optimisation import ImageOptimisation
 from nstbench.planner import pair_up
-from nstbench.records import ImageRecord, Role, Step
 
 
 @dataclass(frozen=True, slots=True)

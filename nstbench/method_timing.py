@@ -11,10 +11,10 @@ import torch
 
 from nstbench.batch_timing import time_batch
 from nstbench.contracts import Method, Picture
-from nstbench.environment import describe_environment
+from nstbench.core.environment import describe_environment
+from nstbench.core.isolation import isolated
+from nstbench.core.records import ImageRecord, Samples, Timing
 from nstbench.flops import count_flops
-from nstbench.isolation import isolated
-from nstbench.records import ImageRecord, Samples, Timing
 from nstbench.store import Store
 from nstbench.timing import PeakMemory, calibrate, sample, sample_beside_kernel, timed
 from nstbench.traces import ignore

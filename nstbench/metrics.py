@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nstbench.errors import did_you_mean
+from nstbench.core.errors import did_you_mean
 
 
 def metric_class(name: str) -> type[Any]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from nstbench.contracts import Features, ScoringPair
-from nstbench.errors import NoValueError
+from nstbench.core.errors import NoValueError
 from nstbench.nn.gram import GRAM_LAYERS
 from nstbench.squares import (
     squared_distance,

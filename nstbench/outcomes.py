@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 
 from nstbench.contracts import OutOfTime
-from nstbench.errors import ImageError, StoreError, WeightsError
-from nstbench.memory import ran_out_of_memory
-from nstbench.records import Status
+from nstbench.core.errors import ImageError, StoreError, WeightsError
+from nstbench.core.memory import ran_out_of_memory
+from nstbench.core.records import Status
 from nstbench.registry import PluginError
 
 # Values this far outside [0, 1] are rounding; anything farther is the method's mistake.

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from nstbench.errors import UsageError
-from nstbench.names import natural_key, printable
-from nstbench.records import ImageRecord
+from nstbench.core.errors import UsageError
+from nstbench.core.records import ImageRecord
+from nstbench.core.text import natural_key, printable
 
 _FIELDS = ("content", "style", "method")
 _PLACE = re.compile(r"\{(\w*)\}|\*+")

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nstbench.names import printable, slugify
+from nstbench.core.records import ImageRecord, PictureCard, Unit
+from nstbench.core.text import printable, slugify
 from nstbench.output_patterns import Outputs, Pair
-from nstbench.records import ImageRecord, PictureCard, Unit
 from nstbench.store import SCHEMA, key_of
 
 Size = tuple[int, int]

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 
 import nstbench
 from nstbench import registry, weights
-from nstbench.board import Board
 from nstbench.catalog import (
     Variant,
     add_configured,
@@ -24,15 +23,17 @@ from nstbench.catalog import (
 )
 from nstbench.claims import BOARD, Claims
 from nstbench.config import RunConfig
-from nstbench.environment import describe_environment, resolve_device
-from nstbench.errors import WeightsError
+from nstbench.core.board import Board
+from nstbench.core.environment import describe_environment, resolve_device
+from nstbench.core.errors import WeightsError
+from nstbench.core.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
+from nstbench.core.yaml_values import names_or_all
 from nstbench.executors import Executor
 from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_workers
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
 from nstbench.method_timing import TimingRequest
 from nstbench.planner import Plan, make_plan
-from nstbench.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
 from nstbench.report import check_formats, write_report
 from nstbench.run_files import (
     load_board,
@@ -50,13 +51,12 @@ from nstbench.score_stage import score_units, timing_scores
 from nstbench.spent import Spent
 from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
 from nstbench.unit_keys import method_parts
-from nstbench.values import names_or_all
 
 _TIMINGS = TypeAdapter(Timing)
 
 # What the process that measures imports, too, and what is no part of measuring.
 _NOT_MEASURING = (
-    "nstbench.environment",
+    "nstbench.core.environment",
     "nstbench.outcomes",
     "nstbench.programs",
     "nstbench.registry",

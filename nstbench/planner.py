@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from nstbench.catalog import Variant, metric_cards, open_dataset, resolve_methods
 from nstbench.config import RunConfig
-from nstbench.errors import ImageError, UsageError
-from nstbench.records import (
+from nstbench.core.errors import ImageError, UsageError
+from nstbench.core.records import (
     Availability,
     Collection,
     ImageRecord,

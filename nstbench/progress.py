@@ -20,9 +20,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from nstbench.core.records import Status, Unit
+from nstbench.core.text import printable
 from nstbench.listener import Listener
-from nstbench.names import printable
-from nstbench.records import Status, Unit
 
 if TYPE_CHECKING:
     from nstbench.config import RunConfig

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from nstbench.baseline import Baseline, Entry, MetricFacts
-from nstbench.errors import UsageError
-from nstbench.records import Scope, Timing
+from nstbench.core.errors import UsageError
+from nstbench.core.records import Scope, Timing
 
 FORMAT_VERSION = "5.0.0"
 _EXTRA = ("latency_waits", "calibration", "calibration_waits", "samples_from", "size", "threads",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from nstbench.board import Board
+    from nstbench.core.board import Board
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,7 +65,7 @@ def _compare(board: Board, path: Path, fail_on: Sequence[str]) -> None:
     from nstbench.baseline import from_board, load_baseline
     from nstbench.check import check
     from nstbench.check_rows import Verdict
-    from nstbench.errors import NstbenchError
+    from nstbench.core.errors import NstbenchError
     from nstbench.reporting.check_text import headline, sentence
     from nstbench.tolerances import parse_tolerances
 

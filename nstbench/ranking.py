@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from nstbench import stats
-from nstbench.board import quality_metric
-from nstbench.records import MethodCard, MetricCard, Scope, Status
+from nstbench.core.board import quality_metric
+from nstbench.core.records import MethodCard, MetricCard, Scope, Status
 from nstbench.scoretable import ScoreTable, pair_columns, pair_rows, score_tables
 
 HEAD = ["rank", "rank_low", "rank_high", "method", "plugin", "flexibility", "size"]
@@ -44,7 +44,7 @@ def build_leaderboard(
     which no method has one (it was only timed) has no ranks.
 
     Args:
-        scores: tidy scores as :class:`nstbench.board.Board` describes them; rows of units
+        scores: tidy scores as :class:`nstbench.core.board.Board` describes them; rows of units
             that are not ``done`` are ignored, values that are not finite count as missing.
         units: one row per unit with at least ``method, plugin, content, style, size, seed,
             status``.
@@ -54,7 +54,7 @@ def build_leaderboard(
         resamples: number of bootstrap resamples.
 
     Returns:
-        The frame that :class:`nstbench.board.Board` documents as ``leaderboard``, sorted
+        The frame that :class:`nstbench.core.board.Board` documents as ``leaderboard``, sorted
         by size, rank and name. The result does not depend on the order of rows.
     """
     scores = done_scores(scores, units)

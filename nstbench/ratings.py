@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from nstbench import stats
-from nstbench.records import MetricCard, Scope
+from nstbench.core.records import MetricCard, Scope
 from nstbench.robustness import tau
 from nstbench.sweeps import BLEND, CONTENT, FOLDER, STYLE
 

@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 import nstbench
-from nstbench.errors import NstbenchError, UsageError, did_you_mean
+from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.programs.entry import Program
 
 KINDS = ("methods", "metrics", "datasets", "reports")
@@ -32,8 +32,8 @@ KINDS = ("methods", "metrics", "datasets", "reports")
 _INTERFACES = {
     "nstbench",
     "nstbench.contracts",
-    "nstbench.records",
-    "nstbench.errors",
+    "nstbench.core.records",
+    "nstbench.core.errors",
     "nstbench.trainable",
     "nstbench.checkpoints",
 }

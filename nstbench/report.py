@@ -16,10 +16,10 @@ from pathlib import Path
 from markupsafe import Markup
 
 from nstbench import __version__, registry
-from nstbench.board import Board
 from nstbench.contracts import Section
-from nstbench.errors import StoreError, UsageError, did_you_mean, way_out
-from nstbench.names import encodable
+from nstbench.core.board import Board
+from nstbench.core.errors import StoreError, UsageError, did_you_mean, way_out
+from nstbench.core.text import encodable
 from nstbench.reporting import comparison, pictures, templates
 
 HTML = "html"

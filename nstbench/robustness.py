@@ -1,6 +1,6 @@
 """How far a ranking may be believed: other norms, other metrics, other backbones.
 
-Every function takes the tidy scores of :class:`nstbench.board.Board` in any row order,
+Every function takes the tidy scores of :class:`nstbench.core.board.Board` in any row order,
 ranks methods within each image size by means over shared units
 (:func:`nstbench.stats.comparable_means`), and returns a tidy frame.
 """
@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import kendalltau, rankdata
 
 from nstbench import stats
-from nstbench.records import MethodCard, MetricCard
+from nstbench.core.records import MethodCard, MetricCard
 from nstbench.scoretable import Column, ScoreTable, pair_columns, score_tables
 
 NORMS = (1.0, 2.0, 4.0, np.inf)

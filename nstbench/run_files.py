@@ -1,4 +1,4 @@
-"""Write what a run knows, and load it back as a :class:`~nstbench.board.Board`."""
+"""Write what a run knows, and load it back as a :class:`~nstbench.core.board.Board`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from nstbench.board import Board
-from nstbench.errors import NstbenchError, StoreError, UsageError
-from nstbench.names import encodable, printable
+from nstbench.core.board import Board
+from nstbench.core.errors import NstbenchError, StoreError, UsageError
+from nstbench.core.records import MethodCard, MetricCard, PictureCard, Status, Timing
+from nstbench.core.text import encodable, printable
 from nstbench.planner import Plan
 from nstbench.ranking import build_leaderboard
-from nstbench.records import MethodCard, MetricCard, PictureCard, Status, Timing
 from nstbench.store import (
     MEND,
     SCHEMA,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nstbench.claims import Claims
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.text import printable
 from nstbench.listener import Listener
-from nstbench.names import printable
 from nstbench.store import Store, read_json
 
 _PICTURES = frozenset(

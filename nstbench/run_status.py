@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nstbench.claims import BOARD, Owner, living_owners
-from nstbench.names import counted
-from nstbench.records import Status
+from nstbench.core.records import Status
+from nstbench.core.text import counted
 from nstbench.run_files import read_info, read_plan
 from nstbench.store import Store
 

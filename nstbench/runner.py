@@ -15,16 +15,13 @@ from typing import Any
 
 import torch
 
-from nstbench.allocator import give_back_memory
 from nstbench.contracts import Diverged, Method, Picture, PreparedPair
-from nstbench.environment import device_name
-from nstbench.errors import StoreError
-from nstbench.images import pixel_hash, to_pixels, write_png
-from nstbench.isolation import isolated
-from nstbench.memory import message_of, ran_out_of_memory
-from nstbench.method_timing import TimingRequest, time_method
-from nstbench.outcomes import BadOutput, check_output, refuse_full_disk, status_of
-from nstbench.records import (
+from nstbench.core.environment import device_name
+from nstbench.core.errors import StoreError
+from nstbench.core.glibc_malloc import give_back_memory
+from nstbench.core.isolation import isolated
+from nstbench.core.memory import message_of, ran_out_of_memory
+from nstbench.core.records import (
     OWN_SAMPLES_FROM_SECONDS,
     ImageRecord,
     Samples,
@@ -33,6 +30,9 @@ from nstbench.records import (
     Timing,
     Unit,
 )
+from nstbench.images import pixel_hash, to_pixels, write_png
+from nstbench.method_timing import TimingRequest, time_method
+from nstbench.outcomes import BadOutput, check_output, refuse_full_disk, status_of
 from nstbench.store import Store
 from nstbench.timing import calibrate, one_sample, timed
 from nstbench.traces import Report, Trace

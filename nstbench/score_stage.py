@@ -19,14 +19,14 @@ import pandas as pd
 import torch
 
 from nstbench import registry, weights
-from nstbench.allocator import freed_memory_kept
 from nstbench.catalog import metric_weights
 from nstbench.contracts import Metric, MetricInfo, Picture
-from nstbench.errors import ImageError, StoreError
+from nstbench.core.errors import ImageError, StoreError
+from nstbench.core.glibc_malloc import freed_memory_kept
+from nstbench.core.records import MetricCard, PictureCard, Role, Scope, Status, Timing
+from nstbench.core.text import printable
 from nstbench.images import read_image, to_tensor
 from nstbench.listener import Listener
-from nstbench.names import printable
-from nstbench.records import MetricCard, PictureCard, Role, Scope, Status, Timing
 from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.scorer import Scorer
 from nstbench.store import MEND, SCHEMA, Store, key_of

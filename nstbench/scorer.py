@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
-from nstbench.errors import ImageError, NoValueError, NstbenchError
+from nstbench.core.errors import ImageError, NoValueError, NstbenchError
+from nstbench.core.paths import cache_dir
 from nstbench.features import FeatureBank, ScoredPair
-from nstbench.paths import cache_dir
 
 Record = dict[str, Any]
 """``{"values": {part: value}}`` with the metric's own value under ``""``, or ``{"error": why}``.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nstbench.records import MetricCard, Scope
+from nstbench.core.records import MetricCard, Scope
 from nstbench.stats import Floats, Layout
 
 Column = tuple[str, str]
@@ -54,7 +54,7 @@ def score_tables(scores: pd.DataFrame, columns: Sequence[Column]) -> Iterator[Sc
     """Yield one table per size, small sizes first.
 
     Args:
-        scores: tidy scores (see :class:`nstbench.board.Board`), in any row order.
+        scores: tidy scores (see :class:`nstbench.core.board.Board`), in any row order.
         columns: which metrics and parts to take; columns without a row are all NaN.
 
     Raises:

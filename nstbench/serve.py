@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from nstbench.errors import NstbenchError, UsageError
+from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.run_files import load_board, read_info
 
 ADDRESS = "127.0.0.1"

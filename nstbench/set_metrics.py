@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 import torch
 
 from nstbench.contracts import ScoringPair, SetMetric
-from nstbench.errors import NoValueError
+from nstbench.core.errors import NoValueError
 from nstbench.frechet import GaussianSums, frechet_distance
 
 

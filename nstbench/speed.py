@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nstbench.records import Timing
+from nstbench.core.records import Timing
 from nstbench.stats import Floats
 
 

@@ -19,12 +19,12 @@ import torch
 
 from nstbench import registry
 from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
-from nstbench.errors import NstbenchError, UsageError
+from nstbench.core.errors import NstbenchError, UsageError
+from nstbench.core.records import Scope
+from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank, ScoredPair
 from nstbench.nn.backbones import load_backbone
-from nstbench.records import Scope
 from nstbench.registry import PluginError
-from nstbench.torchvision_shim import ensure_torchvision
 
 ensure_torchvision()
 

@@ -26,8 +26,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.errors import StoreError, way_out
-from nstbench.records import Status
+from nstbench.core.errors import StoreError, way_out
+from nstbench.core.records import Status
 
 SCHEMA = 1
 MEND = "Run the same command again: it writes the file anew and repeats nothing that is done."

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from nstbench.values import number, read_value, split_outside_brackets
+from nstbench.core.yaml_values import number, read_value, split_outside_brackets
 
 MOST_VARIANTS = 200
 """More curves and points than this nobody can read, and few can wait for."""

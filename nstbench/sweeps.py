@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import ImageRecord
+from nstbench.core.text import printable
 from nstbench.images import fit, read_image
-from nstbench.names import printable
-from nstbench.records import ImageRecord
 
 Pixels = NDArray[np.uint8]
 

@@ -13,12 +13,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from nstbench import registry
-from nstbench.board import Board
 from nstbench.catalog import make_variant
 from nstbench.config import MethodSpec
-from nstbench.errors import NstbenchError, UsageError, did_you_mean
+from nstbench.core.board import Board
+from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
+from nstbench.core.records import Flexibility, MetricCard, Scope
 from nstbench.listing import entries, reason
-from nstbench.records import Flexibility, MetricCard, Scope
 from nstbench.reporting.fronts import fronts_of
 from nstbench.reporting.numbers import scaled
 from nstbench.reporting.tables import interval_of, ordered_by, rank_text
@@ -242,8 +242,8 @@ def print_doctor() -> None:
     """Print versions, devices, what is unavailable and how to mend it."""
     import torch
 
-    from nstbench.environment import describe_environment
-    from nstbench.paths import cache_dir
+    from nstbench.core.environment import describe_environment
+    from nstbench.core.paths import cache_dir
 
     output = console()
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nstbench.board import Board
+from nstbench.core.board import Board
 from nstbench.spent import shares
 from nstbench.terminal import console
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from nstbench.allocator import give_back_memory
-from nstbench.records import Samples
+from nstbench.core.glibc_malloc import give_back_memory
+from nstbench.core.records import Samples
 
 T = TypeVar("T")
 OwnSeconds = Callable[[], float | None]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nstbench.baseline import MetricFacts
-from nstbench.errors import UsageError, did_you_mean
-from nstbench.records import Scope
+from nstbench.core.errors import UsageError, did_you_mean
+from nstbench.core.records import Scope
 
 DEFAULTS = {"quality": 0.02, "content": 0.02, "style": 0.02, "speed": 0.15}
 """Role of a metric -> share of its value by which it may get worse."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from nstbench.records import Step, Unit
+from nstbench.core.records import Step, Unit
 from nstbench.store import Store, write_json
 
 Report = Callable[[Step], None]

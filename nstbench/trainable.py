@@ -27,8 +27,8 @@ import torch
 from torch import nn
 
 from nstbench.contracts import Method, Picture
-from nstbench.errors import UsageError, WeightsError
-from nstbench.records import Availability, Flexibility, ImageRecord, WeightCard
+from nstbench.core.errors import UsageError, WeightsError
+from nstbench.core.records import Availability, Flexibility, ImageRecord, WeightCard
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

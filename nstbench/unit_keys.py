@@ -10,7 +10,7 @@ from typing import Any
 from nstbench import registry
 from nstbench.catalog import Variant
 from nstbench.config import RunConfig
-from nstbench.records import ImageRecord, Unit, WeightCard
+from nstbench.core.records import ImageRecord, Unit, WeightCard
 from nstbench.store import SCHEMA, KeyText, seed_of
 
 Pieces = dict[tuple[str, str], dict[str, str]]

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import MetricCard, Scope
+from nstbench.core.text import printable
 from nstbench.listener import Listener
-from nstbench.names import printable
 from nstbench.ratings import rate, summarise
-from nstbench.records import MetricCard, Scope
 from nstbench.sweeps import Source, Sweep, controlled_sweeps, folder_sweeps
 
 if TYPE_CHECKING:

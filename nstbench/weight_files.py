@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from nstbench.errors import WeightsError
+from nstbench.core.errors import WeightsError
 
 Converter = Callable[[Path], Mapping[str, np.ndarray]]
 """Reads a raw file and returns the tensors to store, under our layer names."""

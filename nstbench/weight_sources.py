@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from nstbench.errors import WeightsError
+from nstbench.core.errors import WeightsError
 from nstbench.weight_files import Converter, check_sha256, open_member, store_converted
 
 Progress = Callable[[str, int, int | None], None]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from nstbench.errors import WeightsError
-from nstbench.records import Availability
+from nstbench.core.errors import WeightsError
+from nstbench.core.records import Availability
 from nstbench.weights import (
     Weight,
     availability,

@@ -19,9 +19,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nstbench.errors import WeightsError
-from nstbench.paths import cache_dir
-from nstbench.records import Availability
+from nstbench.core.errors import WeightsError
+from nstbench.core.paths import cache_dir
+from nstbench.core.records import Availability
 from nstbench.weight_files import (
     Converter,
     locked,

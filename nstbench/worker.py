@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter
 
-from nstbench.records import Step, Timing, Unit
+from nstbench.core.records import Step, Timing, Unit
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     import torch
 
     from nstbench import registry
-    from nstbench.allocator import keep_freed_memory
+    from nstbench.core.glibc_malloc import keep_freed_memory
     from nstbench.method_timing import TimingRequest
     from nstbench.programs.entry import Program
     from nstbench.runner import Runner

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.core.board import Board
 
 
 class Template(Section):

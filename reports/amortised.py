@@ -6,8 +6,8 @@ import math
 from itertools import pairwise
 from typing import ClassVar
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.core.board import Board
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.costs import MOST, Cost, Reign, costs_of, envelope, unknown_costs
 from nstbench.reporting.scale import Scale

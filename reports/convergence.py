@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 from markupsafe import Markup
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.core.board import Board
 from nstbench.reporting import convergence, numbers, svg, tables, templates, trainings
 from nstbench.reporting.convergence import AXES, MOST, UNITS, Course
 from nstbench.reporting.scale import Scale

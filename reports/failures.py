@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import pandas as pd
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.records import Availability, Status
+from nstbench.core.board import Board
+from nstbench.core.records import Availability, Status
 from nstbench.reporting import tables, templates
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.core.board import Board
 from nstbench.reporting import fronts, numbers, svg, tables, templates
 from nstbench.reporting.fronts import Front, FrontPoint, Fronts
 from nstbench.reporting.scale import Scale

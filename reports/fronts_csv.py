@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import pandas as pd
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.core.board import Board
 from nstbench.reporting import fronts
 from nstbench.studies import shown
 

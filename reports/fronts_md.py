@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.core.board import Board
 from nstbench.reporting import fronts
 
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import pandas as pd
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.records import Flexibility, MetricCard, Role, Status
+from nstbench.core.board import Board
+from nstbench.core.records import Flexibility, MetricCard, Role, Status
 from nstbench.reporting import numbers, pictures, tables, templates
 from nstbench.store import MAP_KINDS, map_path
 

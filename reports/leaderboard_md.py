@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.core.board import Board
 from nstbench.reporting import numbers, tables
 
 

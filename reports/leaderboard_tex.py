@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.records import MetricCard
+from nstbench.core.board import Board
+from nstbench.core.records import MetricCard
 from nstbench.reporting import numbers, tables
 from nstbench.reporting.tables import Row
 

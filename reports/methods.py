@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.records import Flexibility, MethodCard
+from nstbench.core.board import Board
+from nstbench.core.records import Flexibility, MethodCard
 from nstbench.reporting import svg, tables, templates
 
 

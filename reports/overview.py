@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
-from nstbench.names import counted
-from nstbench.records import MetricCard
+from nstbench.core.board import Board
+from nstbench.core.records import MetricCard
+from nstbench.core.text import counted
 from nstbench.reporting import numbers, tables, templates
 from nstbench.reporting.tables import Row
 

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.core.board import Board
 from nstbench.reporting import templates
 
 PACKAGES = "packages"

@@ -10,10 +10,10 @@ import pandas as pd
 
 from nstbench import robustness
 from nstbench.agreement import basis
-from nstbench.board import Board
 from nstbench.contracts import Section, SectionInfo
+from nstbench.core.board import Board
+from nstbench.core.records import Scope
 from nstbench.ranking import done_scores
-from nstbench.records import Scope
 from nstbench.reporting import numbers, standings, tables, templates
 from nstbench.store import read_json
 

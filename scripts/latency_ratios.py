@@ -17,8 +17,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from nstbench.errors import NstbenchError
-from nstbench.records import Timing
+from nstbench.core.errors import NstbenchError
+from nstbench.core.records import Timing
 from nstbench.reporting.numbers import DASH, significant
 from nstbench.run_files import read_timings
 

@@ -30,11 +30,11 @@ from scipy import stats
 
 from nstbench import registry
 from nstbench.catalog import open_dataset
-from nstbench.errors import NstbenchError, UsageError
+from nstbench.core.errors import NstbenchError, UsageError
+from nstbench.core.isolation import isolated
+from nstbench.core.records import Role
 from nstbench.images import load_picture
-from nstbench.isolation import isolated
 from nstbench.nn.loss_network import fast_precision
-from nstbench.records import Role
 from nstbench.trainable import Task
 from nstbench.training.data import Source, read_collection
 

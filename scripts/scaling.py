@@ -38,7 +38,7 @@ SIDE = 100
 
 FAKE = """
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 class Fake(Method):
     info = MethodInfo("Fake", "", 2026, "", "test", Flexibility.ARBITRARY)

@@ -28,7 +28,7 @@ import os, time
 from pathlib import Path
 from nstbench import registry
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 Base = registry.load("methods", {base!r})
 

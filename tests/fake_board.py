@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from nstbench.board import Board
-from nstbench.records import (
+from nstbench.core.board import Board
+from nstbench.core.records import (
     Availability,
     MethodCard,
     MetricCard,

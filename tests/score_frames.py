@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nstbench.records import Availability, MethodCard
+from nstbench.core.records import Availability, MethodCard
 
 
 def units_of(scores, status="done"):

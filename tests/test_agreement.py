@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from nstbench.agreement import basis, matrix, run_agreement, same
 from nstbench.catalog import metric_cards
 from nstbench.cli import app
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
 
 METRICS = ["ssim", "color_distance"]

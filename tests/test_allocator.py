@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from nstbench.allocator import with_large_pages
+from nstbench.core.glibc_malloc import with_large_pages
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is about glibc")
 
 # More than 2 GiB, which no threshold of 31 bits reaches; nobody writes to it, so it costs nothing.
 FREE_A_LARGE_BLOCK = """
 import contextlib, ctypes
-from nstbench.allocator import freed_memory_kept, give_back_memory, keep_freed_memory
+from nstbench.core.glibc_malloc import freed_memory_kept, give_back_memory, keep_freed_memory
 c = ctypes.CDLL(None)
 c.malloc.restype = c.sbrk.restype = ctypes.c_void_p
 c.malloc.argtypes = [ctypes.c_size_t]

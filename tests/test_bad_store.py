@@ -24,9 +24,9 @@ from file_rights import bound_by_permissions
 
 import nstbench
 from nstbench import pipeline, runner, store
-from nstbench.board import Board
 from nstbench.config import build_config
-from nstbench.errors import StoreError
+from nstbench.core.board import Board
+from nstbench.core.errors import StoreError
 from nstbench.images import write_png
 from nstbench.pipeline import execute, rescore
 from nstbench.report import render_page, write_comparison, write_report

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from nstbench.baseline import Baseline, from_board, load_baseline, mean_score, save_baseline
 from nstbench.check import check
 from nstbench.cli import app
-from nstbench.errors import NstbenchError, StoreError, UsageError
+from nstbench.core.errors import NstbenchError, StoreError, UsageError
 from nstbench.pytest_benchmark_json import as_pytest_benchmark, read_pytest_benchmark
 from nstbench.reporting.numbers import significant
 from nstbench.store import write_json

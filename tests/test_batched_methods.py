@@ -12,7 +12,7 @@ import torch
 from nstbench import registry
 from nstbench.conformance import example, make
 from nstbench.contracts import Diverged, PreparedPair
-from nstbench.errors import ImageError
+from nstbench.core.errors import ImageError
 
 CPU = torch.device("cpu")
 OPTIMISATIONS = [

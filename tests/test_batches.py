@@ -17,7 +17,8 @@ from nstbench import registry
 from nstbench.batch_timing import time_batch
 from nstbench.claims import Claims
 from nstbench.config import build_config
-from nstbench.errors import StoreError, UsageError
+from nstbench.core.errors import StoreError, UsageError
+from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
 from nstbench.executors.batches import BatchSizes
 from nstbench.executors.choose import make_executor, resolve_workers
@@ -26,7 +27,6 @@ from nstbench.executors.schedule import Schedule
 from nstbench.images import read_image, write_png
 from nstbench.method_timing import TimingRequest
 from nstbench.pipeline import _own_samples, execute, plan_run
-from nstbench.records import ImageRecord, Status, Unit
 from nstbench.runner import Runner
 from nstbench.store import Store, read_json
 
@@ -34,7 +34,7 @@ PLUGIN = """
 import time
 import torch
 from nstbench.contracts import Diverged, Method, MethodInfo
-from nstbench.records import Flexibility, Step
+from nstbench.core.records import Flexibility, Step
 
 class Mean(Method):
     info = MethodInfo("Mean", "me", 2026, "paper", "test", Flexibility.ARBITRARY)

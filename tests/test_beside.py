@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import nstbench
 from nstbench.cli import app
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
 from nstbench.images import read_image, write_png
 from nstbench.run_files import read_plan

@@ -21,7 +21,7 @@ from nstbench.baseline import Baseline, from_board, save_baseline
 from nstbench.check import CheckResult, check, moves
 from nstbench.check_rows import Finding, Verdict, _signed_rank
 from nstbench.cli import app
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.reporting.check_files import github_annotations, junit, markdown, write_check
 from nstbench.speed import relative_latency
 from nstbench.tolerances import parse_tolerances

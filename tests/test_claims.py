@@ -15,7 +15,7 @@ import pytest
 
 from nstbench import claims as claims_module
 from nstbench.claims import Claims
-from nstbench.errors import StoreError
+from nstbench.core.errors import StoreError
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from test_report import Page
 from typer.testing import CliRunner
 
 from nstbench import comparison, report
-from nstbench.board import Board
-from nstbench.errors import UsageError
+from nstbench.core.board import Board
+from nstbench.core.errors import UsageError
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nstbench.config import RunConfig, build_config, option_of, parse_methods, parse_named, suites
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 
 
 def test_parse_methods_all():

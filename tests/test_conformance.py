@@ -9,8 +9,8 @@ from nstbench import conformance, registry, weights
 from nstbench.catalog import make_variant, metric_card
 from nstbench.checkpoints import Card
 from nstbench.config import MethodSpec
+from nstbench.core.records import Role
 from nstbench.nn.vgg import VGG16
-from nstbench.records import Role
 from nstbench.trainable import TrainableMethod
 
 METHODS = registry.names("methods")

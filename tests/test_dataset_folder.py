@@ -13,10 +13,10 @@ import pytest
 from pydantic import ValidationError
 
 from nstbench import registry
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import Collection, Role
+from nstbench.core.text import natural_key, slugify, unique_slugs
 from nstbench.images import load_picture, write_png
-from nstbench.names import natural_key, slugify, unique_slugs
-from nstbench.records import Collection, Role
 
 PIXELS = odd_images.gradient(32, 40)
 

@@ -23,10 +23,10 @@ from pydantic import ValidationError
 import nstbench
 from nstbench import hub, registry
 from nstbench.contact_sheet import contact_sheet
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import Collection, Role
 from nstbench.hub import HubSource
 from nstbench.images import load_picture, read_image, write_png
-from nstbench.records import Collection, Role
 
 ROOT = Path(nstbench.__file__).parents[1]
 HAS_PACKAGE = not hub.package_missing()

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from nstbench import registry
+from nstbench.core.records import Role
 from nstbench.images import load_picture, read_image, read_map
 from nstbench.painter import LABEL_COLOURS, STYLES, paint
-from nstbench.records import Role
 
 SIZE = 64
 CONTENTS = ["astronaut", "cat", "coffee", "rocket", "motorcycle", "china", "flower"]

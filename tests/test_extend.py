@@ -9,12 +9,12 @@ import tomllib
 import pytest
 
 from nstbench import conformance, registry
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.skeleton import FILES, write_skeleton
 
 BAD = """
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 class Bad(Method):
     "Prints, and fails on odd sizes."

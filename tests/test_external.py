@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import nstbench
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
 from nstbench.images import fit, read_image
 from nstbench.pipeline import rescore

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from nstbench import registry
 from nstbench.conformance import call, example, trained_quickly
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.losses import CAFFE_SCALE
 from nstbench.nn.perceptual import PerceptualLoss
@@ -298,10 +298,10 @@ class TestDumoulin:
     @pytest.mark.slow
     def test_interpolation_moves_the_style_monotonically(self, tmp_path, picture_folders):
         """Paper, figure 7: along the mix, the distance to one style grows, to the other falls."""
+        from nstbench.core.records import ImageRecord
         from nstbench.images import load_picture
         from nstbench.nn.backbones import load_backbone
         from nstbench.nn.gram import gram_matrix
-        from nstbench.records import ImageRecord
         from nstbench.training.job import train
         from nstbench.training.order import build_order
 

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from nstbench import registry
+from nstbench.core.records import ImageRecord
 from nstbench.flops import count_flops
 from nstbench.images import to_pixels, write_png
 from nstbench.method_timing import TimingRequest
-from nstbench.records import ImageRecord
 from nstbench.runner import Runner
 from nstbench.store import Store
 
 METHOD = """
 import torch
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 class Counted(Method):
     info = MethodInfo("Counted", "me", 2026, "", "test", Flexibility.ARBITRARY{facts})

@@ -16,7 +16,7 @@ from test_cli import nstbench
 from test_report import Page
 
 from nstbench import report, tables
-from nstbench.board import Board
+from nstbench.core.board import Board
 from nstbench.ranking import build_leaderboard
 from nstbench.reporting import convergence
 from nstbench.reporting.fronts import Front, FrontPoint, fronts_of, study_of

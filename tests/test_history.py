@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from nstbench.baseline import Baseline, from_board, load_baseline
 from nstbench.cli import app
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.history import add, load_history, trends
 from nstbench.reporting.history_page import history_page
 from nstbench.tolerances import parse_tolerances

@@ -24,9 +24,9 @@ from PIL import Image, ImageFile
 from skimage.color import lab2rgb
 
 from nstbench import images
-from nstbench.errors import ImageError, StoreError
+from nstbench.core.errors import ImageError, StoreError
+from nstbench.core.records import ImageRecord
 from nstbench.images import read_image
-from nstbench.records import ImageRecord
 
 Reader = Callable[[bytes], np.ndarray]
 

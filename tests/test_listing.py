@@ -7,11 +7,11 @@ import json
 import pytest
 
 from nstbench import listing, registry
-from nstbench.paths import cache_dir
+from nstbench.core.paths import cache_dir
 
 METHOD = '''
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 
 class Listed(Method):

@@ -17,7 +17,7 @@ from nstbench.store import Store, read_json
 PLUGIN = """
 import time
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 class Slow(Method):
     info = MethodInfo("Slow", "me", 2026, "paper", "test", Flexibility.ARBITRARY)
@@ -149,7 +149,7 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
 
 def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
     from nstbench.claims import Claims
-    from nstbench.errors import UsageError
+    from nstbench.core.errors import UsageError
 
     settings |= {"methods": "content_copy"}
     execute(build_config(settings))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.matching import Matching, iterations_to_match, summary
 
 

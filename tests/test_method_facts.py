@@ -14,10 +14,10 @@ from PIL import Image
 from nstbench import catalog, conformance, registry
 from nstbench.config import MethodSpec
 from nstbench.contracts import Method
+from nstbench.core.records import ImageRecord
 from nstbench.images import to_pixels
 from nstbench.method_timing import TimingRequest, time_method
 from nstbench.programs.entry import Program
-from nstbench.records import ImageRecord
 from nstbench.reporting.tables import is_home
 from nstbench.store import Store
 from nstbench.trainable import TrainableMethod

@@ -12,6 +12,7 @@ import torch
 from nstbench import registry, weights
 from nstbench.conformance import CPU, call, example, trained_quickly
 from nstbench.contracts import Picture
+from nstbench.core.records import ImageRecord, Role
 from nstbench.images import to_tensor, write_png
 from nstbench.nn.backbones import load_backbone
 from nstbench.nn.decoder import build_decoder, encode, mirror_weights, reflect_borders
@@ -19,7 +20,6 @@ from nstbench.nn.feature_transforms import channel_moments
 from nstbench.nn.gram import gram_matrix
 from nstbench.nn.style_prediction import ArbitraryStyleNetwork
 from nstbench.nn.vgg import VGG16
-from nstbench.records import ImageRecord, Role
 from nstbench.trainable import Batch, StyleUse, Task
 from nstbench.trainable import Training as TrainingBase
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from nstbench import registry
 from nstbench.conformance import example
 from nstbench.contracts import Diverged, Picture
-from nstbench.errors import ImageError
+from nstbench.core.errors import ImageError
 from nstbench.images import fit, to_tensor
 from nstbench.nn import colour
 from nstbench.nn.losses import CAFFE_SCALE

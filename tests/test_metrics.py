@@ -15,17 +15,17 @@ from reference import independent
 from nstbench import registry
 from nstbench.colour import rgb_to_lab
 from nstbench.contracts import Features, Metric, MetricInfo, PairMetric, Picture, ScoringPair
-from nstbench.errors import NstbenchError
+from nstbench.core.errors import NstbenchError
+from nstbench.core.records import Scope, Timing
+from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank
 from nstbench.frechet import GaussianSums, frechet_distance
 from nstbench.images import fit, read_image, resize, to_tensor
 from nstbench.nn.backbones import BACKBONES, load_backbone
 from nstbench.nn.gram import scoring_gram_matrix
 from nstbench.nn.layered import LayeredNetwork
-from nstbench.records import Scope, Timing
 from nstbench.scorer import Record, Scorer
 from nstbench.sliced import directions, ordered, ordered_distance
-from nstbench.torchvision_shim import ensure_torchvision
 
 REFERENCE = Path(__file__).parent / "reference"
 SWEEPS = sorted((Path(__file__).parents[2] / "shared/data/sweeps").glob("*/"))

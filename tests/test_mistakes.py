@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from nstbench import environment
 from nstbench.cli import app
 from nstbench.cli_options import check_writable
 from nstbench.config import build_config
-from nstbench.environment import available_cores, resolve_device
-from nstbench.errors import NstbenchError, UsageError
+from nstbench.core import environment
+from nstbench.core.environment import available_cores, resolve_device
+from nstbench.core.errors import NstbenchError, UsageError
+from nstbench.core.records import ImageRecord, Unit
 from nstbench.executors import WorkerSettings
 from nstbench.executors.local import LocalExecutor
 from nstbench.outcomes import without_output
-from nstbench.records import ImageRecord, Unit
 
 
 def call(*arguments: object):
@@ -228,7 +228,7 @@ FAILS = '''
 """Fails, or not."""
 
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 
 class Fails(Method):

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from nstbench import weight_status, weights
-from nstbench.errors import ImageError, UsageError
+from nstbench.core.errors import ImageError, UsageError
+from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.alexnet import AlexNet
 from nstbench.nn.backbones import BACKBONES, SHARED_WEIGHTS, load_backbone
 from nstbench.nn.gram import gram_matrix
@@ -23,7 +24,6 @@ from nstbench.nn.lpips import (
     lpips_distance,
 )
 from nstbench.nn.vgg import VGG16_BLOCKS, VGG19_BLOCKS, Vgg
-from nstbench.torchvision_shim import ensure_torchvision
 
 SIZE = (3, 72, 90)
 

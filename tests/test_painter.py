@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.painter import LABEL_COLOURS, STYLES, Label, colour, fields, paint, painting, regions
 from nstbench.painter.strokes import Brush, PaintLayer
 from nstbench.painter.tesserae import lay_tiles

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench.errors import ImageError
+from nstbench.core.errors import ImageError
 from nstbench.nn import patches
 from nstbench.nn.patches import PatchLoss, StylePatches, match, patch_energy, target_of
 from nstbench.nn.semantic import one_hot, read_labels, tonal_map

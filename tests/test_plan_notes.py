@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import nstbench
 from nstbench.cli import app
 from nstbench.config import build_config
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
 from nstbench.listener import Listener
 from nstbench.pipeline import execute, plan_run
@@ -19,7 +19,7 @@ from nstbench.progress import blocked, failed_before, suite_settings
 BROKEN = """
 from pathlib import Path
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 class Broken(Method):
     info = MethodInfo("Broken", "me", 2026, "paper", "test", Flexibility.ARBITRARY)

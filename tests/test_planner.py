@@ -13,10 +13,10 @@ import pytest
 from nstbench import registry
 from nstbench.catalog import resolve_methods
 from nstbench.config import build_config
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import ImageRecord, Status
 from nstbench.images import write_png
 from nstbench.planner import make_plan, pair_up
-from nstbench.records import ImageRecord, Status
 from nstbench.run_files import write_plan
 from nstbench.store import Store, key_of, key_without_code, read_json, seed_of
 
@@ -129,7 +129,7 @@ def test_files_in_parameters_enter_the_key_by_content(plan_of, tmp_path):
     plugin = tmp_path / "with_file.py"
     plugin.write_text(
         "from pathlib import Path\nfrom nstbench.contracts import *\n"
-        "from nstbench.contracts import Parameters\nfrom nstbench.records import Flexibility\n"
+        "from nstbench.contracts import Parameters\nfrom nstbench.core.records import Flexibility\n"
         "class M(Method):\n"
         "    info = MethodInfo('M', 'me', 2026, 'x', 'y', Flexibility.ARBITRARY)\n"
         "    class Params(Parameters):\n        mask: Path = Path('none')\n"

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from nstbench.contracts import Method, MethodInfo, Parameters
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 
 class Toiling(Method):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import nstbench
-from nstbench.board import Board
+from nstbench.core.board import Board
 
 FEED_FORWARD = (
     "johnson_2016", "ulyanov_2016", "dumoulin_2017", "ghiasi_2017:network=own", "adain_2017",

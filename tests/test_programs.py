@@ -16,7 +16,8 @@ import torch
 from nstbench import conformance, registry
 from nstbench.catalog import add_configured
 from nstbench.config import build_config
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.executors import WorkerSettings, pool
 from nstbench.executors.local import LocalExecutor
 from nstbench.images import write_png
@@ -25,7 +26,6 @@ from nstbench.planner import make_plan
 from nstbench.programs.entry import take_programs
 from nstbench.programs.process import ProgramFailed, ProgramTimeout
 from nstbench.programs.templates import check_unquoted, fill
-from nstbench.records import ImageRecord, Status, Unit
 from nstbench.store import Store
 
 DOCS = Path(__file__).parent.parent / "docs"

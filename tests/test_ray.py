@@ -13,7 +13,7 @@ import pytest
 from ray_nodes import RayNodes
 
 from nstbench.config import build_config
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.pipeline import execute
 
 needs_ray = pytest.mark.skipif(
@@ -24,7 +24,7 @@ needs_ray = pytest.mark.skipif(
 PLUGIN = """
 import time
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 class Slow(Method):
     info = MethodInfo("Slow", "me", 2026, "paper", "test", Flexibility.ARBITRARY)

@@ -10,11 +10,11 @@ import sys
 import pytest
 
 from nstbench import registry
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 
 METHOD = """
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 class {name}(Method):
     info = MethodInfo("Mine", "me", 2026, "", "baseline", Flexibility.ARBITRARY)

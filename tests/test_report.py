@@ -18,8 +18,8 @@ import pytest
 from fake_board import HOSTILE, PROFILES, FakeRun
 
 from nstbench import registry, report
-from nstbench.board import Board
-from nstbench.errors import UsageError
+from nstbench.core.board import Board
+from nstbench.core.errors import UsageError
 from nstbench.reporting import pictures, tables, templates
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}

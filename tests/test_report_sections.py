@@ -19,8 +19,8 @@ from rich.text import Text
 
 from nstbench import registry, report
 from nstbench import tables as terminal
-from nstbench.board import Board
-from nstbench.records import Availability
+from nstbench.core.board import Board
+from nstbench.core.records import Availability
 from nstbench.reporting import tables
 
 

@@ -14,7 +14,7 @@ from fake_board import FakeRun, metric_cards, picture
 from PIL import Image
 
 from nstbench import registry
-from nstbench.board import Board
+from nstbench.core.board import Board
 from nstbench.reporting import (
     convergence,
     costs,

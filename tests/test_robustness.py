@@ -12,8 +12,8 @@ from scipy import stats as reference
 from score_frames import method_card, units_of
 
 from nstbench.calibration import Design, as_scores, metric_card, simulate
+from nstbench.core.records import Scope
 from nstbench.ranking import build_leaderboard
-from nstbench.records import Scope
 from nstbench.robustness import (
     NORMS,
     WEIGHT_RATIOS,

@@ -16,7 +16,7 @@ import pytest
 import nstbench
 from nstbench import registry
 from nstbench.config import build_config
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.pipeline import execute, rescore
 from nstbench.store import Store, read_json
 
@@ -24,7 +24,7 @@ METHODS = "content_copy,style_copy,pixel_blend,noise"
 SLOW_METHOD = """
 import time
 from nstbench.contracts import Method, MethodInfo
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 
 class Slow(Method):
     info = MethodInfo("Slow", "me", 2026, "paper", "test", Flexibility.ARBITRARY)

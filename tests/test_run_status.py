@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import nstbench
 from nstbench.claims import BOARD, Claims
 from nstbench.cli import app
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.run_files import read_plan
 from nstbench.run_status import IN_WORK, TO_DO, read_status
 from nstbench.store import Store

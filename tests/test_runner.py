@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from nstbench import registry
-from nstbench.errors import StoreError
+from nstbench.core.errors import StoreError
+from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.executors import WorkerSettings, pool
 from nstbench.executors import local as local_module
 from nstbench.executors.local import LocalExecutor, _resident_bytes
 from nstbench.images import read_image, write_png
 from nstbench.method_timing import TimingRequest
-from nstbench.records import ImageRecord, Status, Unit
 from nstbench.runner import Runner
 from nstbench.store import Store, read_json
 
@@ -32,7 +32,7 @@ import os, sys, time
 import numpy as np
 import torch
 from nstbench.contracts import Diverged, Method, MethodInfo
-from nstbench.records import Flexibility, Step
+from nstbench.core.records import Flexibility, Step
 
 class Plugin(Method):
     info = MethodInfo("Plugin", "me", 2026, "paper", "test", Flexibility.ARBITRARY)

@@ -22,9 +22,9 @@ METRIC = """
 from pathlib import Path
 
 from nstbench.contracts import MetricInfo, PairMetric
-from nstbench.errors import NoValueError
+from nstbench.core.errors import NoValueError
 from nstbench.frechet import GaussianSums, frechet_distance
-from nstbench.records import Scope
+from nstbench.core.records import Scope
 from nstbench.set_metrics import {base}, StyleVectors
 
 class Mine({base}):

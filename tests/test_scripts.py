@@ -11,8 +11,8 @@ import pytest
 import typer
 from pydantic import TypeAdapter
 
-from nstbench.errors import UsageError
-from nstbench.records import Timing
+from nstbench.core.errors import UsageError
+from nstbench.core.records import Timing
 from nstbench.store import write_json
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"

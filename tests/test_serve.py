@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import nstbench
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.serve import ADDRESS, Server
 
 

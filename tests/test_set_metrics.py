@@ -17,15 +17,15 @@ from safetensors.torch import save_file
 from nstbench import registry
 from nstbench.catalog import metric_card
 from nstbench.contracts import Picture
-from nstbench.errors import UsageError, WeightsError
+from nstbench.core.errors import UsageError, WeightsError
+from nstbench.core.records import Scope
+from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank
 from nstbench.frechet import GaussianSums, frechet_distance
 from nstbench.images import to_tensor
 from nstbench.nn.backbones import BACKBONES, load_backbone
 from nstbench.nn.layered import LayeredNetwork
-from nstbench.records import Scope
 from nstbench.scorer import Scorer
-from nstbench.torchvision_shim import ensure_torchvision
 
 CPU = torch.device("cpu")
 SETS = [n for n in registry.names("metrics") if registry.load("metrics", n).info.scope == Scope.SET]

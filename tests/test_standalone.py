@@ -15,14 +15,14 @@ from reference import independent
 import nstbench.metrics
 from nstbench import registry
 from nstbench.contracts import Picture
-from nstbench.errors import NstbenchError, UsageError
+from nstbench.core.errors import NstbenchError, UsageError
+from nstbench.core.records import Scope
+from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank
 from nstbench.images import to_tensor
 from nstbench.metrics import UniversalErrorFactor, metric_class
-from nstbench.records import Scope
 from nstbench.scorer import Scorer
 from nstbench.standalone import _packed, _unpacked
-from nstbench.torchvision_shim import ensure_torchvision
 
 ensure_torchvision()
 from torchmetrics import Metric, MetricCollection  # noqa: E402

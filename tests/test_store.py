@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nstbench.errors import StoreError, UsageError
+from nstbench.core.errors import StoreError, UsageError
 from nstbench.store import (
     SCHEMA,
     KeyText,

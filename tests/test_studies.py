@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from nstbench.catalog import resolve_methods
 from nstbench.config import RunConfig, build_config, suites
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.studies import MOST_VARIANTS, Study, parse_grid
 
 STUDIES = [name for name in suites() if name.startswith("studies/")]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from sweep_pictures import SIZE, picture, save_sweep, source
 
-from nstbench.errors import ImageError, UsageError
-from nstbench.records import ImageRecord
+from nstbench.core.errors import ImageError, UsageError
+from nstbench.core.records import ImageRecord
 from nstbench.sweeps import (
     BLEND_SHARES,
     NOISE_SIGMAS,

@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from nstbench.records import Samples
+from nstbench.core.records import Samples
 from nstbench.speed import own_seconds
 from nstbench.timing import calibrate, one_sample, sample_beside_kernel, waited
 

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from nstbench import registry
 from nstbench.checkpoints import installed, look_of, read_checkpoint
 from nstbench.cli import app
-from nstbench.errors import UsageError, WeightsError
+from nstbench.core.errors import UsageError, WeightsError
+from nstbench.core.records import ImageRecord
 from nstbench.images import load_picture, read_image
 from nstbench.listener import Listener
-from nstbench.records import ImageRecord
 from nstbench.training.data import Source, random_crop, read_collection
 from nstbench.training.job import train
 from nstbench.training.loop import TrainingError

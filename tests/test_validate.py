@@ -13,10 +13,10 @@ from sweep_pictures import SIZE, save_sweep, source
 
 from nstbench import catalog, registry
 from nstbench.calibration import metric_card
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
+from nstbench.core.records import Availability, Scope
 from nstbench.listener import Listener
 from nstbench.ratings import expected_sign, measured, rate, summarise
-from nstbench.records import Availability, Scope
 from nstbench.sweeps import controlled_sweeps
 from nstbench.validate import image_costs, score_sweeps, validate
 
@@ -27,7 +27,7 @@ TOYS = '''
 """Toy metrics."""
 import torch
 from nstbench.contracts import MetricInfo, PairMetric, SetMetric
-from nstbench.records import Scope
+from nstbench.core.records import Scope
 
 def info(scope, higher=False, low=0.0, high=float("inf")):
     return MetricInfo(title="toy", scope=scope, higher_is_better=higher, range=(low, high),

@@ -22,7 +22,7 @@ import pytest
 import torch
 
 from nstbench import weight_status, weights
-from nstbench.errors import WeightsError
+from nstbench.core.errors import WeightsError
 from nstbench.nn.backbones import SHARED_WEIGHTS
 from nstbench.weight_files import open_member
 from nstbench.weight_status import State

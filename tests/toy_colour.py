@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from nstbench.contracts import MethodInfo, Parameters
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 from nstbench.trainable import Recipe, StyleUse, TrainableMethod, Training
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from nstbench.records import ImageRecord, Step
+from nstbench.core.records import ImageRecord, Step
 
 if TYPE_CHECKING:
     import torch

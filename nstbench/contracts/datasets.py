@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nstbench.contracts.base import Parameters
-from nstbench.records import Availability, Collection, Role
+from nstbench.core.records import Availability, Collection, Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nstbench.contracts.base import OnStep, Parameters, Picture
-from nstbench.records import Availability, Flexibility, ImageRecord, WeightCard
+from nstbench.core.records import Availability, Flexibility, ImageRecord, WeightCard
 
 if TYPE_CHECKING:
     import torch
@@ -155,7 +155,7 @@ class Method(ABC):
         Args:
             content: the picture to stylise, on the device given to ``load``.
             generator: CPU generator seeded for this unit; the only source of randomness.
-            on_step: receives a :class:`~nstbench.records.Step` per iteration.
+            on_step: receives a :class:`~nstbench.core.records.Step` per iteration.
 
         Returns:
             float32 tensor of the content's shape with values in [0, 1].

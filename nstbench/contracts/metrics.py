@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from nstbench.contracts.base import Picture
-from nstbench.records import Scope, Timing
+from nstbench.core.records import Scope, Timing
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from nstbench.board import Board
+    from nstbench.core.board import Board
 
 
 @dataclass(frozen=True, slots=True)

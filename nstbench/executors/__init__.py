@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from nstbench.core.records import Timing, Unit
 from nstbench.method_timing import TimingRequest
-from nstbench.records import Timing, Unit
 
 Event = dict[str, Any]
 OnStep = Callable[[Unit, int, int], None]

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from nstbench.errors import StoreError
+from nstbench.core.errors import StoreError
+from nstbench.core.records import Unit
 from nstbench.executors import Event, OnStep, Worker
-from nstbench.records import Unit
 
 _FIRST = 4
 _MOST = 16

@@ -6,7 +6,7 @@ from typing import Literal
 
 from nstbench.claims import Claims
 from nstbench.config import RunConfig
-from nstbench.environment import available_cores, resolve_device
+from nstbench.core.environment import available_cores, resolve_device
 from nstbench.executors import Executor, WorkerSettings
 from nstbench.store import Store
 

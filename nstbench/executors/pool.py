@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from nstbench.claims import Claims
-from nstbench.errors import NstbenchError, StoreError, UsageError
+from nstbench.core.errors import NstbenchError, StoreError, UsageError
+from nstbench.core.records import Status, Timing, Unit
 from nstbench.executors import (
     OnStep,
     Worker,
@@ -26,7 +27,6 @@ from nstbench.executors import (
 from nstbench.executors.batches import BatchSizes, ask_for_batch, plain_unit
 from nstbench.executors.schedule import Schedule, Task
 from nstbench.method_timing import TimingRequest
-from nstbench.records import Status, Timing, Unit
 from nstbench.store import Store
 
 Record = dict[str, Any]

@@ -21,8 +21,8 @@ from typing import Any
 
 from nstbench import registry
 from nstbench.claims import Claims
-from nstbench.environment import available_cores
-from nstbench.errors import StoreError, UsageError
+from nstbench.core.environment import available_cores
+from nstbench.core.errors import StoreError, UsageError
 from nstbench.executors import (
     Event,
     WorkerDied,

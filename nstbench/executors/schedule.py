@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nstbench.records import Unit
+from nstbench.core.records import Unit
 
 _LOOK_AGAIN_SECONDS = 0.5
 # Another slot may have no worker any more: after this time the same one may try again.

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import torch
 
-from nstbench.errors import UsageError, did_you_mean
+from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.nn.alexnet import ALEXNET, AlexNet
 from nstbench.nn.inception import ART_INCEPTION, INCEPTION, ArtInception, Inception
 from nstbench.nn.layered import LayeredNetwork

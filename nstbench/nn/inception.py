@@ -17,9 +17,9 @@ from typing import Any, Self
 import torch
 
 from nstbench import weights
-from nstbench.errors import WeightsError
+from nstbench.core.errors import WeightsError
+from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.layered import LayeredNetwork
-from nstbench.torchvision_shim import ensure_torchvision
 from nstbench.weights import Download, Weight, read_torch_checkpoint
 
 INCEPTION = Weight(

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from nstbench import weights
-from nstbench.errors import ImageError, did_you_mean
+from nstbench.core.errors import ImageError, did_you_mean
 from nstbench.nn.frozen_chain import Steps, fused, is_chain, run_chain
 from nstbench.nn.frozen_convolution import FrozenConvolution
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nstbench.errors import WeightsError
+from nstbench.core.errors import WeightsError
 from nstbench.weights import Converter, PyPIArchive, read_array_pickle
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nstbench.contracts import Method, OnStep, PreparedPair
-from nstbench.records import Step
+from nstbench.core.records import Step
 
 
 class OnePass(Method):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from nstbench.errors import ImageError
+from nstbench.core.errors import ImageError
 
 # Similarities held at once: 64 MiB of float32.
 _CHUNK = 1 << 24

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from nstbench.contracts import Picture
+from nstbench.core.records import ImageRecord
 from nstbench.images import load_picture
-from nstbench.records import ImageRecord
 
 
 def check_mix(mix: Sequence[float], extra_styles: Sequence[Path]) -> None:

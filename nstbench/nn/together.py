@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nstbench.memory import ran_out_of_memory
+from nstbench.core.memory import ran_out_of_memory
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.optimise import Evaluate, Losses, Objective, detached
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from nstbench.errors import UsageError, did_you_mean
+from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.painter.abstraction import abstraction
 from nstbench.painter.action_painting import action_painting
 from nstbench.painter.art_nouveau import art_nouveau

@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from nstbench.errors import UsageError, did_you_mean
+from nstbench.core.errors import UsageError, did_you_mean
+from nstbench.core.records import Flexibility
 from nstbench.programs.templates import (
     check_names,
     check_unquoted,
@@ -27,7 +28,6 @@ from nstbench.programs.templates import (
     plain_text,
     split_words,
 )
-from nstbench.records import Flexibility
 
 PLACE = ("python", "device", "device_index", "threads")
 """What is known when a program is started, whatever the picture."""

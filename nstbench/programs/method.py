@@ -18,13 +18,13 @@ import torch
 from pydantic import Field, create_model
 
 from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
-from nstbench.errors import ImageError
+from nstbench.core.errors import ImageError
+from nstbench.core.records import Availability, ImageRecord
+from nstbench.core.text import printable
 from nstbench.images import read_image, to_pixels, to_tensor, write_png
-from nstbench.names import printable
 from nstbench.programs.entry import PLACE, Program
 from nstbench.programs.process import Process, ProgramFailed
 from nstbench.programs.templates import fill, placeholders, plain_text
-from nstbench.records import Availability, ImageRecord
 
 _SEEDS = 2**31 - 1
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from nstbench.contracts import OutOfTime
-from nstbench.names import printable
+from nstbench.core.text import printable
 
 _LOG_BYTES = 32 * 1024
 _LONGEST_LINE = 1 << 20

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from nstbench.errors import did_you_mean
+from nstbench.core.errors import did_you_mean
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 

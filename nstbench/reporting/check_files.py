@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from nstbench.check import CheckResult
 from nstbench.check_rows import Finding, Verdict
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 from nstbench.reporting import check_text
 from nstbench.store import write_bytes, write_json
 

@@ -11,9 +11,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from nstbench import comparison
-from nstbench.board import Board
 from nstbench.comparison import SAME
-from nstbench.records import Flexibility, MetricCard
+from nstbench.core.board import Board
+from nstbench.core.records import Flexibility, MetricCard
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.tables import Interval
 

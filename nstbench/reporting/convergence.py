@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nstbench.board import Board
-from nstbench.records import Status
+from nstbench.core.board import Board
+from nstbench.core.records import Status
 from nstbench.reporting import tables
 from nstbench.reporting.fronts import study_of
 from nstbench.studies import Study, StudyVariant, shown

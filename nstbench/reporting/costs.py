@@ -9,8 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nstbench.board import Board
-from nstbench.records import Flexibility, Timing
+from nstbench.core.board import Board
+from nstbench.core.records import Flexibility, Timing
 from nstbench.reporting import tables
 
 Number = TypeVar("Number", float, NDArray[np.float64])

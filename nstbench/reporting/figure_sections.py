@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nstbench.board import Board
 from nstbench.contracts import Section
+from nstbench.core.board import Board
 from nstbench.reporting import convergence, costs, fronts
 
 # Matplotlib takes a second to import, and most reports need no figure: it is imported by those

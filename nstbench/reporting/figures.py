@@ -16,8 +16,8 @@ from matplotlib.patches import Arc
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from nstbench.board import Board
-from nstbench.records import Flexibility, MetricCard
+from nstbench.core.board import Board
+from nstbench.core.records import Flexibility, MetricCard
 from nstbench.reporting import numbers, tables
 from nstbench.reporting.tables import Interval, Row
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from nstbench import stats
-from nstbench.board import Board
+from nstbench.core.board import Board
+from nstbench.core.records import MetricCard, Status
 from nstbench.ranking import done_scores
-from nstbench.records import MetricCard, Status
 from nstbench.reporting import numbers, tables
 from nstbench.reporting.tables import Interval, Row
 from nstbench.scoretable import score_tables

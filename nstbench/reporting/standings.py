@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from nstbench import robustness
-from nstbench.board import Board
+from nstbench.core.board import Board
+from nstbench.core.records import MetricCard
 from nstbench.ranking import compare_methods, done_scores
-from nstbench.records import MetricCard
 from nstbench.reporting import tables
 
 SURE = 0.05

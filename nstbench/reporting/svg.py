@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from nstbench.records import Flexibility
+from nstbench.core.records import Flexibility
 from nstbench.reporting import numbers
 from nstbench.reporting.scale import Scale
 from nstbench.reporting.tables import Interval

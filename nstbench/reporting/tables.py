@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from nstbench.board import Board
-from nstbench.records import Flexibility, MethodCard, MetricCard
+from nstbench.core.board import Board
+from nstbench.core.records import Flexibility, MethodCard, MetricCard
 from nstbench.reporting import numbers
 from nstbench.robustness import pareto_front
 

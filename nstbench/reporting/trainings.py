@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nstbench.board import Board
-from nstbench.records import TrainingCard, WeightCard
+from nstbench.core.board import Board
+from nstbench.core.records import TrainingCard, WeightCard
 from nstbench.reporting import tables
 from nstbench.reporting.convergence import Course, curve
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 import nstbench
 from nstbench.agreement import SAME, basis, matrix, same
-from nstbench.records import MetricCard
+from nstbench.core.records import MetricCard
 from nstbench.reporting import numbers, templates
 from nstbench.validate import Validation
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 
 from nstbench import registry
-from nstbench.errors import StoreError, UsageError
+from nstbench.core.errors import StoreError, UsageError
 
 FILES = Path(__file__).parent / "files"
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from nstbench.errors import ImageError, UsageError
+from nstbench.core.errors import ImageError, UsageError
+from nstbench.core.records import ImageRecord, SkippedImage
 from nstbench.images import read_image
-from nstbench.records import ImageRecord, SkippedImage
 from nstbench.trainable import Batch
 
 # Crops are taken at scales where the shorter side is one to two crops long: whole scenes and

@@ -18,15 +18,15 @@ from nstbench import checkpoints
 from nstbench.catalog import check_params, make_variant, open_dataset
 from nstbench.checkpoints import Card, Checkpoint, StyleCard, look_of, write_checkpoint
 from nstbench.contracts import Picture
-from nstbench.environment import describe_environment, resolve_device
-from nstbench.errors import UsageError, did_you_mean
+from nstbench.core.environment import describe_environment, resolve_device
+from nstbench.core.errors import UsageError, did_you_mean
+from nstbench.core.isolation import isolated
+from nstbench.core.paths import checkpoints_dir
+from nstbench.core.records import Flexibility, ImageRecord, Role
+from nstbench.core.text import slugify
 from nstbench.images import load_picture
-from nstbench.isolation import isolated
 from nstbench.listener import Listener
-from nstbench.names import slugify
 from nstbench.nn.loss_network import fast_precision
-from nstbench.paths import checkpoints_dir
-from nstbench.records import Flexibility, ImageRecord, Role
 from nstbench.store import key_of, read_json
 from nstbench.trainable import Recipe, StyleUse, Task, TrainableMethod
 from nstbench.training.data import Collection, Source, read_collection

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.optim import Optimizer
 
-from nstbench.errors import NstbenchError, UsageError
+from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.images import resize, to_pixels, write_png
 from nstbench.listener import Listener
 from nstbench.store import write_bytes

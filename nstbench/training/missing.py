@@ -7,8 +7,8 @@ from typing import Any
 
 from nstbench.catalog import Variant, add_configured, open_dataset, resolve_methods
 from nstbench.config import MethodSpec, RunConfig
+from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.listener import Listener
-from nstbench.records import Flexibility, ImageRecord, Role
 from nstbench.trainable import StyleUse, TrainableMethod
 from nstbench.training.job import train
 from nstbench.training.order import Order

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nstbench.config import MethodSpec, parse_methods
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 
 
 class Order(BaseModel):

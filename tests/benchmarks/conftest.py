@@ -11,7 +11,7 @@ import pytest
 import torch
 from measure import ROWS, Row, ceiling
 
-from nstbench.allocator import freed_memory_kept
+from nstbench.core.glibc_malloc import freed_memory_kept
 
 _HERE = Path(__file__).parent
 DEVICE = torch.device(os.environ.get("NSTBENCH_BENCH_DEVICE", "cpu"))

@@ -19,9 +19,9 @@ from PIL import Image
 from torch import nn
 
 from nstbench import weights
+from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.alexnet import ALEXNET
 from nstbench.nn.vgg import VGG16
-from nstbench.torchvision_shim import ensure_torchvision
 
 STYLE_STEPS = (1, 6, 11, 18, 25)
 """relu1_1 ... relu5_1 of torchvision's ``vgg16().features``."""

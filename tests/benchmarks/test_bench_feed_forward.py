@@ -13,11 +13,11 @@ from nstbench import registry
 from nstbench.catalog import open_dataset
 from nstbench.conformance import example
 from nstbench.contracts import Picture
+from nstbench.core.records import Role
 from nstbench.flops import count_flops
 from nstbench.images import load_picture
 from nstbench.nn.inference import for_inference
 from nstbench.nn.loss_network import fast_precision
-from nstbench.records import Role
 
 pytestmark = pytest.mark.usefixtures("as_in_a_worker")
 

@@ -11,9 +11,9 @@ from test_bench_linear import gatys_steps
 from test_bench_score import NETWORKS
 
 from nstbench import registry
-from nstbench.allocator import freed_memory_kept
 from nstbench.conformance import example
 from nstbench.contracts import Features, Picture
+from nstbench.core.glibc_malloc import freed_memory_kept
 from nstbench.features import FeatureBank
 from nstbench.nn import frozen_convolution
 

@@ -16,13 +16,13 @@ from plain_gatys import PlainGatys, plain_step
 from nstbench import registry
 from nstbench.conformance import example
 from nstbench.contracts import Picture
+from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.flops import count_flops
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.nn.loss_network import fast_precision, lower_precision
 from nstbench.nn.losses import CAFFE_SCALE
 from nstbench.nn.optimise import LEARNING_RATES, Descent, Objective, minimise
 from nstbench.nn.vgg import VGG19_BLOCKS, Vgg
-from nstbench.torchvision_shim import ensure_torchvision
 
 pytestmark = pytest.mark.usefixtures("as_in_a_worker")
 

@@ -16,9 +16,9 @@ from measure import add_row, seconds_of
 from test_bench_gatys import descend
 
 from nstbench import registry
-from nstbench.allocator import with_large_pages
 from nstbench.config import build_config
 from nstbench.conformance import example
+from nstbench.core.glibc_malloc import with_large_pages
 from nstbench.nn.inference import InferenceParams, for_inference, inference
 from nstbench.nn.transformation_network import Design, TransformationNetwork
 from nstbench.pipeline import plan_run
@@ -157,7 +157,7 @@ def peak_of(code: str) -> int:
 STYLIZE = """
 import torch
 from nstbench import registry
-from nstbench.allocator import keep_freed_memory
+from nstbench.core.glibc_malloc import keep_freed_memory
 from nstbench.conformance import example
 keep_freed_memory()
 cls = registry.load("methods", "gatys_2015")

@@ -15,16 +15,16 @@ from plain_scores import PlainScores
 from reference import independent
 
 from nstbench import registry
-from nstbench.board import Board
 from nstbench.catalog import metric_card
 from nstbench.conformance import example
 from nstbench.contracts import Picture
+from nstbench.core.board import Board
+from nstbench.core.records import Scope
 from nstbench.external import Request, score_outputs
 from nstbench.features import FeatureBank
 from nstbench.flops import count_flops
 from nstbench.nn.backbones import load_backbone
 from nstbench.nn.layered import LayeredNetwork
-from nstbench.records import Scope
 
 SIDE = 256
 CONTENTS, STYLES = 10, 10

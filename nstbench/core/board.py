@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from nstbench.records import MethodCard, MetricCard, PictureCard, Scope, Timing
+from nstbench.core.records import MethodCard, MetricCard, PictureCard, Scope, Timing
 
 
 def quality_metric(

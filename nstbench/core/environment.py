@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nstbench
-from nstbench.errors import UsageError
+from nstbench.core.errors import UsageError
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "lpips", "torchmetrics",
              "onnxruntime", "pillow", "scikit-image")  # fmt: skip
