@@ -24,7 +24,7 @@ from nstbench.core.board import Board
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import MetricCard, Scope, Timing
 from nstbench.ranking import done_scores
-from nstbench.store import write_bytes
+from nstbench.store.store import write_bytes
 
 SCHEMA = 1
 _DIGITS = 6

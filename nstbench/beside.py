@@ -20,7 +20,7 @@ from nstbench.core.records import ImageRecord, Role, Status, Unit
 from nstbench.core.text import printable
 from nstbench.planner import Outcome, Plan
 from nstbench.run_files import load_board, read_plan
-from nstbench.store import Store
+from nstbench.store.store import Store
 
 
 class Beside:

@@ -28,7 +28,7 @@ from nstbench.core.errors import WeightsError
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import ImageRecord, TrainingCard, WeightCard
 from nstbench.images import read_image, to_tensor
-from nstbench.store import write_bytes, write_json
+from nstbench.store.store import write_bytes, write_json
 from nstbench.weight_files import sha256_of
 
 if TYPE_CHECKING:

@@ -113,7 +113,7 @@ def explain(
 ) -> None:
     """Print the plain data that a result's key was made from, and what became of it."""
     from nstbench import tables
-    from nstbench.store import Store
+    from nstbench.store.store import Store
 
     tables.print_record(*Store(run).find_key(key))
 

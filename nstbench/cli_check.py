@@ -149,7 +149,7 @@ def baseline_export(
     """Write the latencies as a file that pytest-benchmark and its tools read."""
     from nstbench.baseline import load_baseline
     from nstbench.pytest_benchmark_json import as_pytest_benchmark
-    from nstbench.store import write_json
+    from nstbench.store.store import write_json
 
     write_json(out, as_pytest_benchmark(load_baseline(file)))
     typer.echo(out)
@@ -199,7 +199,7 @@ def history_show(
     """Draw quality and relative speed of each method per version, change points marked."""
     from nstbench.history import load_history, trends
     from nstbench.reporting.history_page import history_page
-    from nstbench.store import write_bytes
+    from nstbench.store.store import write_bytes
     from nstbench.tables_check import print_trends
     from nstbench.tolerances import parse_tolerances
 

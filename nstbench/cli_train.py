@@ -85,7 +85,7 @@ def match(
     from nstbench import tables
     from nstbench.matching import Matching, iterations_to_match
     from nstbench.progress import TerminalListener
-    from nstbench.store import write_bytes
+    from nstbench.store.store import write_bytes
 
     order = Matching(
         methods, reference, contents, styles, limit, contents_per_style, size, device, seed

@@ -42,7 +42,7 @@ from nstbench.images import read_image, to_tensor, write_png
 from nstbench.listener import Listener
 from nstbench.normalised_errors import CONTENT_LAYERS, STYLE_LAYERS, TOLERANCE, DegeneratePair
 from nstbench.run_files import load_board
-from nstbench.store import MAP_KINDS, map_path
+from nstbench.store.store import MAP_KINDS, map_path
 
 NETWORK = "vgg16"
 LIMIT = 2.0

@@ -52,7 +52,7 @@ from nstbench.run_files import (
 )
 from nstbench.run_folder import refuse_folder_of_pictures
 from nstbench.score_stage import score_units, timing_scores
-from nstbench.store import Store, hash_of_keys, key_of, read_json
+from nstbench.store.store import Store, hash_of_keys, key_of, read_json
 
 ASPECT_TOLERANCE = 0.02
 """Proportions that differ by rounding to whole pixels are the same; more is another picture."""

@@ -15,7 +15,7 @@ from nstbench.core.environment import describe_environment
 from nstbench.core.isolation import isolated
 from nstbench.core.records import ImageRecord, Samples, Timing
 from nstbench.flops import count_flops
-from nstbench.store import Store
+from nstbench.store.store import Store
 from nstbench.timing import PeakMemory, calibrate, sample, sample_beside_kernel, timed
 from nstbench.traces import ignore
 from nstbench.unit_inputs import make_method, read_input

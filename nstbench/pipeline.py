@@ -21,7 +21,6 @@ from nstbench.catalog import (
     metric_weights,
     resolve_methods,
 )
-from nstbench.claims import BOARD, Claims
 from nstbench.config import RunConfig
 from nstbench.core.board import Board
 from nstbench.core.environment import describe_environment, resolve_device
@@ -49,7 +48,8 @@ from nstbench.run_files import (
 from nstbench.run_folder import meet_another_plan, refuse_folder_of_pictures
 from nstbench.score_stage import score_units, timing_scores
 from nstbench.spent import Spent
-from nstbench.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
+from nstbench.store.leases import BOARD, Claims
+from nstbench.store.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
 from nstbench.unit_keys import method_parts
 
 _TIMINGS = TypeAdapter(Timing)
@@ -60,7 +60,7 @@ _NOT_MEASURING = (
     "nstbench.outcomes",
     "nstbench.programs",
     "nstbench.registry",
-    "nstbench.store",
+    "nstbench.store.store",
 )
 
 

@@ -23,7 +23,7 @@ from nstbench.core.records import (
     Unit,
     WeightCard,
 )
-from nstbench.store import Store
+from nstbench.store.store import Store
 from nstbench.unit_keys import Pieces, UnitMaker, shared_parts
 
 _T = TypeVar("_T")

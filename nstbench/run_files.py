@@ -19,7 +19,7 @@ from nstbench.core.records import MethodCard, MetricCard, PictureCard, Status, T
 from nstbench.core.text import encodable, printable
 from nstbench.planner import Plan
 from nstbench.ranking import build_leaderboard
-from nstbench.store import (
+from nstbench.store.store import (
     MEND,
     SCHEMA,
     Store,

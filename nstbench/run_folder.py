@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nstbench.claims import Claims
 from nstbench.core.errors import UsageError
 from nstbench.core.text import printable
 from nstbench.listener import Listener
-from nstbench.store import Store, read_json
+from nstbench.store.leases import Claims
+from nstbench.store.store import Store, read_json
 
 _PICTURES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nstbench.claims import BOARD, Owner, living_owners
 from nstbench.core.records import Status
 from nstbench.core.text import counted
 from nstbench.run_files import read_info, read_plan
-from nstbench.store import Store
+from nstbench.store.leases import BOARD, Owner, living_owners
+from nstbench.store.store import Store
 
 IN_WORK = "in work"
 TO_DO = "to do"

@@ -33,7 +33,7 @@ from nstbench.core.records import (
 from nstbench.images import pixel_hash, to_pixels, write_png
 from nstbench.method_timing import TimingRequest, time_method
 from nstbench.outcomes import BadOutput, check_output, refuse_full_disk, status_of
-from nstbench.store import Store
+from nstbench.store.store import Store
 from nstbench.timing import calibrate, one_sample, timed
 from nstbench.traces import Report, Trace
 from nstbench.unit_inputs import make_method, read_input

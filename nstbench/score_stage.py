@@ -29,7 +29,7 @@ from nstbench.images import read_image, to_tensor
 from nstbench.listener import Listener
 from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.scorer import Scorer
-from nstbench.store import MEND, SCHEMA, Store, key_of
+from nstbench.store.store import MEND, SCHEMA, Store, key_of
 
 Unit = Mapping[str, Any]
 Record = Mapping[str, Any]

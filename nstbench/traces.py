@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from nstbench.core.records import Step, Unit
-from nstbench.store import Store, write_json
+from nstbench.store.store import Store, write_json
 
 Report = Callable[[Step], None]
 

@@ -11,7 +11,7 @@ from nstbench import registry
 from nstbench.catalog import Variant
 from nstbench.config import RunConfig
 from nstbench.core.records import ImageRecord, Unit, WeightCard
-from nstbench.store import SCHEMA, KeyText, seed_of
+from nstbench.store.store import SCHEMA, KeyText, seed_of
 
 Pieces = dict[tuple[str, str], dict[str, str]]
 """(role, checksum of a picture) -> part -> its text in a key."""

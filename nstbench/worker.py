@@ -38,7 +38,7 @@ def main() -> None:
     from nstbench.method_timing import TimingRequest
     from nstbench.programs.entry import Program
     from nstbench.runner import Runner
-    from nstbench.store import Store
+    from nstbench.store.store import Store
 
     for file in start["plugins"]:
         registry.add_file(Path(file))

@@ -12,7 +12,7 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import Flexibility, MetricCard, Role, Status
 from nstbench.reporting import numbers, pictures, tables, templates
-from nstbench.store import MAP_KINDS, map_path
+from nstbench.store.store import MAP_KINDS, map_path
 
 LISTED = 3
 """Pairs listed as best, worst and most disputed."""

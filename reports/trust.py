@@ -15,7 +15,7 @@ from nstbench.core.board import Board
 from nstbench.core.records import Scope
 from nstbench.ranking import done_scores
 from nstbench.reporting import numbers, standings, tables, templates
-from nstbench.store import read_json
+from nstbench.store.store import read_json
 
 VALIDATION = "validation.json"
 """File of a run folder that ``nstbench validate --out`` has written."""

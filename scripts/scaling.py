@@ -232,7 +232,7 @@ def write_records(run: Any, units: Any, settings: Any) -> None:
     The first one is made by a real run, the others are its copies with fields of their own.
     """
     from nstbench.pipeline import execute
-    from nstbench.store import Store
+    from nstbench.store.store import Store
 
     real = settings.model_copy(update={"limit": 1, "seeds": (0,), "out": settings.out / "real"})
     board = execute(real)

@@ -23,7 +23,7 @@ import pytest
 from file_rights import bound_by_permissions
 
 import nstbench
-from nstbench import pipeline, runner, store
+from nstbench import pipeline, runner
 from nstbench.config import build_config
 from nstbench.core.board import Board
 from nstbench.core.errors import StoreError
@@ -32,7 +32,8 @@ from nstbench.pipeline import execute, rescore
 from nstbench.report import render_page, write_comparison, write_report
 from nstbench.run_files import load_board
 from nstbench.serve import fingerprint
-from nstbench.store import SCHEMA, Store, read_json, write_json
+from nstbench.store import store
+from nstbench.store.store import SCHEMA, Store, read_json, write_json
 
 """A user who owns nothing: root may read and write everything."""
 

@@ -20,7 +20,7 @@ from nstbench.cli import app
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
 from nstbench.pytest_benchmark_json import as_pytest_benchmark, read_pytest_benchmark
 from nstbench.reporting.numbers import significant
-from nstbench.store import write_json
+from nstbench.store.store import write_json
 from nstbench.tolerances import parse_tolerances
 
 

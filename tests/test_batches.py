@@ -15,7 +15,6 @@ from test_executors import FakePool, FakeWorker, take, unit, units
 
 from nstbench import registry
 from nstbench.batch_timing import time_batch
-from nstbench.claims import Claims
 from nstbench.config import build_config
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import ImageRecord, Status, Unit
@@ -28,7 +27,8 @@ from nstbench.images import read_image, write_png
 from nstbench.method_timing import TimingRequest
 from nstbench.pipeline import _own_samples, execute, plan_run
 from nstbench.runner import Runner
-from nstbench.store import Store, read_json
+from nstbench.store.leases import Claims
+from nstbench.store.store import Store, read_json
 
 PLUGIN = """
 import time

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from nstbench import claims as claims_module
-from nstbench.claims import Claims
 from nstbench.core.errors import StoreError
+from nstbench.store import leases as claims_module
+from nstbench.store.leases import Claims
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_threads_of_one_process_never_hold_the_same_claim(make):
 
 def test_claims_of_a_dead_process_here_are_void_at_once(make, tmp_path):
     code = (
-        "import os, sys; from pathlib import Path; from nstbench.claims import Claims\n"
+        "import os, sys; from pathlib import Path; from nstbench.store.leases import Claims\n"
         "c = Claims(Path(sys.argv[1])); assert c.take('k')\n"
         "print('taken', flush=True); sys.stdin.read()"
     )

@@ -18,7 +18,7 @@ from nstbench.normalised_errors import DegeneratePair
 from nstbench.report import render_page
 from nstbench.run_files import load_board
 from nstbench.scorer import Scorer
-from nstbench.store import map_path
+from nstbench.store.store import map_path
 
 CPU = torch.device("cpu")
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from nstbench.claims import Claims
 from nstbench.core.errors import NstbenchError, StoreError
 from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
 from nstbench.executors import schedule as schedule_module
 from nstbench.executors.pool import PoolExecutor
 from nstbench.executors.schedule import Schedule
-from nstbench.store import Store
+from nstbench.store.leases import Claims
+from nstbench.store.store import Store
 
 
 def unit(name, variant="m", style="s"):

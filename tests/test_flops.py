@@ -13,7 +13,7 @@ from nstbench.flops import count_flops
 from nstbench.images import to_pixels, write_png
 from nstbench.method_timing import TimingRequest
 from nstbench.runner import Runner
-from nstbench.store import Store
+from nstbench.store.store import Store
 
 METHOD = """
 import torch

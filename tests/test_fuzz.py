@@ -29,7 +29,7 @@ from nstbench.listener import Listener
 from nstbench.report import render_page
 from nstbench.run_files import load_board
 from nstbench.score_stage import score_units
-from nstbench.store import Store
+from nstbench.store.store import Store
 
 MOST_SECONDS = 2.0
 """Of processor time, because the machine may be doing something else."""

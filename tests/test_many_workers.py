@@ -12,7 +12,7 @@ import pytest
 
 from nstbench.config import build_config
 from nstbench.pipeline import execute
-from nstbench.store import Store, read_json
+from nstbench.store.store import Store, read_json
 
 PLUGIN = """
 import time
@@ -148,8 +148,8 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
 
 
 def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
-    from nstbench.claims import Claims
     from nstbench.core.errors import UsageError
+    from nstbench.store.leases import Claims
 
     settings |= {"methods": "content_copy"}
     execute(build_config(settings))

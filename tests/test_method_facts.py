@@ -19,7 +19,7 @@ from nstbench.images import to_pixels
 from nstbench.method_timing import TimingRequest, time_method
 from nstbench.programs.entry import Program
 from nstbench.reporting.tables import is_home
-from nstbench.store import Store
+from nstbench.store.store import Store
 from nstbench.trainable import TrainableMethod
 from nstbench.unit_inputs import read_input
 

@@ -18,7 +18,7 @@ from nstbench.core.records import ImageRecord, Status
 from nstbench.images import write_png
 from nstbench.planner import make_plan, pair_up
 from nstbench.run_files import write_plan
-from nstbench.store import Store, key_of, key_without_code, read_json, seed_of
+from nstbench.store.store import Store, key_of, key_without_code, read_json, seed_of
 
 BASELINES = "content_copy,pixel_blend"
 DONE = {"status": "done", "output": "a file", "output_sha256": "its checksum"}

@@ -26,7 +26,7 @@ from nstbench.planner import make_plan
 from nstbench.programs.entry import take_programs
 from nstbench.programs.process import ProgramFailed, ProgramTimeout
 from nstbench.programs.templates import check_unquoted, fill
-from nstbench.store import Store
+from nstbench.store.store import Store
 
 DOCS = Path(__file__).parent.parent / "docs"
 CPU = torch.device("cpu")

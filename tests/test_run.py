@@ -18,7 +18,7 @@ from nstbench import registry
 from nstbench.config import build_config
 from nstbench.core.errors import UsageError
 from nstbench.pipeline import execute, rescore
-from nstbench.store import Store, read_json
+from nstbench.store.store import Store, read_json
 
 METHODS = "content_copy,style_copy,pixel_blend,noise"
 SLOW_METHOD = """

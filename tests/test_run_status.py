@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 import nstbench
-from nstbench.claims import BOARD, Claims
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
 from nstbench.run_files import read_plan
 from nstbench.run_status import IN_WORK, TO_DO, read_status
-from nstbench.store import Store
+from nstbench.store.leases import BOARD, Claims
+from nstbench.store.store import Store
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_who_works_on_it_is_shown(finished):
 
 def test_the_dead_do_not_work(finished):
     code = (
-        "import os, sys; from pathlib import Path; from nstbench.claims import Claims\n"
+        "import os, sys; from pathlib import Path; from nstbench.store.leases import Claims\n"
         "assert Claims(Path(sys.argv[1])).take('k'); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(finished)], check=True)

@@ -25,7 +25,7 @@ from nstbench.executors.local import LocalExecutor, _resident_bytes
 from nstbench.images import read_image, write_png
 from nstbench.method_timing import TimingRequest
 from nstbench.runner import Runner
-from nstbench.store import Store, read_json
+from nstbench.store.store import Store, read_json
 
 HEAD = """
 import os, sys, time

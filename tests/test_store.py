@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstbench.core.errors import StoreError, UsageError
-from nstbench.store import (
+from nstbench.store.store import (
     SCHEMA,
     KeyText,
     Store,
@@ -97,7 +97,7 @@ def test_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
 def test_reader_never_sees_half_a_file_when_the_writer_is_killed(tmp_path):
     path = tmp_path / "record.json"
     code = (
-        "import sys; from pathlib import Path; from nstbench.store import write_json\n"
+        "import sys; from pathlib import Path; from nstbench.store.store import write_json\n"
         "n = 0\n"
         "while True:\n"
         "    n += 1\n"

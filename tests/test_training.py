@@ -345,7 +345,7 @@ class TestRuns:
         return start
 
     def test_needs_training_then_trained_then_reused(self, run, tmp_path):
-        from nstbench.store import Store
+        from nstbench.store.store import Store
 
         board = run("first")
         (row,) = board.leaderboard.to_dict("records")
@@ -369,7 +369,7 @@ class TestRuns:
         assert {c.card.finished for c in installed().find("toy_colour", {})} == train_again
 
     def test_another_checkpoint_makes_results_stale(self, run, order, tmp_path):
-        from nstbench.store import Store
+        from nstbench.store.store import Store
 
         train(order(steps=2, style=()))
         run("run")

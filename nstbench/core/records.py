@@ -110,7 +110,7 @@ class Unit:
 
     ``method`` is the registry name, ``variant`` the label on the board
     (``"gatys_2015"`` or ``"gatys_2015:optimizer=adam"``).
-    ``key`` identifies the result completely (see :mod:`nstbench.store`); ``parts``
+    ``key`` identifies the result completely (see :mod:`nstbench.store.store`); ``parts``
     is the plain data the key was computed from.
     """
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nstbench.claims import Claims
 from nstbench.config import RunConfig
 from nstbench.core.environment import available_cores, resolve_device
 from nstbench.executors import Executor, WorkerSettings
-from nstbench.store import Store
+from nstbench.store.leases import Claims
+from nstbench.store.store import Store
 
 
 def resolve_workers(config: RunConfig) -> RunConfig:

@@ -22,7 +22,7 @@ from nstbench.core.glibc_malloc import with_large_pages
 from nstbench.core.yaml_values import readable_size
 from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
 from nstbench.executors.pool import PoolExecutor
-from nstbench.store import unwritable
+from nstbench.store.store import unwritable
 
 _START_SECONDS = 120.0
 # Set for the interpreter of the worker, and for nothing that a method starts.

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from nstbench.claims import Claims
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
 from nstbench.core.records import Status, Timing, Unit
 from nstbench.executors import (
@@ -27,7 +26,8 @@ from nstbench.executors import (
 from nstbench.executors.batches import BatchSizes, ask_for_batch, plain_unit
 from nstbench.executors.schedule import Schedule, Task
 from nstbench.method_timing import TimingRequest
-from nstbench.store import Store
+from nstbench.store.leases import Claims
+from nstbench.store.store import Store
 
 Record = dict[str, Any]
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from nstbench import registry
-from nstbench.claims import Claims
 from nstbench.core.environment import available_cores
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.executors import (
@@ -33,6 +32,7 @@ from nstbench.executors import (
 from nstbench.executors.local import LocalWorker
 from nstbench.executors.pool import PoolExecutor
 from nstbench.programs.entry import Program
+from nstbench.store.leases import Claims
 
 _LOOK_SECONDS = 0.5
 _STEP_SECONDS = 0.5

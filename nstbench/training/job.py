@@ -27,7 +27,7 @@ from nstbench.core.text import slugify
 from nstbench.images import load_picture
 from nstbench.listener import Listener
 from nstbench.nn.loss_network import fast_precision
-from nstbench.store import key_of, read_json
+from nstbench.store.store import key_of, read_json
 from nstbench.trainable import Recipe, StyleUse, Task, TrainableMethod
 from nstbench.training.data import Collection, Source, read_collection
 from nstbench.training.loop import Loop, Schedule

@@ -12,7 +12,7 @@ from fake_board import FakeRun
 
 from nstbench import report
 from nstbench.images import read_image, write_png
-from nstbench.store import MAP_KINDS, map_path
+from nstbench.store.store import MAP_KINDS, map_path
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update")  # fmt: skip

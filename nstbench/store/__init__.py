@@ -1,0 +1,1 @@
+"""The run folder: keys, atomic files, records, leases."""
