@@ -12,7 +12,7 @@ from pydantic import Field
 from nstbench.contracts import Dataset, DatasetInfo, Parameters
 from nstbench.core.paths import cache_dir
 from nstbench.core.records import Collection, ImageRecord, Role
-from nstbench.images import write_png
+from nstbench.pictures.picture import write_png
 
 
 class Template(Dataset):

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from nstbench import hub
 from nstbench.contracts import Dataset, DatasetInfo, Parameters
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Availability, Collection, ImageRecord, Role, SkippedImage
 from nstbench.core.text import printable
-from nstbench.hub import HubRow, HubSource
+from nstbench.pictures import hub
+from nstbench.pictures.hub import HubRow, HubSource
 
 COUNT = 50
 

@@ -12,7 +12,7 @@ from nstbench.contracts import Dataset, DatasetInfo, Parameters
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import Collection, ImageRecord, Role, SkippedImage
 from nstbench.core.text import natural_key, printable, unique_slugs
-from nstbench.images import read_image, read_map
+from nstbench.pictures.picture import read_image, read_map
 
 EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif")
 MAP_SUFFIX = "_sem.png"

@@ -8,8 +8,8 @@ from nstbench.contracts import Dataset, DatasetInfo, Parameters
 from nstbench.core.errors import did_you_mean
 from nstbench.core.paths import cache_dir
 from nstbench.core.records import Collection, ImageRecord, Role
-from nstbench.images import write_png
-from nstbench.painter import STYLES, paint
+from nstbench.pictures.painter.styles import STYLES, paint
+from nstbench.pictures.picture import write_png
 
 
 class Painter(Dataset):
@@ -25,7 +25,7 @@ class Painter(Dataset):
         description="any number of pictures by nstbench's own painter, over all its styles",
         roles=(Role.STYLE,),
         licence="CC0-1.0",
-        citation="nstbench.painter",
+        citation="nstbench.pictures.painter.styles",
         version=1,
     )
 
@@ -72,6 +72,6 @@ class Painter(Dataset):
             path=path,
             licence="CC0-1.0",
             author="nstbench painter",
-            source=f'nstbench.painter.paint("{style}", {size}, {seed})',
+            source=f'nstbench.pictures.painter.styles.paint("{style}", {size}, {seed})',
             collection=style,
         )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from nstbench.contracts import Dataset, DatasetInfo
 from nstbench.core.paths import cache_dir
 from nstbench.core.records import Collection, ImageRecord, Role, SkippedImage
-from nstbench.images import write_png
+from nstbench.pictures.picture import write_png
 
 if TYPE_CHECKING:
-    from nstbench.painter import Painting
+    from nstbench.pictures.painter.styles import Painting
 
 STYLE_SIZE = 512
 
@@ -114,7 +114,7 @@ class Starter(Dataset):
     The photographs are read where scikit-image and scikit-learn installed them. The
     paintings and all semantic maps are made once, in ``datasets/starter/v<version>`` of the
     cache; a map's colours mean the same in photographs and paintings
-    (:class:`nstbench.painter.Label`). Photographs are collected by subject, paintings by style.
+    (:class:`nstbench.pictures.painter.styles.Label`). Photographs are collected by subject, paintings by style.
     """
 
     info = DatasetInfo(
@@ -180,7 +180,7 @@ def _problem(path: Path, photograph: _Photograph) -> str:
 def _photograph_map(name: str, picture: Path, folder: Path) -> Path | None:
     from PIL import Image
 
-    from nstbench.painter.regions import PHOTOGRAPHS, photograph_map
+    from nstbench.pictures.painter.tools.regions import PHOTOGRAPHS, photograph_map
 
     if name not in PHOTOGRAPHS:
         return None
@@ -193,7 +193,8 @@ def _photograph_map(name: str, picture: Path, folder: Path) -> Path | None:
 
 
 def _paintings(folder: Path) -> Collection:
-    from nstbench.painter import STYLES, painting
+    from nstbench.pictures.painter.styles import STYLES
+    from nstbench.pictures.painter.tools import painting
 
     images = []
     for style in STYLES:
@@ -206,7 +207,7 @@ def _paintings(folder: Path) -> Collection:
                 path=path,
                 licence="CC0-1.0",
                 author="nstbench painter",
-                source=f'nstbench.painter.paint("{style}", {STYLE_SIZE})',
+                source=f'nstbench.pictures.painter.styles.paint("{style}", {STYLE_SIZE})',
                 semantic_map=labels if labels.is_file() else None,
                 collection=style,
             )

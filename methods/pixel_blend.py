@@ -13,7 +13,7 @@ from pydantic import Field
 
 from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
 from nstbench.core.records import Flexibility
-from nstbench.images import resize
+from nstbench.pictures.picture import resize
 
 
 class PixelBlend(Method):

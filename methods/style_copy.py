@@ -13,7 +13,7 @@ import torch
 
 from nstbench.contracts import Method, MethodInfo, OnStep, Picture
 from nstbench.core.records import Flexibility
-from nstbench.images import resize
+from nstbench.pictures.picture import resize
 
 
 class StyleCopy(Method):

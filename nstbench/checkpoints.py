@@ -27,7 +27,7 @@ from nstbench.contracts import Picture
 from nstbench.core.errors import WeightsError
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import ImageRecord, TrainingCard, WeightCard
-from nstbench.images import read_image, to_tensor
+from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.store.store import write_bytes, write_json
 from nstbench.weight_files import sha256_of
 

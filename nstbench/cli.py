@@ -183,9 +183,9 @@ def datasets_preview(
 ) -> None:
     """Write a contact sheet of a dataset."""
     from nstbench.catalog import open_dataset
-    from nstbench.contact_sheet import contact_sheet
     from nstbench.core.text import counted
-    from nstbench.images import write_png
+    from nstbench.pictures.contact_sheet import contact_sheet
+    from nstbench.pictures.picture import write_png
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: the sheet is a PNG picture; give a name that ends in .png.")

@@ -36,10 +36,10 @@ from nstbench.core.records import (
 )
 from nstbench.core.text import counted, printable, slugify
 from nstbench.core.yaml_values import names_or_all
-from nstbench.images import fit, pixel_hash, read_image, write_png
 from nstbench.listener import Listener
 from nstbench.output_patterns import Outputs, Pair, find_outputs, has_method
 from nstbench.outputs_elsewhere import Made, Size, missing, parts_of, problem_of, shapes_of, unit_of
+from nstbench.pictures.picture import fit, pixel_hash, read_image, write_png
 from nstbench.planner import Outcome, Plan
 from nstbench.report import write_report
 from nstbench.run_files import (

@@ -18,11 +18,11 @@ import psutil
 import torch
 
 from nstbench.contracts import Features, Picture
-from nstbench.images import resize
 from nstbench.nn.backbones import load_backbone
 from nstbench.nn.gram import scoring_gram_matrix
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.overflow import Overflow, Place
+from nstbench.pictures.picture import resize
 
 SOURCES = ("output", "content", "style", "style_as_content")
 """What ``of`` in :class:`~nstbench.contracts.Features` may name."""

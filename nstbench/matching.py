@@ -22,9 +22,9 @@ from nstbench.core.environment import resolve_device
 from nstbench.core.errors import UsageError
 from nstbench.core.isolation import isolated
 from nstbench.core.records import ImageRecord, Role, Step
-from nstbench.images import load_picture
 from nstbench.listener import Listener
 from nstbench.nn.image_optimisation import ImageOptimisation
+from nstbench.pictures.picture import load_picture
 from nstbench.planner import pair_up
 
 

@@ -208,7 +208,7 @@ class _Pictures:
 
 def _pictures(config: RunConfig, role: Role, store: Store) -> _Pictures:
     """Fit the pictures of one role and keep them in the run folder."""
-    from nstbench.images import load_picture, pixel_hash, to_pixels, write_png
+    from nstbench.pictures.picture import load_picture, pixel_hash, to_pixels, write_png
 
     option = "--contents" if role is Role.CONTENT else "--styles"
     text = config.contents if role is Role.CONTENT else config.styles

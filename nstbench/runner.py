@@ -30,9 +30,9 @@ from nstbench.core.records import (
     Timing,
     Unit,
 )
-from nstbench.images import pixel_hash, to_pixels, write_png
 from nstbench.method_timing import TimingRequest, time_method
 from nstbench.outcomes import BadOutput, check_output, refuse_full_disk, status_of
+from nstbench.pictures.picture import pixel_hash, to_pixels, write_png
 from nstbench.store.store import Store
 from nstbench.timing import calibrate, one_sample, timed
 from nstbench.traces import Report, Trace

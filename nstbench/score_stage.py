@@ -25,8 +25,8 @@ from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
 from nstbench.core.records import MetricCard, PictureCard, Role, Scope, Status, Timing
 from nstbench.core.text import printable
-from nstbench.images import read_image, to_tensor
 from nstbench.listener import Listener
+from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.scorer import Scorer
 from nstbench.store.store import MEND, SCHEMA, Store, key_of

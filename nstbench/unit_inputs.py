@@ -12,7 +12,7 @@ import torch
 from nstbench import registry
 from nstbench.contracts import Method, Picture
 from nstbench.core.records import ImageRecord
-from nstbench.images import load_picture, read_image, to_tensor
+from nstbench.pictures.picture import load_picture, read_image, to_tensor
 
 
 def make_method(name: str, params: Mapping[str, Any]) -> Method:

@@ -223,7 +223,7 @@ def _rows(
 
 def _picture(pixels: np.ndarray, name: str, device: torch.device) -> Picture:
     from nstbench.contracts import Picture
-    from nstbench.images import pixel_hash, to_tensor
+    from nstbench.pictures.picture import pixel_hash, to_tensor
 
     return Picture(to_tensor(pixels).to(device), name, pixel_hash(pixels))
 

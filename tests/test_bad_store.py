@@ -27,7 +27,7 @@ from nstbench import pipeline, runner
 from nstbench.config import build_config
 from nstbench.core.board import Board
 from nstbench.core.errors import StoreError
-from nstbench.images import write_png
+from nstbench.pictures.picture import write_png
 from nstbench.pipeline import execute, rescore
 from nstbench.report import render_page, write_comparison, write_report
 from nstbench.run_files import load_board

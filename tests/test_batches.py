@@ -23,8 +23,8 @@ from nstbench.executors.batches import BatchSizes
 from nstbench.executors.choose import make_executor, resolve_workers
 from nstbench.executors.local import LocalExecutor, LocalWorker
 from nstbench.executors.schedule import Schedule
-from nstbench.images import read_image, write_png
 from nstbench.method_timing import TimingRequest
+from nstbench.pictures.picture import read_image, write_png
 from nstbench.pipeline import _own_samples, execute, plan_run
 from nstbench.runner import Runner
 from nstbench.store.leases import Claims

@@ -11,7 +11,7 @@ import nstbench
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
-from nstbench.images import read_image, write_png
+from nstbench.pictures.picture import read_image, write_png
 from nstbench.run_files import read_plan
 
 

@@ -16,7 +16,7 @@ from nstbench import registry
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Collection, Role
 from nstbench.core.text import natural_key, slugify, unique_slugs
-from nstbench.images import load_picture, write_png
+from nstbench.pictures.picture import load_picture, write_png
 
 PIXELS = odd_images.gradient(32, 40)
 

@@ -21,12 +21,13 @@ from PIL import Image
 from pydantic import ValidationError
 
 import nstbench
-from nstbench import hub, registry
-from nstbench.contact_sheet import contact_sheet
+from nstbench import registry
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Collection, Role
-from nstbench.hub import HubSource
-from nstbench.images import load_picture, read_image, write_png
+from nstbench.pictures import hub
+from nstbench.pictures.contact_sheet import contact_sheet
+from nstbench.pictures.hub import HubSource
+from nstbench.pictures.picture import load_picture, read_image, write_png
 
 ROOT = Path(nstbench.__file__).parents[1]
 HAS_PACKAGE = not hub.package_missing()
@@ -118,7 +119,7 @@ def test_our_folder_does_not_hide_the_package() -> None:
 def test_our_folder_does_not_pass_for_the_package() -> None:
     """Without site-packages the folder is found as a namespace package."""
     code = (
-        "import importlib.util, sys; from nstbench import hub;"
+        "import importlib.util, sys; from nstbench.pictures import hub;"
         "sys.path[:] = [p for p in sys.path if 'site-packages' not in p];"
         "print(importlib.util.find_spec('datasets') is not None, hub.package_missing())"
     )

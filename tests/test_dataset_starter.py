@@ -11,8 +11,8 @@ from PIL import Image
 
 from nstbench import registry
 from nstbench.core.records import Role
-from nstbench.images import load_picture, read_image, read_map
-from nstbench.painter import LABEL_COLOURS, STYLES, paint
+from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, paint
+from nstbench.pictures.picture import load_picture, read_image, read_map
 
 SIZE = 64
 CONTENTS = ["astronaut", "cat", "coffee", "rocket", "motorcycle", "china", "flower"]
@@ -77,7 +77,7 @@ def test_styles_are_painted_once(cache, styles, monkeypatch):
     def fail(*_args):
         raise AssertionError("painted again")
 
-    monkeypatch.setattr("nstbench.painter.painting", fail)
+    monkeypatch.setattr("nstbench.pictures.painter.tools.painting", fail)
     before = {image.path: image.path.stat().st_mtime_ns for image in styles.images}
     again = starter().load(Role.STYLE)
     assert {image.path: image.path.stat().st_mtime_ns for image in again.images} == before

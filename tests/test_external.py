@@ -12,7 +12,7 @@ from PIL import Image
 import nstbench
 from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
-from nstbench.images import fit, read_image
+from nstbench.pictures.picture import fit, read_image
 from nstbench.pipeline import rescore
 from nstbench.run_files import load_board
 

@@ -299,9 +299,9 @@ class TestDumoulin:
     def test_interpolation_moves_the_style_monotonically(self, tmp_path, picture_folders):
         """Paper, figure 7: along the mix, the distance to one style grows, to the other falls."""
         from nstbench.core.records import ImageRecord
-        from nstbench.images import load_picture
         from nstbench.nn.backbones import load_backbone
         from nstbench.nn.gram import gram_matrix
+        from nstbench.pictures.picture import load_picture
         from nstbench.training.job import train
         from nstbench.training.order import build_order
 

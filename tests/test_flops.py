@@ -10,8 +10,8 @@ import torch
 from nstbench import registry
 from nstbench.core.records import ImageRecord
 from nstbench.flops import count_flops
-from nstbench.images import to_pixels, write_png
 from nstbench.method_timing import TimingRequest
+from nstbench.pictures.picture import to_pixels, write_png
 from nstbench.runner import Runner
 from nstbench.store.store import Store
 

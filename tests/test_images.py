@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from skimage.color import lab2rgb
 
-from nstbench import images
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.records import ImageRecord
-from nstbench.images import read_image
+from nstbench.pictures import picture as images
+from nstbench.pictures.picture import read_image
 
 Reader = Callable[[bytes], np.ndarray]
 
@@ -402,7 +402,7 @@ def test_reading_changes_no_global_state(tmp_path: Path) -> None:
 
 
 def test_importing_the_module_does_not_import_torch() -> None:
-    code = "import sys, nstbench.images; print('torch' in sys.modules)"
+    code = "import sys, nstbench.pictures.picture; print('torch' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
         cwd=Path(images.__file__).parents[1],

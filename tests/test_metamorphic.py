@@ -9,7 +9,7 @@ from reference import independent
 from nstbench import registry
 from nstbench.contracts import Picture
 from nstbench.features import FeatureBank
-from nstbench.images import to_tensor
+from nstbench.pictures.picture import to_tensor
 
 CPU = torch.device("cpu")
 PAIR_METRICS = list(independent.METRICS)

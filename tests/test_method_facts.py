@@ -15,8 +15,8 @@ from nstbench import catalog, conformance, registry
 from nstbench.config import MethodSpec
 from nstbench.contracts import Method
 from nstbench.core.records import ImageRecord
-from nstbench.images import to_pixels
 from nstbench.method_timing import TimingRequest, time_method
+from nstbench.pictures.picture import to_pixels
 from nstbench.programs.entry import Program
 from nstbench.reporting.tables import is_home
 from nstbench.store.store import Store

@@ -13,13 +13,13 @@ from nstbench import registry, weights
 from nstbench.conformance import CPU, call, example, trained_quickly
 from nstbench.contracts import Picture
 from nstbench.core.records import ImageRecord, Role
-from nstbench.images import to_tensor, write_png
 from nstbench.nn.backbones import load_backbone
 from nstbench.nn.decoder import build_decoder, encode, mirror_weights, reflect_borders
 from nstbench.nn.feature_transforms import channel_moments
 from nstbench.nn.gram import gram_matrix
 from nstbench.nn.style_prediction import ArbitraryStyleNetwork
 from nstbench.nn.vgg import VGG16
+from nstbench.pictures.picture import to_tensor, write_png
 from nstbench.trainable import Batch, StyleUse, Task
 from nstbench.trainable import Training as TrainingBase
 
@@ -312,7 +312,7 @@ def test_ghiasi_says_which_network_can_be_trained():
 def test_ghiasi_embedding_interpolation_moves_the_style_error_monotonically():
     """Mean Gram distance over pairs of starter pictures, with Magenta's trained networks."""
     from nstbench.catalog import open_dataset
-    from nstbench.images import load_picture
+    from nstbench.pictures.picture import load_picture
 
     cls = registry.load("methods", "ghiasi_2017")
     for weight in cls(cls.Params()).required_weights():

@@ -10,7 +10,7 @@ import torch
 from nstbench import registry, weights
 from nstbench.conformance import call, example
 from nstbench.contracts import Picture
-from nstbench.images import fit, resize, to_tensor
+from nstbench.pictures.picture import fit, resize, to_tensor
 
 CPU = torch.device("cpu")
 

@@ -14,11 +14,11 @@ from nstbench import registry
 from nstbench.conformance import call, example
 from nstbench.core.errors import ImageError
 from nstbench.core.records import ImageRecord
-from nstbench.images import load_picture
 from nstbench.nn.gram import gram_matrix
 from nstbench.nn.losses import CAFFE_SCALE
 from nstbench.nn.patches import StylePatches, match
 from nstbench.nn.semantic import one_hot, read_labels
+from nstbench.pictures.picture import load_picture
 
 CPU = torch.device("cpu")
 SEMANTIC = Path(__file__).resolve().parents[2] / "shared" / "data" / "semantic"

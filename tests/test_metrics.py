@@ -20,10 +20,10 @@ from nstbench.core.records import Scope, Timing
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank
 from nstbench.frechet import GaussianSums, frechet_distance
-from nstbench.images import fit, read_image, resize, to_tensor
 from nstbench.nn.backbones import BACKBONES, load_backbone
 from nstbench.nn.gram import scoring_gram_matrix
 from nstbench.nn.layered import LayeredNetwork
+from nstbench.pictures.picture import fit, read_image, resize, to_tensor
 from nstbench.scorer import Record, Scorer
 from nstbench.sliced import directions, ordered, ordered_distance
 

@@ -12,9 +12,10 @@ import pytest
 from scipy import ndimage, stats
 
 from nstbench.core.errors import UsageError
-from nstbench.painter import LABEL_COLOURS, STYLES, Label, colour, fields, paint, painting, regions
-from nstbench.painter.strokes import Brush, PaintLayer
-from nstbench.painter.tesserae import lay_tiles
+from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, Label, paint
+from nstbench.pictures.painter.tools import colour, fields, painting, regions
+from nstbench.pictures.painter.tools.strokes import Brush, PaintLayer
+from nstbench.pictures.painter.tools.tesserae import lay_tiles
 
 SIZE = 96
 MAPPED = {

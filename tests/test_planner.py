@@ -15,7 +15,7 @@ from nstbench.catalog import resolve_methods
 from nstbench.config import build_config
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Status
-from nstbench.images import write_png
+from nstbench.pictures.picture import write_png
 from nstbench.planner import make_plan, pair_up
 from nstbench.run_files import write_plan
 from nstbench.store.store import Store, key_of, key_without_code, read_json, seed_of

@@ -20,7 +20,7 @@ from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.executors import WorkerSettings, pool
 from nstbench.executors.local import LocalExecutor
-from nstbench.images import write_png
+from nstbench.pictures.picture import write_png
 from nstbench.pipeline import execute
 from nstbench.planner import make_plan
 from nstbench.programs.entry import take_programs

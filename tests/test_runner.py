@@ -22,8 +22,8 @@ from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.executors import WorkerSettings, pool
 from nstbench.executors import local as local_module
 from nstbench.executors.local import LocalExecutor, _resident_bytes
-from nstbench.images import read_image, write_png
 from nstbench.method_timing import TimingRequest
+from nstbench.pictures.picture import read_image, write_png
 from nstbench.runner import Runner
 from nstbench.store.store import Store, read_json
 

@@ -22,9 +22,9 @@ from nstbench.core.records import Scope
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank
 from nstbench.frechet import GaussianSums, frechet_distance
-from nstbench.images import to_tensor
 from nstbench.nn.backbones import BACKBONES, load_backbone
 from nstbench.nn.layered import LayeredNetwork
+from nstbench.pictures.picture import to_tensor
 from nstbench.scorer import Scorer
 
 CPU = torch.device("cpu")

@@ -19,8 +19,8 @@ from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Scope
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank
-from nstbench.images import to_tensor
 from nstbench.metrics import UniversalErrorFactor, metric_class
+from nstbench.pictures.picture import to_tensor
 from nstbench.scorer import Scorer
 from nstbench.standalone import _packed, _unpacked
 

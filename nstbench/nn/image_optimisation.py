@@ -17,7 +17,6 @@ from pydantic import Field, model_validator
 
 from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair
 from nstbench.core.records import Step
-from nstbench.images import resize
 from nstbench.nn.backbones import backbone_weight, on_network
 from nstbench.nn.layered import IMAGENET_MEAN, LayeredNetwork
 from nstbench.nn.loss_network import Precision, load_loss_network
@@ -33,6 +32,7 @@ from nstbench.nn.optimise import (
 )
 from nstbench.nn.together import Together
 from nstbench.nn.vgg import VGG16, VGG19, Pooling
+from nstbench.pictures.picture import resize
 from nstbench.weights import Weight
 
 LOSS_NETWORKS: tuple[Weight, ...] = (VGG16, VGG19)

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from nstbench import weights
-from nstbench.images import resize
 from nstbench.nn.transformation_network import mirrored
+from nstbench.pictures.picture import resize
 
 _STYLE_SIDE = 256
 _CONTENT_SIDE = 384

@@ -9,7 +9,7 @@ import torch
 
 from nstbench.contracts import Picture
 from nstbench.core.records import ImageRecord
-from nstbench.images import load_picture
+from nstbench.pictures.picture import load_picture
 
 
 def check_mix(mix: Sequence[float], extra_styles: Sequence[Path]) -> None:

@@ -21,7 +21,7 @@ from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
 from nstbench.core.errors import ImageError
 from nstbench.core.records import Availability, ImageRecord
 from nstbench.core.text import printable
-from nstbench.images import read_image, to_pixels, to_tensor, write_png
+from nstbench.pictures.picture import read_image, to_pixels, to_tensor, write_png
 from nstbench.programs.entry import PLACE, Program
 from nstbench.programs.process import Process, ProgramFailed
 from nstbench.programs.templates import fill, placeholders, plain_text

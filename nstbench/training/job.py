@@ -24,9 +24,9 @@ from nstbench.core.isolation import isolated
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.core.text import slugify
-from nstbench.images import load_picture
 from nstbench.listener import Listener
 from nstbench.nn.loss_network import fast_precision
+from nstbench.pictures.picture import load_picture
 from nstbench.store.store import key_of, read_json
 from nstbench.trainable import Recipe, StyleUse, Task, TrainableMethod
 from nstbench.training.data import Collection, Source, read_collection

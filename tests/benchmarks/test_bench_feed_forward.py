@@ -15,9 +15,9 @@ from nstbench.conformance import example
 from nstbench.contracts import Picture
 from nstbench.core.records import Role
 from nstbench.flops import count_flops
-from nstbench.images import load_picture
 from nstbench.nn.inference import for_inference
 from nstbench.nn.loss_network import fast_precision
+from nstbench.pictures.picture import load_picture
 
 pytestmark = pytest.mark.usefixtures("as_in_a_worker")
 

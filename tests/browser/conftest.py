@@ -11,7 +11,7 @@ import pytest
 from fake_board import FakeRun
 
 from nstbench import report
-from nstbench.images import read_image, write_png
+from nstbench.pictures.picture import read_image, write_png
 from nstbench.store.store import MAP_KINDS, map_path
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",

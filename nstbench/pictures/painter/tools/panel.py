@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from nstbench.painter.colour import Colours
-from nstbench.painter.fields import Field
-from nstbench.painter.painting import Label
+from nstbench.pictures.painter.tools.colour import Colours
+from nstbench.pictures.painter.tools.fields import Field
+from nstbench.pictures.painter.tools.painting import Label
 
 
 class Panel:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nstbench.painter import fields
-from nstbench.painter.colour import Colours, choose, mix, shift, vary
-from nstbench.painter.painting import Label, Painting
-from nstbench.painter.panel import Panel
-from nstbench.painter.strokes import light, reduce
+from nstbench.pictures.painter.tools import fields
+from nstbench.pictures.painter.tools.colour import Colours, choose, mix, shift, vary
+from nstbench.pictures.painter.tools.painting import Label, Painting
+from nstbench.pictures.painter.tools.panel import Panel
+from nstbench.pictures.painter.tools.strokes import light, reduce
 
 _SUPERSAMPLING = 2
 

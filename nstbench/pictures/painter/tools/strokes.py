@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from nstbench.painter import fields
-from nstbench.painter.colour import Colours, shift, vary
-from nstbench.painter.fields import Field
+from nstbench.pictures.painter.tools import fields
+from nstbench.pictures.painter.tools.colour import Colours, shift, vary
+from nstbench.pictures.painter.tools.fields import Field
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from nstbench.painter import fields
-from nstbench.painter.colour import Colours, choose
-from nstbench.painter.fields import Field
-from nstbench.painter.painting import Label, Painting
-from nstbench.painter.plate import Course, Plate
-from nstbench.painter.strokes import reduce
+from nstbench.pictures.painter.tools import fields
+from nstbench.pictures.painter.tools.colour import Colours, choose
+from nstbench.pictures.painter.tools.fields import Field
+from nstbench.pictures.painter.tools.painting import Label, Painting
+from nstbench.pictures.painter.tools.plate import Course, Plate
+from nstbench.pictures.painter.tools.strokes import reduce
 
 _SUPERSAMPLING = 2
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from nstbench.painter.colour import Colours
+from nstbench.pictures.painter.tools.colour import Colours
 
 
 class Label(IntEnum):

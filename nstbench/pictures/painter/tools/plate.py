@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from nstbench.painter.fields import Field
-from nstbench.painter.painting import Label
+from nstbench.pictures.painter.tools.fields import Field
+from nstbench.pictures.painter.tools.painting import Label
 
 Course = Callable[[Field, Field], NDArray[np.floating]]
 

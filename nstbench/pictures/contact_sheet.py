@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from nstbench.core.records import ImageRecord
-from nstbench.images import fit, read_image
+from nstbench.pictures.picture import fit, read_image
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 

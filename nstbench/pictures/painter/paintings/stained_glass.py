@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from nstbench.painter import fields
-from nstbench.painter.colour import Colours, choose, mix, ramp, shift
-from nstbench.painter.fields import Field
-from nstbench.painter.painting import Label, Painting
-from nstbench.painter.strokes import reduce
+from nstbench.pictures.painter.tools import fields
+from nstbench.pictures.painter.tools.colour import Colours, choose, mix, ramp, shift
+from nstbench.pictures.painter.tools.fields import Field
+from nstbench.pictures.painter.tools.painting import Label, Painting
+from nstbench.pictures.painter.tools.strokes import reduce
 
 _SUPERSAMPLING = 2
 

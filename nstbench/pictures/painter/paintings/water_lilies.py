@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nstbench.painter import fields
-from nstbench.painter.colour import Colours, choose, mix, ramp, shift, vary
-from nstbench.painter.fields import Field
-from nstbench.painter.painting import Label, Painting
-from nstbench.painter.strokes import Brush, PaintLayer
+from nstbench.pictures.painter.tools import fields
+from nstbench.pictures.painter.tools.colour import Colours, choose, mix, ramp, shift, vary
+from nstbench.pictures.painter.tools.fields import Field
+from nstbench.pictures.painter.tools.painting import Label, Painting
+from nstbench.pictures.painter.tools.strokes import Brush, PaintLayer
 
 # Deep water, water, sky in the water, cloud in the water, willow, willow light, pad, pad light,
 # pad edge, flower, flower heart, bridge, bridge shade.

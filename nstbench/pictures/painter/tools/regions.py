@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from nstbench.painter.painting import LABEL_COLOURS, Label
+from nstbench.pictures.painter.tools.painting import LABEL_COLOURS, Label
 
 Polygon = tuple[tuple[float, float], ...]
 

@@ -15,21 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nstbench.core.errors import UsageError, did_you_mean
-from nstbench.painter.abstraction import abstraction
-from nstbench.painter.action_painting import action_painting
-from nstbench.painter.art_nouveau import art_nouveau
-from nstbench.painter.colour_field import colour_field
-from nstbench.painter.cubism import cubism
-from nstbench.painter.etching import etching
-from nstbench.painter.fauvism import fauvism
-from nstbench.painter.ink_wash import ink_wash
-from nstbench.painter.mosaic import mosaic
-from nstbench.painter.nocturne import nocturne
-from nstbench.painter.painting import LABEL_COLOURS, Label, Painting
-from nstbench.painter.pointillism import pointillism
-from nstbench.painter.stained_glass import stained_glass
-from nstbench.painter.water_lilies import water_lilies
-from nstbench.painter.woodblock import woodblock
+from nstbench.pictures.painter.paintings.abstraction import abstraction
+from nstbench.pictures.painter.paintings.action_painting import action_painting
+from nstbench.pictures.painter.paintings.art_nouveau import art_nouveau
+from nstbench.pictures.painter.paintings.colour_field import colour_field
+from nstbench.pictures.painter.paintings.cubism import cubism
+from nstbench.pictures.painter.paintings.etching import etching
+from nstbench.pictures.painter.paintings.fauvism import fauvism
+from nstbench.pictures.painter.paintings.ink_wash import ink_wash
+from nstbench.pictures.painter.paintings.mosaic import mosaic
+from nstbench.pictures.painter.paintings.nocturne import nocturne
+from nstbench.pictures.painter.paintings.pointillism import pointillism
+from nstbench.pictures.painter.paintings.stained_glass import stained_glass
+from nstbench.pictures.painter.paintings.water_lilies import water_lilies
+from nstbench.pictures.painter.paintings.woodblock import woodblock
+from nstbench.pictures.painter.tools.painting import LABEL_COLOURS, Label, Painting
 
 __all__ = ["LABEL_COLOURS", "STYLES", "Label", "Painting", "paint", "painting"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from nstbench.painter import fields
-from nstbench.painter.colour import Colours, choose, mix, shift
-from nstbench.painter.fields import Field
-from nstbench.painter.painting import Painting
+from nstbench.pictures.painter.tools import fields
+from nstbench.pictures.painter.tools.colour import Colours, choose, mix, shift
+from nstbench.pictures.painter.tools.fields import Field
+from nstbench.pictures.painter.tools.painting import Painting
 
 # Ground, then the fields from top to bottom; each field's second colour shows through its veil.
 _PALETTES = (

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from nstbench.painter import fields
-from nstbench.painter.colour import Colours, choose, mix, ramp, shift
-from nstbench.painter.fields import Field
-from nstbench.painter.painting import Label, Painting
-from nstbench.painter.strokes import light, reduce
+from nstbench.pictures.painter.tools import fields
+from nstbench.pictures.painter.tools.colour import Colours, choose, mix, ramp, shift
+from nstbench.pictures.painter.tools.fields import Field
+from nstbench.pictures.painter.tools.painting import Label, Painting
+from nstbench.pictures.painter.tools.strokes import light, reduce
 
 _SUPERSAMPLING = 2
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nstbench.painter import fields
-from nstbench.painter.colour import Colours, choose, mix, ramp, shift, vary
-from nstbench.painter.fields import Field
-from nstbench.painter.painting import Label, Painting
-from nstbench.painter.strokes import Brush, PaintLayer
+from nstbench.pictures.painter.tools import fields
+from nstbench.pictures.painter.tools.colour import Colours, choose, mix, ramp, shift, vary
+from nstbench.pictures.painter.tools.fields import Field
+from nstbench.pictures.painter.tools.painting import Label, Painting
+from nstbench.pictures.painter.tools.strokes import Brush, PaintLayer
 
 # Canvas, sky, sky second, sun glow, far hill, near hill, sea, sea second, reflection,
 # beach, contour, house, roof, boat, boat second, leaf.

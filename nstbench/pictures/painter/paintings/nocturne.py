@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nstbench.painter import fields
-from nstbench.painter.colour import Colours, choose, mix, paint_over, ramp, vary
-from nstbench.painter.fields import Field
-from nstbench.painter.painting import Label, Painting
-from nstbench.painter.strokes import Brush, PaintLayer
+from nstbench.pictures.painter.tools import fields
+from nstbench.pictures.painter.tools.colour import Colours, choose, mix, paint_over, ramp, vary
+from nstbench.pictures.painter.tools.fields import Field
+from nstbench.pictures.painter.tools.painting import Label, Painting
+from nstbench.pictures.painter.tools.strokes import Brush, PaintLayer
 
 # Deep sky, middle sky, pale sky, glow, core of a star, far hills, near hills, tree, wall, roof.
 _PALETTES = (

@@ -27,7 +27,7 @@ from nstbench.core.errors import ImageError, NstbenchError, UsageError
 from nstbench.core.paths import cache_dir
 from nstbench.core.records import Availability
 from nstbench.core.text import printable, slugify
-from nstbench.images import read_image, write_png
+from nstbench.pictures.picture import read_image, write_png
 from nstbench.store.store import key_of, read_json, write_bytes, write_json
 from nstbench.weights import offline
 

@@ -1,0 +1,1 @@
+"""Image files to pixels and tensors, data sets of hubs, and painted pictures."""

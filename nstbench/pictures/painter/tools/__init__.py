@@ -1,0 +1,1 @@
+"""Colours, fields, strokes and regions that several paintings use."""
