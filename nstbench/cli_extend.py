@@ -19,7 +19,7 @@ def new_method(
     out: Annotated[Path | None, typer.Option(help="Folder to write; the name if unset.")] = None,
 ) -> None:
     """Write a package with a method, its entry point and a conformance test that passes."""
-    from nstbench.skeleton import write_skeleton
+    from nstbench.plugins.skeleton.package import write_skeleton
 
     folder = out or Path(name)
     for path in write_skeleton(name, folder):
@@ -42,7 +42,7 @@ def conformance(
 
     if config is not None:
         add_configured(build_config({}, file=config))
-    from nstbench import registry
+    from nstbench.plugins import registry
 
     registry.find("methods", method)
     state = make_variant(MethodSpec(name=method), {}).card.availability

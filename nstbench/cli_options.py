@@ -51,7 +51,7 @@ def add_plugins(files: list[Path] | None) -> None:
     Raises:
         UsageError: if a file is no plug-in.
     """
-    from nstbench import registry
+    from nstbench.plugins import registry
 
     for file in files or []:
         registry.add_file(file)

@@ -20,7 +20,7 @@ from nstbench.core.yaml_values import (
     read_yaml,
     split_outside_brackets,
 )
-from nstbench.programs.entry import Program, take_programs
+from nstbench.plugins.programs.entry import Program, take_programs
 from nstbench.studies import Study
 
 SUITES = Path(__file__).parent / "suites"

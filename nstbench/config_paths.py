@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench import registry
+from nstbench.plugins import registry
 
 _PICTURES = ("contents", "styles", "train_contents")
 

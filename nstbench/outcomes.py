@@ -12,7 +12,7 @@ from nstbench.contracts import OutOfTime
 from nstbench.core.errors import ImageError, StoreError, WeightsError
 from nstbench.core.memory import ran_out_of_memory
 from nstbench.core.records import Status
-from nstbench.registry import PluginError
+from nstbench.plugins.registry import PluginError
 
 # Values this far outside [0, 1] are rounding; anything farther is the method's mistake.
 _RANGE_SLACK = 1e-3

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 import nstbench
-from nstbench import registry, weights
+from nstbench import weights
 from nstbench.catalog import (
     Variant,
     add_configured,
@@ -33,6 +33,7 @@ from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
 from nstbench.method_timing import TimingRequest
 from nstbench.planner import Plan, make_plan
+from nstbench.plugins import registry
 from nstbench.report import check_formats, write_report
 from nstbench.run_files import (
     load_board,
@@ -58,8 +59,8 @@ _TIMINGS = TypeAdapter(Timing)
 _NOT_MEASURING = (
     "nstbench.core.environment",
     "nstbench.outcomes",
-    "nstbench.programs",
-    "nstbench.registry",
+    "nstbench.plugins.programs",
+    "nstbench.plugins.registry",
     "nstbench.store.store",
 )
 

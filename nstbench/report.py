@@ -15,11 +15,12 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from nstbench import __version__, registry
+from nstbench import __version__
 from nstbench.contracts import Section
 from nstbench.core.board import Board
 from nstbench.core.errors import StoreError, UsageError, did_you_mean, way_out
 from nstbench.core.text import encodable
+from nstbench.plugins import registry
 from nstbench.reporting import comparison, pictures, templates
 
 HTML = "html"

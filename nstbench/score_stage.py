@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nstbench import registry, weights
+from nstbench import weights
 from nstbench.catalog import metric_weights
 from nstbench.contracts import Metric, MetricInfo, Picture
 from nstbench.core.errors import ImageError, StoreError
@@ -27,6 +27,7 @@ from nstbench.core.records import MetricCard, PictureCard, Role, Scope, Status, 
 from nstbench.core.text import printable
 from nstbench.listener import Listener
 from nstbench.pictures.picture import read_image, to_tensor
+from nstbench.plugins import registry
 from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.scorer import Scorer
 from nstbench.store.store import MEND, SCHEMA, Store, key_of

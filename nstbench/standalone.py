@@ -17,14 +17,14 @@ from typing import Any, ClassVar
 
 import torch
 
-from nstbench import registry
 from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Scope
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank, ScoredPair
 from nstbench.nn.backbones import load_backbone
-from nstbench.registry import PluginError
+from nstbench.plugins import registry
+from nstbench.plugins.registry import PluginError
 
 ensure_torchvision()
 

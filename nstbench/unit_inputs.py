@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from nstbench import registry
 from nstbench.contracts import Method, Picture
 from nstbench.core.records import ImageRecord
 from nstbench.pictures.picture import load_picture, read_image, to_tensor
+from nstbench.plugins import registry
 
 
 def make_method(name: str, params: Mapping[str, Any]) -> Method:

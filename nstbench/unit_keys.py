@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench import registry
 from nstbench.catalog import Variant
 from nstbench.config import RunConfig
 from nstbench.core.records import ImageRecord, Unit, WeightCard
+from nstbench.plugins import registry
 from nstbench.store.store import SCHEMA, KeyText, seed_of
 
 Pieces = dict[tuple[str, str], dict[str, str]]

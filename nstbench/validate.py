@@ -108,7 +108,7 @@ def validate(
     """
     import torch
 
-    from nstbench import registry
+    from nstbench.plugins import registry
 
     listener = listener or Listener()
     read = folder_sweeps([Path(folder) for folder in folders], size)

@@ -33,10 +33,10 @@ def main() -> None:
 
     import torch
 
-    from nstbench import registry
     from nstbench.core.glibc_malloc import keep_freed_memory
     from nstbench.method_timing import TimingRequest
-    from nstbench.programs.entry import Program
+    from nstbench.plugins import registry
+    from nstbench.plugins.programs.entry import Program
     from nstbench.runner import Runner
     from nstbench.store.store import Store
 

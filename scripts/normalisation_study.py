@@ -28,13 +28,13 @@ import torch
 import typer
 from scipy import stats
 
-from nstbench import registry
 from nstbench.catalog import open_dataset
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.isolation import isolated
 from nstbench.core.records import Role
 from nstbench.nn.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
+from nstbench.plugins import registry
 from nstbench.trainable import Task
 from nstbench.training.data import Source, read_collection
 

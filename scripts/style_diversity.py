@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nstbench import registry
 from nstbench.core.errors import NstbenchError
 from nstbench.core.records import ImageRecord, Role
 from nstbench.nn.backbones import load_backbone
 from nstbench.nn.gram import GRAM_LAYERS, scoring_gram_matrix
 from nstbench.pictures.picture import load_picture
+from nstbench.plugins import registry
 
 
 def pairwise_distances(grams: Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:

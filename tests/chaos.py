@@ -26,7 +26,7 @@ UNITS = 60
 METHOD = """
 import os, time
 from pathlib import Path
-from nstbench import registry
+from nstbench.plugins import registry
 from nstbench.contracts import Method, MethodInfo
 from nstbench.core.records import Flexibility
 

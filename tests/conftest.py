@@ -7,7 +7,7 @@ import pytest
 from file_rights import bound_by_permissions
 from PIL import Image
 
-from nstbench import registry
+from nstbench.plugins import registry
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

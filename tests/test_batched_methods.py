@@ -9,10 +9,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from nstbench import registry
 from nstbench.conformance import example, make
 from nstbench.contracts import Diverged, PreparedPair
 from nstbench.core.errors import ImageError
+from nstbench.plugins import registry
 
 CPU = torch.device("cpu")
 OPTIMISATIONS = [

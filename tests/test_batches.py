@@ -13,7 +13,6 @@ import pytest
 import torch
 from test_executors import FakePool, FakeWorker, take, unit, units
 
-from nstbench import registry
 from nstbench.batch_timing import time_batch
 from nstbench.config import build_config
 from nstbench.core.errors import StoreError, UsageError
@@ -26,6 +25,7 @@ from nstbench.executors.schedule import Schedule
 from nstbench.method_timing import TimingRequest
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.pipeline import _own_samples, execute, plan_run
+from nstbench.plugins import registry
 from nstbench.runner import Runner
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store, read_json

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from nstbench import registry
 from nstbench.config import RunConfig
+from nstbench.plugins import registry
 
 
 def nstbench(*arguments, check=True, cwd=None, **environment):

@@ -12,11 +12,11 @@ import odd_images
 import pytest
 from pydantic import ValidationError
 
-from nstbench import registry
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Collection, Role
 from nstbench.core.text import natural_key, slugify, unique_slugs
 from nstbench.pictures.picture import load_picture, write_png
+from nstbench.plugins import registry
 
 PIXELS = odd_images.gradient(32, 40)
 

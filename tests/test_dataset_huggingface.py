@@ -21,13 +21,13 @@ from PIL import Image
 from pydantic import ValidationError
 
 import nstbench
-from nstbench import registry
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Collection, Role
 from nstbench.pictures import hub
 from nstbench.pictures.contact_sheet import contact_sheet
 from nstbench.pictures.hub import HubSource
 from nstbench.pictures.picture import load_picture, read_image, write_png
+from nstbench.plugins import registry
 
 ROOT = Path(nstbench.__file__).parents[1]
 HAS_PACKAGE = not hub.package_missing()
@@ -342,7 +342,7 @@ def test_a_commit_is_served_from_the_cache_without_a_network(tmp_path: Path) -> 
         path = tmp_path / "repo" / "data" / f"train-{i:05d}-of-00002.parquet"
         write_parquet(path, range(3 * i, 3 * i + 3))
     code = f"""
-from nstbench import registry
+from nstbench.plugins import registry
 cls = registry.load("datasets", "huggingface")
 for revision in (None, "{fake_hub.COMMIT}"):
     opened = cls(cls.Params(repo="owner/pictures", revision=revision, indices=[4, 1]))
@@ -378,7 +378,7 @@ def test_coco_wikiart_reads_the_listed_files_and_rows(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps(index))
     code = f"""
 from pathlib import Path
-from nstbench import registry
+from nstbench.plugins import registry
 cls = registry.load("datasets", "coco_wikiart")
 cls.index = Path({str(tmp_path / "index.json")!r})
 for count in (2, 1):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nstbench import registry
 from nstbench.core.records import Role
 from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, paint
 from nstbench.pictures.picture import load_picture, read_image, read_map
+from nstbench.plugins import registry
 
 SIZE = 64
 CONTENTS = ["astronaut", "cat", "coffee", "rocket", "motorcycle", "china", "flower"]

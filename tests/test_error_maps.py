@@ -8,13 +8,13 @@ import torch
 from reference import independent
 
 import nstbench
-from nstbench import registry
 from nstbench.contracts import Picture
 from nstbench.error_maps import FEATURES, LIMIT, content_map, overlay, style_map, write_maps
 from nstbench.features import FeatureBank
 from nstbench.nn.backbones import load_backbone
 from nstbench.normalised_errors import DegeneratePair
 from nstbench.pictures.picture import read_image, to_tensor
+from nstbench.plugins import registry
 from nstbench.report import render_page
 from nstbench.run_files import load_board
 from nstbench.scorer import Scorer

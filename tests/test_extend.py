@@ -8,9 +8,10 @@ import tomllib
 
 import pytest
 
-from nstbench import conformance, registry
+from nstbench import conformance
 from nstbench.core.errors import UsageError
-from nstbench.skeleton import FILES, write_skeleton
+from nstbench.plugins import registry
+from nstbench.plugins.skeleton.package import FILES, write_skeleton
 
 BAD = """
 from nstbench.contracts import Method, MethodInfo

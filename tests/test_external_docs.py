@@ -10,8 +10,9 @@ import pytest
 import torch
 import yaml
 
-from nstbench import conformance, registry
-from nstbench.programs.entry import PICTURE, PLACE, Program, take_programs
+from nstbench import conformance
+from nstbench.plugins import registry
+from nstbench.plugins.programs.entry import PICTURE, PLACE, Program, take_programs
 
 PAGE = (Path(__file__).parent.parent / "docs" / "external_methods.md").read_text()
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nstbench import registry
 from nstbench.conformance import call, example, trained_quickly
 from nstbench.core.errors import UsageError
 from nstbench.nn.layered import LayeredNetwork
@@ -20,6 +19,7 @@ from nstbench.nn.transformation_network import (
     instance_norm,
     mirrored,
 )
+from nstbench.plugins import registry
 
 DUMOULIN = Design(normalisation="conditional", padding="mirror", upsampling="nearest")
 GHIASI = Design(

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from nstbench import registry
 from nstbench.core.records import ImageRecord
 from nstbench.flops import count_flops
 from nstbench.method_timing import TimingRequest
 from nstbench.pictures.picture import to_pixels, write_png
+from nstbench.plugins import registry
 from nstbench.runner import Runner
 from nstbench.store.store import Store
 

@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nstbench
-from nstbench import registry
 from nstbench.config import SUITES, RunConfig, build_config
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Role
 from nstbench.listener import Listener
 from nstbench.pictures.picture import read_image, write_png
+from nstbench.plugins import registry
 from nstbench.report import render_page
 from nstbench.run_files import load_board
 from nstbench.score_stage import score_units

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nstbench import registry
+from nstbench.plugins import registry
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("nstbench", "methods", "metrics", "datasets", "reports")

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from nstbench import listing, registry
+from nstbench import listing
 from nstbench.core.paths import cache_dir
+from nstbench.plugins import registry
 
 METHOD = '''
 from nstbench.contracts import Method, MethodInfo

@@ -6,10 +6,10 @@ import pytest
 import torch
 from reference import independent
 
-from nstbench import registry
 from nstbench.contracts import Picture
 from nstbench.features import FeatureBank
 from nstbench.pictures.picture import to_tensor
+from nstbench.plugins import registry
 
 CPU = torch.device("cpu")
 PAIR_METRICS = list(independent.METRICS)

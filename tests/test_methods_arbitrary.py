@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench import registry, weights
+from nstbench import weights
 from nstbench.conformance import CPU, call, example, trained_quickly
 from nstbench.contracts import Picture
 from nstbench.core.records import ImageRecord, Role
@@ -20,6 +20,7 @@ from nstbench.nn.gram import gram_matrix
 from nstbench.nn.style_prediction import ArbitraryStyleNetwork
 from nstbench.nn.vgg import VGG16
 from nstbench.pictures.picture import to_tensor, write_png
+from nstbench.plugins import registry
 from nstbench.trainable import Batch, StyleUse, Task
 from nstbench.trainable import Training as TrainingBase
 

@@ -7,10 +7,11 @@ import pytest
 import skimage.data
 import torch
 
-from nstbench import registry, weights
+from nstbench import weights
 from nstbench.conformance import call, example
 from nstbench.contracts import Picture
 from nstbench.pictures.picture import fit, resize, to_tensor
+from nstbench.plugins import registry
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from nstbench import registry
 from nstbench.conformance import call, example
 from nstbench.core.errors import ImageError
 from nstbench.core.records import ImageRecord
@@ -19,6 +18,7 @@ from nstbench.nn.losses import CAFFE_SCALE
 from nstbench.nn.patches import StylePatches, match
 from nstbench.nn.semantic import one_hot, read_labels
 from nstbench.pictures.picture import load_picture
+from nstbench.plugins import registry
 
 CPU = torch.device("cpu")
 SEMANTIC = Path(__file__).resolve().parents[2] / "shared" / "data" / "semantic"
@@ -185,7 +185,7 @@ _AT_512_PX = """
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from nstbench import registry
+from nstbench.plugins import registry
 from nstbench.conformance import call, example
 method = registry.load("methods", "champandard_2016")
 method = method(method.Params(coarse_scales=(), coarse_iterations=(), iterations=1))

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from nstbench import registry
 from nstbench.conformance import example
 from nstbench.contracts import Diverged, Picture
 from nstbench.core.errors import ImageError
 from nstbench.nn import colour
 from nstbench.nn.losses import CAFFE_SCALE
 from nstbench.pictures.picture import fit, to_tensor
+from nstbench.plugins import registry
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("network_weights")

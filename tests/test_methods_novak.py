@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench import registry
 from nstbench.conformance import example
 from nstbench.nn.losses import CAFFE_SCALE, cross_gram
+from nstbench.plugins import registry
 
 CPU = torch.device("cpu")
 OFF = {"geometric_weights": False, "all_layers": False, "shift": 0.0, "chain": False}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nstbench import registry
+from nstbench.plugins import registry
 
 FOLDER = Path(__file__).parent.parent / "docs" / "metrics"
 PAGES = sorted(FOLDER.glob("*.md"))

@@ -12,7 +12,6 @@ import pytest
 import torch
 from reference import independent
 
-from nstbench import registry
 from nstbench.colour import rgb_to_lab
 from nstbench.contracts import Features, Metric, MetricInfo, PairMetric, Picture, ScoringPair
 from nstbench.core.errors import NstbenchError
@@ -24,6 +23,7 @@ from nstbench.nn.backbones import BACKBONES, load_backbone
 from nstbench.nn.gram import scoring_gram_matrix
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.pictures.picture import fit, read_image, resize, to_tensor
+from nstbench.plugins import registry
 from nstbench.scorer import Record, Scorer
 from nstbench.sliced import directions, ordered, ordered_distance
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 
-from nstbench import conformance, registry
+from nstbench import conformance
 from nstbench.catalog import add_configured
 from nstbench.config import build_config
 from nstbench.core.errors import UsageError
@@ -23,9 +23,10 @@ from nstbench.executors.local import LocalExecutor
 from nstbench.pictures.picture import write_png
 from nstbench.pipeline import execute
 from nstbench.planner import make_plan
-from nstbench.programs.entry import take_programs
-from nstbench.programs.process import ProgramFailed, ProgramTimeout
-from nstbench.programs.templates import check_unquoted, fill
+from nstbench.plugins import registry
+from nstbench.plugins.programs.entry import take_programs
+from nstbench.plugins.programs.process import ProgramFailed, ProgramTimeout
+from nstbench.plugins.programs.templates import check_unquoted, fill
 from nstbench.store.store import Store
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nstbench import conformance, registry
+from nstbench import conformance
+from nstbench.plugins import registry
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from nstbench import registry
 from nstbench.core.errors import UsageError
+from nstbench.plugins import registry
 
 METHOD = """
 from nstbench.contracts import Method, MethodInfo
@@ -34,7 +34,7 @@ def write(path, text):
 
 def test_names_import_nothing():
     code = (
-        "import sys; from nstbench import registry; n = registry.names('methods');"
+        "import sys; from nstbench.plugins import registry; n = registry.names('methods');"
         "assert 'content_copy' in n; assert not any(m.startswith('_') for m in n);"
         "assert 'torch' not in sys.modules"
     )

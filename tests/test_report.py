@@ -17,9 +17,10 @@ import pandas as pd
 import pytest
 from fake_board import HOSTILE, PROFILES, FakeRun
 
-from nstbench import registry, report
+from nstbench import report
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
+from nstbench.plugins import registry
 from nstbench.reporting import pictures, tables, templates
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}

@@ -17,10 +17,11 @@ import pytest
 from fake_board import PROFILES, FakeRun, metric_cards
 from rich.text import Text
 
-from nstbench import registry, report
+from nstbench import report
 from nstbench import tables as terminal
 from nstbench.core.board import Board
 from nstbench.core.records import Availability
+from nstbench.plugins import registry
 from nstbench.reporting import tables
 
 

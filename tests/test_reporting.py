@@ -13,8 +13,8 @@ import pytest
 from fake_board import FakeRun, metric_cards, picture
 from PIL import Image
 
-from nstbench import registry
 from nstbench.core.board import Board
+from nstbench.plugins import registry
 from nstbench.reporting import (
     convergence,
     costs,

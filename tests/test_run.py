@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 import nstbench
-from nstbench import registry
 from nstbench.config import build_config
 from nstbench.core.errors import UsageError
 from nstbench.pipeline import execute, rescore
+from nstbench.plugins import registry
 from nstbench.store.store import Store, read_json
 
 METHODS = "content_copy,style_copy,pixel_blend,noise"

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench import registry
 from nstbench.core.errors import StoreError
 from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.executors import WorkerSettings, pool
@@ -24,6 +23,7 @@ from nstbench.executors import local as local_module
 from nstbench.executors.local import LocalExecutor, _resident_bytes
 from nstbench.method_timing import TimingRequest
 from nstbench.pictures.picture import read_image, write_png
+from nstbench.plugins import registry
 from nstbench.runner import Runner
 from nstbench.store.store import Store, read_json
 

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import nstbench
-from nstbench import registry
+from nstbench.plugins import registry
 
 PACKAGE = Path(nstbench.__file__).parent
 FOLDERS = [PACKAGE, *(registry.folder(kind) for kind in registry.KINDS), PACKAGE.parent / "scripts"]

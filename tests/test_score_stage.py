@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 import nstbench
-from nstbench import pipeline, registry
+from nstbench import pipeline
 from nstbench.external import Request, score_outputs
 from nstbench.listener import Listener
 from nstbench.pipeline import rescore
+from nstbench.plugins import registry
 from nstbench.score_stage import ScoreStage, feature_files
 
 CORE = Path(nstbench.__file__).parent

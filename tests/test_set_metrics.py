@@ -14,7 +14,6 @@ import torch
 from reference import independent
 from safetensors.torch import save_file
 
-from nstbench import registry
 from nstbench.catalog import metric_card
 from nstbench.contracts import Picture
 from nstbench.core.errors import UsageError, WeightsError
@@ -25,6 +24,7 @@ from nstbench.frechet import GaussianSums, frechet_distance
 from nstbench.nn.backbones import BACKBONES, load_backbone
 from nstbench.nn.layered import LayeredNetwork
 from nstbench.pictures.picture import to_tensor
+from nstbench.plugins import registry
 from nstbench.scorer import Scorer
 
 CPU = torch.device("cpu")

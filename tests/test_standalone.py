@@ -13,7 +13,6 @@ import torch
 from reference import independent
 
 import nstbench.metrics
-from nstbench import registry
 from nstbench.contracts import Picture
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Scope
@@ -21,6 +20,7 @@ from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank
 from nstbench.metrics import UniversalErrorFactor, metric_class
 from nstbench.pictures.picture import to_tensor
+from nstbench.plugins import registry
 from nstbench.scorer import Scorer
 from nstbench.standalone import _packed, _unpacked
 

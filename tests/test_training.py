@@ -13,13 +13,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from nstbench import registry
 from nstbench.checkpoints import installed, look_of, read_checkpoint
 from nstbench.cli import app
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import ImageRecord
 from nstbench.listener import Listener
 from nstbench.pictures.picture import load_picture, read_image
+from nstbench.plugins import registry
 from nstbench.training.data import Source, random_crop, read_collection
 from nstbench.training.job import train
 from nstbench.training.loop import TrainingError

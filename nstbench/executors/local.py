@@ -17,11 +17,12 @@ from typing import IO, Any
 
 import psutil
 
-from nstbench import registry
+import nstbench
 from nstbench.core.glibc_malloc import with_large_pages
 from nstbench.core.yaml_values import readable_size
 from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
 from nstbench.executors.pool import PoolExecutor
+from nstbench.plugins import registry
 from nstbench.store.store import unwritable
 
 _START_SECONDS = 120.0
@@ -219,7 +220,7 @@ def _resident_bytes(worker: int) -> int:
 
 def _with_package_path(environment: dict[str, str]) -> dict[str, str]:
     """Let the worker find this nstbench even in a checkout that is not installed."""
-    package_parent = str(Path(registry.__file__).parent.parent)
+    package_parent = str(Path(nstbench.__file__).parent.parent)
     inherited = environment.get("PYTHONPATH", "")
     joined = f"{package_parent}{os.pathsep}{inherited}" if inherited else package_parent
     return environment | {"PYTHONPATH": joined}

@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nstbench import registry
 from nstbench.core.environment import available_cores
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.executors import (
@@ -31,7 +30,8 @@ from nstbench.executors import (
 )
 from nstbench.executors.local import LocalWorker
 from nstbench.executors.pool import PoolExecutor
-from nstbench.programs.entry import Program
+from nstbench.plugins import registry
+from nstbench.plugins.programs.entry import Program
 from nstbench.store.leases import Claims
 
 _LOOK_SECONDS = 0.5

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from nstbench import registry
+from nstbench.plugins import registry
 from nstbench.reporting import numbers
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from measure import compare
 
-from nstbench import registry
 from nstbench.catalog import open_dataset
 from nstbench.conformance import example
 from nstbench.contracts import Picture
@@ -18,6 +17,7 @@ from nstbench.flops import count_flops
 from nstbench.nn.inference import for_inference
 from nstbench.nn.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
+from nstbench.plugins import registry
 
 pytestmark = pytest.mark.usefixtures("as_in_a_worker")
 

@@ -10,12 +10,12 @@ from measure import CPU, compare
 from test_bench_linear import gatys_steps
 from test_bench_score import NETWORKS
 
-from nstbench import registry
 from nstbench.conformance import example
 from nstbench.contracts import Features, Picture
 from nstbench.core.glibc_malloc import freed_memory_kept
 from nstbench.features import FeatureBank
 from nstbench.nn import frozen_convolution
+from nstbench.plugins import registry
 
 pytestmark = [pytest.mark.usefixtures("on_cpu", "network_weights"), pytest.mark.bench]
 

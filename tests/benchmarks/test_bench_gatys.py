@@ -13,7 +13,6 @@ import torch
 from measure import compare
 from plain_gatys import PlainGatys, plain_step
 
-from nstbench import registry
 from nstbench.conformance import example
 from nstbench.contracts import Picture
 from nstbench.core.torchvision_shim import ensure_torchvision
@@ -23,6 +22,7 @@ from nstbench.nn.loss_network import fast_precision, lower_precision
 from nstbench.nn.losses import CAFFE_SCALE
 from nstbench.nn.optimise import LEARNING_RATES, Descent, Objective, minimise
 from nstbench.nn.vgg import VGG19_BLOCKS, Vgg
+from nstbench.plugins import registry
 
 pytestmark = pytest.mark.usefixtures("as_in_a_worker")
 

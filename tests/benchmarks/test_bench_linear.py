@@ -15,13 +15,13 @@ import torch
 from measure import add_row, seconds_of
 from test_bench_gatys import descend
 
-from nstbench import registry
 from nstbench.config import build_config
 from nstbench.conformance import example
 from nstbench.core.glibc_malloc import with_large_pages
 from nstbench.nn.inference import InferenceParams, for_inference, inference
 from nstbench.nn.transformation_network import Design, TransformationNetwork
 from nstbench.pipeline import plan_run
+from nstbench.plugins import registry
 from nstbench.runner import Runner
 
 pytestmark = pytest.mark.usefixtures("on_cpu", "as_in_a_worker")
@@ -156,7 +156,7 @@ def peak_of(code: str) -> int:
 
 STYLIZE = """
 import torch
-from nstbench import registry
+from nstbench.plugins import registry
 from nstbench.core.glibc_malloc import keep_freed_memory
 from nstbench.conformance import example
 keep_freed_memory()

@@ -14,7 +14,6 @@ from PIL import Image
 from plain_scores import PlainScores
 from reference import independent
 
-from nstbench import registry
 from nstbench.catalog import metric_card
 from nstbench.conformance import example
 from nstbench.contracts import Picture
@@ -25,6 +24,7 @@ from nstbench.features import FeatureBank
 from nstbench.flops import count_flops
 from nstbench.nn.backbones import load_backbone
 from nstbench.nn.layered import LayeredNetwork
+from nstbench.plugins import registry
 
 SIDE = 256
 CONTENTS, STYLES = 10, 10

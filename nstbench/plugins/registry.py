@@ -23,7 +23,7 @@ from typing import Any
 
 import nstbench
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
-from nstbench.programs.entry import Program
+from nstbench.plugins.programs.entry import Program
 
 KINDS = ("methods", "metrics", "datasets", "reports")
 
@@ -38,7 +38,7 @@ _INTERFACES = {
     "nstbench.checkpoints",
 }
 
-_PROGRAM_FILE = Path(nstbench.__file__).parent / "programs" / "method.py"
+_PROGRAM_FILE = Path(nstbench.__file__).parent / "plugins" / "programs" / "method.py"
 
 _files: dict[tuple[str, str], Path] = {}
 _programs: dict[str, Program] = {}
@@ -130,7 +130,7 @@ def load(kind: str, name: str) -> Any:
     """
     plugin = find(kind, name)
     if plugin.program is not None:
-        from nstbench.programs.method import method_class
+        from nstbench.plugins.programs.method import method_class
 
         return method_class(plugin.program)
     try:

@@ -21,7 +21,7 @@ from pydantic import (
 
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.records import Flexibility
-from nstbench.programs.templates import (
+from nstbench.plugins.programs.templates import (
     check_names,
     check_unquoted,
     placeholders,

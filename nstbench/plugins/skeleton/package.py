@@ -9,8 +9,8 @@ from pathlib import Path
 
 import jinja2
 
-from nstbench import registry
 from nstbench.core.errors import StoreError, UsageError
+from nstbench.plugins import registry
 
 FILES = Path(__file__).parent / "files"
 

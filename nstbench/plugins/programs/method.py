@@ -22,9 +22,9 @@ from nstbench.core.errors import ImageError
 from nstbench.core.records import Availability, ImageRecord
 from nstbench.core.text import printable
 from nstbench.pictures.picture import read_image, to_pixels, to_tensor, write_png
-from nstbench.programs.entry import PLACE, Program
-from nstbench.programs.process import Process, ProgramFailed
-from nstbench.programs.templates import fill, placeholders, plain_text
+from nstbench.plugins.programs.entry import PLACE, Program
+from nstbench.plugins.programs.process import Process, ProgramFailed
+from nstbench.plugins.programs.templates import fill, placeholders, plain_text
 
 _SEEDS = 2**31 - 1
 

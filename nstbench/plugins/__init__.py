@@ -1,0 +1,1 @@
+"""Find, load and fingerprint plug-ins; run programs as methods."""
