@@ -26,8 +26,11 @@ from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.core.records import Flexibility
-from nstbench.nn.backbones import backbone_weight, load_backbone, on_network
-from nstbench.nn.decoder import (
+from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
+from nstbench.nn.backbones.loss_network import load_loss_network
+from nstbench.nn.backbones.vgg import VGG16, VGG19
+from nstbench.nn.generators.batched import OnePass
+from nstbench.nn.generators.decoder import (
     MirroredDecoder,
     build_decoder,
     encode,
@@ -38,15 +41,12 @@ from nstbench.nn.decoder import (
     restore_decoder,
     tensors_of,
 )
-from nstbench.nn.feature_transforms import adain, channel_moments
-from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.loss_network import load_loss_network
-from nstbench.nn.one_pass import OnePass
-from nstbench.nn.style_mix import check_mix, extra_pixels, shares
-from nstbench.nn.vgg import VGG16, VGG19
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.losses.feature_transforms import adain, channel_moments
+from nstbench.nn.weights.cache import Weight
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
-from nstbench.weights import Weight
 
 _LAYER = "relu4_1"
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", _LAYER)

@@ -33,17 +33,17 @@ from pydantic import Field, model_validator
 from nstbench.contracts import MethodInfo, Picture
 from nstbench.core.errors import ImageError
 from nstbench.core.records import Flexibility
-from nstbench.nn.backbones import on_network
-from nstbench.nn.gram import GRAM_LAYERS, gram_matrix
-from nstbench.nn.image_optimisation import (
+from nstbench.nn.backbones.load import on_network
+from nstbench.nn.losses.gram import GRAM_LAYERS, gram_matrix
+from nstbench.nn.losses.patches import PatchLoss, StylePatches
+from nstbench.nn.losses.semantic import one_hot, read_labels, tonal_map
+from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy, gram_energy
+from nstbench.nn.optimise.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
     OptimisationParams,
 )
-from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy
-from nstbench.nn.optimise import Losses, Objective
-from nstbench.nn.patches import PatchLoss, StylePatches
-from nstbench.nn.semantic import one_hot, read_labels, tonal_map
+from nstbench.nn.optimise.minimise import Losses, Objective
 
 _GRAM_DEFAULTS = {
     "style_layers": GRAM_LAYERS,

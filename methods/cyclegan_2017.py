@@ -24,12 +24,12 @@ from torch import nn
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.core.records import Flexibility
-from nstbench.nn.decoder import padded_to
-from nstbench.nn.gan import OBJECTIVES, PicturePool
-from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
-from nstbench.nn.one_pass import OnePass
-from nstbench.nn.patchgan import PatchGan
-from nstbench.nn.residual_generator import ResidualGenerator, initialise
+from nstbench.nn.generators.batched import OnePass
+from nstbench.nn.generators.decoder import padded_to
+from nstbench.nn.generators.gan import OBJECTIVES, PicturePool
+from nstbench.nn.generators.patchgan import PatchGan
+from nstbench.nn.generators.residual_generator import ResidualGenerator, initialise
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
 
 _POOL = 50

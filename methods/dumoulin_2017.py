@@ -28,11 +28,15 @@ from torch import nn
 from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
 from nstbench.core.records import Flexibility
-from nstbench.nn.backbones import on_network
+from nstbench.nn.backbones.load import on_network
 from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
-from nstbench.nn.inference import RUNTIME_PARAMS, for_inference, inference
-from nstbench.nn.one_pass import OnePass
-from nstbench.nn.transformation_network import Design, TransformationNetwork, convolutions
+from nstbench.nn.generators.batched import OnePass
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, for_inference, inference
+from nstbench.nn.generators.transformation_network import (
+    Design,
+    TransformationNetwork,
+    convolutions,
+)
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
 
 _STYLES = "styles.values"

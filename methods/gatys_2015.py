@@ -37,17 +37,17 @@ from pydantic import Field, model_validator
 from nstbench.contracts import MethodInfo, Picture
 from nstbench.core.errors import ImageError
 from nstbench.core.records import Flexibility
-from nstbench.nn import colour
-from nstbench.nn.gram import GRAM_LAYERS, gram_matrix
-from nstbench.nn.image_optimisation import (
+from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
+from nstbench.nn.losses import colour
+from nstbench.nn.losses.gram import GRAM_LAYERS, gram_matrix
+from nstbench.nn.losses.semantic import one_hot, read_labels
+from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy, gram_energy
+from nstbench.nn.optimise.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
     OptimisationParams,
 )
-from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy
-from nstbench.nn.optimise import Losses, Objective
-from nstbench.nn.semantic import one_hot, read_labels
-from nstbench.nn.style_mix import check_mix, extra_pixels, shares
+from nstbench.nn.optimise.minimise import Losses, Objective
 
 # neural_style_transfer.ipynb of the authors' code, cells on layers, weights and optimisation.
 _AUTHOR_CODE = {"alpha_beta": 1.0, "pooling": "max", "init": "content"}

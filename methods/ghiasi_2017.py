@@ -4,8 +4,8 @@ Paper: "Exploring the structure of a real-time, arbitrary neural artistic styliz
 (arXiv 1705.06830). A style network predicts a 100-number embedding from the painting; from it
 come the scales and shifts of the instance normalisations of a transformer network (section
 2). ``network: magenta`` are the authors' own trained networks in their mobile form
-(:mod:`nstbench.nn.magenta`), ``network: own`` is an implementation that can be trained
-(:mod:`nstbench.nn.style_prediction`).
+(:mod:`nstbench.nn.generators.magenta`), ``network: own`` is an implementation that can be trained
+(:mod:`nstbench.nn.generators.style_prediction`).
 
 Losses of the training (authors' code, image_stylization/learning.py): VGG-16 with average
 pooling on Caffe's scale; content relu3_3, weight 1, mean over C H W; style relu1_2, relu2_2,
@@ -25,17 +25,17 @@ from pydantic import Field
 from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Availability, Flexibility, ImageRecord, WeightCard
-from nstbench.nn.backbones import load_backbone
+from nstbench.nn.backbones.load import load_backbone
+from nstbench.nn.backbones.loss_network import load_loss_network
+from nstbench.nn.backbones.vgg import VGG16
 from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
-from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.loss_network import load_loss_network
-from nstbench.nn.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
-from nstbench.nn.one_pass import OnePass
-from nstbench.nn.style_prediction import ArbitraryStyleNetwork, statistics_of
-from nstbench.nn.vgg import VGG16
+from nstbench.nn.generators.batched import OnePass
+from nstbench.nn.generators.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.style_prediction import ArbitraryStyleNetwork, statistics_of
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.weights.cache import Weight
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
-from nstbench.weights import Weight
 
 
 class Ghiasi2017(OnePass, TrainableMethod):

@@ -30,7 +30,7 @@ from torch import nn
 from nstbench.contracts import MethodInfo
 from nstbench.core.records import Flexibility
 from nstbench.nn.feed_forward import FeedForward, FeedForwardParams
-from nstbench.nn.transformation_network import Design, TransformationNetwork
+from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
 from nstbench.trainable import Recipe, StyleUse
 
 

@@ -20,14 +20,14 @@ from pydantic import Field
 
 from nstbench.contracts import MethodInfo, Picture
 from nstbench.core.records import Flexibility
-from nstbench.nn.image_optimisation import (
+from nstbench.nn.losses.patches import PatchLoss, StylePatches
+from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy
+from nstbench.nn.optimise.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
     OptimisationParams,
 )
-from nstbench.nn.losses import CAFFE_SCALE, content_energy
-from nstbench.nn.optimise import Losses, Objective
-from nstbench.nn.patches import PatchLoss, StylePatches
+from nstbench.nn.optimise.minimise import Losses, Objective
 
 
 class LiWand2016(ImageOptimisation):

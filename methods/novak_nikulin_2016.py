@@ -27,20 +27,20 @@ from pydantic import Field
 
 from nstbench.contracts import MethodInfo, Picture
 from nstbench.core.records import Flexibility
-from nstbench.nn.gram import gram_matrix
-from nstbench.nn.image_optimisation import (
-    LOSS_NETWORKS,
-    ImageOptimisation,
-    OptimisationParams,
-)
-from nstbench.nn.losses import (
+from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, convolution_names
+from nstbench.nn.losses.gram import gram_matrix
+from nstbench.nn.losses.terms import (
     CAFFE_SCALE,
     content_energy,
     cross_gram,
     gram_energy,
 )
-from nstbench.nn.optimise import Losses, Objective
-from nstbench.nn.vgg import VGG16_BLOCKS, VGG19_BLOCKS, convolution_names
+from nstbench.nn.optimise.image_optimisation import (
+    LOSS_NETWORKS,
+    ImageOptimisation,
+    OptimisationParams,
+)
+from nstbench.nn.optimise.minimise import Losses, Objective
 
 _BLOCKS = {"vgg16": VGG16_BLOCKS, "vgg19": VGG19_BLOCKS}
 

@@ -21,8 +21,10 @@ from pydantic import Field, model_validator
 
 from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.core.records import Flexibility, Step
-from nstbench.nn.backbones import backbone_weight, load_backbone, on_network
-from nstbench.nn.decoder import (
+from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
+from nstbench.nn.backbones.loss_network import load_loss_network
+from nstbench.nn.backbones.vgg import VGG16, VGG19
+from nstbench.nn.generators.decoder import (
     MirroredDecoder,
     build_decoder,
     copy_tail,
@@ -34,13 +36,11 @@ from nstbench.nn.decoder import (
     restore_decoder,
     tensors_of,
 )
-from nstbench.nn.feature_transforms import Colouring, colouring, whiten_and_colour
-from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.loss_network import load_loss_network
-from nstbench.nn.vgg import VGG16, VGG19
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.losses.feature_transforms import Colouring, colouring, whiten_and_colour
+from nstbench.nn.weights.cache import Weight
 from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
-from nstbench.weights import Weight
 
 _LEVELS = (1, 2, 3, 4, 5)
 # Place in the training, from 0 to 1, where a level's turn ends: steps of shallow ones cost little.

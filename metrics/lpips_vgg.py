@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import torch
 
-from nstbench import weights
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
 from nstbench.core.records import Scope
-from nstbench.nn.lpips import LPIPS_VGG, LPIPS_VGG_LAYERS, lpips_distance
+from nstbench.nn.backbones.lpips import LPIPS_VGG, LPIPS_VGG_LAYERS, lpips_distance
+from nstbench.nn.weights import cache as weights
 
 
 class LpipsVgg(PairMetric):

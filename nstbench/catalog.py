@@ -18,7 +18,7 @@ from nstbench.core.records import Availability, MethodCard, MetricCard, WeightCa
 from nstbench.plugins import registry
 
 if TYPE_CHECKING:
-    from nstbench.weights import Weight
+    from nstbench.nn.weights.cache import Weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
 
 def _weight_card(weight: Weight) -> WeightCard:
     """Describe a weight file; its checksum is empty if it is not pinned and not here."""
-    from nstbench import weights
+    from nstbench.nn.weights import cache as weights
 
     try:
         here = weights.availability(weight).ok
@@ -201,14 +201,14 @@ def metric_card(name: str) -> MetricCard:
 
 def metric_weights(info: Any) -> tuple[Any, ...]:
     """Return all weights a metric needs: its own and those of the networks it reads."""
-    from nstbench.nn.backbones import backbone_weight
+    from nstbench.nn.backbones.load import backbone_weight
 
     networks = dict.fromkeys(need.network for need in info.features)
     return (*info.weights, *(backbone_weight(network) for network in networks))
 
 
 def _availability(requires: Iterable[str], needed: Iterable[Any]) -> Availability:
-    from nstbench import weights
+    from nstbench.nn.weights import cache as weights
 
     for package in requires:
         spec = importlib.util.find_spec(package)

@@ -26,10 +26,10 @@ from nstbench.contracts import Picture
 from nstbench.core.errors import WeightsError
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import ImageRecord, TrainingCard, WeightCard
+from nstbench.nn.weights.files import sha256_of
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plugins import registry
 from nstbench.store.store import write_bytes, write_json
-from nstbench.weight_files import sha256_of
 
 if TYPE_CHECKING:
     import torch

@@ -18,9 +18,9 @@ import psutil
 import torch
 
 from nstbench.contracts import Features, Picture
-from nstbench.nn.backbones import load_backbone
-from nstbench.nn.gram import scoring_gram_matrix
-from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.backbones.load import load_backbone
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.losses.gram import scoring_gram_matrix
 from nstbench.overflow import Overflow, Place
 from nstbench.pictures.picture import resize
 

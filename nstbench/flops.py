@@ -39,7 +39,7 @@ def count_flops(function: Callable[[], Any]) -> int | None:
 
 
 def _packed_convolution() -> dict[Any, Callable[..., int]]:
-    """Return what torch's counter does not know; see :mod:`nstbench.nn.frozen_convolution`."""
+    """Return what torch's counter does not know; see :mod:`nstbench.nn.layers.frozen_convolution`."""
 
     def count(x: torch.Size, weight: torch.Size, *_: Any, out_shape: torch.Size, **__: Any) -> int:
         """Multiply and add every weight of a filter at every place of its output."""

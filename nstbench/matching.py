@@ -23,7 +23,7 @@ from nstbench.core.errors import UsageError
 from nstbench.core.isolation import isolated
 from nstbench.core.records import ImageRecord, Role, Step
 from nstbench.listener import Listener
-from nstbench.nn.image_optimisation import ImageOptimisation
+from nstbench.nn.optimise.image_optimisation import ImageOptimisation
 from nstbench.pictures.picture import load_picture
 from nstbench.planner import pair_up
 

@@ -21,7 +21,7 @@ import torch
 
 from nstbench.contracts import Features, ScoringPair
 from nstbench.core.errors import NoValueError
-from nstbench.nn.gram import GRAM_LAYERS
+from nstbench.nn.losses.gram import GRAM_LAYERS
 from nstbench.squares import (
     squared_distance,
     squared_gram_distance,

@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 import nstbench
-from nstbench import weights
 from nstbench.catalog import (
     Variant,
     add_configured,
@@ -32,6 +31,7 @@ from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_wo
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.listener import Listener
 from nstbench.method_timing import TimingRequest
+from nstbench.nn.weights import cache as weights
 from nstbench.planner import Plan, make_plan
 from nstbench.plugins import registry
 from nstbench.report import check_formats, write_report

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nstbench import weights
 from nstbench.catalog import metric_weights
 from nstbench.contracts import Metric, MetricInfo, Picture
 from nstbench.core.errors import ImageError, StoreError
@@ -26,6 +25,7 @@ from nstbench.core.glibc_malloc import freed_memory_kept
 from nstbench.core.records import MetricCard, PictureCard, Role, Scope, Status, Timing
 from nstbench.core.text import printable
 from nstbench.listener import Listener
+from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plugins import registry
 from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan

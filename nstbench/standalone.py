@@ -22,7 +22,7 @@ from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Scope
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank, ScoredPair
-from nstbench.nn.backbones import load_backbone
+from nstbench.nn.backbones.load import load_backbone
 from nstbench.plugins import registry
 from nstbench.plugins.registry import PluginError
 

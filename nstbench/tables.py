@@ -18,14 +18,14 @@ from nstbench.core.board import Board
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.core.records import Flexibility, MetricCard, Scope
 from nstbench.listing import entries, reason
+from nstbench.nn.weights.cache import Weight, fetch
+from nstbench.nn.weights.status import State, WeightStatus, status
 from nstbench.plugins import registry
 from nstbench.reporting.fronts import fronts_of
 from nstbench.reporting.numbers import scaled
 from nstbench.reporting.tables import interval_of, ordered_by, rank_text
 from nstbench.spent import shares
 from nstbench.terminal import console
-from nstbench.weight_status import State, WeightStatus, status
-from nstbench.weights import Weight, fetch
 
 _BOARD_METRICS = 7
 
@@ -172,7 +172,7 @@ def print_record(kind: str, record: Mapping[str, Any]) -> None:
 
 def all_weights() -> dict[str, Weight]:
     """Return name -> weight of the shared networks and of every plug-in that loads."""
-    from nstbench.nn.backbones import SHARED_WEIGHTS
+    from nstbench.nn.backbones.load import SHARED_WEIGHTS
 
     found = {weight.name: weight for weight in SHARED_WEIGHTS}
     for kind in ("methods", "metrics"):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
     from nstbench.checkpoints import Checkpoint, Library
-    from nstbench.nn.loss_network import Precision
+    from nstbench.nn.backbones.loss_network import Precision
 
 
 class StyleUse(StrEnum):
@@ -89,7 +89,7 @@ class Task:
             the device (bfloat16 where it is native, float32 elsewhere). Put the forward
             passes of trained networks into it, and losses outside of it.
         start: the checkpoint to begin with (``--start``), or ``None`` for fresh weights.
-        precision: what :func:`nstbench.nn.loss_network.load_loss_network` is to be given.
+        precision: what :func:`nstbench.nn.backbones.loss_network.load_loss_network` is to be given.
     """
 
     recipe: Recipe

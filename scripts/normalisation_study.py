@@ -32,7 +32,7 @@ from nstbench.catalog import open_dataset
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.isolation import isolated
 from nstbench.core.records import Role
-from nstbench.nn.loss_network import fast_precision
+from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
 from nstbench.plugins import registry
 from nstbench.trainable import Task

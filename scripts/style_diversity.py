@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from nstbench.core.errors import NstbenchError
 from nstbench.core.records import ImageRecord, Role
-from nstbench.nn.backbones import load_backbone
-from nstbench.nn.gram import GRAM_LAYERS, scoring_gram_matrix
+from nstbench.nn.backbones.load import load_backbone
+from nstbench.nn.losses.gram import GRAM_LAYERS, scoring_gram_matrix
 from nstbench.pictures.picture import load_picture
 from nstbench.plugins import registry
 

@@ -55,8 +55,8 @@ def without_rights(tmp_path):
 @pytest.fixture(scope="session")
 def network_weights():
     """Have VGG-16, AlexNet and the LPIPS heads in the cache, or skip with the reason."""
-    from nstbench import weights
-    from nstbench.nn.backbones import SHARED_WEIGHTS
+    from nstbench.nn.backbones.load import SHARED_WEIGHTS
+    from nstbench.nn.weights import cache as weights
 
     for weight in SHARED_WEIGHTS:
         if not any(source.automatic for source in weight.sources):

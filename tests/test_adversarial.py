@@ -9,9 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from nstbench.nn.gan import OBJECTIVES, PicturePool
-from nstbench.nn.patchgan import PatchGan
-from nstbench.nn.residual_generator import PlainInstanceNorm, ResidualGenerator, initialise
+from nstbench.nn.generators.gan import OBJECTIVES, PicturePool
+from nstbench.nn.generators.patchgan import PatchGan
+from nstbench.nn.generators.residual_generator import (
+    PlainInstanceNorm,
+    ResidualGenerator,
+    initialise,
+)
 
 
 def _parameters(module: nn.Module) -> int:

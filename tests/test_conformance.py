@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nstbench import conformance, weights
+from nstbench import conformance
 from nstbench.catalog import make_variant, metric_card
 from nstbench.checkpoints import Card
 from nstbench.config import MethodSpec
 from nstbench.core.records import Role
-from nstbench.nn.vgg import VGG16
+from nstbench.nn.backbones.vgg import VGG16
+from nstbench.nn.weights import cache as weights
 from nstbench.plugins import registry
 from nstbench.trainable import TrainableMethod
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench.nn.decoder import MirroredDecoder, copy_tail, padded_to
-from nstbench.nn.feature_transforms import (
+from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS
+from nstbench.nn.generators.decoder import MirroredDecoder, copy_tail, padded_to
+from nstbench.nn.losses.feature_transforms import (
     LEAST_EIGENVALUE,
     adain,
     channel_moments,
     colouring,
     whiten_and_colour,
 )
-from nstbench.nn.vgg import VGG16_BLOCKS, VGG19_BLOCKS
 
 
 def _parameters(module: torch.nn.Module) -> int:

@@ -11,7 +11,7 @@ import nstbench
 from nstbench.contracts import Picture
 from nstbench.error_maps import FEATURES, LIMIT, content_map, overlay, style_map, write_maps
 from nstbench.features import FeatureBank
-from nstbench.nn.backbones import load_backbone
+from nstbench.nn.backbones.load import load_backbone
 from nstbench.normalised_errors import DegeneratePair
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plugins import registry

@@ -9,16 +9,16 @@ import torch.nn.functional as F
 
 from nstbench.conformance import call, example, trained_quickly
 from nstbench.core.errors import UsageError
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.losses import CAFFE_SCALE
-from nstbench.nn.perceptual import PerceptualLoss
-from nstbench.nn.texture_net import TextureNetwork
-from nstbench.nn.transformation_network import (
+from nstbench.nn.generators.texture_net import TextureNetwork
+from nstbench.nn.generators.transformation_network import (
     Design,
     TransformationNetwork,
     instance_norm,
     mirrored,
 )
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.losses.perceptual import PerceptualLoss
+from nstbench.nn.losses.terms import CAFFE_SCALE
 from nstbench.plugins import registry
 
 DUMOULIN = Design(normalisation="conditional", padding="mirror", upsampling="nearest")
@@ -299,8 +299,8 @@ class TestDumoulin:
     def test_interpolation_moves_the_style_monotonically(self, tmp_path, picture_folders):
         """Paper, figure 7: along the mix, the distance to one style grows, to the other falls."""
         from nstbench.core.records import ImageRecord
-        from nstbench.nn.backbones import load_backbone
-        from nstbench.nn.gram import gram_matrix
+        from nstbench.nn.backbones.load import load_backbone
+        from nstbench.nn.losses.gram import gram_matrix
         from nstbench.pictures.picture import load_picture
         from nstbench.training.job import train
         from nstbench.training.order import build_order
@@ -348,7 +348,7 @@ def _library(folder):
 # what torch's compiler imports is torch's affair
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_networks_paint_the_same_picture():
-    from nstbench.nn.inference import for_inference
+    from nstbench.nn.generators.runtime import for_inference
 
     cls = registry.load("methods", "johnson_2016")
     outputs = []

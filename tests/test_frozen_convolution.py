@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from nstbench.flops import count_flops
-from nstbench.nn import frozen_chain, frozen_convolution, layered
-from nstbench.nn.frozen_convolution import FrozenConvolution
-from nstbench.nn.layered import LayeredNetwork, convolution
-from nstbench.nn.loss_network import fast_precision, lower_precision
+from nstbench.nn.backbones.loss_network import fast_precision, lower_precision
+from nstbench.nn.layers import frozen_chain, frozen_convolution, layered
+from nstbench.nn.layers.frozen_convolution import FrozenConvolution
+from nstbench.nn.layers.layered import LayeredNetwork, convolution
 
 LAST = torch.channels_last
 LAYERS = ("conv1", "relu1", "conv2", "relu2", "pool1", "conv3", "relu3")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench.nn.losses import content_energy, gram_energy, total_variation
+from nstbench.nn.losses.terms import content_energy, gram_energy, total_variation
 
 
 def activations(seed: int, channels: int = 6, height: int = 5, width: int = 7) -> np.ndarray:

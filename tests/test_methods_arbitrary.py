@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench import weights
 from nstbench.conformance import CPU, call, example, trained_quickly
 from nstbench.contracts import Picture
 from nstbench.core.records import ImageRecord, Role
-from nstbench.nn.backbones import load_backbone
-from nstbench.nn.decoder import build_decoder, encode, mirror_weights, reflect_borders
-from nstbench.nn.feature_transforms import channel_moments
-from nstbench.nn.gram import gram_matrix
-from nstbench.nn.style_prediction import ArbitraryStyleNetwork
-from nstbench.nn.vgg import VGG16
+from nstbench.nn.backbones.load import load_backbone
+from nstbench.nn.backbones.vgg import VGG16
+from nstbench.nn.generators.decoder import build_decoder, encode, mirror_weights, reflect_borders
+from nstbench.nn.generators.style_prediction import ArbitraryStyleNetwork
+from nstbench.nn.losses.feature_transforms import channel_moments
+from nstbench.nn.losses.gram import gram_matrix
+from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import to_tensor, write_png
 from nstbench.plugins import registry
 from nstbench.trainable import Batch, StyleUse, Task

@@ -13,10 +13,10 @@ import torch
 from nstbench.conformance import call, example
 from nstbench.core.errors import ImageError
 from nstbench.core.records import ImageRecord
-from nstbench.nn.gram import gram_matrix
-from nstbench.nn.losses import CAFFE_SCALE
-from nstbench.nn.patches import StylePatches, match
-from nstbench.nn.semantic import one_hot, read_labels
+from nstbench.nn.losses.gram import gram_matrix
+from nstbench.nn.losses.patches import StylePatches, match
+from nstbench.nn.losses.semantic import one_hot, read_labels
+from nstbench.nn.losses.terms import CAFFE_SCALE
 from nstbench.pictures.picture import load_picture
 from nstbench.plugins import registry
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from nstbench.conformance import example
 from nstbench.contracts import Diverged, Picture
 from nstbench.core.errors import ImageError
-from nstbench.nn import colour
-from nstbench.nn.losses import CAFFE_SCALE
+from nstbench.nn.losses import colour
+from nstbench.nn.losses.terms import CAFFE_SCALE
 from nstbench.pictures.picture import fit, to_tensor
 from nstbench.plugins import registry
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nstbench.conformance import example
-from nstbench.nn.losses import CAFFE_SCALE, cross_gram
+from nstbench.nn.losses.terms import CAFFE_SCALE, cross_gram
 from nstbench.plugins import registry
 
 CPU = torch.device("cpu")

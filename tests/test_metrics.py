@@ -19,9 +19,9 @@ from nstbench.core.records import Scope, Timing
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank
 from nstbench.frechet import GaussianSums, frechet_distance
-from nstbench.nn.backbones import BACKBONES, load_backbone
-from nstbench.nn.gram import scoring_gram_matrix
-from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.backbones.load import BACKBONES, load_backbone
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.losses.gram import scoring_gram_matrix
 from nstbench.pictures.picture import fit, read_image, resize, to_tensor
 from nstbench.plugins import registry
 from nstbench.scorer import Record, Scorer

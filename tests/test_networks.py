@@ -9,21 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench import weight_status, weights
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.torchvision_shim import ensure_torchvision
-from nstbench.nn.alexnet import AlexNet
-from nstbench.nn.backbones import BACKBONES, SHARED_WEIGHTS, load_backbone
-from nstbench.nn.gram import gram_matrix
-from nstbench.nn.layered import IMAGENET_MEAN, IMAGENET_STD, LayeredNetwork
-from nstbench.nn.lpips import (
+from nstbench.nn.backbones.alexnet import AlexNet
+from nstbench.nn.backbones.load import BACKBONES, SHARED_WEIGHTS, load_backbone
+from nstbench.nn.backbones.lpips import (
     LPIPS_ALEX,
     LPIPS_ALEX_LAYERS,
     LPIPS_VGG,
     LPIPS_VGG_LAYERS,
     lpips_distance,
 )
-from nstbench.nn.vgg import VGG16_BLOCKS, VGG19_BLOCKS, Vgg
+from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, Vgg
+from nstbench.nn.layers.layered import IMAGENET_MEAN, IMAGENET_STD, LayeredNetwork
+from nstbench.nn.losses.gram import gram_matrix
+from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import status as weight_status
 
 SIZE = (3, 72, 90)
 

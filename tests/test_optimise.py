@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nstbench.contracts import Diverged
-from nstbench.nn.optimise import Descent, minimise
+from nstbench.nn.optimise.minimise import Descent, minimise
 
 WANTED = torch.linspace(0.2, 0.8, 48).view(1, 3, 4, 4)
 

@@ -9,8 +9,8 @@ import torch
 
 from nstbench.contracts import Features, Picture
 from nstbench.features import FeatureBank
-from nstbench.nn.backbones import load_backbone
-from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.backbones.load import load_backbone
+from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.overflow import Overflow
 
 CPU = torch.device("cpu")

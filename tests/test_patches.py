@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from nstbench.core.errors import ImageError
-from nstbench.nn import patches
-from nstbench.nn.patches import PatchLoss, StylePatches, match, patch_energy, target_of
-from nstbench.nn.semantic import one_hot, read_labels, tonal_map
+from nstbench.nn.losses import patches
+from nstbench.nn.losses.patches import PatchLoss, StylePatches, match, patch_energy, target_of
+from nstbench.nn.losses.semantic import one_hot, read_labels, tonal_map
 
 
 def features(seed, channels=5, height=9, width=7):

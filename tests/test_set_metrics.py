@@ -21,8 +21,8 @@ from nstbench.core.records import Scope
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.features import FeatureBank
 from nstbench.frechet import GaussianSums, frechet_distance
-from nstbench.nn.backbones import BACKBONES, load_backbone
-from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.backbones.load import BACKBONES, load_backbone
+from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.pictures.picture import to_tensor
 from nstbench.plugins import registry
 from nstbench.scorer import Scorer

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from nstbench.contracts import Diverged
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.optimise import Descent, minimise
-from nstbench.nn.together import Together
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.optimise.minimise import Descent, minimise
+from nstbench.nn.optimise.shared_pass import Together
 
 LAYERS = ("relu1", "relu2")
 OPTIMISERS = ["adam", "lbfgs", "sgd"]

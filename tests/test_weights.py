@@ -21,12 +21,13 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench import weight_status, weights
 from nstbench.core.errors import WeightsError
-from nstbench.nn.backbones import SHARED_WEIGHTS
-from nstbench.weight_files import open_member
-from nstbench.weight_status import State
-from nstbench.weights import Bundled, Download, PyPIArchive, Weight
+from nstbench.nn.backbones.load import SHARED_WEIGHTS
+from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import status as weight_status
+from nstbench.nn.weights.cache import Bundled, Download, PyPIArchive, Weight
+from nstbench.nn.weights.files import open_member
+from nstbench.nn.weights.status import State
 
 KERNEL = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
 
@@ -334,7 +335,7 @@ def test_several_processes_download_once(hub: Hub) -> None:
     source = weight.sources[0]
     assert isinstance(source, Download)
     code = (
-        "from nstbench import weights as w\n"
+        "from nstbench.nn.weights import cache as w\n"
         f"s = w.Download({source.url!r}, {source.sha256!r}, w.read_torch_checkpoint)\n"
         "print(w.fetch(w.Weight('net', 'net.safetensors', 'MIT', 'here', (s,))))\n"
     )
@@ -372,7 +373,7 @@ def test_unwritable_cache_names_the_variable(
 
 
 def test_importing_the_cache_imports_no_torch() -> None:
-    code = "import nstbench.weights, sys; sys.exit('torch' in sys.modules)"
+    code = "import nstbench.nn.weights.cache, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -13,7 +13,7 @@ from nstbench.core.records import Availability, Flexibility, ImageRecord, Weight
 if TYPE_CHECKING:
     import torch
 
-    from nstbench.weights import Weight
+    from nstbench.nn.weights.cache import Weight
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from nstbench.contracts import OnStep, Parameters, Picture
-from nstbench.nn.backbones import on_network
-from nstbench.nn.inference import RUNTIME_PARAMS, InferenceParams, for_inference, inference
-from nstbench.nn.loss_network import load_loss_network
-from nstbench.nn.one_pass import OnePass
-from nstbench.nn.perceptual import PerceptualLoss
+from nstbench.nn.backbones.load import on_network
+from nstbench.nn.backbones.loss_network import load_loss_network
+from nstbench.nn.generators.batched import OnePass
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.losses.perceptual import PerceptualLoss
 from nstbench.trainable import Batch, Descend, Task, TrainableMethod, Training
 
 

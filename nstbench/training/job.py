@@ -25,7 +25,7 @@ from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.core.text import slugify
 from nstbench.listener import Listener
-from nstbench.nn.loss_network import fast_precision
+from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
 from nstbench.store.store import key_of, read_json
 from nstbench.trainable import Recipe, StyleUse, Task, TrainableMethod

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.layers.layered import LayeredNetwork
 
 
 def plain_gram(features: torch.Tensor) -> torch.Tensor:

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from nstbench import weights
 from nstbench.core.torchvision_shim import ensure_torchvision
-from nstbench.nn.alexnet import ALEXNET
-from nstbench.nn.vgg import VGG16
+from nstbench.nn.backbones.alexnet import ALEXNET
+from nstbench.nn.backbones.vgg import VGG16
+from nstbench.nn.weights import cache as weights
 
 STYLE_STEPS = (1, 6, 11, 18, 25)
 """relu1_1 ... relu5_1 of torchvision's ``vgg16().features``."""

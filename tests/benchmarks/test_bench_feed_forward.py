@@ -14,8 +14,8 @@ from nstbench.conformance import example
 from nstbench.contracts import Picture
 from nstbench.core.records import Role
 from nstbench.flops import count_flops
-from nstbench.nn.inference import for_inference
-from nstbench.nn.loss_network import fast_precision
+from nstbench.nn.backbones.loss_network import fast_precision
+from nstbench.nn.generators.runtime import for_inference
 from nstbench.pictures.picture import load_picture
 from nstbench.plugins import registry
 

@@ -14,7 +14,7 @@ from nstbench.conformance import example
 from nstbench.contracts import Features, Picture
 from nstbench.core.glibc_malloc import freed_memory_kept
 from nstbench.features import FeatureBank
-from nstbench.nn import frozen_convolution
+from nstbench.nn.layers import frozen_convolution
 from nstbench.plugins import registry
 
 pytestmark = [pytest.mark.usefixtures("on_cpu", "network_weights"), pytest.mark.bench]

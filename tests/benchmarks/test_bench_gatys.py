@@ -17,11 +17,11 @@ from nstbench.conformance import example
 from nstbench.contracts import Picture
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.flops import count_flops
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.loss_network import fast_precision, lower_precision
-from nstbench.nn.losses import CAFFE_SCALE
-from nstbench.nn.optimise import LEARNING_RATES, Descent, Objective, minimise
-from nstbench.nn.vgg import VGG19_BLOCKS, Vgg
+from nstbench.nn.backbones.loss_network import fast_precision, lower_precision
+from nstbench.nn.backbones.vgg import VGG19_BLOCKS, Vgg
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.losses.terms import CAFFE_SCALE
+from nstbench.nn.optimise.minimise import LEARNING_RATES, Descent, Objective, minimise
 from nstbench.plugins import registry
 
 pytestmark = pytest.mark.usefixtures("as_in_a_worker")

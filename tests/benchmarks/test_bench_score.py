@@ -22,8 +22,8 @@ from nstbench.core.records import Scope
 from nstbench.external import Request, score_outputs
 from nstbench.features import FeatureBank
 from nstbench.flops import count_flops
-from nstbench.nn.backbones import load_backbone
-from nstbench.nn.layered import LayeredNetwork
+from nstbench.nn.backbones.load import load_backbone
+from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.plugins import registry
 
 SIDE = 256

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nstbench.core.errors import WeightsError
 from nstbench.core.records import Availability
-from nstbench.weights import (
+from nstbench.nn.weights.cache import (
     Weight,
     availability,
     cache_folder,

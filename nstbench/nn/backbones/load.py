@@ -9,12 +9,12 @@ from types import MappingProxyType
 import torch
 
 from nstbench.core.errors import UsageError, did_you_mean
-from nstbench.nn.alexnet import ALEXNET, AlexNet
-from nstbench.nn.inception import ART_INCEPTION, INCEPTION, ArtInception, Inception
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.lpips import LPIPS_ALEX, LPIPS_VGG
-from nstbench.nn.vgg import VGG16, VGG16_BLOCKS, VGG19, VGG19_BLOCKS, Pooling, Vgg
-from nstbench.weights import Weight
+from nstbench.nn.backbones.alexnet import ALEXNET, AlexNet
+from nstbench.nn.backbones.inception import ART_INCEPTION, INCEPTION, ArtInception, Inception
+from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_VGG
+from nstbench.nn.backbones.vgg import VGG16, VGG16_BLOCKS, VGG19, VGG19_BLOCKS, Pooling, Vgg
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.weights.cache import Weight
 
 SHARED_WEIGHTS: tuple[Weight, ...] = (
     VGG16, ALEXNET, LPIPS_ALEX, LPIPS_VGG, VGG19, INCEPTION, ART_INCEPTION,
@@ -77,7 +77,7 @@ def load_backbone(
 
     Raises:
         UsageError: if there is no network of that name, or not with that pooling.
-        WeightsError: see :func:`nstbench.weights.path`.
+        WeightsError: see :func:`nstbench.nn.weights.cache.path`.
     """
     backbone = _backbone(name)
     network = backbone.build(pooling).with_weights(backbone.weight)

@@ -17,11 +17,12 @@ from pydantic import Field, model_validator
 
 from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair
 from nstbench.core.records import Step
-from nstbench.nn.backbones import backbone_weight, on_network
-from nstbench.nn.layered import IMAGENET_MEAN, LayeredNetwork
-from nstbench.nn.loss_network import Precision, load_loss_network
-from nstbench.nn.losses import total_variation
-from nstbench.nn.optimise import (
+from nstbench.nn.backbones.load import backbone_weight, on_network
+from nstbench.nn.backbones.loss_network import Precision, load_loss_network
+from nstbench.nn.backbones.vgg import VGG16, VGG19, Pooling
+from nstbench.nn.layers.layered import IMAGENET_MEAN, LayeredNetwork
+from nstbench.nn.losses.terms import total_variation
+from nstbench.nn.optimise.minimise import (
     Descent,
     Evaluate,
     Losses,
@@ -30,10 +31,9 @@ from nstbench.nn.optimise import (
     evaluate_alone,
     minimise,
 )
-from nstbench.nn.together import Together
-from nstbench.nn.vgg import VGG16, VGG19, Pooling
+from nstbench.nn.optimise.shared_pass import Together
+from nstbench.nn.weights.cache import Weight
 from nstbench.pictures.picture import resize
-from nstbench.weights import Weight
 
 LOSS_NETWORKS: tuple[Weight, ...] = (VGG16, VGG19)
 # White noise around the mean colour; strong noise survives a few hundred steps as grain.
@@ -226,7 +226,7 @@ class ImageOptimisation(Method):
         return True
 
     def stylize_batch(self, pairs: Sequence[PreparedPair]) -> list[torch.Tensor | BaseException]:
-        """Optimise several pairs at once; see :mod:`nstbench.nn.together`."""
+        """Optimise several pairs at once; see :mod:`nstbench.nn.optimise.shared_pass`."""
         together = Together(self.network)
 
         def work_on(pair: PreparedPair) -> Callable[[Evaluate], torch.Tensor]:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 
 from nstbench.core.memory import ran_out_of_memory
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.optimise import Evaluate, Losses, Objective, detached
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.optimise.minimise import Evaluate, Losses, Objective, detached
 
 Answer = tuple[Losses, torch.Tensor]
 
@@ -29,7 +29,7 @@ class _Stopped(BaseException):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Request:
-    """What a pair sleeps for; see :func:`nstbench.nn.optimise.evaluate_alone`."""
+    """What a pair sleeps for; see :func:`nstbench.nn.optimise.minimise.evaluate_alone`."""
 
     objective: Objective
     pixels: torch.Tensor

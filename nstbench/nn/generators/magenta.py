@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from nstbench import weights
-from nstbench.nn.transformation_network import mirrored
+from nstbench.nn.generators.transformation_network import mirrored
+from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import resize
 
 _STYLE_SIDE = 256
@@ -59,7 +59,7 @@ class MagentaNetworks:
     """Both networks, opened in onnxruntime, on the GPU where its build can.
 
     Raises:
-        WeightsError: see :func:`nstbench.weights.path`.
+        WeightsError: see :func:`nstbench.nn.weights.cache.path`.
     """
 
     def __init__(self, device: torch.device) -> None:

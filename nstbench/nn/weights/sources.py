@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from nstbench.core.errors import WeightsError
-from nstbench.weight_files import Converter, check_sha256, open_member, store_converted
+from nstbench.nn.weights.files import Converter, check_sha256, open_member, store_converted
 
 Progress = Callable[[str, int, int | None], None]
 """Receives the file's name, the bytes so far, and the total if it is known."""

@@ -14,10 +14,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from nstbench.nn.decoder import encode
-from nstbench.nn.feature_transforms import channel_moments
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.transformation_network import Design, TransformationNetwork, convolutions
+from nstbench.nn.generators.decoder import encode
+from nstbench.nn.generators.transformation_network import (
+    Design,
+    TransformationNetwork,
+    convolutions,
+)
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.losses.feature_transforms import channel_moments
 
 EMBEDDING = 100
 _LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")

@@ -1,7 +1,7 @@
 """Frozen convolutions, rectifiers and poolings, one after another, with their gradient by hand.
 
 What autograd would do step by step, here is one step of it, so that weights can be packed (see
-:mod:`nstbench.nn.frozen_convolution`) for both directions and Python is entered once per chain.
+:mod:`nstbench.nn.layers.frozen_convolution`) for both directions and Python is entered once per chain.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from nstbench.nn.frozen_convolution import FrozenConvolution
+from nstbench.nn.layers.frozen_convolution import FrozenConvolution
 
 Steps = Sequence[tuple[str, nn.Module]]
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import nn
 
 from nstbench.contracts import Parameters
-from nstbench.nn.loss_network import Precision, number_format
+from nstbench.nn.backbones.loss_network import Precision, number_format
 
 _Network = TypeVar("_Network", bound=nn.Module)
 

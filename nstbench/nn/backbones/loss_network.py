@@ -6,10 +6,10 @@ from typing import Literal
 
 import torch
 
-from nstbench.nn.backbones import load_backbone
-from nstbench.nn.frozen_convolution import FrozenConvolution
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.vgg import Pooling
+from nstbench.nn.backbones.load import load_backbone
+from nstbench.nn.backbones.vgg import Pooling
+from nstbench.nn.layers.frozen_convolution import FrozenConvolution
+from nstbench.nn.layers.layered import LayeredNetwork
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -53,7 +53,7 @@ def load_loss_network(
         precision: ``"auto"`` takes :func:`fast_precision`.
 
     Raises:
-        WeightsError: see :func:`nstbench.weights.path`.
+        WeightsError: see :func:`nstbench.nn.weights.cache.path`.
     """
     network = load_backbone(name, device, pooling)
     dtype = number_format(precision, device)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from nstbench.nn.colour import luminance
+from nstbench.nn.losses.colour import luminance
 
 # A label covers at least this share of one map; rarer colours are the soft edges of a brush.
 _LEAST_SHARE = 0.005

@@ -16,11 +16,11 @@ from typing import Any, Self
 
 import torch
 
-from nstbench import weights
 from nstbench.core.errors import WeightsError
 from nstbench.core.torchvision_shim import ensure_torchvision
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.weights import Download, Weight, read_torch_checkpoint
+from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights.cache import Download, Weight, read_torch_checkpoint
 
 INCEPTION = Weight(
     name="inception",
@@ -109,7 +109,7 @@ class ArtInception(_Pooled):
         """Build torchvision's network; its classifier is not used.
 
         Raises:
-            WeightsError: if a tensor is missing; see also :func:`nstbench.weights.path`.
+            WeightsError: if a tensor is missing; see also :func:`nstbench.nn.weights.cache.path`.
         """
         ensure_torchvision()
         from torchvision.models import inception_v3

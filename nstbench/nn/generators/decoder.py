@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nstbench.nn.layered import LayeredNetwork
-from nstbench.nn.vgg import VGG16_BLOCKS, VGG19_BLOCKS, WIDTHS
+from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, WIDTHS
+from nstbench.nn.layers.layered import LayeredNetwork
 
 _BLOCKS = {"vgg16": VGG16_BLOCKS, "vgg19": VGG19_BLOCKS}
 

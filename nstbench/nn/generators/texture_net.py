@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nstbench.nn.transformation_network import InstanceNorm
+from nstbench.nn.generators.transformation_network import InstanceNorm
 
 _STEP = 8
 _NOISE = 3

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from nstbench.nn.residual_generator import PlainInstanceNorm
+from nstbench.nn.generators.residual_generator import PlainInstanceNorm
 
 _SLOPE = 0.2
 _KERNEL = 4

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from nstbench.core.errors import WeightsError
 from nstbench.core.paths import cache_dir
 from nstbench.core.records import Availability
-from nstbench.weight_files import (
+from nstbench.nn.weights.files import (
     Converter,
     locked,
     read_array_pickle,
@@ -31,7 +31,7 @@ from nstbench.weight_files import (
     sync,
     temporary_folder,
 )
-from nstbench.weight_sources import Bundled, Download, Progress, PyPIArchive, Source
+from nstbench.nn.weights.sources import Bundled, Download, Progress, PyPIArchive, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from nstbench import weights
 from nstbench.core.errors import ImageError, did_you_mean
-from nstbench.nn.frozen_chain import Steps, fused, is_chain, run_chain
-from nstbench.nn.frozen_convolution import FrozenConvolution
+from nstbench.nn.layers.frozen_chain import Steps, fused, is_chain, run_chain
+from nstbench.nn.layers.frozen_convolution import FrozenConvolution
+from nstbench.nn.weights import cache as weights
 
 # torchvision's ImageNet statistics, which all its classification networks were trained with:
 # https://docs.pytorch.org/vision/stable/models.html
@@ -105,7 +105,7 @@ class LayeredNetwork(nn.Module):
         """Take over the tensors of ``weight``, whose names are those of our layers.
 
         Raises:
-            WeightsError: see :func:`nstbench.weights.path`.
+            WeightsError: see :func:`nstbench.nn.weights.cache.path`.
         """
         self.load_state_dict(weights.load(weight), assign=True)
         self.requires_grad_(False)

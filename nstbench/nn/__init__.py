@@ -1,0 +1,1 @@
+"""Networks, losses and optimisers that plug-ins share, and their weights."""

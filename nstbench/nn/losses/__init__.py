@@ -1,0 +1,1 @@
+"""Losses on features and pictures."""

@@ -1,0 +1,1 @@
+"""Optimisation of a picture: optimisers, loops, shared forward passes."""

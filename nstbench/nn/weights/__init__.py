@@ -1,0 +1,1 @@
+"""Network weights: sources, verified cache, status."""
