@@ -11,14 +11,14 @@ from pathlib import Path
 import typer.main
 
 from nstbench.cli import app
-from nstbench.config import RunConfig, option_of
+from nstbench.plan.config import RunConfig, option_of
 
 PAGE = Path(__file__).with_suffix(".md")
 BEGIN, END = "<!-- begin of the table -->\n", "<!-- end of the table -->\n"
 
 
 def table() -> str:
-    """Return the table as Markdown, in the order of :class:`nstbench.config.RunConfig`."""
+    """Return the table as Markdown, in the order of :class:`nstbench.plan.config.RunConfig`."""
     known = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
     options = {option for parameter in known.params for option in parameter.opts}
     lines = ["| setting | option of `run` | default | meaning |", "| --- | --- | --- | --- |"]

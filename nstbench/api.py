@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nstbench.config import build_config
 from nstbench.core.board import Board
-from nstbench.listener import Listener
 from nstbench.pipeline import execute
+from nstbench.plan.config import build_config
+from nstbench.plan.listener import Listener
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
         suite: suite that gives the defaults.
         config: YAML file with settings.
         progress: show progress on the terminal.
-        settings: any other field of :class:`nstbench.config.RunConfig`.
+        settings: any other field of :class:`nstbench.plan.config.RunConfig`.
 
     Returns:
         The board; ``.scores`` and ``.leaderboard`` are pandas tables.

@@ -18,7 +18,7 @@ from PIL import Image
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Role, Status, Unit
 from nstbench.core.text import printable
-from nstbench.planner import Outcome, Plan
+from nstbench.plan.planner import Outcome, Plan
 from nstbench.run_files import load_board, read_plan
 from nstbench.store.store import Store
 

@@ -182,10 +182,10 @@ def datasets_preview(
     out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("contact_sheet.png"),
 ) -> None:
     """Write a contact sheet of a dataset."""
-    from nstbench.catalog import open_dataset
     from nstbench.core.text import counted
     from nstbench.pictures.contact_sheet import contact_sheet
     from nstbench.pictures.picture import write_png
+    from nstbench.plan.variants import open_dataset
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: the sheet is a PNG picture; give a name that ends in .png.")

@@ -37,8 +37,8 @@ def conformance(
 ) -> None:
     """Check a method against the contract, with the suite that the project's own ones pass."""
     add_plugins(plugin)
-    from nstbench.catalog import add_configured, make_variant
-    from nstbench.config import MethodSpec, build_config
+    from nstbench.plan.config import MethodSpec, build_config
+    from nstbench.plan.variants import add_configured, make_variant
 
     if config is not None:
         add_configured(build_config({}, file=config))

@@ -136,7 +136,7 @@ def _execute(
     options: Mapping[str, Any], suite: str | None, config: Path | None, dry_run: bool
 ) -> Board | None:
     """Run the benchmark, print its board and return it."""
-    from nstbench.config import build_config
+    from nstbench.plan.config import build_config
 
     settings = build_config(options, suite=suite, file=config)
 
@@ -210,7 +210,7 @@ def sweep(
 
     Ready studies are suites: nstbench run --suite studies/optimizers.
     """
-    from nstbench.config import parse_named
+    from nstbench.plan.config import parse_named
 
     try:
         name, params = parse_named(method)

@@ -15,7 +15,7 @@ from nstbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from nstbench.core.board import Board
-    from nstbench.listener import Listener
+    from nstbench.plan.listener import Listener
 
 
 def score(

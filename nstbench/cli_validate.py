@@ -45,10 +45,10 @@ def validate(
 ) -> None:
     """Ask the metrics to order pictures whose order is known, and say which to trust."""
     from nstbench.agreement import run_agreement
-    from nstbench.catalog import metric_cards, open_dataset
     from nstbench.core.environment import resolve_device
     from nstbench.core.records import Role
     from nstbench.core.yaml_values import names_or_all
+    from nstbench.plan.variants import metric_cards, open_dataset
     from nstbench.progress import TerminalListener
     from nstbench.sweeps import make_sources
     from nstbench.terminal import console

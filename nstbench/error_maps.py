@@ -38,9 +38,9 @@ from nstbench.contracts import Features, Picture, ScoringPair
 from nstbench.core.errors import NstbenchError
 from nstbench.core.records import PictureCard, Role, Status
 from nstbench.features import FeatureBank
-from nstbench.listener import Listener
 from nstbench.normalised_errors import CONTENT_LAYERS, STYLE_LAYERS, TOLERANCE, DegeneratePair
 from nstbench.pictures.picture import read_image, to_tensor, write_png
+from nstbench.plan.listener import Listener
 from nstbench.run_files import load_board
 from nstbench.store.store import MAP_KINDS, map_path
 

@@ -19,8 +19,6 @@ from PIL import Image
 
 import nstbench
 from nstbench.beside import Beside
-from nstbench.catalog import metric_cards, open_dataset
-from nstbench.config import MethodSpec, RunConfig
 from nstbench.core.board import Board
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import ImageError, UsageError
@@ -36,11 +34,13 @@ from nstbench.core.records import (
 )
 from nstbench.core.text import counted, printable, slugify
 from nstbench.core.yaml_values import names_or_all
-from nstbench.listener import Listener
 from nstbench.output_patterns import Outputs, Pair, find_outputs, has_method
 from nstbench.outputs_elsewhere import Made, Size, missing, parts_of, problem_of, shapes_of, unit_of
 from nstbench.pictures.picture import fit, pixel_hash, read_image, write_png
-from nstbench.planner import Outcome, Plan
+from nstbench.plan.config import MethodSpec, RunConfig
+from nstbench.plan.listener import Listener
+from nstbench.plan.planner import Outcome, Plan
+from nstbench.plan.variants import metric_cards, open_dataset
 from nstbench.report import write_report
 from nstbench.run_files import (
     load_board,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from nstbench.listener import Listener
+from nstbench.plan.listener import Listener
 
 if TYPE_CHECKING:
     from nstbench.core.board import Board

@@ -77,7 +77,7 @@ def reason(state: Availability) -> str:
 
 
 def _suites() -> Iterator[Entry]:
-    from nstbench.config import suites
+    from nstbench.plan.config import suites
 
     for name, path in suites().items():
         first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
@@ -91,8 +91,8 @@ def _look(kind: str) -> Iterator[Entry]:
 
 
 def _describe(kind: str, name: str) -> tuple[str, Availability]:
-    from nstbench.catalog import make_variant, metric_card
-    from nstbench.config import MethodSpec
+    from nstbench.plan.config import MethodSpec
+    from nstbench.plan.variants import make_variant, metric_card
 
     try:
         if kind == "methods":

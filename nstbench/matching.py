@@ -15,17 +15,17 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from nstbench.catalog import make_variant, open_dataset
-from nstbench.config import MethodSpec, parse_methods
 from nstbench.contracts import Method, Picture
 from nstbench.core.environment import resolve_device
 from nstbench.core.errors import UsageError
 from nstbench.core.isolation import isolated
 from nstbench.core.records import ImageRecord, Role, Step
-from nstbench.listener import Listener
 from nstbench.nn.optimise.image_optimisation import ImageOptimisation
 from nstbench.pictures.picture import load_picture
-from nstbench.planner import pair_up
+from nstbench.plan.config import MethodSpec, parse_methods
+from nstbench.plan.listener import Listener
+from nstbench.plan.planner import pair_up
+from nstbench.plan.variants import make_variant, open_dataset
 
 
 @dataclass(frozen=True, slots=True)

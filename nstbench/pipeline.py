@@ -13,14 +13,6 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 import nstbench
-from nstbench.catalog import (
-    Variant,
-    add_configured,
-    metric_cards,
-    metric_weights,
-    resolve_methods,
-)
-from nstbench.config import RunConfig
 from nstbench.core.board import Board
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import WeightsError
@@ -29,10 +21,19 @@ from nstbench.core.yaml_values import names_or_all
 from nstbench.executors import Executor
 from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_workers
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
-from nstbench.listener import Listener
 from nstbench.method_timing import TimingRequest
 from nstbench.nn.weights import cache as weights
-from nstbench.planner import Plan, make_plan
+from nstbench.plan.config import RunConfig
+from nstbench.plan.listener import Listener
+from nstbench.plan.planner import Plan, make_plan
+from nstbench.plan.unit_keys import method_parts
+from nstbench.plan.variants import (
+    Variant,
+    add_configured,
+    metric_cards,
+    metric_weights,
+    resolve_methods,
+)
 from nstbench.plugins import registry
 from nstbench.report import check_formats, write_report
 from nstbench.run_files import (
@@ -51,7 +52,6 @@ from nstbench.score_stage import score_units, timing_scores
 from nstbench.spent import Spent
 from nstbench.store.leases import BOARD, Claims
 from nstbench.store.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
-from nstbench.unit_keys import method_parts
 
 _TIMINGS = TypeAdapter(Timing)
 

@@ -22,11 +22,11 @@ from rich.table import Table
 
 from nstbench.core.records import Status, Unit
 from nstbench.core.text import printable
-from nstbench.listener import Listener
+from nstbench.plan.listener import Listener
 
 if TYPE_CHECKING:
-    from nstbench.config import RunConfig
-    from nstbench.planner import Outcome, Plan
+    from nstbench.plan.config import RunConfig
+    from nstbench.plan.planner import Outcome, Plan
 
 # A PNG of a photograph needs about this many bytes a pixel.
 _PNG_BYTES_PER_PIXEL = 1.9

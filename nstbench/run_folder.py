@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nstbench.core.errors import UsageError
 from nstbench.core.text import printable
-from nstbench.listener import Listener
+from nstbench.plan.listener import Listener
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store, read_json
 

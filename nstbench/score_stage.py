@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nstbench.catalog import metric_weights
 from nstbench.contracts import Metric, MetricInfo, Picture
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
 from nstbench.core.records import MetricCard, PictureCard, Role, Scope, Status, Timing
 from nstbench.core.text import printable
-from nstbench.listener import Listener
 from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import read_image, to_tensor
+from nstbench.plan.listener import Listener
+from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
 from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.scorer import Scorer

@@ -12,14 +12,14 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from nstbench.catalog import make_variant
-from nstbench.config import MethodSpec
 from nstbench.core.board import Board
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.core.records import Flexibility, MetricCard, Scope
 from nstbench.listing import entries, reason
 from nstbench.nn.weights.cache import Weight, fetch
 from nstbench.nn.weights.status import State, WeightStatus, status
+from nstbench.plan.config import MethodSpec
+from nstbench.plan.variants import make_variant
 from nstbench.plugins import registry
 from nstbench.reporting.fronts import fronts_of
 from nstbench.reporting.numbers import scaled

@@ -20,7 +20,7 @@ import pandas as pd
 from nstbench.core.errors import UsageError
 from nstbench.core.records import MetricCard, Scope
 from nstbench.core.text import printable
-from nstbench.listener import Listener
+from nstbench.plan.listener import Listener
 from nstbench.ratings import rate, summarise
 from nstbench.sweeps import Source, Sweep, controlled_sweeps, folder_sweeps
 

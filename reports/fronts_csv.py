@@ -9,8 +9,8 @@ import pandas as pd
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
+from nstbench.plan.study import shown
 from nstbench.reporting import fronts
-from nstbench.studies import shown
 
 
 class FrontsCsv(Section):

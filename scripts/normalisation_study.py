@@ -28,12 +28,12 @@ import torch
 import typer
 from scipy import stats
 
-from nstbench.catalog import open_dataset
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.isolation import isolated
 from nstbench.core.records import Role
 from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
+from nstbench.plan.variants import open_dataset
 from nstbench.plugins import registry
 from nstbench.trainable import Task
 from nstbench.training.data import Source, read_collection

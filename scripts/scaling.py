@@ -205,7 +205,7 @@ def store() -> None:
 @contextlib.contextmanager
 def large_run(units: int) -> Iterator[Any]:
     """Give the configuration of a run of tiny pictures and a fake method."""
-    from nstbench.config import build_config
+    from nstbench.plan.config import build_config
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -12,10 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nstbench.agreement import basis, matrix, run_agreement, same
-from nstbench.catalog import metric_cards
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
+from nstbench.plan.variants import metric_cards
 
 METRICS = ["ssim", "color_distance"]
 

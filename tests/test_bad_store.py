@@ -24,11 +24,11 @@ from file_rights import bound_by_permissions
 
 import nstbench
 from nstbench import pipeline, runner
-from nstbench.config import build_config
 from nstbench.core.board import Board
 from nstbench.core.errors import StoreError
 from nstbench.pictures.picture import write_png
 from nstbench.pipeline import execute, rescore
+from nstbench.plan.config import build_config
 from nstbench.report import render_page, write_comparison, write_report
 from nstbench.run_files import load_board
 from nstbench.serve import fingerprint
@@ -366,7 +366,7 @@ def test_damaged_output_costs_its_own_scores_and_is_named(finished: Path) -> Non
     picture.write_bytes(picture.read_bytes()[:2000])
     notes: list[str] = []
 
-    class Notes(nstbench.listener.Listener):
+    class Notes(nstbench.plan.listener.Listener):
         def note(self, message: str) -> None:
             notes.append(message)
 

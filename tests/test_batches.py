@@ -14,7 +14,6 @@ import torch
 from test_executors import FakePool, FakeWorker, take, unit, units
 
 from nstbench.batch_timing import time_batch
-from nstbench.config import build_config
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
@@ -25,6 +24,7 @@ from nstbench.executors.schedule import Schedule
 from nstbench.method_timing import TimingRequest
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.pipeline import _own_samples, execute, plan_run
+from nstbench.plan.config import build_config
 from nstbench.plugins import registry
 from nstbench.runner import Runner
 from nstbench.store.leases import Claims

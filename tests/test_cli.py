@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from nstbench.config import RunConfig
+from nstbench.plan.config import RunConfig
 from nstbench.plugins import registry
 
 

@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from nstbench.config import RunConfig, build_config, option_of, parse_methods, parse_named, suites
 from nstbench.core.errors import UsageError
+from nstbench.plan.config import (
+    RunConfig,
+    build_config,
+    option_of,
+    parse_methods,
+    parse_named,
+    suites,
+)
 
 
 def test_parse_methods_all():

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from nstbench import conformance
-from nstbench.catalog import make_variant, metric_card
 from nstbench.checkpoints import Card
-from nstbench.config import MethodSpec
 from nstbench.core.records import Role
 from nstbench.nn.backbones.vgg import VGG16
 from nstbench.nn.weights import cache as weights
+from nstbench.plan.config import MethodSpec
+from nstbench.plan.variants import make_variant, metric_card
 from nstbench.plugins import registry
 from nstbench.trainable import TrainableMethod
 

@@ -17,11 +17,11 @@ from test_report import Page
 
 from nstbench import report, tables
 from nstbench.core.board import Board
+from nstbench.plan.study import Study, StudyVariant
 from nstbench.ranking import build_leaderboard
 from nstbench.reporting import convergence
 from nstbench.reporting.fronts import Front, FrontPoint, fronts_of, study_of
 from nstbench.reporting.tables import Row
-from nstbench.studies import Study, StudyVariant
 
 WEIGHTS = (1, 2, 3)
 HOSTILE = '<img src=x onerror="pwned()">|'

@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nstbench
-from nstbench.config import SUITES, RunConfig, build_config
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Role
-from nstbench.listener import Listener
 from nstbench.pictures.picture import read_image, write_png
+from nstbench.plan.config import SUITES, RunConfig, build_config
+from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.report import render_page
 from nstbench.run_files import load_board

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from nstbench.config import build_config
 from nstbench.pipeline import execute
+from nstbench.plan.config import build_config
 from nstbench.store.store import Store, read_json
 
 PLUGIN = """

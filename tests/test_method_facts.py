@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from nstbench import catalog, conformance
-from nstbench.config import MethodSpec
+from nstbench import conformance
 from nstbench.contracts import Method
 from nstbench.core.records import ImageRecord
 from nstbench.method_timing import TimingRequest, time_method
 from nstbench.pictures.picture import to_pixels
+from nstbench.plan import variants as catalog
+from nstbench.plan.config import MethodSpec
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import Program
 from nstbench.reporting.tables import is_home

@@ -312,8 +312,8 @@ def test_ghiasi_says_which_network_can_be_trained():
 @pytest.mark.slow
 def test_ghiasi_embedding_interpolation_moves_the_style_error_monotonically():
     """Mean Gram distance over pairs of starter pictures, with Magenta's trained networks."""
-    from nstbench.catalog import open_dataset
     from nstbench.pictures.picture import load_picture
+    from nstbench.plan.variants import open_dataset
 
     cls = registry.load("methods", "ghiasi_2017")
     for weight in cls(cls.Params()).required_weights():

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from nstbench.cli import app
 from nstbench.cli_options import check_writable
-from nstbench.config import build_config
 from nstbench.core import environment
 from nstbench.core.environment import available_cores, resolve_device
 from nstbench.core.errors import NstbenchError, UsageError
@@ -21,6 +20,7 @@ from nstbench.core.records import ImageRecord, Unit
 from nstbench.executors import WorkerSettings
 from nstbench.executors.local import LocalExecutor
 from nstbench.outcomes import without_output
+from nstbench.plan.config import build_config
 
 
 def call(*arguments: object):

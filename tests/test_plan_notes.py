@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 import nstbench
 from nstbench.cli import app
-from nstbench.config import build_config
 from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
-from nstbench.listener import Listener
 from nstbench.pipeline import execute, plan_run
+from nstbench.plan.config import build_config
+from nstbench.plan.listener import Listener
 from nstbench.progress import blocked, failed_before, suite_settings
 
 BROKEN = """

@@ -9,7 +9,7 @@ import pytest
 import nstbench
 from nstbench.baseline import Baseline, from_board
 from nstbench.check import CheckResult, check
-from nstbench.config import build_config
+from nstbench.plan.config import build_config
 from nstbench.tolerances import parse_tolerances
 
 WORKER = '''

@@ -14,15 +14,15 @@ import pytest
 import torch
 
 from nstbench import conformance
-from nstbench.catalog import add_configured
-from nstbench.config import build_config
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.executors import WorkerSettings, pool
 from nstbench.executors.local import LocalExecutor
 from nstbench.pictures.picture import write_png
 from nstbench.pipeline import execute
-from nstbench.planner import make_plan
+from nstbench.plan.config import build_config
+from nstbench.plan.planner import make_plan
+from nstbench.plan.variants import add_configured
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import take_programs
 from nstbench.plugins.programs.process import ProgramFailed, ProgramTimeout

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from ray_nodes import RayNodes
 
-from nstbench.config import build_config
 from nstbench.core.errors import UsageError
 from nstbench.pipeline import execute
+from nstbench.plan.config import build_config
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,

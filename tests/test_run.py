@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 import nstbench
-from nstbench.config import build_config
 from nstbench.core.errors import UsageError
 from nstbench.pipeline import execute, rescore
+from nstbench.plan.config import build_config
 from nstbench.plugins import registry
 from nstbench.store.store import Store, read_json
 

@@ -12,8 +12,8 @@ from PIL import Image
 import nstbench
 from nstbench import pipeline
 from nstbench.external import Request, score_outputs
-from nstbench.listener import Listener
 from nstbench.pipeline import rescore
+from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.score_stage import ScoreStage, feature_files
 

@@ -14,7 +14,6 @@ import torch
 from reference import independent
 from safetensors.torch import save_file
 
-from nstbench.catalog import metric_card
 from nstbench.contracts import Picture
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import Scope
@@ -24,6 +23,7 @@ from nstbench.frechet import GaussianSums, frechet_distance
 from nstbench.nn.backbones.load import BACKBONES, load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.pictures.picture import to_tensor
+from nstbench.plan.variants import metric_card
 from nstbench.plugins import registry
 from nstbench.scorer import Scorer
 

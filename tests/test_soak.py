@@ -18,7 +18,7 @@ import nstbench
 from nstbench.baseline import from_board
 from nstbench.check import check
 from nstbench.check_rows import Verdict
-from nstbench.config import build_config
+from nstbench.plan.config import build_config
 from nstbench.tolerances import parse_tolerances
 
 RUNS = int(os.environ.get("NSTBENCH_SOAK_RUNS", "40"))

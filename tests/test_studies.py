@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from nstbench.catalog import resolve_methods
-from nstbench.config import RunConfig, build_config, suites
 from nstbench.core.errors import UsageError
-from nstbench.studies import MOST_VARIANTS, Study, parse_grid
+from nstbench.plan.config import RunConfig, build_config, suites
+from nstbench.plan.study import MOST_VARIANTS, Study, parse_grid
+from nstbench.plan.variants import resolve_methods
 
 STUDIES = [name for name in suites() if name.startswith("studies/")]
 

@@ -17,8 +17,8 @@ from nstbench.checkpoints import installed, look_of, read_checkpoint
 from nstbench.cli import app
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import ImageRecord
-from nstbench.listener import Listener
 from nstbench.pictures.picture import load_picture, read_image
+from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.training.data import Source, random_crop, read_collection
 from nstbench.training.job import train
@@ -328,8 +328,8 @@ class TestRuns:
 
     @pytest.fixture
     def run(self, picture_folders, tmp_path):
-        from nstbench.config import build_config
         from nstbench.pipeline import execute
+        from nstbench.plan.config import build_config
 
         contents, styles = map(str, picture_folders)
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from sweep_pictures import SIZE, save_sweep, source
 
-from nstbench import catalog
 from nstbench.calibration import metric_card
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Availability, Scope
-from nstbench.listener import Listener
+from nstbench.plan import variants as catalog
+from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.ratings import expected_sign, measured, rate, summarise
 from nstbench.sweeps import controlled_sweeps

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nstbench.config import RunConfig
 from nstbench.core.environment import available_cores, resolve_device
 from nstbench.executors import Executor, WorkerSettings
+from nstbench.plan.config import RunConfig
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from nstbench.core.board import Board
 from nstbench.core.records import Status
+from nstbench.plan.study import Study, StudyVariant, shown
 from nstbench.reporting import tables
 from nstbench.reporting.fronts import study_of
-from nstbench.studies import Study, StudyVariant, shown
 
 UNITS = 12
 """Curves read per method, evenly over its pairs."""

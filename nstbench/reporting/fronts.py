@@ -17,11 +17,11 @@ import numpy as np
 from nstbench import stats
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard, Status
+from nstbench.plan.study import Study, StudyVariant, shown
 from nstbench.ranking import done_scores
 from nstbench.reporting import numbers, tables
 from nstbench.reporting.tables import Interval, Row
 from nstbench.scoretable import score_tables
-from nstbench.studies import Study, StudyVariant, shown
 
 LEVELS = 3
 """Content errors at which curves are compared."""

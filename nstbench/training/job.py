@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nstbench import checkpoints
-from nstbench.catalog import check_params, make_variant, open_dataset
 from nstbench.checkpoints import Card, Checkpoint, StyleCard, look_of, write_checkpoint
 from nstbench.contracts import Picture
 from nstbench.core.environment import describe_environment, resolve_device
@@ -24,9 +23,10 @@ from nstbench.core.isolation import isolated
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.core.text import slugify
-from nstbench.listener import Listener
 from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
+from nstbench.plan.listener import Listener
+from nstbench.plan.variants import check_params, make_variant, open_dataset
 from nstbench.store.store import key_of, read_json
 from nstbench.trainable import Recipe, StyleUse, Task, TrainableMethod
 from nstbench.training.data import Collection, Source, read_collection

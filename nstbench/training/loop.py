@@ -17,8 +17,8 @@ import torch
 from torch.optim import Optimizer
 
 from nstbench.core.errors import NstbenchError, UsageError
-from nstbench.listener import Listener
 from nstbench.pictures.picture import resize, to_pixels, write_png
+from nstbench.plan.listener import Listener
 from nstbench.store.store import write_bytes
 from nstbench.trainable import Batch, Training
 from nstbench.training.data import Source

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nstbench.catalog import Variant, add_configured, open_dataset, resolve_methods
-from nstbench.config import MethodSpec, RunConfig
 from nstbench.core.records import Flexibility, ImageRecord, Role
-from nstbench.listener import Listener
+from nstbench.plan.config import MethodSpec, RunConfig
+from nstbench.plan.listener import Listener
+from nstbench.plan.variants import Variant, add_configured, open_dataset, resolve_methods
 from nstbench.trainable import StyleUse, TrainableMethod
 from nstbench.training.job import train
 from nstbench.training.order import Order

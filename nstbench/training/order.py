@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nstbench.config import MethodSpec, parse_methods
 from nstbench.core.errors import UsageError
+from nstbench.plan.config import MethodSpec, parse_methods
 
 
 class Order(BaseModel):

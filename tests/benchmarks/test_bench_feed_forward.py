@@ -9,7 +9,6 @@ import pytest
 import torch
 from measure import compare
 
-from nstbench.catalog import open_dataset
 from nstbench.conformance import example
 from nstbench.contracts import Picture
 from nstbench.core.records import Role
@@ -17,6 +16,7 @@ from nstbench.flops import count_flops
 from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.nn.generators.runtime import for_inference
 from nstbench.pictures.picture import load_picture
+from nstbench.plan.variants import open_dataset
 from nstbench.plugins import registry
 
 pytestmark = pytest.mark.usefixtures("as_in_a_worker")

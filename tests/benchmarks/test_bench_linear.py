@@ -15,12 +15,12 @@ import torch
 from measure import add_row, seconds_of
 from test_bench_gatys import descend
 
-from nstbench.config import build_config
 from nstbench.conformance import example
 from nstbench.core.glibc_malloc import with_large_pages
 from nstbench.nn.generators.runtime import InferenceParams, for_inference, inference
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
 from nstbench.pipeline import plan_run
+from nstbench.plan.config import build_config
 from nstbench.plugins import registry
 from nstbench.runner import Runner
 

@@ -14,7 +14,6 @@ from PIL import Image
 from plain_scores import PlainScores
 from reference import independent
 
-from nstbench.catalog import metric_card
 from nstbench.conformance import example
 from nstbench.contracts import Picture
 from nstbench.core.board import Board
@@ -24,6 +23,7 @@ from nstbench.features import FeatureBank
 from nstbench.flops import count_flops
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.plan.variants import metric_card
 from nstbench.plugins import registry
 
 SIDE = 256

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.catalog import Variant
-from nstbench.config import RunConfig
 from nstbench.core.records import ImageRecord, Unit, WeightCard
+from nstbench.plan.config import RunConfig
+from nstbench.plan.variants import Variant
 from nstbench.plugins import registry
 from nstbench.store.store import SCHEMA, KeyText, seed_of
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nstbench.catalog import Variant, metric_cards, open_dataset, resolve_methods
-from nstbench.config import RunConfig
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import (
     Availability,
@@ -23,8 +21,10 @@ from nstbench.core.records import (
     Unit,
     WeightCard,
 )
+from nstbench.plan.config import RunConfig
+from nstbench.plan.unit_keys import Pieces, UnitMaker, shared_parts
+from nstbench.plan.variants import Variant, metric_cards, open_dataset, resolve_methods
 from nstbench.store.store import Store
-from nstbench.unit_keys import Pieces, UnitMaker, shared_parts
 
 _T = TypeVar("_T")
 

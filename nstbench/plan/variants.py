@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from nstbench.config import MethodSpec, RunConfig, parse_named
 from nstbench.contracts import Method
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
 from nstbench.core.records import Availability, MethodCard, MetricCard, WeightCard
+from nstbench.plan.config import MethodSpec, RunConfig, parse_named
 from nstbench.plugins import registry
 
 if TYPE_CHECKING:

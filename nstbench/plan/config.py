@@ -10,7 +10,6 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from nstbench.config_paths import resolve_paths
 from nstbench.core.environment import check_device
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.yaml_values import (
@@ -20,8 +19,9 @@ from nstbench.core.yaml_values import (
     read_yaml,
     split_outside_brackets,
 )
+from nstbench.plan.config_paths import resolve_paths
+from nstbench.plan.study import Study
 from nstbench.plugins.programs.entry import Program, take_programs
-from nstbench.studies import Study
 
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"
