@@ -46,7 +46,15 @@ from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.feature_transforms import adain, channel_moments
 from nstbench.nn.weights.cache import Weight
-from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
+from nstbench.training.trainable import (
+    Batch,
+    Descend,
+    Recipe,
+    StyleUse,
+    Task,
+    TrainableMethod,
+    Training,
+)
 
 _LAYER = "relu4_1"
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", _LAYER)

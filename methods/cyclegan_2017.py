@@ -30,7 +30,15 @@ from nstbench.nn.generators.gan import OBJECTIVES, PicturePool
 from nstbench.nn.generators.patchgan import PatchGan
 from nstbench.nn.generators.residual_generator import ResidualGenerator, initialise
 from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
-from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
+from nstbench.training.trainable import (
+    Batch,
+    Descend,
+    Recipe,
+    StyleUse,
+    Task,
+    TrainableMethod,
+    Training,
+)
 
 _POOL = 50
 _BETAS = (0.5, 0.999)

@@ -29,7 +29,6 @@ from nstbench.contracts import MethodInfo, OnStep, Picture
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
 from nstbench.core.records import Flexibility
 from nstbench.nn.backbones.load import on_network
-from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.runtime import RUNTIME_PARAMS, for_inference, inference
 from nstbench.nn.generators.transformation_network import (
@@ -37,7 +36,16 @@ from nstbench.nn.generators.transformation_network import (
     TransformationNetwork,
     convolutions,
 )
-from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
+from nstbench.training.feed_forward import FeedForwardParams, perceptual_loss
+from nstbench.training.trainable import (
+    Batch,
+    Descend,
+    Recipe,
+    StyleUse,
+    Task,
+    TrainableMethod,
+    Training,
+)
 
 _STYLES = "styles.values"
 _SHOWN = 4

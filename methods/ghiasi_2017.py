@@ -28,14 +28,22 @@ from nstbench.core.records import Availability, Flexibility, ImageRecord, Weight
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.backbones.vgg import VGG16
-from nstbench.nn.feed_forward import FeedForwardParams, perceptual_loss
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
 from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.generators.style_prediction import ArbitraryStyleNetwork, statistics_of
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.weights.cache import Weight
-from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
+from nstbench.training.feed_forward import FeedForwardParams, perceptual_loss
+from nstbench.training.trainable import (
+    Batch,
+    Descend,
+    Recipe,
+    StyleUse,
+    Task,
+    TrainableMethod,
+    Training,
+)
 
 
 class Ghiasi2017(OnePass, TrainableMethod):

@@ -29,9 +29,9 @@ from torch import nn
 
 from nstbench.contracts import MethodInfo
 from nstbench.core.records import Flexibility
-from nstbench.nn.feed_forward import FeedForward, FeedForwardParams
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
-from nstbench.trainable import Recipe, StyleUse
+from nstbench.training.feed_forward import FeedForward, FeedForwardParams
+from nstbench.training.trainable import Recipe, StyleUse
 
 
 class Johnson2016(FeedForward):

@@ -32,10 +32,10 @@ from torch.optim.lr_scheduler import LRScheduler, StepLR
 
 from nstbench.contracts import MethodInfo
 from nstbench.core.records import Flexibility
-from nstbench.nn.feed_forward import FeedForward, FeedForwardParams
 from nstbench.nn.generators.texture_net import TextureNetwork
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
-from nstbench.trainable import Recipe, StyleUse
+from nstbench.training.feed_forward import FeedForward, FeedForwardParams
+from nstbench.training.trainable import Recipe, StyleUse
 
 _DECAY_EVERY, _DECAY = 2_000, 0.8
 

@@ -40,7 +40,15 @@ from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.feature_transforms import Colouring, colouring, whiten_and_colour
 from nstbench.nn.weights.cache import Weight
-from nstbench.trainable import Batch, Descend, Recipe, StyleUse, Task, TrainableMethod, Training
+from nstbench.training.trainable import (
+    Batch,
+    Descend,
+    Recipe,
+    StyleUse,
+    Task,
+    TrainableMethod,
+    Training,
+)
 
 _LEVELS = (1, 2, 3, 4, 5)
 # Place in the training, from 0 to 1, where a level's turn ends: steps of shallow ones cost little.

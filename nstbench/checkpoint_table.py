@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from nstbench.checkpoints import Checkpoint, Library, installed, shipped_dir
 from nstbench.progress import readable_seconds
+from nstbench.training.checkpoints import Checkpoint, Library, installed, shipped_dir
 
 _STYLES_SHOWN = 3
 

@@ -83,9 +83,9 @@ def match(
         check_writable("--out", out)
     add_plugins(plugin)
     from nstbench import tables
-    from nstbench.matching import Matching, iterations_to_match
     from nstbench.progress import TerminalListener
     from nstbench.store.store import write_bytes
+    from nstbench.training.iterations_to_match import Matching, iterations_to_match
 
     order = Matching(
         methods, reference, contents, styles, limit, contents_per_style, size, device, seed

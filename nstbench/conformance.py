@@ -20,14 +20,14 @@ from typing import Any
 
 import torch
 
-from nstbench.checkpoints import Card, Checkpoint, Library, StyleCard, look_of
 from nstbench.contracts import Method, Picture, PreparedPair
 from nstbench.core.errors import UsageError
 from nstbench.core.isolation import isolated
 from nstbench.core.records import Flexibility, ImageRecord, Step
 from nstbench.outcomes import check_output
 from nstbench.plugins import registry
-from nstbench.trainable import Batch, StyleUse, Task, TrainableMethod
+from nstbench.training.checkpoints import Card, Checkpoint, Library, StyleCard, look_of
+from nstbench.training.trainable import Batch, StyleUse, Task, TrainableMethod
 
 CPU = torch.device("cpu")
 # Half a grey level: kernels for batches round otherwise, and line searches make more of it.

@@ -277,7 +277,7 @@ def print_doctor() -> None:
 
 def print_matching(matched: pd.DataFrame, reference: str) -> None:
     """Print how many iterations of ``reference`` reach the loss of each method."""
-    from nstbench.matching import summary
+    from nstbench.training.iterations_to_match import summary
 
     table = Table(title=f"Iterations of {reference} to the same loss", title_justify="left")
     for heading in ("method", "pairs", "reached", "median", "least", "most"):

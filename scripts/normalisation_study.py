@@ -35,8 +35,8 @@ from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
 from nstbench.plan.variants import open_dataset
 from nstbench.plugins import registry
-from nstbench.trainable import Task
-from nstbench.training.data import Source, read_collection
+from nstbench.training.crops import Source, read_collection
+from nstbench.training.trainable import Task
 
 NORMS = ("batch", "instance")
 DEVICE = torch.device("cpu")

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from nstbench import conformance
-from nstbench.checkpoints import Card
 from nstbench.core.records import Role
 from nstbench.nn.backbones.vgg import VGG16
 from nstbench.nn.weights import cache as weights
 from nstbench.plan.config import MethodSpec
 from nstbench.plan.variants import make_variant, metric_card
 from nstbench.plugins import registry
-from nstbench.trainable import TrainableMethod
+from nstbench.training.checkpoints import Card
+from nstbench.training.trainable import TrainableMethod
 
 METHODS = registry.names("methods")
 METRICS = registry.names("metrics")

@@ -338,7 +338,7 @@ class TestDumoulin:
 
 
 def _library(folder):
-    from nstbench.checkpoints import Library
+    from nstbench.training.checkpoints import Library
 
     return Library((folder,))
 

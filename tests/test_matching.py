@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from nstbench.core.errors import UsageError
-from nstbench.matching import Matching, iterations_to_match, summary
+from nstbench.training.iterations_to_match import Matching, iterations_to_match, summary
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import Program
 from nstbench.reporting.tables import is_home
 from nstbench.store.store import Store
-from nstbench.trainable import TrainableMethod
+from nstbench.training.trainable import TrainableMethod
 from nstbench.unit_inputs import read_input
 
 CPU = torch.device("cpu")

@@ -21,8 +21,8 @@ from nstbench.nn.losses.gram import gram_matrix
 from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import to_tensor, write_png
 from nstbench.plugins import registry
-from nstbench.trainable import Batch, StyleUse, Task
-from nstbench.trainable import Training as TrainingBase
+from nstbench.training.trainable import Batch, StyleUse, Task
+from nstbench.training.trainable import Training as TrainingBase
 
 QUICK = {
     "adain_2017": {},

@@ -13,14 +13,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from nstbench.checkpoints import installed, look_of, read_checkpoint
 from nstbench.cli import app
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import ImageRecord
 from nstbench.pictures.picture import load_picture, read_image
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
-from nstbench.training.data import Source, random_crop, read_collection
+from nstbench.training.checkpoints import installed, look_of, read_checkpoint
+from nstbench.training.crops import Source, random_crop, read_collection
 from nstbench.training.job import train
 from nstbench.training.loop import TrainingError
 from nstbench.training.order import build_order

@@ -14,7 +14,7 @@ from torch import nn
 
 from nstbench.contracts import MethodInfo, Parameters
 from nstbench.core.records import Flexibility
-from nstbench.trainable import Recipe, StyleUse, TrainableMethod, Training
+from nstbench.training.trainable import Recipe, StyleUse, TrainableMethod, Training
 
 
 class ToyColour(TrainableMethod):

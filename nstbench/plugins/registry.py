@@ -34,8 +34,8 @@ _INTERFACES = {
     "nstbench.contracts",
     "nstbench.core.records",
     "nstbench.core.errors",
-    "nstbench.trainable",
-    "nstbench.checkpoints",
+    "nstbench.training.trainable",
+    "nstbench.training.checkpoints",
 }
 
 _PROGRAM_FILE = Path(nstbench.__file__).parent / "plugins" / "programs" / "method.py"

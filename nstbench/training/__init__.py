@@ -1,1 +1,1 @@
-"""One training loop for every trainable method; see :mod:`nstbench.trainable` for its contract."""
+"""One training loop for every trainable method; see :mod:`nstbench.training.trainable` for its contract."""

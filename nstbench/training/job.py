@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from nstbench import checkpoints
-from nstbench.checkpoints import Card, Checkpoint, StyleCard, look_of, write_checkpoint
 from nstbench.contracts import Picture
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import UsageError, did_you_mean
@@ -28,10 +26,12 @@ from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
 from nstbench.plan.variants import check_params, make_variant, open_dataset
 from nstbench.store.store import key_of, read_json
-from nstbench.trainable import Recipe, StyleUse, Task, TrainableMethod
-from nstbench.training.data import Collection, Source, read_collection
+from nstbench.training import checkpoints
+from nstbench.training.checkpoints import Card, Checkpoint, StyleCard, look_of, write_checkpoint
+from nstbench.training.crops import Collection, Source, read_collection
 from nstbench.training.loop import Loop, Schedule
 from nstbench.training.order import Order
+from nstbench.training.trainable import Recipe, StyleUse, Task, TrainableMethod
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -20,8 +20,8 @@ from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.pictures.picture import resize, to_pixels, write_png
 from nstbench.plan.listener import Listener
 from nstbench.store.store import write_bytes
-from nstbench.trainable import Batch, Training
-from nstbench.training.data import Source
+from nstbench.training.crops import Source
+from nstbench.training.trainable import Batch, Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
 from nstbench.plan.variants import Variant, add_configured, open_dataset, resolve_methods
-from nstbench.trainable import StyleUse, TrainableMethod
 from nstbench.training.job import train
 from nstbench.training.order import Order
+from nstbench.training.trainable import StyleUse, TrainableMethod
 
 
 def train_missing(config: RunConfig, listener: Listener) -> None:

@@ -34,7 +34,7 @@ from nstbench.store.store import write_bytes, write_json
 if TYPE_CHECKING:
     import torch
 
-    from nstbench.trainable import TrainableMethod
+    from nstbench.training.trainable import TrainableMethod
 
 _log = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ def write_checkpoint(folder: Path, name: str, card: Card, tensors: Mapping[str, 
 
 def training_command(method: TrainableMethod, style: ImageRecord) -> str:
     """Return the command that trains a method for a style under the method's parameters."""
-    from nstbench.trainable import StyleUse
+    from nstbench.training.trainable import StyleUse
 
     given = method.decisive_params(given=True)
     params = ",".join(f"{name}={json.dumps(value)}" for name, value in given.items())

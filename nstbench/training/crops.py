@@ -14,7 +14,7 @@ from PIL import Image
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import ImageRecord, SkippedImage
 from nstbench.pictures.picture import read_image
-from nstbench.trainable import Batch
+from nstbench.training.trainable import Batch
 
 # Crops are taken at scales where the shorter side is one to two crops long: whole scenes and
 # details of them.

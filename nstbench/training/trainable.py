@@ -3,7 +3,7 @@
 A trainable method says how one step of its training goes (:class:`Training`); the loop
 of :mod:`nstbench.training` owns everything else: devices, precision, pictures, the log,
 sample sheets, checkpoints, resuming, and stopping at a NaN. ``nstbench train`` writes a
-:class:`~nstbench.checkpoints.Checkpoint`, which the same method later finds by its style.
+:class:`~nstbench.training.checkpoints.Checkpoint`, which the same method later finds by its style.
 
 How the pieces meet:
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from nstbench.checkpoints import Checkpoint, Library
     from nstbench.nn.backbones.loss_network import Precision
+    from nstbench.training.checkpoints import Checkpoint, Library
 
 
 class StyleUse(StrEnum):
@@ -230,7 +230,7 @@ class TrainableMethod(Method):
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that serve these parameters, the best first."""
-        from nstbench.checkpoints import installed
+        from nstbench.training.checkpoints import installed
 
         library = self.library or installed()
         return library.find(self.checkpoint_name(), self.decisive_params(given=True))
@@ -257,7 +257,7 @@ class TrainableMethod(Method):
         """Say that training is needed, and how to order it, if no checkpoint covers the style."""
         if self.checkpoint(style) is not None:
             return Availability()
-        from nstbench.checkpoints import training_command
+        from nstbench.training.checkpoints import training_command
 
         return Availability(False, "needs training", training_command(self, style))
 

@@ -17,7 +17,7 @@ from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.losses.perceptual import PerceptualLoss
-from nstbench.trainable import Batch, Descend, Task, TrainableMethod, Training
+from nstbench.training.trainable import Batch, Descend, Task, TrainableMethod, Training
 
 
 class FeedForwardParams(InferenceParams):
