@@ -10,7 +10,7 @@ from nstbench.contracts import Features, MetricInfo, ScoringPair
 from nstbench.core.records import Scope
 from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_ALEX_LAYERS, lpips_distance
 from nstbench.nn.weights import cache as weights
-from nstbench.set_metrics import FrechetMetric
+from nstbench.score.maths.feature_sets import FrechetMetric
 
 
 class ArtFid(FrechetMetric):

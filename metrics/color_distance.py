@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.colour import rgb_to_lab
 from nstbench.contracts import MetricInfo, PairMetric, Picture, ScoringPair
 from nstbench.core.records import Scope
-from nstbench.sliced import directions, ordered, ordered_distance, sampled
+from nstbench.score.maths.lab_colour import rgb_to_lab
+from nstbench.score.maths.sliced_wasserstein import directions, ordered, ordered_distance, sampled
 
 PROJECTIONS = 32
 

@@ -8,7 +8,7 @@ import torch
 
 from nstbench.contracts import MetricInfo, PairMetric, ScoringPair
 from nstbench.core.records import Scope
-from nstbench.normalised_errors import CONTENT_FEATURES, content_errors
+from nstbench.score.maths.normalised_errors import CONTENT_FEATURES, content_errors
 
 
 class ContentError(PairMetric):

@@ -8,7 +8,7 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
 from nstbench.core.records import Scope
-from nstbench.squares import squared_distance
+from nstbench.score.maths.feature_distances import squared_distance
 
 LAYER = "relu4_2"
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from nstbench.contracts import Features, MetricInfo
 from nstbench.core.records import Scope
-from nstbench.set_metrics import FrechetMetric
+from nstbench.score.maths.feature_sets import FrechetMetric
 
 
 class Fid(FrechetMetric):

@@ -8,8 +8,8 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo
 from nstbench.core.records import Scope
-from nstbench.frechet import GaussianSums, frechet_distance
-from nstbench.set_metrics import VectorMetric
+from nstbench.score.maths.feature_sets import VectorMetric
+from nstbench.score.maths.frechet import GaussianSums, frechet_distance
 
 POINTS = 15
 SEED = 0

@@ -8,7 +8,7 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo
 from nstbench.core.records import Scope
-from nstbench.set_metrics import VectorMetric
+from nstbench.score.maths.feature_sets import VectorMetric
 
 
 class Kid(VectorMetric):

@@ -9,7 +9,7 @@ import torch
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
 from nstbench.core.records import Scope
 from nstbench.nn.losses.gram import GRAM_LAYERS
-from nstbench.squares import squared_gram_distance
+from nstbench.score.maths.feature_distances import squared_gram_distance
 
 
 class StyleLoss(PairMetric):

@@ -8,11 +8,15 @@ import torch
 
 from nstbench.contracts import MetricInfo, PairMetric, ScoringPair
 from nstbench.core.records import Scope
-from nstbench.normalised_errors import CONTENT_FEATURES, STYLE_FEATURES, universal_errors
+from nstbench.score.maths.normalised_errors import (
+    CONTENT_FEATURES,
+    STYLE_FEATURES,
+    universal_errors,
+)
 
 
 class UniversalErrorFactor(PairMetric):
-    """UEF(x) = sqrt(e_content^2 + e_style^2), see :mod:`nstbench.normalised_errors`.
+    """UEF(x) = sqrt(e_content^2 + e_style^2), see :mod:`nstbench.score.maths.normalised_errors`.
 
     Below 1 beats both trivial answers, returning the content and returning the style.
     """

@@ -51,7 +51,7 @@ from nstbench.run_files import (
     write_timings,
 )
 from nstbench.run_folder import refuse_folder_of_pictures
-from nstbench.score_stage import score_units, timing_scores
+from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.store import Store, hash_of_keys, key_of, read_json
 
 ASPECT_TOLERANCE = 0.02

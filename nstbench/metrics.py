@@ -10,7 +10,7 @@ uef.compute()                                 # float64 mean over all outputs
 ```
 
 The classes carry the names of the plug-ins' own classes and do their arithmetic by calling
-them (:mod:`nstbench.standalone`), so a plug-in file added to the registry is here, too.
+them (:mod:`nstbench.score.torchmetrics_adapter`), so a plug-in file added to the registry is here, too.
 Nothing is imported before a class is asked for. Timing metrics read a timing record instead
 of pictures and are not among these.
 """
@@ -29,7 +29,7 @@ def metric_class(name: str) -> type[Any]:
         UsageError: if there is no such metric, or it reads timing records.
         PluginError: if its file cannot be imported.
     """
-    from nstbench.standalone import standalone_class
+    from nstbench.score.torchmetrics_adapter import standalone_class
 
     return standalone_class(name)
 
@@ -38,7 +38,7 @@ def __getattr__(name: str) -> Any:
     """Make the class of a metric plug-in when it is first asked for."""
     if name.startswith("_"):
         raise AttributeError(f"module 'nstbench.metrics' has no attribute '{name}'")
-    from nstbench.standalone import class_names
+    from nstbench.score.torchmetrics_adapter import class_names
 
     known = class_names()
     if name not in known:
@@ -49,6 +49,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Name the classes that there are."""
-    from nstbench.standalone import class_names
+    from nstbench.score.torchmetrics_adapter import class_names
 
     return sorted([*class_names(), "metric_class"])

@@ -48,7 +48,7 @@ from nstbench.run_files import (
     write_timings,
 )
 from nstbench.run_folder import meet_another_plan, refuse_folder_of_pictures
-from nstbench.score_stage import score_units, timing_scores
+from nstbench.score.stage import score_units, timing_scores
 from nstbench.spent import Spent
 from nstbench.store.leases import BOARD, Claims
 from nstbench.store.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from nstbench.contracts import Metric, Picture
-    from nstbench.scorer import Record, Scorer
+    from nstbench.score.scorer import Record, Scorer
 
 COST_REPEATS = 5
 
@@ -160,7 +160,7 @@ def score_sweeps(
     Returns:
         Tidy scores (``Validation.scores``), and metric -> the last reason for a missing value.
     """
-    from nstbench.scorer import Scorer
+    from nstbench.score.scorer import Scorer
 
     scorer = Scorer(metrics, device)
     problems: dict[str, str] = {}
@@ -236,8 +236,8 @@ def image_costs(
     Content and style are known beforehand, as they are in a run; passes through networks
     count, although a run shares them between metrics. Median of five after a warm-up.
     """
-    from nstbench.features import FeatureBank
-    from nstbench.scorer import Scorer
+    from nstbench.score.feature_bank import FeatureBank
+    from nstbench.score.scorer import Scorer
     from nstbench.timing import sample
 
     bank = FeatureBank(device)

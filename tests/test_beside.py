@@ -66,7 +66,7 @@ def test_the_same_pictures_have_the_same_numbers_on_one_board(run, tmp_path):
 
 
 def test_nothing_of_the_run_is_scored_twice_or_changed(run, tmp_path, monkeypatch):
-    from nstbench.scorer import Scorer
+    from nstbench.score.scorer import Scorer
 
     save_outputs(run, tmp_path / "mine")
     for path in (tmp_path / "mine").iterdir():

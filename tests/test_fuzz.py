@@ -28,7 +28,7 @@ from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.report import render_page
 from nstbench.run_files import load_board
-from nstbench.score_stage import score_units
+from nstbench.score.stage import score_units
 from nstbench.store.store import Store
 
 MOST_SECONDS = 2.0

@@ -7,9 +7,9 @@ import torch
 from reference import independent
 
 from nstbench.contracts import Picture
-from nstbench.features import FeatureBank
 from nstbench.pictures.picture import to_tensor
 from nstbench.plugins import registry
+from nstbench.score.feature_bank import FeatureBank
 
 CPU = torch.device("cpu")
 PAIR_METRICS = list(independent.METRICS)

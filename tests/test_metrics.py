@@ -12,20 +12,20 @@ import pytest
 import torch
 from reference import independent
 
-from nstbench.colour import rgb_to_lab
 from nstbench.contracts import Features, Metric, MetricInfo, PairMetric, Picture, ScoringPair
 from nstbench.core.errors import NstbenchError
 from nstbench.core.records import Scope, Timing
 from nstbench.core.torchvision_shim import ensure_torchvision
-from nstbench.features import FeatureBank
-from nstbench.frechet import GaussianSums, frechet_distance
 from nstbench.nn.backbones.load import BACKBONES, load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.gram import scoring_gram_matrix
 from nstbench.pictures.picture import fit, read_image, resize, to_tensor
 from nstbench.plugins import registry
-from nstbench.scorer import Record, Scorer
-from nstbench.sliced import directions, ordered, ordered_distance
+from nstbench.score.feature_bank import FeatureBank
+from nstbench.score.maths.frechet import GaussianSums, frechet_distance
+from nstbench.score.maths.lab_colour import rgb_to_lab
+from nstbench.score.maths.sliced_wasserstein import directions, ordered, ordered_distance
+from nstbench.score.scorer import Record, Scorer
 
 REFERENCE = Path(__file__).parent / "reference"
 SWEEPS = sorted((Path(__file__).parents[2] / "shared/data/sweeps").glob("*/"))

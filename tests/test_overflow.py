@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from nstbench.contracts import Features, Picture
-from nstbench.features import FeatureBank
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.overflow import Overflow
+from nstbench.score.feature_bank import FeatureBank
+from nstbench.score.feature_spill import Overflow
 
 CPU = torch.device("cpu")
 NEEDS = [

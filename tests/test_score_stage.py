@@ -15,7 +15,7 @@ from nstbench.external import Request, score_outputs
 from nstbench.pipeline import rescore
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
-from nstbench.score_stage import ScoreStage, feature_files
+from nstbench.score.stage import ScoreStage, feature_files
 
 CORE = Path(nstbench.__file__).parent
 
@@ -24,9 +24,9 @@ from pathlib import Path
 
 from nstbench.contracts import MetricInfo, PairMetric
 from nstbench.core.errors import NoValueError
-from nstbench.frechet import GaussianSums, frechet_distance
+from nstbench.score.maths.frechet import GaussianSums, frechet_distance
 from nstbench.core.records import Scope
-from nstbench.set_metrics import {base}, StyleVectors
+from nstbench.score.maths.feature_sets import {base}, StyleVectors
 
 class Mine({base}):
     info = MetricInfo("Mine", Scope.{scope}, False, (0.0, 9e9), "nobody", "a test", order=1)

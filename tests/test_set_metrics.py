@@ -18,14 +18,14 @@ from nstbench.contracts import Picture
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import Scope
 from nstbench.core.torchvision_shim import ensure_torchvision
-from nstbench.features import FeatureBank
-from nstbench.frechet import GaussianSums, frechet_distance
 from nstbench.nn.backbones.load import BACKBONES, load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.pictures.picture import to_tensor
 from nstbench.plan.variants import metric_card
 from nstbench.plugins import registry
-from nstbench.scorer import Scorer
+from nstbench.score.feature_bank import FeatureBank
+from nstbench.score.maths.frechet import GaussianSums, frechet_distance
+from nstbench.score.scorer import Scorer
 
 CPU = torch.device("cpu")
 SETS = [n for n in registry.names("metrics") if registry.load("metrics", n).info.scope == Scope.SET]

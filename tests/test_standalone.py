@@ -17,12 +17,12 @@ from nstbench.contracts import Picture
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Scope
 from nstbench.core.torchvision_shim import ensure_torchvision
-from nstbench.features import FeatureBank
 from nstbench.metrics import UniversalErrorFactor, metric_class
 from nstbench.pictures.picture import to_tensor
 from nstbench.plugins import registry
-from nstbench.scorer import Scorer
-from nstbench.standalone import _packed, _unpacked
+from nstbench.score.feature_bank import FeatureBank
+from nstbench.score.scorer import Scorer
+from nstbench.score.torchmetrics_adapter import _packed, _unpacked
 
 ensure_torchvision()
 from torchmetrics import Metric, MetricCollection  # noqa: E402

@@ -13,9 +13,9 @@ from test_bench_score import NETWORKS
 from nstbench.conformance import example
 from nstbench.contracts import Features, Picture
 from nstbench.core.glibc_malloc import freed_memory_kept
-from nstbench.features import FeatureBank
 from nstbench.nn.layers import frozen_convolution
 from nstbench.plugins import registry
+from nstbench.score.feature_bank import FeatureBank
 
 pytestmark = [pytest.mark.usefixtures("on_cpu", "network_weights"), pytest.mark.bench]
 

@@ -19,12 +19,12 @@ from nstbench.contracts import Picture
 from nstbench.core.board import Board
 from nstbench.core.records import Scope
 from nstbench.external import Request, score_outputs
-from nstbench.features import FeatureBank
 from nstbench.flops import count_flops
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.plan.variants import metric_card
 from nstbench.plugins import registry
+from nstbench.score.feature_bank import FeatureBank
 
 SIDE = 256
 CONTENTS, STYLES = 10, 10

@@ -21,11 +21,11 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from nstbench import sliced
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.backbones.alexnet import ALEXNET
 from nstbench.nn.backbones.vgg import VGG16
 from nstbench.nn.weights import cache as weights
+from nstbench.score.maths import sliced_wasserstein as sliced
 
 FOLDER = Path(__file__).parent
 COMMAND = "python tests/reference/independent.py"

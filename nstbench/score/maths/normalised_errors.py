@@ -22,7 +22,7 @@ import torch
 from nstbench.contracts import Features, ScoringPair
 from nstbench.core.errors import NoValueError
 from nstbench.nn.losses.gram import GRAM_LAYERS
-from nstbench.squares import (
+from nstbench.score.maths.feature_distances import (
     squared_distance,
     squared_gram_distance,
     squared_gram_norm,

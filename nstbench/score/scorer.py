@@ -13,7 +13,7 @@ import torch
 from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
 from nstbench.core.errors import ImageError, NoValueError, NstbenchError
 from nstbench.core.paths import cache_dir
-from nstbench.features import FeatureBank, ScoredPair
+from nstbench.score.feature_bank import FeatureBank, ScoredPair
 
 Record = dict[str, Any]
 """``{"values": {part: value}}`` with the metric's own value under ``""``, or ``{"error": why}``.

@@ -29,7 +29,7 @@ from nstbench.plan.listener import Listener
 from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
 from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan
-from nstbench.scorer import Scorer
+from nstbench.score.scorer import Scorer
 from nstbench.store.store import MEND, SCHEMA, Store, key_of
 
 Unit = Mapping[str, Any]
@@ -282,7 +282,7 @@ def feature_files(info: MetricInfo) -> tuple[Path, ...]:
     not concerned by them.
     """
     without = () if info.features else ("nstbench.nn",)
-    return registry.module_files("nstbench.features", without)
+    return registry.module_files("nstbench.score.feature_bank", without)
 
 
 class _Writer:

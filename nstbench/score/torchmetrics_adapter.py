@@ -21,10 +21,10 @@ from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Scope
 from nstbench.core.torchvision_shim import ensure_torchvision
-from nstbench.features import FeatureBank, ScoredPair
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.plugins import registry
 from nstbench.plugins.registry import PluginError
+from nstbench.score.feature_bank import FeatureBank, ScoredPair
 
 ensure_torchvision()
 

@@ -21,8 +21,8 @@ from nstbench.contracts import Features, Picture
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.gram import scoring_gram_matrix
-from nstbench.overflow import Overflow, Place
 from nstbench.pictures.picture import resize
+from nstbench.score.feature_spill import Overflow, Place
 
 SOURCES = ("output", "content", "style", "style_as_content")
 """What ``of`` in :class:`~nstbench.contracts.Features` may name."""

@@ -14,7 +14,7 @@ import torch
 
 from nstbench.contracts import ScoringPair, SetMetric
 from nstbench.core.errors import NoValueError
-from nstbench.frechet import GaussianSums, frechet_distance
+from nstbench.score.maths.frechet import GaussianSums, frechet_distance
 
 
 class StyleVectors:
