@@ -57,7 +57,7 @@ def _conforms(method: str) -> bool:
     """Print each verdict as it falls; return True if there was nothing to complain of."""
     from rich.markup import escape
 
-    from nstbench.conformance import examine
+    from nstbench.generate.conformance import examine
     from nstbench.terminal import console
 
     output = console()

@@ -166,7 +166,7 @@ def _execute(
 
 def _fail_without_output(board: Board) -> None:
     """End with exit code 1 if a method that could run, or the whole run, came to nothing."""
-    from nstbench.outcomes import without_output
+    from nstbench.generate.outcomes import without_output
 
     barren = without_output(board.units)
     if barren:

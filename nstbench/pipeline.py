@@ -18,10 +18,10 @@ from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import WeightsError
 from nstbench.core.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
 from nstbench.core.yaml_values import names_or_all
-from nstbench.executors import Executor
-from nstbench.executors.choose import make_executor, pairs_per_batch, resolve_workers
+from nstbench.generate.executors.choose import make_executor, pairs_per_batch, resolve_workers
+from nstbench.generate.executors.executor import Executor
+from nstbench.generate.method_timing import TimingRequest
 from nstbench.interrupt import Interrupt, Interrupted, finishing_first
-from nstbench.method_timing import TimingRequest
 from nstbench.nn.weights import cache as weights
 from nstbench.plan.config import RunConfig
 from nstbench.plan.listener import Listener
@@ -58,7 +58,7 @@ _TIMINGS = TypeAdapter(Timing)
 # What the process that measures imports, too, and what is no part of measuring.
 _NOT_MEASURING = (
     "nstbench.core.environment",
-    "nstbench.outcomes",
+    "nstbench.generate.outcomes",
     "nstbench.plugins.programs",
     "nstbench.plugins.registry",
     "nstbench.store.store",
@@ -375,7 +375,7 @@ def _all_samples(parts: Iterable[Samples]) -> Samples:
 
 def _timing_source() -> str:
     """Return a checksum of the code that decides what is measured, and how."""
-    files = registry.module_files("nstbench.runner", without=_NOT_MEASURING)
+    files = registry.module_files("nstbench.generate.runner", without=_NOT_MEASURING)
     return key_of({file.name: file.read_text() for file in files})
 
 

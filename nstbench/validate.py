@@ -236,9 +236,9 @@ def image_costs(
     Content and style are known beforehand, as they are in a run; passes through networks
     count, although a run shares them between metrics. Median of five after a warm-up.
     """
+    from nstbench.generate.clock import sample
     from nstbench.score.feature_bank import FeatureBank
     from nstbench.score.scorer import Scorer
-    from nstbench.timing import sample
 
     bank = FeatureBank(device)
     pictures = (

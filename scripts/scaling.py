@@ -141,7 +141,7 @@ def throughput(
 @app.command()
 def plan() -> None:
     """Plan many units of a fake method, write the plan and make the schedule of two workers."""
-    from nstbench.executors.schedule import Schedule
+    from nstbench.generate.executors.schedule import Schedule
     from nstbench.pipeline import plan_run
     from nstbench.progress import TerminalListener
     from nstbench.run_files import write_plan

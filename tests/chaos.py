@@ -193,7 +193,7 @@ class RayChaos(Chaos):
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return "nstbench.worker" in process.cmdline()
+        return "nstbench.generate.worker" in process.cmdline()
     except psutil.Error:
         return False
 

@@ -78,7 +78,7 @@ class RayNodes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 for process in psutil.Process(self._nodes[name].pid).children(recursive=True):
                     with contextlib.suppress(psutil.Error):
-                        if "nstbench.worker" in process.cmdline():
+                        if "nstbench.generate.worker" in process.cmdline():
                             found.append(process)
         return found
 

@@ -23,9 +23,10 @@ import pytest
 from file_rights import bound_by_permissions
 
 import nstbench
-from nstbench import pipeline, runner
+from nstbench import pipeline
 from nstbench.core.board import Board
 from nstbench.core.errors import StoreError
+from nstbench.generate import runner
 from nstbench.pictures.picture import write_png
 from nstbench.pipeline import execute, rescore
 from nstbench.plan.config import build_config

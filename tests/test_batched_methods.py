@@ -9,9 +9,9 @@ from typing import ClassVar
 import pytest
 import torch
 
-from nstbench.conformance import example, make
 from nstbench.contracts import Diverged, PreparedPair
 from nstbench.core.errors import ImageError
+from nstbench.generate.conformance import example, make
 from nstbench.plugins import registry
 
 CPU = torch.device("cpu")

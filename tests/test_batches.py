@@ -13,20 +13,25 @@ import pytest
 import torch
 from test_executors import FakePool, FakeWorker, take, unit, units
 
-from nstbench.batch_timing import time_batch
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import ImageRecord, Status, Unit
-from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
-from nstbench.executors.batches import BatchSizes
-from nstbench.executors.choose import make_executor, resolve_workers
-from nstbench.executors.local import LocalExecutor, LocalWorker
-from nstbench.executors.schedule import Schedule
-from nstbench.method_timing import TimingRequest
+from nstbench.generate.batch_timing import time_batch
+from nstbench.generate.executors.batches import BatchSizes
+from nstbench.generate.executors.choose import make_executor, resolve_workers
+from nstbench.generate.executors.executor import (
+    WorkerDied,
+    WorkerOutOfMemory,
+    WorkerSettings,
+    WorkerTimeout,
+)
+from nstbench.generate.executors.local import LocalExecutor, LocalWorker
+from nstbench.generate.executors.schedule import Schedule
+from nstbench.generate.method_timing import TimingRequest
+from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.pipeline import _own_samples, execute, plan_run
 from nstbench.plan.config import build_config
 from nstbench.plugins import registry
-from nstbench.runner import Runner
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store, read_json
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nstbench import conformance
 from nstbench.core.records import Role
+from nstbench.generate import conformance
 from nstbench.nn.backbones.vgg import VGG16
 from nstbench.nn.weights import cache as weights
 from nstbench.plan.config import MethodSpec

@@ -11,10 +11,15 @@ import pytest
 
 from nstbench.core.errors import NstbenchError, StoreError
 from nstbench.core.records import ImageRecord, Status, Unit
-from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
-from nstbench.executors import schedule as schedule_module
-from nstbench.executors.pool import PoolExecutor
-from nstbench.executors.schedule import Schedule
+from nstbench.generate.executors import schedule as schedule_module
+from nstbench.generate.executors.executor import (
+    WorkerDied,
+    WorkerOutOfMemory,
+    WorkerSettings,
+    WorkerTimeout,
+)
+from nstbench.generate.executors.pool import PoolExecutor
+from nstbench.generate.executors.schedule import Schedule
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
 
@@ -310,7 +315,7 @@ def test_timing_stops_the_workers_of_generation_first(tmp_path):
     pool = FakePool(tmp_path, 3, lambda name, attempt: Status.DONE)
     list(pool.run(units(a=9), lambda *_: None))
     before = pool.closed
-    from nstbench.method_timing import TimingRequest
+    from nstbench.generate.method_timing import TimingRequest
 
     one = unit(0)
     request = TimingRequest("k", "m", "m", {}, one.content, one.style, size=32, repeats=1)

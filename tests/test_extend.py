@@ -8,8 +8,8 @@ import tomllib
 
 import pytest
 
-from nstbench import conformance
 from nstbench.core.errors import UsageError
+from nstbench.generate import conformance
 from nstbench.plugins import registry
 from nstbench.plugins.skeleton.package import FILES, write_skeleton
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from nstbench import conformance
+from nstbench.generate import conformance
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import PICTURE, PLACE, Program, take_programs
 

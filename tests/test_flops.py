@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from nstbench.core.records import ImageRecord
-from nstbench.flops import count_flops
-from nstbench.method_timing import TimingRequest
+from nstbench.generate.flops import count_flops
+from nstbench.generate.method_timing import TimingRequest
+from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import to_pixels, write_png
 from nstbench.plugins import registry
-from nstbench.runner import Runner
 from nstbench.store.store import Store
 
 METHOD = """

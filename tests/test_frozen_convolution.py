@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from nstbench.flops import count_flops
+from nstbench.generate.flops import count_flops
 from nstbench.nn.backbones.loss_network import fast_precision, lower_precision
 from nstbench.nn.layers import frozen_chain, frozen_convolution, layered
 from nstbench.nn.layers.frozen_convolution import FrozenConvolution

@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from nstbench import conformance
 from nstbench.contracts import Method
 from nstbench.core.records import ImageRecord
-from nstbench.method_timing import TimingRequest, time_method
+from nstbench.generate import conformance
+from nstbench.generate.method_timing import TimingRequest, time_method
+from nstbench.generate.unit_inputs import read_input
 from nstbench.pictures.picture import to_pixels
 from nstbench.plan import variants as catalog
 from nstbench.plan.config import MethodSpec
@@ -23,7 +24,6 @@ from nstbench.plugins.programs.entry import Program
 from nstbench.reporting.tables import is_home
 from nstbench.store.store import Store
 from nstbench.training.trainable import TrainableMethod
-from nstbench.unit_inputs import read_input
 
 CPU = torch.device("cpu")
 COLOURS = np.array([[255, 0, 0], [0, 0, 255], [0, 255, 0]], dtype=np.uint8)

@@ -7,8 +7,8 @@ import pytest
 import skimage.data
 import torch
 
-from nstbench.conformance import call, example
 from nstbench.contracts import Picture
+from nstbench.generate.conformance import call, example
 from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import fit, resize, to_tensor
 from nstbench.plugins import registry

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from nstbench.conformance import example
 from nstbench.contracts import Diverged, Picture
 from nstbench.core.errors import ImageError
+from nstbench.generate.conformance import example
 from nstbench.nn.losses import colour
 from nstbench.nn.losses.terms import CAFFE_SCALE
 from nstbench.pictures.picture import fit, to_tensor

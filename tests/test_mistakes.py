@@ -17,9 +17,9 @@ from nstbench.core import environment
 from nstbench.core.environment import available_cores, resolve_device
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import ImageRecord, Unit
-from nstbench.executors import WorkerSettings
-from nstbench.executors.local import LocalExecutor
-from nstbench.outcomes import without_output
+from nstbench.generate.executors.executor import WorkerSettings
+from nstbench.generate.executors.local import LocalExecutor
+from nstbench.generate.outcomes import without_output
 from nstbench.plan.config import build_config
 
 
@@ -280,7 +280,7 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch, tmp_path):
 
 
 def test_default_threads_are_the_cores_of_the_process(monkeypatch):
-    from nstbench.executors import choose
+    from nstbench.generate.executors import choose
 
     monkeypatch.setattr(choose, "available_cores", lambda: 6)
     config = choose.resolve_workers(build_config({"device": "cpu", "workers": 2}))

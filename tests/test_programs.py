@@ -13,11 +13,12 @@ import psutil
 import pytest
 import torch
 
-from nstbench import conformance
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Status, Unit
-from nstbench.executors import WorkerSettings, pool
-from nstbench.executors.local import LocalExecutor
+from nstbench.generate import conformance
+from nstbench.generate.executors import pool
+from nstbench.generate.executors.executor import WorkerSettings
+from nstbench.generate.executors.local import LocalExecutor
 from nstbench.pictures.picture import write_png
 from nstbench.pipeline import execute
 from nstbench.plan.config import build_config
@@ -399,7 +400,7 @@ def test_nothing_survives_a_worker_that_is_killed(method, tmp_path, monkeypatch)
         records = threads.submit(list, executor.run([unit], lambda *_: None))
         children = wait_for_two(path, seconds=250)
         for process in psutil.Process().children():
-            if "nstbench.worker" in process.cmdline():
+            if "nstbench.generate.worker" in process.cmdline():
                 process.kill()
         ((_, record),) = records.result()
     executor.close()

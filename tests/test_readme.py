@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nstbench import conformance
+from nstbench.generate import conformance
 from nstbench.plugins import registry
 
 README = Path(__file__).parent.parent / "README.md"

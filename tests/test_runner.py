@@ -18,13 +18,14 @@ import torch
 
 from nstbench.core.errors import StoreError
 from nstbench.core.records import ImageRecord, Status, Unit
-from nstbench.executors import WorkerSettings, pool
-from nstbench.executors import local as local_module
-from nstbench.executors.local import LocalExecutor, _resident_bytes
-from nstbench.method_timing import TimingRequest
+from nstbench.generate.executors import local as local_module
+from nstbench.generate.executors import pool
+from nstbench.generate.executors.executor import WorkerSettings
+from nstbench.generate.executors.local import LocalExecutor, _resident_bytes
+from nstbench.generate.method_timing import TimingRequest
+from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.plugins import registry
-from nstbench.runner import Runner
 from nstbench.store.store import Store, read_json
 
 HEAD = """

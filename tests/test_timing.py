@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from nstbench.core.records import Samples
+from nstbench.generate.clock import calibrate, one_sample, sample_beside_kernel, waited
 from nstbench.speed import own_seconds
-from nstbench.timing import calibrate, one_sample, sample_beside_kernel, waited
 
 CPU = torch.device("cpu")
 tells = pytest.mark.skipif(waited() is None, reason="the system does not tell who waited")

@@ -188,9 +188,9 @@ class Timing:
             train nothing, ``None`` where it is unknown.
         samples_from: ``"generation"`` when the units of the run itself were timed,
             ``"repeats"`` when the same pair was repeated.
-        flops: floating-point operations of one ``stylize`` call (see :mod:`nstbench.flops`).
+        flops: floating-point operations of one ``stylize`` call (see :mod:`nstbench.generate.flops`).
         latency_waits: seconds of each latency in which another program had the processor (see
-            :func:`nstbench.timing.waited`); empty where that is unknown.
+            :func:`nstbench.generate.clock.waited`); empty where that is unknown.
         calibration_waits: the same of each calibration.
         batch: pictures in each of the timed batches.
         batch_seconds: seconds of every timed batch; empty where there was none.

@@ -9,10 +9,10 @@ import pytest
 import torch
 from measure import compare
 
-from nstbench.conformance import example
 from nstbench.contracts import Picture
 from nstbench.core.records import Role
-from nstbench.flops import count_flops
+from nstbench.generate.conformance import example
+from nstbench.generate.flops import count_flops
 from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.nn.generators.runtime import for_inference
 from nstbench.pictures.picture import load_picture

@@ -10,9 +10,9 @@ from measure import CPU, compare
 from test_bench_linear import gatys_steps
 from test_bench_score import NETWORKS
 
-from nstbench.conformance import example
 from nstbench.contracts import Features, Picture
 from nstbench.core.glibc_malloc import freed_memory_kept
+from nstbench.generate.conformance import example
 from nstbench.nn.layers import frozen_convolution
 from nstbench.plugins import registry
 from nstbench.score.feature_bank import FeatureBank

@@ -13,10 +13,10 @@ import torch
 from measure import compare
 from plain_gatys import PlainGatys, plain_step
 
-from nstbench.conformance import example
 from nstbench.contracts import Picture
 from nstbench.core.torchvision_shim import ensure_torchvision
-from nstbench.flops import count_flops
+from nstbench.generate.conformance import example
+from nstbench.generate.flops import count_flops
 from nstbench.nn.backbones.loss_network import fast_precision, lower_precision
 from nstbench.nn.backbones.vgg import VGG19_BLOCKS, Vgg
 from nstbench.nn.layers.layered import LayeredNetwork

@@ -15,14 +15,14 @@ import torch
 from measure import add_row, seconds_of
 from test_bench_gatys import descend
 
-from nstbench.conformance import example
 from nstbench.core.glibc_malloc import with_large_pages
+from nstbench.generate.conformance import example
+from nstbench.generate.runner import Runner
 from nstbench.nn.generators.runtime import InferenceParams, for_inference, inference
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
 from nstbench.pipeline import plan_run
 from nstbench.plan.config import build_config
 from nstbench.plugins import registry
-from nstbench.runner import Runner
 
 pytestmark = pytest.mark.usefixtures("on_cpu", "as_in_a_worker")
 
@@ -158,7 +158,7 @@ STYLIZE = """
 import torch
 from nstbench.plugins import registry
 from nstbench.core.glibc_malloc import keep_freed_memory
-from nstbench.conformance import example
+from nstbench.generate.conformance import example
 keep_freed_memory()
 cls = registry.load("methods", "gatys_2015")
 method = cls(cls.Params(iterations=3, precision={precision!r}, checkpointing={checkpointing}))

@@ -14,12 +14,12 @@ from PIL import Image
 from plain_scores import PlainScores
 from reference import independent
 
-from nstbench.conformance import example
 from nstbench.contracts import Picture
 from nstbench.core.board import Board
 from nstbench.core.records import Scope
 from nstbench.external import Request, score_outputs
-from nstbench.flops import count_flops
+from nstbench.generate.conformance import example
+from nstbench.generate.flops import count_flops
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.plan.variants import metric_card

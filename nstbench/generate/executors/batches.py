@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from nstbench.core.errors import StoreError
 from nstbench.core.records import Unit
-from nstbench.executors import Event, OnStep, Worker
+from nstbench.generate.executors.executor import Event, OnStep, Worker
 
 _FIRST = 4
 _MOST = 16

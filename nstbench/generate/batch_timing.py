@@ -10,8 +10,8 @@ import torch
 
 from nstbench.contracts import Method, Picture, PreparedPair
 from nstbench.core.memory import ran_out_of_memory
-from nstbench.timing import sample, timed
-from nstbench.traces import ignore
+from nstbench.generate.clock import sample, timed
+from nstbench.generate.traces import ignore
 
 _MOST = 16
 _REPEATS = 3

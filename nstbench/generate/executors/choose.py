@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from nstbench.core.environment import available_cores, resolve_device
-from nstbench.executors import Executor, WorkerSettings
+from nstbench.generate.executors.executor import Executor, WorkerSettings
 from nstbench.plan.config import RunConfig
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
@@ -23,7 +23,7 @@ def resolve_workers(config: RunConfig) -> RunConfig:
     cores = available_cores()
     wanted = config.devices or (config.device,)
     if config.executor == "ray":
-        from nstbench.executors.ray import capacity
+        from nstbench.generate.executors.ray import capacity
 
         # what this machine has says nothing about the nodes; Ray counts GPUs itself
         devices = tuple("cpu" if device == "auto" else device for device in wanted)
@@ -73,9 +73,9 @@ def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
         store.root, config.devices[0], config.threads or 1, config.timeout, config.memory_limit
     )
     if config.executor == "ray":
-        from nstbench.executors.ray import RayExecutor
+        from nstbench.generate.executors.ray import RayExecutor
 
         return RayExecutor(*slots, timing=timing, claims=claims, address=config.ray_address)
-    from nstbench.executors.local import LocalExecutor
+    from nstbench.generate.executors.local import LocalExecutor
 
     return LocalExecutor(*slots, timing=timing, claims=claims)

@@ -9,16 +9,16 @@ from typing import Any, Literal
 
 import torch
 
-from nstbench.batch_timing import time_batch
 from nstbench.contracts import Method, Picture
 from nstbench.core.environment import describe_environment
 from nstbench.core.isolation import isolated
 from nstbench.core.records import ImageRecord, Samples, Timing
-from nstbench.flops import count_flops
+from nstbench.generate.batch_timing import time_batch
+from nstbench.generate.clock import PeakMemory, calibrate, sample, sample_beside_kernel, timed
+from nstbench.generate.flops import count_flops
+from nstbench.generate.traces import ignore
+from nstbench.generate.unit_inputs import make_method, read_input
 from nstbench.store.store import Store
-from nstbench.timing import PeakMemory, calibrate, sample, sample_beside_kernel, timed
-from nstbench.traces import ignore
-from nstbench.unit_inputs import make_method, read_input
 
 
 @dataclass(frozen=True, slots=True)

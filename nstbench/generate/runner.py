@@ -30,13 +30,13 @@ from nstbench.core.records import (
     Timing,
     Unit,
 )
-from nstbench.method_timing import TimingRequest, time_method
-from nstbench.outcomes import BadOutput, check_output, refuse_full_disk, status_of
+from nstbench.generate.clock import calibrate, one_sample, timed
+from nstbench.generate.method_timing import TimingRequest, time_method
+from nstbench.generate.outcomes import BadOutput, check_output, refuse_full_disk, status_of
+from nstbench.generate.traces import Report, Trace
+from nstbench.generate.unit_inputs import make_method, read_input
 from nstbench.pictures.picture import pixel_hash, to_pixels, write_png
 from nstbench.store.store import Store
-from nstbench.timing import calibrate, one_sample, timed
-from nstbench.traces import Report, Trace
-from nstbench.unit_inputs import make_method, read_input
 
 Record = dict[str, Any]
 
@@ -130,7 +130,7 @@ class Runner:
         ]
 
     def time(self, request: TimingRequest) -> Timing:
-        """Time a freshly loaded method; see :func:`nstbench.method_timing.time_method`."""
+        """Time a freshly loaded method; see :func:`nstbench.generate.method_timing.time_method`."""
         self.close()
         return time_method(request, self.store, self.device, self.threads)
 

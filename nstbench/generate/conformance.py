@@ -20,11 +20,12 @@ from typing import Any
 
 import torch
 
+import nstbench
 from nstbench.contracts import Method, Picture, PreparedPair
 from nstbench.core.errors import UsageError
 from nstbench.core.isolation import isolated
 from nstbench.core.records import Flexibility, ImageRecord, Step
-from nstbench.outcomes import check_output
+from nstbench.generate.outcomes import check_output
 from nstbench.plugins import registry
 from nstbench.training.checkpoints import Card, Checkpoint, Library, StyleCard, look_of
 from nstbench.training.trainable import Batch, StyleUse, Task, TrainableMethod
@@ -314,7 +315,7 @@ def failures(name: str) -> dict[str, str]:
 
 def _place_of(error: BaseException) -> str:
     """Return where in the plug-in an error arose: its last line outside of nstbench."""
-    here = Path(__file__).parent
+    here = Path(nstbench.__file__).parent
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
         if here not in Path(frame.filename).parents:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from nstbench.core.records import Timing, Unit
-from nstbench.method_timing import TimingRequest
+from nstbench.generate.method_timing import TimingRequest
 
 Event = dict[str, Any]
 OnStep = Callable[[Unit, int, int], None]

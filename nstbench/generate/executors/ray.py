@@ -21,15 +21,15 @@ from typing import Any
 
 from nstbench.core.environment import available_cores
 from nstbench.core.errors import StoreError, UsageError
-from nstbench.executors import (
+from nstbench.generate.executors.executor import (
     Event,
     WorkerDied,
     WorkerOutOfMemory,
     WorkerSettings,
     WorkerTimeout,
 )
-from nstbench.executors.local import LocalWorker
-from nstbench.executors.pool import PoolExecutor
+from nstbench.generate.executors.local import LocalWorker
+from nstbench.generate.executors.pool import PoolExecutor
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import Program
 from nstbench.store.leases import Claims

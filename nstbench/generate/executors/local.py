@@ -20,8 +20,13 @@ import psutil
 import nstbench
 from nstbench.core.glibc_malloc import with_large_pages
 from nstbench.core.yaml_values import readable_size
-from nstbench.executors import WorkerDied, WorkerOutOfMemory, WorkerSettings, WorkerTimeout
-from nstbench.executors.pool import PoolExecutor
+from nstbench.generate.executors.executor import (
+    WorkerDied,
+    WorkerOutOfMemory,
+    WorkerSettings,
+    WorkerTimeout,
+)
+from nstbench.generate.executors.pool import PoolExecutor
 from nstbench.plugins import registry
 from nstbench.store.store import unwritable
 
@@ -58,7 +63,7 @@ class LocalWorker:
         environment = with_large_pages(_with_package_path(environment))
         with _open_log(self._log) as stream:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "nstbench.worker"],
+                [sys.executable, "-m", "nstbench.generate.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream,
                 env=environment, start_new_session=True, text=True,
             )  # fmt: skip

@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
 from nstbench.core.records import Status, Timing, Unit
-from nstbench.executors import (
+from nstbench.generate.executors.batches import BatchSizes, ask_for_batch, plain_unit
+from nstbench.generate.executors.executor import (
     OnStep,
     Worker,
     WorkerDied,
@@ -23,9 +24,8 @@ from nstbench.executors import (
     WorkerSettings,
     WorkerTimeout,
 )
-from nstbench.executors.batches import BatchSizes, ask_for_batch, plain_unit
-from nstbench.executors.schedule import Schedule, Task
-from nstbench.method_timing import TimingRequest
+from nstbench.generate.executors.schedule import Schedule, Task
+from nstbench.generate.method_timing import TimingRequest
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
 

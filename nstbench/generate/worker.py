@@ -1,4 +1,4 @@
-"""The worker process: ``python -m nstbench.worker`` reads requests, writes events.
+"""The worker process: ``python -m nstbench.generate.worker`` reads requests, writes events.
 
 Both directions are JSON, one object a line. A process of its own keeps a crash,
 a leak or a print of a method away from the others; it is started as a program
@@ -34,10 +34,10 @@ def main() -> None:
     import torch
 
     from nstbench.core.glibc_malloc import keep_freed_memory
-    from nstbench.method_timing import TimingRequest
+    from nstbench.generate.method_timing import TimingRequest
+    from nstbench.generate.runner import Runner
     from nstbench.plugins import registry
     from nstbench.plugins.programs.entry import Program
-    from nstbench.runner import Runner
     from nstbench.store.store import Store
 
     for file in start["plugins"]:

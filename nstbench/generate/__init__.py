@@ -1,0 +1,1 @@
+"""From units to outputs and timings: executors, worker, runner, clock."""

@@ -1,0 +1,1 @@
+"""Where units run: on this machine or on a Ray cluster."""
