@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats as reference
 
-from nstbench import stats
+from nstbench.analysis import stats
+from nstbench.analysis.ranking import compare_methods
 from nstbench.core.records import Availability, MetricCard, Scope
-from nstbench.ranking import compare_methods
 
 LEVEL = 0.6
 """Mean score of every simulated method, in the range that real methods have."""

@@ -73,11 +73,11 @@ def maps(
     plugin: Plugins = None,
 ) -> None:
     """Draw where in each output of a run the errors arise, and add that to its gallery."""
+    from nstbench.analysis.load_board import load_board
     from nstbench.core.environment import resolve_device
     from nstbench.error_maps import write_maps
     from nstbench.progress import TerminalListener
     from nstbench.report import write_report
-    from nstbench.run_files import load_board
 
     add_plugins(plugin)
     device = resolve_device(device)

@@ -12,7 +12,7 @@ from nstbench.cli_options import check_writable
 from nstbench.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from nstbench.check import CheckResult
+    from nstbench.analysis.regression.check import CheckResult
 
 baseline_app = typer.Typer(no_args_is_help=True, help="Baselines: files that runs are checked by.")
 history_app = typer.Typer(no_args_is_help=True, help="Baselines over time, and where they moved.")
@@ -45,12 +45,12 @@ def check(
     ] = False,
 ) -> None:
     """Compare a run with a baseline: exit 0 if fine, 1 if worse, 2 if not comparable."""
-    from nstbench.baseline import load_baseline
-    from nstbench.check import check as compare
+    from nstbench.analysis.regression.baseline import load_baseline
+    from nstbench.analysis.regression.check import check as compare
+    from nstbench.analysis.regression.tolerances import parse_tolerances
     from nstbench.core.yaml_values import split_names
     from nstbench.reporting.check_files import check_suffix, write_check
     from nstbench.tables_check import print_check
-    from nstbench.tolerances import parse_tolerances
 
     for path in out or []:
         check_suffix(path)
@@ -92,7 +92,7 @@ def baseline_save(
     force: Force = False,
 ) -> None:
     """Save what a run came to as a new baseline."""
-    from nstbench.baseline import load_baseline, save_baseline
+    from nstbench.analysis.regression.baseline import load_baseline, save_baseline
 
     if not force:
         _refuse_existing(file, f"`nstbench baseline update {run} {file} --reason ...` replaces it")
@@ -114,11 +114,11 @@ def baseline_update(
     fail_on: FailOn = None,
 ) -> None:
     """Replace a baseline by a run, print what moved, and keep the reason in it."""
-    from nstbench.baseline import load_baseline, save_baseline
-    from nstbench.check import check as compare
-    from nstbench.check import moves
+    from nstbench.analysis.regression.baseline import load_baseline, save_baseline
+    from nstbench.analysis.regression.check import check as compare
+    from nstbench.analysis.regression.check import moves
+    from nstbench.analysis.regression.tolerances import parse_tolerances
     from nstbench.tables_check import print_check
-    from nstbench.tolerances import parse_tolerances
 
     before, after = load_baseline(file), load_baseline(run)
     result = compare(after, before, parse_tolerances(fail_on or [], before.metrics))
@@ -135,7 +135,7 @@ def baseline_update(
 @baseline_app.command("show")
 def baseline_show(file: Run) -> None:
     """Show what a baseline holds, and why it was updated."""
-    from nstbench.baseline import load_baseline
+    from nstbench.analysis.regression.baseline import load_baseline
     from nstbench.tables_check import print_baseline
 
     print_baseline(load_baseline(file))
@@ -147,8 +147,8 @@ def baseline_export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="JSON file of pytest-benchmark.")],
 ) -> None:
     """Write the latencies as a file that pytest-benchmark and its tools read."""
-    from nstbench.baseline import load_baseline
-    from nstbench.pytest_benchmark_json import as_pytest_benchmark
+    from nstbench.analysis.regression.baseline import load_baseline
+    from nstbench.analysis.regression.pytest_benchmark_json import as_pytest_benchmark
     from nstbench.store.store import write_json
 
     write_json(out, as_pytest_benchmark(load_baseline(file)))
@@ -162,8 +162,8 @@ def baseline_import(
     force: Force = False,
 ) -> None:
     """Make a baseline of the samples of pytest-benchmark, one row per benchmark."""
-    from nstbench.baseline import save_baseline
-    from nstbench.pytest_benchmark_json import read_pytest_benchmark
+    from nstbench.analysis.regression.baseline import save_baseline
+    from nstbench.analysis.regression.pytest_benchmark_json import read_pytest_benchmark
 
     if not force:
         _refuse_existing(
@@ -182,8 +182,8 @@ def history_add(
     label: Annotated[str, typer.Option(help="Version it stands for; nstbench's if unset.")] = "",
 ) -> None:
     """Add a run or baseline to a history."""
-    from nstbench.baseline import load_baseline
-    from nstbench.history import add
+    from nstbench.analysis.regression.baseline import load_baseline
+    from nstbench.analysis.regression.history import add
 
     typer.echo(add(folder, load_baseline(run), label))
 
@@ -197,11 +197,11 @@ def history_show(
     fail_on: FailOn = None,
 ) -> None:
     """Draw quality and relative speed of each method per version, change points marked."""
-    from nstbench.history import load_history, trends
+    from nstbench.analysis.regression.history import load_history, trends
+    from nstbench.analysis.regression.tolerances import parse_tolerances
     from nstbench.reporting.history_page import history_page
     from nstbench.store.store import write_bytes
     from nstbench.tables_check import print_trends
-    from nstbench.tolerances import parse_tolerances
 
     versions = load_history(folder)
     found = trends(versions, parse_tolerances(fail_on or [], versions[-1].baseline.metrics))

@@ -31,9 +31,9 @@ def report(
     plugin: Plugins = None,
 ) -> None:
     """Write the report of a run, finished or not, or of several runs side by side."""
+    from nstbench.analysis.load_board import load_board
     from nstbench.core.yaml_values import split_names
     from nstbench.report import write_comparison, write_report
-    from nstbench.run_files import load_board
 
     add_plugins(plugin)
     boards = [load_board(run) for run in runs]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from nstbench.analysis.validation.validate import Validation
     from nstbench.core.records import ImageRecord, MetricCard
-    from nstbench.validate import Validation
 
 
 def validate(
@@ -44,15 +44,15 @@ def validate(
     plugin: Plugins = None,
 ) -> None:
     """Ask the metrics to order pictures whose order is known, and say which to trust."""
-    from nstbench.agreement import run_agreement
+    from nstbench.analysis.validation.agreement import run_agreement
+    from nstbench.analysis.validation.picture_series import make_sources
+    from nstbench.analysis.validation.validate import validate as validate_metrics
     from nstbench.core.environment import resolve_device
     from nstbench.core.records import Role
     from nstbench.core.yaml_values import names_or_all
     from nstbench.plan.variants import metric_cards, open_dataset
     from nstbench.progress import TerminalListener
-    from nstbench.sweeps import make_sources
     from nstbench.terminal import console
-    from nstbench.validate import validate as validate_metrics
 
     add_plugins(plugin)
     for path in (out.with_suffix(".json"), out.with_suffix(".html")) if out else ():
@@ -107,7 +107,7 @@ def _print(result: Validation, output: Console) -> None:
     """Print a row per metric and part, and which metrics say the same about a run."""
     from rich.markup import escape
 
-    from nstbench.agreement import SAME, basis, matrix, same
+    from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
 
     names = ("metric", "part")
     _print_table("Do the metrics order pictures whose order is known?", result.summary, names,

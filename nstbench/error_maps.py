@@ -34,12 +34,12 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from nstbench.analysis.load_board import load_board
 from nstbench.contracts import Features, Picture, ScoringPair
 from nstbench.core.errors import NstbenchError
 from nstbench.core.records import PictureCard, Role, Status
 from nstbench.pictures.picture import read_image, to_tensor, write_png
 from nstbench.plan.listener import Listener
-from nstbench.run_files import load_board
 from nstbench.score.feature_bank import FeatureBank
 from nstbench.score.maths.normalised_errors import (
     CONTENT_LAYERS,

@@ -18,6 +18,14 @@ import numpy as np
 from PIL import Image
 
 import nstbench
+from nstbench.analysis.load_board import (
+    load_board,
+    read_info,
+    write_info,
+    write_plan,
+    write_scores,
+    write_timings,
+)
 from nstbench.beside import Beside
 from nstbench.core.board import Board
 from nstbench.core.environment import describe_environment, resolve_device
@@ -42,14 +50,6 @@ from nstbench.plan.listener import Listener
 from nstbench.plan.planner import Outcome, Plan
 from nstbench.plan.variants import metric_cards, open_dataset
 from nstbench.report import write_report
-from nstbench.run_files import (
-    load_board,
-    read_info,
-    write_info,
-    write_plan,
-    write_scores,
-    write_timings,
-)
 from nstbench.run_folder import refuse_folder_of_pictures
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.store import Store, hash_of_keys, key_of, read_json

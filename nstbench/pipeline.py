@@ -13,6 +13,17 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 import nstbench
+from nstbench.analysis.load_board import (
+    load_board,
+    plain_card,
+    read_cards,
+    read_info,
+    read_timings,
+    write_info,
+    write_plan,
+    write_scores,
+    write_timings,
+)
 from nstbench.core.board import Board
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import WeightsError
@@ -36,17 +47,6 @@ from nstbench.plan.variants import (
 )
 from nstbench.plugins import registry
 from nstbench.report import check_formats, write_report
-from nstbench.run_files import (
-    load_board,
-    plain_card,
-    read_cards,
-    read_info,
-    read_timings,
-    write_info,
-    write_plan,
-    write_scores,
-    write_timings,
-)
 from nstbench.run_folder import meet_another_plan, refuse_folder_of_pictures
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.spent import Spent

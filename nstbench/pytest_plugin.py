@@ -62,12 +62,12 @@ def nstbench_run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[...
 
 
 def _compare(board: Board, path: Path, fail_on: Sequence[str]) -> None:
-    from nstbench.baseline import from_board, load_baseline
-    from nstbench.check import check
-    from nstbench.check_rows import Verdict
+    from nstbench.analysis.regression.baseline import from_board, load_baseline
+    from nstbench.analysis.regression.check import check
+    from nstbench.analysis.regression.check_rows import Verdict
+    from nstbench.analysis.regression.tolerances import parse_tolerances
     from nstbench.core.errors import NstbenchError
     from nstbench.reporting.check_text import headline, sentence
-    from nstbench.tolerances import parse_tolerances
 
     try:
         baseline = load_baseline(path)

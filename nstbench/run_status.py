@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nstbench.analysis.load_board import read_info, read_plan
 from nstbench.core.records import Status
 from nstbench.core.text import counted
-from nstbench.run_files import read_info, read_plan
 from nstbench.store.leases import BOARD, Owner, living_owners
 from nstbench.store.store import Store
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from nstbench.analysis.load_board import load_board, read_info
 from nstbench.core.errors import NstbenchError, UsageError
-from nstbench.run_files import load_board, read_info
 
 ADDRESS = "127.0.0.1"
 REFRESH = 15

@@ -8,13 +8,13 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from nstbench.baseline import Baseline, mean_score
-from nstbench.check import CheckResult
-from nstbench.check_rows import Verdict
-from nstbench.history import Trend
+from nstbench.analysis.regression.baseline import Baseline, mean_score
+from nstbench.analysis.regression.check import CheckResult
+from nstbench.analysis.regression.check_rows import Verdict
+from nstbench.analysis.regression.history import Trend
+from nstbench.analysis.relative_speed import relative_latency
 from nstbench.reporting import check_text
 from nstbench.reporting.numbers import significant
-from nstbench.speed import relative_latency
 from nstbench.terminal import console
 
 _STYLES = {

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from nstbench.analysis.ranking import done_scores
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard, Scope
-from nstbench.ranking import done_scores
 from nstbench.reporting import numbers, svg, tables, templates
 from nstbench.reporting.tables import Interval, Row
 

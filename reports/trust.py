@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from nstbench import robustness
-from nstbench.agreement import basis
+from nstbench.analysis import robustness
+from nstbench.analysis.ranking import done_scores
+from nstbench.analysis.validation.agreement import basis
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import Scope
-from nstbench.ranking import done_scores
 from nstbench.reporting import numbers, standings, tables, templates
 from nstbench.store.store import read_json
 

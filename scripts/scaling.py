@@ -141,10 +141,10 @@ def throughput(
 @app.command()
 def plan() -> None:
     """Plan many units of a fake method, write the plan and make the schedule of two workers."""
+    from nstbench.analysis.load_board import write_plan
     from nstbench.generate.executors.schedule import Schedule
     from nstbench.pipeline import plan_run
     from nstbench.progress import TerminalListener
-    from nstbench.run_files import write_plan
 
     with large_run(PLAN_UNITS) as settings:
         start = time.perf_counter()
@@ -164,8 +164,8 @@ def plan() -> None:
 @app.command()
 def store() -> None:
     """Ask for the status of a large run, and let it go on where one unit is missing."""
+    from nstbench.analysis.load_board import write_plan
     from nstbench.pipeline import plan_run
-    from nstbench.run_files import write_plan
 
     with large_run(RECORDS) as settings:
         _, run, made = plan_run(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from nstbench.sweeps import Source
+from nstbench.analysis.validation.picture_series import Source
 
 SIZE = 64
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from nstbench.agreement import basis, matrix, run_agreement, same
+from nstbench.analysis.validation.agreement import basis, matrix, run_agreement, same
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs

@@ -24,6 +24,7 @@ from file_rights import bound_by_permissions
 
 import nstbench
 from nstbench import pipeline
+from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
 from nstbench.core.errors import StoreError
 from nstbench.generate import runner
@@ -31,7 +32,6 @@ from nstbench.pictures.picture import write_png
 from nstbench.pipeline import execute, rescore
 from nstbench.plan.config import build_config
 from nstbench.report import render_page, write_comparison, write_report
-from nstbench.run_files import load_board
 from nstbench.serve import fingerprint
 from nstbench.store import store
 from nstbench.store.store import SCHEMA, Store, read_json, write_json

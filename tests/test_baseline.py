@@ -14,14 +14,23 @@ import pytest
 from fake_board import FakeRun
 from typer.testing import CliRunner
 
-from nstbench.baseline import Baseline, from_board, load_baseline, mean_score, save_baseline
-from nstbench.check import check
+from nstbench.analysis.regression.baseline import (
+    Baseline,
+    from_board,
+    load_baseline,
+    mean_score,
+    save_baseline,
+)
+from nstbench.analysis.regression.check import check
+from nstbench.analysis.regression.pytest_benchmark_json import (
+    as_pytest_benchmark,
+    read_pytest_benchmark,
+)
+from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.cli import app
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
-from nstbench.pytest_benchmark_json import as_pytest_benchmark, read_pytest_benchmark
 from nstbench.reporting.numbers import significant
 from nstbench.store.store import write_json
-from nstbench.tolerances import parse_tolerances
 
 
 @pytest.fixture(scope="module")

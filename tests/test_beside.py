@@ -8,11 +8,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import nstbench
+from nstbench.analysis.load_board import read_plan
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
 from nstbench.pictures.picture import read_image, write_png
-from nstbench.run_files import read_plan
 
 
 @pytest.fixture

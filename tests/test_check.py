@@ -17,14 +17,14 @@ from fake_board import FakeRun
 from scipy import stats as reference
 from typer.testing import CliRunner
 
-from nstbench.baseline import Baseline, from_board, save_baseline
-from nstbench.check import CheckResult, check, moves
-from nstbench.check_rows import Finding, Verdict, _signed_rank
+from nstbench.analysis.regression.baseline import Baseline, from_board, save_baseline
+from nstbench.analysis.regression.check import CheckResult, check, moves
+from nstbench.analysis.regression.check_rows import Finding, Verdict, _signed_rank
+from nstbench.analysis.regression.tolerances import parse_tolerances
+from nstbench.analysis.relative_speed import relative_latency
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
 from nstbench.reporting.check_files import github_annotations, junit, markdown, write_check
-from nstbench.speed import relative_latency
-from nstbench.tolerances import parse_tolerances
 
 ROWS = 7 * 4
 

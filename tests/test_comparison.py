@@ -14,7 +14,8 @@ from scipy import stats
 from test_report import Page
 from typer.testing import CliRunner
 
-from nstbench import comparison, report
+from nstbench import report
+from nstbench.analysis import run_comparison as comparison
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 import nstbench
+from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import UsageError
 from nstbench.external import Request, score_outputs
 from nstbench.pictures.picture import fit, read_image
 from nstbench.pipeline import rescore
-from nstbench.run_files import load_board
 
 METRICS = "ssim,color_distance"
 

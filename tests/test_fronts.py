@@ -16,9 +16,9 @@ from test_cli import nstbench
 from test_report import Page
 
 from nstbench import report, tables
+from nstbench.analysis.ranking import build_leaderboard
 from nstbench.core.board import Board
 from nstbench.plan.study import Study, StudyVariant
-from nstbench.ranking import build_leaderboard
 from nstbench.reporting import convergence
 from nstbench.reporting.fronts import Front, FrontPoint, fronts_of, study_of
 from nstbench.reporting.tables import Row

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nstbench
+from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Role
 from nstbench.pictures.picture import read_image, write_png
@@ -27,7 +28,6 @@ from nstbench.plan.config import SUITES, RunConfig, build_config
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.report import render_page
-from nstbench.run_files import load_board
 from nstbench.score.stage import score_units
 from nstbench.store.store import Store
 

@@ -10,12 +10,12 @@ from fake_board import FakeRun
 from test_report import Page
 from typer.testing import CliRunner
 
-from nstbench.baseline import Baseline, from_board, load_baseline
+from nstbench.analysis.regression.baseline import Baseline, from_board, load_baseline
+from nstbench.analysis.regression.history import add, load_history, trends
+from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
-from nstbench.history import add, load_history, trends
 from nstbench.reporting.history_page import history_page
-from nstbench.tolerances import parse_tolerances
 
 FACTORS = (1.0, 1.001, 1.3, 1.3, 1.31, 1.0)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nstbench.analysis.load_board import write_plan
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Status
 from nstbench.pictures.picture import write_png
@@ -17,7 +18,6 @@ from nstbench.plan.config import build_config
 from nstbench.plan.planner import make_plan, pair_up
 from nstbench.plan.variants import resolve_methods
 from nstbench.plugins import registry
-from nstbench.run_files import write_plan
 from nstbench.store.store import Store, key_of, key_without_code, read_json, seed_of
 
 BASELINES = "content_copy,pixel_blend"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import nstbench
-from nstbench.baseline import Baseline, from_board
-from nstbench.check import CheckResult, check
+from nstbench.analysis.regression.baseline import Baseline, from_board
+from nstbench.analysis.regression.check import CheckResult, check
+from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.plan.config import build_config
-from nstbench.tolerances import parse_tolerances
 
 WORKER = '''
 """Convolves for a while, and sleeps for a share of that."""

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 import nstbench
+from nstbench.analysis.load_board import load_board
 from nstbench.cli import app
-from nstbench.run_files import load_board
 from nstbench.spent import shares
 
 

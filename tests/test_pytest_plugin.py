@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import nstbench
-from nstbench.baseline import load_baseline, save_baseline
+from nstbench.analysis.regression.baseline import load_baseline, save_baseline
 
 TEST = """
 def test_copies(nstbench_run):

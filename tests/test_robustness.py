@@ -11,10 +11,8 @@ from pandas.testing import assert_frame_equal
 from scipy import stats as reference
 from score_frames import method_card, units_of
 
-from nstbench.calibration import Design, as_scores, metric_card, simulate
-from nstbench.core.records import Scope
-from nstbench.ranking import build_leaderboard
-from nstbench.robustness import (
+from nstbench.analysis.ranking import build_leaderboard
+from nstbench.analysis.robustness import (
     NORMS,
     WEIGHT_RATIOS,
     borda,
@@ -23,6 +21,8 @@ from nstbench.robustness import (
     rank_correlation,
     sensitivity,
 )
+from nstbench.calibration import Design, as_scores, metric_card, simulate
+from nstbench.core.records import Scope
 
 ERRORS = ("content_error", "style_error")
 

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 import nstbench
+from nstbench.analysis.load_board import read_plan
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
-from nstbench.run_files import read_plan
 from nstbench.run_status import IN_WORK, TO_DO, read_status
 from nstbench.store.leases import BOARD, Claims
 from nstbench.store.store import Store

@@ -14,8 +14,8 @@ from fake_board import FakeRun
 from scipy import stats
 
 from nstbench import report
+from nstbench.analysis.ranking import build_leaderboard
 from nstbench.core.board import Board
-from nstbench.ranking import build_leaderboard
 from nstbench.reporting import standings, tables
 from nstbench.reporting.tables import ENOUGH
 

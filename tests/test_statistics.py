@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from nstbench import calibration, stats
+from nstbench import calibration
+from nstbench.analysis import stats
 from nstbench.calibration import Design
 
 GRID = [(style, content) for style in range(6) for content in range(4)]

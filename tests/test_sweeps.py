@@ -7,9 +7,7 @@ import pytest
 from PIL import Image
 from sweep_pictures import SIZE, picture, save_sweep, source
 
-from nstbench.core.errors import ImageError, UsageError
-from nstbench.core.records import ImageRecord
-from nstbench.sweeps import (
+from nstbench.analysis.validation.picture_series import (
     BLEND_SHARES,
     NOISE_SIGMAS,
     controlled_sweeps,
@@ -17,6 +15,8 @@ from nstbench.sweeps import (
     folder_sweeps,
     make_sources,
 )
+from nstbench.core.errors import ImageError, UsageError
+from nstbench.core.records import ImageRecord
 
 
 def test_controlled_sweeps_begin_with_the_picture_they_damage():

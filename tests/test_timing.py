@@ -10,9 +10,9 @@ import time
 import pytest
 import torch
 
+from nstbench.analysis.relative_speed import own_seconds
 from nstbench.core.records import Samples
 from nstbench.generate.clock import calibrate, one_sample, sample_beside_kernel, waited
-from nstbench.speed import own_seconds
 
 CPU = torch.device("cpu")
 tells = pytest.mark.skipif(waited() is None, reason="the system does not tell who waited")

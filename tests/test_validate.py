@@ -11,15 +11,15 @@ import pytest
 import torch
 from sweep_pictures import SIZE, save_sweep, source
 
+from nstbench.analysis.validation.picture_series import controlled_sweeps
+from nstbench.analysis.validation.ratings import expected_sign, measured, rate, summarise
+from nstbench.analysis.validation.validate import image_costs, score_sweeps, validate
 from nstbench.calibration import metric_card
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Availability, Scope
 from nstbench.plan import variants as catalog
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
-from nstbench.ratings import expected_sign, measured, rate, summarise
-from nstbench.sweeps import controlled_sweeps
-from nstbench.validate import image_costs, score_sweeps, validate
 
 KINDS = [("blend", ""), ("folder", "")]
 KINDS += [(kind, base) for kind in ("blur", "jpeg", "noise") for base in ("content", "style")]

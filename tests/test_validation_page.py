@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nstbench.analysis.validation.validate import Validation
 from nstbench.calibration import metric_card
 from nstbench.reporting.validation_page import validation_page
-from nstbench.validate import Validation
 
 BY_KIND = pd.DataFrame(
     [

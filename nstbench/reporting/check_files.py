@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from nstbench.check import CheckResult
-from nstbench.check_rows import Finding, Verdict
+from nstbench.analysis.regression.check import CheckResult
+from nstbench.analysis.regression.check_rows import Finding, Verdict
 from nstbench.core.errors import UsageError
 from nstbench.reporting import check_text
 from nstbench.store.store import write_bytes, write_json

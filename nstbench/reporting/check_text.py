@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from nstbench.check import CheckResult
-from nstbench.check_rows import Finding, Verdict
+from nstbench.analysis.regression.check import CheckResult
+from nstbench.analysis.regression.check_rows import Finding, Verdict
 from nstbench.reporting import numbers
 
 COLUMNS = ("method", "size", "metric", "baseline", "run", "change", "allowed", "p (Holm)",

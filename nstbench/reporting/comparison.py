@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from nstbench import comparison
-from nstbench.comparison import SAME
+from nstbench.analysis import run_comparison as comparison
+from nstbench.analysis.run_comparison import SAME
 from nstbench.core.board import Board
 from nstbench.core.records import Flexibility, MetricCard
 from nstbench.reporting import numbers, svg, tables, templates

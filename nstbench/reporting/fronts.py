@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from nstbench import stats
+from nstbench.analysis import stats
+from nstbench.analysis.ranking import done_scores
+from nstbench.analysis.score_table import score_tables
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard, Status
 from nstbench.plan.study import Study, StudyVariant, shown
-from nstbench.ranking import done_scores
 from nstbench.reporting import numbers, tables
 from nstbench.reporting.tables import Interval, Row
-from nstbench.scoretable import score_tables
 
 LEVELS = 3
 """Content errors at which curves are compared."""

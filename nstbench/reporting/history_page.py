@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 import nstbench
-from nstbench.history import ChangePoint, Trend, Version
+from nstbench.analysis.regression.history import ChangePoint, Trend, Version
 from nstbench.reporting import numbers, templates
 from nstbench.reporting.scale import Scale
 from nstbench.reporting.svg import NARROW, Canvas
@@ -25,7 +25,7 @@ def history_page(versions: Sequence[Version], trends: Sequence[Trend]) -> str:
 
     Args:
         versions: oldest first.
-        trends: what :func:`nstbench.history.trends` found in them.
+        trends: what :func:`nstbench.analysis.regression.history.trends` found in them.
     """
     style = templates.static("report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

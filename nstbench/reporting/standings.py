@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from nstbench import robustness
+from nstbench.analysis import robustness
+from nstbench.analysis.ranking import compare_methods, done_scores
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard
-from nstbench.ranking import compare_methods, done_scores
 from nstbench.reporting import tables
 
 SURE = 0.05
@@ -35,7 +35,7 @@ def standings(board: Board) -> pd.DataFrame:
 
     Returns:
         One row per row of the leaderboard, in its order: ``size, method, borda`` (points, see
-        :func:`nstbench.robustness.borda`), ``borda_rank``, and for each trade-off of
+        :func:`nstbench.analysis.robustness.borda`), ``borda_rank``, and for each trade-off of
         :func:`fronts` whether the method is on its Pareto front. Baselines and methods with few
         of their pairs are on no front, as in the charts; missing where the run has no such
         number of a method.

@@ -11,10 +11,10 @@ import pandas as pd
 from markupsafe import Markup
 
 import nstbench
-from nstbench.agreement import SAME, basis, matrix, same
+from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
+from nstbench.analysis.validation.validate import Validation
 from nstbench.core.records import MetricCard
 from nstbench.reporting import numbers, templates
-from nstbench.validate import Validation
 
 
 def validation_page(

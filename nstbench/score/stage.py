@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from nstbench.analysis.load_board import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.contracts import Metric, MetricInfo, Picture
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
@@ -28,7 +29,6 @@ from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plan.listener import Listener
 from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
-from nstbench.run_files import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.score.scorer import Scorer
 from nstbench.store.store import MEND, SCHEMA, Store, key_of
 

@@ -13,12 +13,12 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from nstbench.analysis.ranking import build_leaderboard
 from nstbench.core.board import Board
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
 from nstbench.core.records import MethodCard, MetricCard, PictureCard, Status, Timing
 from nstbench.core.text import encodable, printable
 from nstbench.plan.planner import Plan
-from nstbench.ranking import build_leaderboard
 from nstbench.store.store import (
     MEND,
     SCHEMA,

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from nstbench.analysis.load_board import load_board
+from nstbench.analysis.ranking import done_scores
+from nstbench.analysis.robustness import rank_correlation
 from nstbench.core.errors import UsageError
 from nstbench.core.records import MetricCard
-from nstbench.ranking import done_scores
-from nstbench.robustness import rank_correlation
-from nstbench.run_files import load_board
 
 SAME = 0.9
 """Rank correlation from which two metrics are said to say the same."""
@@ -26,7 +26,7 @@ def run_agreement(root: Path, cards: Mapping[str, MetricCard]) -> pd.DataFrame:
         cards: the metrics to look at; those without a score in the run are left out.
 
     Returns:
-        The frame of :func:`nstbench.robustness.rank_correlation`.
+        The frame of :func:`nstbench.analysis.robustness.rank_correlation`.
 
     Raises:
         UsageError: if the folder holds no run, or too few scores of these metrics.

@@ -2,7 +2,7 @@
 
 A method's number is the mean over styles of the mean over contents of the mean over
 seeds, so every style counts alike; intervals and tests treat the style as the unit of
-replication (:mod:`nstbench.stats`, reasons in ``docs/statistics.md``).
+replication (:mod:`nstbench.analysis.stats`, reasons in ``docs/statistics.md``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from nstbench import stats
+from nstbench.analysis import stats
+from nstbench.analysis.score_table import ScoreTable, pair_columns, pair_rows, score_tables
 from nstbench.core.board import quality_metric
 from nstbench.core.records import MethodCard, MetricCard, Scope, Status
-from nstbench.scoretable import ScoreTable, pair_columns, pair_rows, score_tables
 
 HEAD = ["rank", "rank_low", "rank_high", "method", "plugin", "flexibility", "size"]
 COVERAGE = ["coverage", "done", "planned"]
@@ -36,7 +36,7 @@ def build_leaderboard(
 
     The displayed mean of a method runs over the units it was scored on, and its
     ``coverage`` says how many that are. Its *rank* does not: methods are ordered by
-    means made comparable on shared units (:func:`nstbench.stats.comparable_means`), and
+    means made comparable on shared units (:func:`nstbench.analysis.stats.comparable_means`), and
     tested on the units the two share. ``rank`` is the place by point estimate;
     ``rank_low`` is one more than the number of methods that are significantly better,
     ``rank_high`` the number of methods less those that are significantly worse. Methods

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nstbench import stats
+from nstbench.analysis import stats
+from nstbench.analysis.ranking import done_scores
+from nstbench.analysis.relative_speed import relative_latency
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard, Scope, Timing
-from nstbench.ranking import done_scores
-from nstbench.speed import relative_latency
 
 SAME, PARTLY, DIFFERS = "same", "in part", "differs"
 
@@ -331,7 +331,7 @@ def speeds(first: Board, other: Board) -> pd.DataFrame:
     Returns:
         One row per method and size: ``method, size, first, other`` (seconds), ``ratio``
         (other / first) and ``calibrated_ratio``, the same of latencies in units of the
-        calibration kernel (:mod:`nstbench.speed`); NaN where that was not measured.
+        calibration kernel (:mod:`nstbench.analysis.relative_speed`); NaN where that was not measured.
     """
     known = {(t.variant, t.size): t for t in other.timings if t.latency}
     rows = []

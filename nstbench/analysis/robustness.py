@@ -2,7 +2,7 @@
 
 Every function takes the tidy scores of :class:`nstbench.core.board.Board` in any row order,
 ranks methods within each image size by means over shared units
-(:func:`nstbench.stats.comparable_means`), and returns a tidy frame.
+(:func:`nstbench.analysis.stats.comparable_means`), and returns a tidy frame.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, rankdata
 
-from nstbench import stats
+from nstbench.analysis import stats
+from nstbench.analysis.score_table import Column, ScoreTable, pair_columns, score_tables
 from nstbench.core.records import MethodCard, MetricCard
-from nstbench.scoretable import Column, ScoreTable, pair_columns, score_tables
 
 NORMS = (1.0, 2.0, 4.0, np.inf)
 """Exponents p of the norm that combines content and style error; 2 is the default."""

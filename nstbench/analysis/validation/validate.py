@@ -1,7 +1,7 @@
 """Are the metrics any good? They are asked to order pictures whose order is known.
 
-The sweeps are made or read by :mod:`nstbench.sweeps`, and what each metric should have said
-about them is decided by :mod:`nstbench.ratings`.
+The sweeps are made or read by :mod:`nstbench.analysis.validation.picture_series`, and what each metric should have said
+about them is decided by :mod:`nstbench.analysis.validation.ratings`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nstbench.analysis.validation.picture_series import (
+    Source,
+    Sweep,
+    controlled_sweeps,
+    folder_sweeps,
+)
+from nstbench.analysis.validation.ratings import rate, summarise
 from nstbench.core.errors import UsageError
 from nstbench.core.records import MetricCard, Scope
 from nstbench.core.text import printable
 from nstbench.plan.listener import Listener
-from nstbench.ratings import rate, summarise
-from nstbench.sweeps import Source, Sweep, controlled_sweeps, folder_sweeps
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +47,7 @@ class Validation:
 
     Attributes:
         scores: tidy, one row per value: ``kind, base, content, style, seed, steps, level,
-            metric, part, value`` (see :class:`nstbench.sweeps.Sweep`; ``steps`` is the number
+            metric, part, value`` (see :class:`nstbench.analysis.validation.picture_series.Sweep`; ``steps`` is the number
             of its outputs). Set metrics score a level of all sweeps of a kind with as many
             steps at once, and leave ``content`` and ``style`` empty.
         by_kind: one row per metric, part and kind of sweep that it has to order:
@@ -58,7 +63,7 @@ class Validation:
             for which no order is certain).
         unavailable: metric -> why it could not be asked.
         agreement: rank correlations between metrics over the outputs of a run
-            (:func:`nstbench.agreement.run_agreement`); empty if there was none to look at.
+            (:func:`nstbench.analysis.validation.agreement.run_agreement`); empty if there was none to look at.
     """
 
     scores: pd.DataFrame
@@ -94,7 +99,7 @@ def validate(
 
     Args:
         cards: the metrics to test; timing metrics are passed over.
-        sources: pairs of pictures (:func:`nstbench.sweeps.make_sources`).
+        sources: pairs of pictures (:func:`nstbench.analysis.validation.picture_series.make_sources`).
         folders: folders with content, style and numbered outputs.
         size: side of the square that folder sweeps are scaled to.
         seeds: number of noise sweeps per picture.

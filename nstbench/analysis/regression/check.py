@@ -18,12 +18,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nstbench import stats
-from nstbench.baseline import Baseline
-from nstbench.check_rows import Draft, Finding, Verdict, compare_entry, not_comparable
+from nstbench.analysis import stats
+from nstbench.analysis.regression.baseline import Baseline
+from nstbench.analysis.regression.check_rows import (
+    Draft,
+    Finding,
+    Verdict,
+    compare_entry,
+    not_comparable,
+)
+from nstbench.analysis.regression.tolerances import Tolerance
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.text import printable
-from nstbench.tolerances import Tolerance
 
 ALPHA = 1 - stats.LEVEL
 

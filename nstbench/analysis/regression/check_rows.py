@@ -10,11 +10,11 @@ from enum import StrEnum
 import numpy as np
 from scipy import stats as tests
 
-from nstbench import stats
-from nstbench.baseline import Baseline, Entry, MetricFacts
+from nstbench.analysis import stats
+from nstbench.analysis.regression.baseline import Baseline, Entry, MetricFacts
+from nstbench.analysis.regression.tolerances import Tolerance
+from nstbench.analysis.relative_speed import relative_latency
 from nstbench.core.records import Role, Scope, Status, Timing
-from nstbench.speed import relative_latency
-from nstbench.tolerances import Tolerance
 
 COVERAGE = "coverage"
 

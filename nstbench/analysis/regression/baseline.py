@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from nstbench import stats
+from nstbench.analysis import stats
+from nstbench.analysis.ranking import done_scores
 from nstbench.core.board import Board
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import MetricCard, Scope, Timing
-from nstbench.ranking import done_scores
 from nstbench.store.store import write_bytes
 
 SCHEMA = 1
@@ -225,7 +225,7 @@ def load_baseline(path: Path) -> Baseline:
         StoreError: if the file was written by a newer nstbench.
     """
     if path.is_dir():
-        from nstbench.run_files import load_board
+        from nstbench.analysis.load_board import load_board
 
         return from_board(load_board(path))
     try:

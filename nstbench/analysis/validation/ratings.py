@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nstbench import stats
+from nstbench.analysis import stats
+from nstbench.analysis.robustness import tau
+from nstbench.analysis.validation.picture_series import BLEND, CONTENT, FOLDER, STYLE
 from nstbench.core.records import MetricCard, Scope
-from nstbench.robustness import tau
-from nstbench.sweeps import BLEND, CONTENT, FOLDER, STYLE
 
 BOTH = "both"
 NOTHING = "nothing"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from nstbench.analysis.stats import Floats, Layout
 from nstbench.core.records import MetricCard, Scope
-from nstbench.stats import Floats, Layout
 
 Column = tuple[str, str]
 """Metric and part; the part is empty for the metric's own value."""

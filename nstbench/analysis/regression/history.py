@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nstbench.baseline import Baseline, load_baseline, mean_score, save_baseline
-from nstbench.check import check
-from nstbench.check_rows import COVERAGE, Finding, Verdict
+from nstbench.analysis.regression.baseline import Baseline, load_baseline, mean_score, save_baseline
+from nstbench.analysis.regression.check import check
+from nstbench.analysis.regression.check_rows import COVERAGE, Finding, Verdict
+from nstbench.analysis.regression.tolerances import Tolerance
+from nstbench.analysis.relative_speed import relative_latency
 from nstbench.core.errors import UsageError
-from nstbench.speed import relative_latency
-from nstbench.tolerances import Tolerance
 
 
 @dataclass(frozen=True, slots=True)

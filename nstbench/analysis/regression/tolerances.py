@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nstbench.baseline import MetricFacts
+from nstbench.analysis.regression.baseline import MetricFacts
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.records import Scope
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nstbench.baseline import Baseline, Entry, MetricFacts
+from nstbench.analysis.regression.baseline import Baseline, Entry, MetricFacts
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Scope, Timing
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from nstbench.analysis.stats import Floats
 from nstbench.core.records import Timing
-from nstbench.stats import Floats
 
 
 def own_seconds(seconds: tuple[float, ...], waits: tuple[float, ...]) -> Floats:

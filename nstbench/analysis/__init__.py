@@ -1,0 +1,1 @@
+"""From scores to statements: ranks, comparisons, regression, validation."""

@@ -1,0 +1,1 @@
+"""Baselines, checks and history: did a run become worse?"""

@@ -1,0 +1,1 @@
+"""Do the metrics order pictures whose order is known?"""
