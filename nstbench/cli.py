@@ -75,9 +75,9 @@ def maps(
     """Draw where in each output of a run the errors arise, and add that to its gallery."""
     from nstbench.analysis.load_board import load_board
     from nstbench.core.environment import resolve_device
-    from nstbench.error_maps import write_maps
     from nstbench.progress import TerminalListener
-    from nstbench.report import write_report
+    from nstbench.report.error_maps import write_maps
+    from nstbench.report.page import write_report
 
     add_plugins(plugin)
     device = resolve_device(device)

@@ -49,7 +49,7 @@ def check(
     from nstbench.analysis.regression.check import check as compare
     from nstbench.analysis.regression.tolerances import parse_tolerances
     from nstbench.core.yaml_values import split_names
-    from nstbench.reporting.check_files import check_suffix, write_check
+    from nstbench.report.check_files import check_suffix, write_check
     from nstbench.tables_check import print_check
 
     for path in out or []:
@@ -70,7 +70,7 @@ def check(
 
 def _annotate(result: CheckResult, baseline: Path) -> None:
     """Print workflow commands, and append the summary where GitHub asks for it."""
-    from nstbench.reporting.check_files import github_annotations, markdown
+    from nstbench.report.check_files import github_annotations, markdown
 
     for line in github_annotations(result, baseline.as_posix() if baseline.is_file() else ""):
         typer.echo(line)
@@ -199,7 +199,7 @@ def history_show(
     """Draw quality and relative speed of each method per version, change points marked."""
     from nstbench.analysis.regression.history import load_history, trends
     from nstbench.analysis.regression.tolerances import parse_tolerances
-    from nstbench.reporting.history_page import history_page
+    from nstbench.report.history_page import history_page
     from nstbench.store.store import write_bytes
     from nstbench.tables_check import print_trends
 

@@ -94,7 +94,7 @@ def _write(
     result: Validation, cards: Mapping[str, MetricCard], facts: Mapping[str, str], out: Path
 ) -> tuple[Path, Path]:
     """Write the JSON file and the page."""
-    from nstbench.reporting.validation_page import validation_page
+    from nstbench.report.validation_page import validation_page
     from nstbench.store.store import write_bytes, write_json
 
     data, page = out.with_suffix(".json"), out.with_suffix(".html")
@@ -140,7 +140,7 @@ def _cell(value: Any) -> str:
     import pandas as pd
     from rich.markup import escape
 
-    from nstbench.reporting.numbers import significant
+    from nstbench.report.parts.numbers import significant
 
     if pd.isna(value):
         return "–"

@@ -49,7 +49,7 @@ from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
 from nstbench.plan.planner import Outcome, Plan
 from nstbench.plan.variants import metric_cards, open_dataset
-from nstbench.report import write_report
+from nstbench.report.page import write_report
 from nstbench.run_folder import refuse_folder_of_pictures
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.store import Store, hash_of_keys, key_of, read_json

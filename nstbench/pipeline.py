@@ -46,7 +46,7 @@ from nstbench.plan.variants import (
     resolve_methods,
 )
 from nstbench.plugins import registry
-from nstbench.report import check_formats, write_report
+from nstbench.report.page import check_formats, write_report
 from nstbench.run_folder import meet_another_plan, refuse_folder_of_pictures
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.spent import Spent

@@ -67,7 +67,7 @@ def _compare(board: Board, path: Path, fail_on: Sequence[str]) -> None:
     from nstbench.analysis.regression.check_rows import Verdict
     from nstbench.analysis.regression.tolerances import parse_tolerances
     from nstbench.core.errors import NstbenchError
-    from nstbench.reporting.check_text import headline, sentence
+    from nstbench.report.parts.check_text import headline, sentence
 
     try:
         baseline = load_baseline(path)

@@ -21,9 +21,9 @@ from nstbench.nn.weights.status import State, WeightStatus, status
 from nstbench.plan.config import MethodSpec
 from nstbench.plan.variants import make_variant
 from nstbench.plugins import registry
-from nstbench.reporting.fronts import fronts_of
-from nstbench.reporting.numbers import scaled
-from nstbench.reporting.tables import interval_of, ordered_by, rank_text
+from nstbench.report.parts.fronts import fronts_of
+from nstbench.report.parts.numbers import scaled
+from nstbench.report.parts.rows import interval_of, ordered_by, rank_text
 from nstbench.spent import shares
 from nstbench.terminal import console
 

@@ -5,7 +5,7 @@ read the tables of the board and compute nothing that belongs to a metric. A sec
 the page returns escaped HTML: render a template of ``reports/templates`` (escaping is
 always on) or use ``markupsafe.Markup(...).format(...)``. Show a picture of the run by
 ``<img data-picture="path in the run folder" alt="...">``; the page fills in the rest,
-once per picture. Charts come from ``nstbench.reporting.svg``.
+once per picture. Charts come from ``nstbench.report.parts.svg``.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.reporting import numbers, svg, tables, templates
-from nstbench.reporting.costs import MOST, Cost, Reign, costs_of, envelope, unknown_costs
-from nstbench.reporting.scale import Scale
+from nstbench.report.parts import numbers, svg, templates
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.costs import MOST, Cost, Reign, costs_of, envelope, unknown_costs
+from nstbench.report.parts.scale import Scale
 
 LABELS = 20
 """Lines that get a name; those that are cheapest somewhere come first."""

@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.reporting import convergence, numbers, svg, tables, templates, trainings
-from nstbench.reporting.convergence import AXES, MOST, UNITS, Course
-from nstbench.reporting.scale import Scale
-from nstbench.reporting.trainings import Trained
+from nstbench.report.parts import convergence, numbers, svg, templates, trainings
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.convergence import AXES, MOST, UNITS, Course
+from nstbench.report.parts.scale import Scale
+from nstbench.report.parts.trainings import Trained
 
 TRAINING_HEIGHT = 250
 """Height of a training's chart; there is one per method."""

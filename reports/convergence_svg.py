@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from nstbench.contracts import SectionInfo
-from nstbench.reporting.figure_sections import ConvergenceFigure
+from nstbench.report.parts.figure_sections import ConvergenceFigure
 
 
 class ConvergenceSvg(ConvergenceFigure):

@@ -7,9 +7,10 @@ from typing import ClassVar
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard
-from nstbench.reporting import fronts, svg, tables, templates
-from nstbench.reporting.scale import Scale
-from nstbench.reporting.tables import Row
+from nstbench.report.parts import fronts, svg, templates
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import Row
+from nstbench.report.parts.scale import Scale
 
 ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
 """Distances from the ideal point that are drawn."""

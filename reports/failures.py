@@ -11,7 +11,8 @@ import pandas as pd
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import Availability, Status
-from nstbench.reporting import tables, templates
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts import templates
 
 
 @dataclass(frozen=True)

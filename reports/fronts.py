@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.plan.study import shown
-from nstbench.reporting import fronts, numbers, svg, tables, templates
-from nstbench.reporting.fronts import Front, FrontPoint, Fronts
-from nstbench.reporting.scale import Scale
+from nstbench.report.parts import fronts, numbers, svg, templates
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.fronts import Front, FrontPoint, Fronts
+from nstbench.report.parts.scale import Scale
 
 ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
 """Distances from the ideal point that are drawn."""

@@ -10,7 +10,7 @@ import pandas as pd
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.plan.study import shown
-from nstbench.reporting import fronts
+from nstbench.report.parts import fronts
 
 
 class FrontsCsv(Section):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.reporting import fronts
+from nstbench.report.parts import fronts
 
 
 class FrontsMarkdown(Section):

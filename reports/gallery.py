@@ -11,7 +11,8 @@ import pandas as pd
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import Flexibility, MetricCard, Role, Status
-from nstbench.reporting import numbers, pictures, tables, templates
+from nstbench.report.parts import numbers, pictures, templates
+from nstbench.report.parts import rows as tables
 from nstbench.store.store import MAP_KINDS, map_path
 
 LISTED = 3

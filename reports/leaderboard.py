@@ -15,8 +15,9 @@ from nstbench.analysis.ranking import done_scores
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard, Scope
-from nstbench.reporting import numbers, svg, tables, templates
-from nstbench.reporting.tables import Interval, Row
+from nstbench.report.parts import numbers, svg, templates
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import Interval, Row
 
 SHOWN = 5
 """Metric columns shown at first; the column chooser brings the rest."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.reporting import standings
+from nstbench.report.parts import standings
 
 
 class LeaderboardCsv(Section):

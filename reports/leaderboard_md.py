@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.reporting import numbers, tables
+from nstbench.report.parts import numbers
+from nstbench.report.parts import rows as tables
 
 
 class LeaderboardMarkdown(Section):

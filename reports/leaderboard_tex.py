@@ -8,8 +8,9 @@ from typing import ClassVar
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard
-from nstbench.reporting import numbers, tables
-from nstbench.reporting.tables import Row
+from nstbench.report.parts import numbers
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import Row
 
 COLUMNS = 6
 """A page is narrow: metrics with a role come first, then the others in table order."""

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import Flexibility, MethodCard
-from nstbench.reporting import svg, tables, templates
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts import svg, templates
 
 
 class Methods(Section):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard
-from nstbench.reporting import templates
+from nstbench.report.parts import templates
 
 
 class Metrics(Section):

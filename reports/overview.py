@@ -12,8 +12,9 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard
 from nstbench.core.text import counted
-from nstbench.reporting import numbers, tables, templates
-from nstbench.reporting.tables import Row
+from nstbench.report.parts import numbers, templates
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import Row
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.reporting import templates
+from nstbench.report.parts import templates
 
 PACKAGES = "packages"
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard
-from nstbench.reporting import numbers, svg, tables, templates
-from nstbench.reporting.scale import Scale
-from nstbench.reporting.tables import Row
+from nstbench.report.parts import numbers, svg, templates
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import Row
+from nstbench.report.parts.scale import Scale
 
 
 class Tradeoff(Section):

@@ -14,7 +14,8 @@ from nstbench.analysis.validation.agreement import basis
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import Scope
-from nstbench.reporting import numbers, standings, tables, templates
+from nstbench.report.parts import numbers, standings, templates
+from nstbench.report.parts import rows as tables
 from nstbench.store.store import read_json
 
 VALIDATION = "validation.json"

@@ -20,7 +20,7 @@ import typer
 from nstbench.analysis.load_board import read_timings
 from nstbench.core.errors import NstbenchError
 from nstbench.core.records import Timing
-from nstbench.reporting.numbers import DASH, significant
+from nstbench.report.parts.numbers import DASH, significant
 
 
 def main(

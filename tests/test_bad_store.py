@@ -31,8 +31,8 @@ from nstbench.generate import runner
 from nstbench.pictures.picture import write_png
 from nstbench.pipeline import execute, rescore
 from nstbench.plan.config import build_config
-from nstbench.report import render_page, write_comparison, write_report
-from nstbench.serve import fingerprint
+from nstbench.report.page import render_page, write_comparison, write_report
+from nstbench.report.serve import fingerprint
 from nstbench.store import store
 from nstbench.store.store import SCHEMA, Store, read_json, write_json
 

@@ -29,7 +29,7 @@ from nstbench.analysis.regression.pytest_benchmark_json import (
 from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.cli import app
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
-from nstbench.reporting.numbers import significant
+from nstbench.report.parts.numbers import significant
 from nstbench.store.store import write_json
 
 

@@ -24,7 +24,7 @@ from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.analysis.relative_speed import relative_latency
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
-from nstbench.reporting.check_files import github_annotations, junit, markdown, write_check
+from nstbench.report.check_files import github_annotations, junit, markdown, write_check
 
 ROWS = 7 * 4
 

@@ -14,10 +14,10 @@ from scipy import stats
 from test_report import Page
 from typer.testing import CliRunner
 
-from nstbench import report
 from nstbench.analysis import run_comparison as comparison
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
+from nstbench.report import page as report
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from reference import independent
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.contracts import Picture
-from nstbench.error_maps import FEATURES, LIMIT, content_map, overlay, style_map, write_maps
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plugins import registry
-from nstbench.report import render_page
+from nstbench.report.error_maps import FEATURES, LIMIT, content_map, overlay, style_map, write_maps
+from nstbench.report.page import render_page
 from nstbench.score.feature_bank import FeatureBank
 from nstbench.score.maths.normalised_errors import DegeneratePair
 from nstbench.score.scorer import Scorer

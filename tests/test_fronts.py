@@ -15,13 +15,14 @@ from rich.console import Console
 from test_cli import nstbench
 from test_report import Page
 
-from nstbench import report, tables
+from nstbench import tables
 from nstbench.analysis.ranking import build_leaderboard
 from nstbench.core.board import Board
 from nstbench.plan.study import Study, StudyVariant
-from nstbench.reporting import convergence
-from nstbench.reporting.fronts import Front, FrontPoint, fronts_of, study_of
-from nstbench.reporting.tables import Row
+from nstbench.report import page as report
+from nstbench.report.parts import convergence
+from nstbench.report.parts.fronts import Front, FrontPoint, fronts_of, study_of
+from nstbench.report.parts.rows import Row
 
 WEIGHTS = (1, 2, 3)
 HOSTILE = '<img src=x onerror="pwned()">|'

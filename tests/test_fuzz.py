@@ -27,7 +27,7 @@ from nstbench.pictures.picture import read_image, write_png
 from nstbench.plan.config import SUITES, RunConfig, build_config
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
-from nstbench.report import render_page
+from nstbench.report.page import render_page
 from nstbench.score.stage import score_units
 from nstbench.store.store import Store
 

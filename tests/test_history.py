@@ -15,7 +15,7 @@ from nstbench.analysis.regression.history import add, load_history, trends
 from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
-from nstbench.reporting.history_page import history_page
+from nstbench.report.history_page import history_page
 
 FACTORS = (1.0, 1.001, 1.3, 1.3, 1.31, 1.0)
 

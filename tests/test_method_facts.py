@@ -21,7 +21,7 @@ from nstbench.plan import variants as catalog
 from nstbench.plan.config import MethodSpec
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import Program
-from nstbench.reporting.tables import is_home
+from nstbench.report.parts.rows import is_home
 from nstbench.store.store import Store
 from nstbench.training.trainable import TrainableMethod
 

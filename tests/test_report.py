@@ -17,11 +17,12 @@ import pandas as pd
 import pytest
 from fake_board import HOSTILE, PROFILES, FakeRun
 
-from nstbench import report
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
 from nstbench.plugins import registry
-from nstbench.reporting import pictures, tables, templates
+from nstbench.report import page as report
+from nstbench.report.parts import pictures, templates
+from nstbench.report.parts import rows as tables
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
 

@@ -14,7 +14,7 @@ from fake_board import PROFILES, FakeRun, picture
 BUILD = """
 import pickle, sys, time
 from pathlib import Path
-from nstbench import report
+from nstbench.report import page as report
 board = pickle.loads(Path(sys.argv[1]).read_bytes())
 start = time.perf_counter(), time.process_time()
 page, = report.write_report(board, Path(sys.argv[2]), ["html"])

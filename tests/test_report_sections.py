@@ -17,12 +17,12 @@ import pytest
 from fake_board import PROFILES, FakeRun, metric_cards
 from rich.text import Text
 
-from nstbench import report
 from nstbench import tables as terminal
 from nstbench.core.board import Board
 from nstbench.core.records import Availability
 from nstbench.plugins import registry
-from nstbench.reporting import tables
+from nstbench.report import page as report
+from nstbench.report.parts import rows as tables
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,10 @@ from PIL import Image
 
 from nstbench.core.board import Board
 from nstbench.plugins import registry
-from nstbench.reporting import (
-    convergence,
-    costs,
-    numbers,
-    pictures,
-    svg,
-    tables,
-    templates,
-    trainings,
-)
-from nstbench.reporting.scale import Scale
-from nstbench.reporting.tables import Interval, Row
+from nstbench.report.parts import convergence, costs, numbers, pictures, svg, templates, trainings
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import Interval, Row
+from nstbench.report.parts.scale import Scale
 
 NAN = math.nan
 

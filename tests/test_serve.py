@@ -16,7 +16,7 @@ from PIL import Image
 
 import nstbench
 from nstbench.core.errors import UsageError
-from nstbench.serve import ADDRESS, Server
+from nstbench.report.serve import ADDRESS, Server
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,12 @@ import pytest
 from fake_board import FakeRun
 from scipy import stats
 
-from nstbench import report
 from nstbench.analysis.ranking import build_leaderboard
 from nstbench.core.board import Board
-from nstbench.reporting import standings, tables
-from nstbench.reporting.tables import ENOUGH
+from nstbench.report import page as report
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts import standings
+from nstbench.report.parts.rows import ENOUGH
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from nstbench.analysis.validation.validate import Validation
 from nstbench.calibration import metric_card
-from nstbench.reporting.validation_page import validation_page
+from nstbench.report.validation_page import validation_page
 
 BY_KIND = pd.DataFrame(
     [

@@ -92,7 +92,7 @@ class Board:
 
     def to_html(self, path: Path | str | None = None) -> str:
         """Return the self-contained report page; write it to ``path`` if one is given."""
-        from nstbench.report import render_page
+        from nstbench.report.page import render_page
 
         page = render_page(self)
         if path is not None:

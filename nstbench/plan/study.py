@@ -2,7 +2,7 @@
 
 A study answers which setting is better, which no single point can: every setting trades
 content for style at another rate, so each becomes a curve, traced by one parameter (as a
-rule the content weight), and curves are compared (see :mod:`nstbench.reporting.fronts`).
+rule the content weight), and curves are compared (see :mod:`nstbench.report.parts.fronts`).
 """
 
 from __future__ import annotations

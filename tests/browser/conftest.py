@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fake_board import FakeRun
 
-from nstbench import report
 from nstbench.pictures.picture import read_image, write_png
+from nstbench.report import page as report
 from nstbench.store.store import MAP_KINDS, map_path
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from test_report_scale import large_run
 
-from nstbench import report
+from nstbench.report import page as report
 
 CLICK = """() => new Promise(done => requestIdleCallback(() => {
   const button = document.querySelector('#board th[data-key="style_error"] button');

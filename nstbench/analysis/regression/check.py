@@ -99,7 +99,7 @@ def check(
 
 def moves(result: CheckResult) -> tuple[str, ...]:
     """Return a line for each row that moved beyond its tolerance, or cannot be compared."""
-    from nstbench.reporting.check_text import sentence
+    from nstbench.report.parts.check_text import sentence
 
     moved = [finding for finding in result.findings if finding.verdict is not Verdict.FINE]
     return tuple(sentence(finding) for finding in moved)

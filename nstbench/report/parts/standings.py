@@ -10,7 +10,7 @@ from nstbench.analysis import robustness
 from nstbench.analysis.ranking import compare_methods, done_scores
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard
-from nstbench.reporting import tables
+from nstbench.report.parts import rows as tables
 
 SURE = 0.05
 """Holm-adjusted p-value up to which a difference counts as shown."""

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from nstbench.analysis.regression.check import CheckResult
 from nstbench.analysis.regression.check_rows import Finding, Verdict
 from nstbench.core.errors import UsageError
-from nstbench.reporting import check_text
+from nstbench.report.parts import check_text
 from nstbench.store.store import write_bytes, write_json
 
 # Characters that XML 1.0 cannot hold, even escaped.

@@ -15,9 +15,9 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from nstbench.core.records import Flexibility
-from nstbench.reporting import numbers
-from nstbench.reporting.scale import Scale
-from nstbench.reporting.tables import Interval
+from nstbench.report.parts import numbers
+from nstbench.report.parts.rows import Interval
+from nstbench.report.parts.scale import Scale
 
 GLYPH_WIDTH = 7.0
 """Average width in pixels of a label's character, for keeping labels apart."""

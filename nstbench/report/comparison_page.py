@@ -14,8 +14,9 @@ from nstbench.analysis import run_comparison as comparison
 from nstbench.analysis.run_comparison import SAME
 from nstbench.core.board import Board
 from nstbench.core.records import Flexibility, MetricCard
-from nstbench.reporting import numbers, svg, tables, templates
-from nstbench.reporting.tables import Interval
+from nstbench.report.parts import numbers, svg, templates
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import Interval
 
 SURE = 0.05
 """A difference whose adjusted p-value is at most this is called one."""

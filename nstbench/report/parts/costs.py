@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nstbench.core.board import Board
 from nstbench.core.records import Flexibility, Timing
-from nstbench.reporting import tables
+from nstbench.report.parts import rows as tables
 
 Number = TypeVar("Number", float, NDArray[np.float64])
 

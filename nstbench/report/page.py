@@ -21,7 +21,8 @@ from nstbench.core.board import Board
 from nstbench.core.errors import StoreError, UsageError, did_you_mean, way_out
 from nstbench.core.text import encodable
 from nstbench.plugins import registry
-from nstbench.reporting import comparison, pictures, templates
+from nstbench.report import comparison_page as comparison
+from nstbench.report.parts import pictures, templates
 
 HTML = "html"
 PAGE = "index.html"

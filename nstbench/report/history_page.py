@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 import nstbench
 from nstbench.analysis.regression.history import ChangePoint, Trend, Version
-from nstbench.reporting import numbers, templates
-from nstbench.reporting.scale import Scale
-from nstbench.reporting.svg import NARROW, Canvas
+from nstbench.report.parts import numbers, templates
+from nstbench.report.parts.scale import Scale
+from nstbench.report.parts.svg import NARROW, Canvas
 
 _SIZE = (NARROW[0] + 120, 260)
 _LABELS = 8

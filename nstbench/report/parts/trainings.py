@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from nstbench.core.board import Board
 from nstbench.core.records import TrainingCard, WeightCard
-from nstbench.reporting import tables
-from nstbench.reporting.convergence import Course, curve
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.convergence import Course, curve
 
 TOTAL = "total"
 """Name of the sum that a training descends, where it descends only one."""

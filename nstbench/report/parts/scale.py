@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nstbench.reporting import numbers
+from nstbench.report.parts import numbers
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from nstbench.core.board import Board
 from nstbench.core.records import Status
 from nstbench.plan.study import Study, StudyVariant, shown
-from nstbench.reporting import tables
-from nstbench.reporting.fronts import study_of
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.fronts import study_of
 
 UNITS = 12
 """Curves read per method, evenly over its pairs."""

@@ -14,7 +14,7 @@ import nstbench
 from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
 from nstbench.analysis.validation.validate import Validation
 from nstbench.core.records import MetricCard
-from nstbench.reporting import numbers, templates
+from nstbench.report.parts import numbers, templates
 
 
 def validation_page(

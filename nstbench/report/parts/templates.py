@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from nstbench.plugins import registry
-from nstbench.reporting import numbers
+from nstbench.report.parts import numbers
 
 
 @cache

@@ -14,11 +14,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nstbench.reporting import figures, tables
-from nstbench.reporting.convergence import AXES, MOST, Course, top_of
-from nstbench.reporting.costs import MOST as MOST_PICTURES
-from nstbench.reporting.costs import Cost, envelope
-from nstbench.reporting.fronts import Front, Fronts
+from nstbench.report.figures import tradeoff as figures
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.convergence import AXES, MOST, Course, top_of
+from nstbench.report.parts.costs import MOST as MOST_PICTURES
+from nstbench.report.parts.costs import Cost, envelope
+from nstbench.report.parts.fronts import Front, Fronts
 
 # The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666")

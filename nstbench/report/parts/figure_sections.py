@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nstbench.contracts import Section
 from nstbench.core.board import Board
-from nstbench.reporting import convergence, costs, fronts
+from nstbench.report.parts import convergence, costs, fronts
 
 # Matplotlib takes a second to import, and most reports need no figure: it is imported by those
 # who draw.
@@ -21,7 +21,7 @@ class TradeoffFigure(Section):
 
     def write(self, board: Board, path: Path) -> None:
         """Write the figure."""
-        from nstbench.reporting import figures
+        from nstbench.report.figures import tradeoff as figures
 
         figures.save_tradeoff(board, path, self.info.format)
 
@@ -35,7 +35,7 @@ class CostsFigure(Section):
 
     def write(self, board: Board, path: Path) -> None:
         """Write the figure."""
-        from nstbench.reporting import curve_figures
+        from nstbench.report.figures import curves as curve_figures
 
         curve_figures.save_costs(costs.costs_of(board), path, self.info.format)
 
@@ -49,7 +49,7 @@ class ConvergenceFigure(Section):
 
     def write(self, board: Board, path: Path) -> None:
         """Write the figure."""
-        from nstbench.reporting import curve_figures
+        from nstbench.report.figures import curves as curve_figures
 
         curve_figures.save_convergence(convergence.courses(board), path, self.info.format)
 
@@ -63,7 +63,7 @@ class FrontsFigure(Section):
 
     def write(self, board: Board, path: Path) -> None:
         """Write the figure."""
-        from nstbench.reporting import curve_figures
+        from nstbench.report.figures import curves as curve_figures
 
         found = fronts.fronts_of(board)
         assert found is not None

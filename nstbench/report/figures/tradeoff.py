@@ -18,8 +18,9 @@ from matplotlib.transforms import Bbox
 
 from nstbench.core.board import Board
 from nstbench.core.records import Flexibility, MetricCard
-from nstbench.reporting import numbers, tables
-from nstbench.reporting.tables import Interval, Row
+from nstbench.report.parts import numbers
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import Interval, Row
 
 # The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
 MARKS = {

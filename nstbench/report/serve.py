@@ -91,7 +91,7 @@ class Server(ThreadingHTTPServer):
 
     def page(self, name: str) -> bytes:
         """Return a run's report, made anew if the run has changed since the last time."""
-        from nstbench.report import render_page
+        from nstbench.report.page import render_page
 
         root = self.runs()[name]
         with self._lock:

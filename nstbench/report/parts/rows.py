@@ -13,7 +13,7 @@ import pandas as pd
 from nstbench.analysis.robustness import pareto_front
 from nstbench.core.board import Board
 from nstbench.core.records import Flexibility, MethodCard, MetricCard
-from nstbench.reporting import numbers
+from nstbench.report.parts import numbers
 
 STRETCH = 1.6
 """A baseline that makes a chart's range so many times larger is drawn at its edge."""

@@ -20,8 +20,9 @@ from nstbench.analysis.score_table import score_tables
 from nstbench.core.board import Board
 from nstbench.core.records import MetricCard, Status
 from nstbench.plan.study import Study, StudyVariant, shown
-from nstbench.reporting import numbers, tables
-from nstbench.reporting.tables import Interval, Row
+from nstbench.report.parts import numbers
+from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import Interval, Row
 
 LEVELS = 3
 """Content errors at which curves are compared."""

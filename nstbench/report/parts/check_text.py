@@ -7,7 +7,7 @@ from collections import Counter
 
 from nstbench.analysis.regression.check import CheckResult
 from nstbench.analysis.regression.check_rows import Finding, Verdict
-from nstbench.reporting import numbers
+from nstbench.report.parts import numbers
 
 COLUMNS = ("method", "size", "metric", "baseline", "run", "change", "allowed", "p (Holm)",
            "verdict")  # fmt: skip
