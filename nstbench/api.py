@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nstbench.core.board import Board
-from nstbench.pipeline import execute
+from nstbench.pipeline.job import execute
 from nstbench.plan.config import build_config
 from nstbench.plan.listener import Listener
 
@@ -40,7 +40,7 @@ def run(
     Raises:
         UsageError: if a name or setting is wrong.
         Interrupted: after an interrupt, when what was in work is finished; its ``board`` holds
-            the rest (see :mod:`nstbench.interrupt`).
+            the rest (see :mod:`nstbench.pipeline.interrupt`).
     """
     options = settings | {
         "methods": methods,
@@ -50,7 +50,7 @@ def run(
     built = build_config(options, suite=suite, file=Path(config) if config else None)
     listener = Listener()
     if progress:
-        from nstbench.progress import TerminalListener
+        from nstbench.pipeline.progress import TerminalListener
 
         listener = TerminalListener()
     try:

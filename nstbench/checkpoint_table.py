@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from nstbench.progress import readable_seconds
+from nstbench.pipeline.progress import readable_seconds
 from nstbench.training.checkpoints import Checkpoint, Library, installed, shipped_dir
 
 _STYLES_SHOWN = 3

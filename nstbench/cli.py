@@ -20,7 +20,7 @@ from nstbench.cli_train import match, train
 from nstbench.cli_validate import validate
 from nstbench.core.errors import NstbenchError, UsageError, way_out
 from nstbench.core.text import printable
-from nstbench.interrupt import GO_ON
+from nstbench.pipeline.interrupt import GO_ON
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,7 +75,7 @@ def maps(
     """Draw where in each output of a run the errors arise, and add that to its gallery."""
     from nstbench.analysis.load_board import load_board
     from nstbench.core.environment import resolve_device
-    from nstbench.progress import TerminalListener
+    from nstbench.pipeline.progress import TerminalListener
     from nstbench.report.error_maps import write_maps
     from nstbench.report.page import write_report
 

@@ -141,9 +141,9 @@ def _execute(
     settings = build_config(options, suite=suite, file=config)
 
     from nstbench import tables
-    from nstbench.interrupt import Interrupted
-    from nstbench.pipeline import execute
-    from nstbench.progress import TerminalListener
+    from nstbench.pipeline.interrupt import Interrupted
+    from nstbench.pipeline.job import execute
+    from nstbench.pipeline.progress import TerminalListener
 
     listener = TerminalListener()
     try:

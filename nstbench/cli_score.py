@@ -57,7 +57,7 @@ def score(
 ) -> None:
     """Score a run again, for example with a new metric, or pictures that any program made."""
     from nstbench import tables
-    from nstbench.progress import TerminalListener
+    from nstbench.pipeline.progress import TerminalListener
 
     add_plugins(plugin)
     elsewhere = {
@@ -71,7 +71,7 @@ def score(
         if run is None:
             board = _score_outputs(outputs or [], elsewhere, metrics or "all", device, listener)
         else:
-            from nstbench.pipeline import rescore
+            from nstbench.pipeline.job import rescore
 
             board = rescore(run, metrics=metrics, device=device, listener=listener)
     finally:
@@ -83,7 +83,7 @@ def _score_outputs(
     patterns: list[str], given: Mapping[str, Any], metrics: str, device: str, listener: Listener
 ) -> Board:
     """Check the options of ``score --outputs`` and carry it out."""
-    from nstbench.external import Request, score_outputs
+    from nstbench.pipeline.score_outputs import Request, score_outputs
 
     given = dict(given)
     for option in ("contents", "styles"):

@@ -12,7 +12,7 @@ def status(run: RunFolder) -> None:
     from rich.table import Table
 
     from nstbench.core.text import printable
-    from nstbench.run_status import STATES, TO_DO, read_status, work_of
+    from nstbench.pipeline.status import STATES, TO_DO, read_status, work_of
 
     found = read_status(run)
     total = found.total

@@ -44,7 +44,7 @@ def train(
         "start": start, "out": out,
     }  # fmt: skip
     add_plugins(plugin)
-    from nstbench.progress import TerminalListener
+    from nstbench.pipeline.progress import TerminalListener
     from nstbench.training.job import train as carry_out
     from nstbench.training.order import build_order
 
@@ -83,7 +83,7 @@ def match(
         check_writable("--out", out)
     add_plugins(plugin)
     from nstbench import tables
-    from nstbench.progress import TerminalListener
+    from nstbench.pipeline.progress import TerminalListener
     from nstbench.store.store import write_bytes
     from nstbench.training.iterations_to_match import Matching, iterations_to_match
 

@@ -50,8 +50,8 @@ def validate(
     from nstbench.core.environment import resolve_device
     from nstbench.core.records import Role
     from nstbench.core.yaml_values import names_or_all
+    from nstbench.pipeline.progress import TerminalListener
     from nstbench.plan.variants import metric_cards, open_dataset
-    from nstbench.progress import TerminalListener
     from nstbench.terminal import console
 
     add_plugins(plugin)

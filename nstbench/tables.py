@@ -18,13 +18,13 @@ from nstbench.core.records import Flexibility, MetricCard, Scope
 from nstbench.listing import entries, reason
 from nstbench.nn.weights.cache import Weight, fetch
 from nstbench.nn.weights.status import State, WeightStatus, status
+from nstbench.pipeline.time_spent import shares
 from nstbench.plan.config import MethodSpec
 from nstbench.plan.variants import make_variant
 from nstbench.plugins import registry
 from nstbench.report.parts.fronts import fronts_of
 from nstbench.report.parts.numbers import scaled
 from nstbench.report.parts.rows import interval_of, ordered_by, rank_text
-from nstbench.spent import shares
 from nstbench.terminal import console
 
 _BOARD_METRICS = 7

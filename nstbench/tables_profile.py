@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nstbench.core.board import Board
-from nstbench.spent import shares
+from nstbench.pipeline.time_spent import shares
 from nstbench.terminal import console
 
 _WIDTH = 72

@@ -143,8 +143,8 @@ def plan() -> None:
     """Plan many units of a fake method, write the plan and make the schedule of two workers."""
     from nstbench.analysis.load_board import write_plan
     from nstbench.generate.executors.schedule import Schedule
-    from nstbench.pipeline import plan_run
-    from nstbench.progress import TerminalListener
+    from nstbench.pipeline.job import plan_run
+    from nstbench.pipeline.progress import TerminalListener
 
     with large_run(PLAN_UNITS) as settings:
         start = time.perf_counter()
@@ -165,7 +165,7 @@ def plan() -> None:
 def store() -> None:
     """Ask for the status of a large run, and let it go on where one unit is missing."""
     from nstbench.analysis.load_board import write_plan
-    from nstbench.pipeline import plan_run
+    from nstbench.pipeline.job import plan_run
 
     with large_run(RECORDS) as settings:
         _, run, made = plan_run(settings)
@@ -231,7 +231,7 @@ def write_records(run: Any, units: Any, settings: Any) -> None:
 
     The first one is made by a real run, the others are its copies with fields of their own.
     """
-    from nstbench.pipeline import execute
+    from nstbench.pipeline.job import execute
     from nstbench.store.store import Store
 
     real = settings.model_copy(update={"limit": 1, "seeds": (0,), "out": settings.out / "real"})

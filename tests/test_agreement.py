@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from nstbench.analysis.validation.agreement import basis, matrix, run_agreement, same
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
-from nstbench.external import Request, score_outputs
+from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.variants import metric_cards
 
 METRICS = ["ssim", "color_distance"]

@@ -23,13 +23,13 @@ import pytest
 from file_rights import bound_by_permissions
 
 import nstbench
-from nstbench import pipeline
 from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
 from nstbench.core.errors import StoreError
 from nstbench.generate import runner
 from nstbench.pictures.picture import write_png
-from nstbench.pipeline import execute, rescore
+from nstbench.pipeline import job as pipeline
+from nstbench.pipeline.job import execute, rescore
 from nstbench.plan.config import build_config
 from nstbench.report.page import render_page, write_comparison, write_report
 from nstbench.report.serve import fingerprint

@@ -29,7 +29,7 @@ from nstbench.generate.executors.schedule import Schedule
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import read_image, write_png
-from nstbench.pipeline import _own_samples, execute, plan_run
+from nstbench.pipeline.job import _own_samples, execute, plan_run
 from nstbench.plan.config import build_config
 from nstbench.plugins import registry
 from nstbench.store.leases import Claims

@@ -11,8 +11,8 @@ import nstbench
 from nstbench.analysis.load_board import read_plan
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
-from nstbench.external import Request, score_outputs
 from nstbench.pictures.picture import read_image, write_png
+from nstbench.pipeline.score_outputs import Request, score_outputs
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from PIL import Image
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import UsageError
-from nstbench.external import Request, score_outputs
 from nstbench.pictures.picture import fit, read_image
-from nstbench.pipeline import rescore
+from nstbench.pipeline.job import rescore
+from nstbench.pipeline.score_outputs import Request, score_outputs
 
 METRICS = "ssim,color_distance"
 

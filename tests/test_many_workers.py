@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from nstbench.pipeline import execute
+from nstbench.pipeline.job import execute
 from nstbench.plan.config import build_config
 from nstbench.store.store import Store, read_json
 
@@ -165,7 +165,7 @@ def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
 
 
 def test_own_latencies_count_only_where_nothing_ran_beside(settings, monkeypatch):
-    from nstbench import pipeline
+    from nstbench.pipeline import job as pipeline
 
     monkeypatch.setattr(pipeline, "OWN_SAMPLES_FROM_SECONDS", 0.3)
     settings |= {"methods": "slow_method", "timing_repeats": 2, "metrics": ("latency",)}

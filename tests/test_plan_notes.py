@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 import nstbench
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
-from nstbench.external import Request, score_outputs
-from nstbench.pipeline import execute, plan_run
+from nstbench.pipeline.job import execute, plan_run
+from nstbench.pipeline.progress import blocked, failed_before, suite_settings
+from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.config import build_config
 from nstbench.plan.listener import Listener
-from nstbench.progress import blocked, failed_before, suite_settings
 
 BROKEN = """
 from pathlib import Path

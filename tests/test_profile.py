@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.cli import app
-from nstbench.spent import shares
+from nstbench.pipeline.time_spent import shares
 
 
 def test_shares_add_up_to_the_wall_clock():

@@ -20,7 +20,7 @@ from nstbench.generate.executors import pool
 from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.local import LocalExecutor
 from nstbench.pictures.picture import write_png
-from nstbench.pipeline import execute
+from nstbench.pipeline.job import execute
 from nstbench.plan.config import build_config
 from nstbench.plan.planner import make_plan
 from nstbench.plan.variants import add_configured

@@ -13,7 +13,7 @@ import pytest
 from ray_nodes import RayNodes
 
 from nstbench.core.errors import UsageError
-from nstbench.pipeline import execute
+from nstbench.pipeline.job import execute
 from nstbench.plan.config import build_config
 
 needs_ray = pytest.mark.skipif(

@@ -15,7 +15,7 @@ import pytest
 
 import nstbench
 from nstbench.core.errors import UsageError
-from nstbench.pipeline import execute, rescore
+from nstbench.pipeline.job import execute, rescore
 from nstbench.plan.config import build_config
 from nstbench.plugins import registry
 from nstbench.store.store import Store, read_json

@@ -12,7 +12,7 @@ import nstbench
 from nstbench.analysis.load_board import read_plan
 from nstbench.cli import app
 from nstbench.core.errors import UsageError
-from nstbench.run_status import IN_WORK, TO_DO, read_status
+from nstbench.pipeline.status import IN_WORK, TO_DO, read_status
 from nstbench.store.leases import BOARD, Claims
 from nstbench.store.store import Store
 

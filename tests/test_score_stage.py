@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import nstbench
-from nstbench import pipeline
-from nstbench.external import Request, score_outputs
-from nstbench.pipeline import rescore
+from nstbench.pipeline import job as pipeline
+from nstbench.pipeline.job import rescore
+from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.score.stage import ScoreStage, feature_files

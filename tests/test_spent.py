@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nstbench.spent import Spent
+from nstbench.pipeline.time_spent import Spent
 
 
 def unit(style, process=1, **more):

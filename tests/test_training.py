@@ -328,7 +328,7 @@ class TestRuns:
 
     @pytest.fixture
     def run(self, picture_folders, tmp_path):
-        from nstbench.pipeline import execute
+        from nstbench.pipeline.job import execute
         from nstbench.plan.config import build_config
 
         contents, styles = map(str, picture_folders)

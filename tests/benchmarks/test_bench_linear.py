@@ -20,7 +20,7 @@ from nstbench.generate.conformance import example
 from nstbench.generate.runner import Runner
 from nstbench.nn.generators.runtime import InferenceParams, for_inference, inference
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
-from nstbench.pipeline import plan_run
+from nstbench.pipeline.job import plan_run
 from nstbench.plan.config import build_config
 from nstbench.plugins import registry
 

@@ -17,11 +17,11 @@ from reference import independent
 from nstbench.contracts import Picture
 from nstbench.core.board import Board
 from nstbench.core.records import Scope
-from nstbench.external import Request, score_outputs
 from nstbench.generate.conformance import example
 from nstbench.generate.flops import count_flops
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.variants import metric_card
 from nstbench.plugins import registry
 from nstbench.score.feature_bank import FeatureBank

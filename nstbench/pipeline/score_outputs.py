@@ -26,7 +26,6 @@ from nstbench.analysis.load_board import (
     write_scores,
     write_timings,
 )
-from nstbench.beside import Beside
 from nstbench.core.board import Board
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import ImageError, UsageError
@@ -42,15 +41,24 @@ from nstbench.core.records import (
 )
 from nstbench.core.text import counted, printable, slugify
 from nstbench.core.yaml_values import names_or_all
-from nstbench.output_patterns import Outputs, Pair, find_outputs, has_method
-from nstbench.outputs_elsewhere import Made, Size, missing, parts_of, problem_of, shapes_of, unit_of
 from nstbench.pictures.picture import fit, pixel_hash, read_image, write_png
+from nstbench.pipeline.folder_checks import refuse_folder_of_pictures
+from nstbench.pipeline.joined_run import Beside
+from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, has_method
+from nstbench.pipeline.output_units import (
+    Made,
+    Size,
+    missing,
+    parts_of,
+    problem_of,
+    shapes_of,
+    unit_of,
+)
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
 from nstbench.plan.planner import Outcome, Plan
 from nstbench.plan.variants import metric_cards, open_dataset
 from nstbench.report.page import write_report
-from nstbench.run_folder import refuse_folder_of_pictures
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.store import Store, hash_of_keys, key_of, read_json
 
@@ -65,7 +73,7 @@ class Request:
     """What to score.
 
     Attributes:
-        patterns: one or more patterns (:mod:`nstbench.output_patterns`).
+        patterns: one or more patterns (:mod:`nstbench.pipeline.output_patterns`).
         names: a name for each pattern without ``{method}``, in order.
         contents: dataset or folder of the content pictures.
         styles: dataset or folder of the style pictures.

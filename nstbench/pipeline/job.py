@@ -32,8 +32,10 @@ from nstbench.core.yaml_values import names_or_all
 from nstbench.generate.executors.choose import make_executor, pairs_per_batch, resolve_workers
 from nstbench.generate.executors.executor import Executor
 from nstbench.generate.method_timing import TimingRequest
-from nstbench.interrupt import Interrupt, Interrupted, finishing_first
 from nstbench.nn.weights import cache as weights
+from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
+from nstbench.pipeline.interrupt import Interrupt, Interrupted, finishing_first
+from nstbench.pipeline.time_spent import Spent
 from nstbench.plan.config import RunConfig
 from nstbench.plan.listener import Listener
 from nstbench.plan.planner import Plan, make_plan
@@ -47,9 +49,7 @@ from nstbench.plan.variants import (
 )
 from nstbench.plugins import registry
 from nstbench.report.page import check_formats, write_report
-from nstbench.run_folder import meet_another_plan, refuse_folder_of_pictures
 from nstbench.score.stage import score_units, timing_scores
-from nstbench.spent import Spent
 from nstbench.store.leases import BOARD, Claims
 from nstbench.store.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
 

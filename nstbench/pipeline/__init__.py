@@ -1,0 +1,1 @@
+"""The whole job in order: plan, generate, time, score, rank, report."""
