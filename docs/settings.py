@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer.main
 
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.plan.config import RunConfig, option_of
 
 PAGE = Path(__file__).with_suffix(".md")

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nstbench.analysis.validation.agreement import basis, matrix, run_agreement, same
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.variants import metric_cards

@@ -27,7 +27,7 @@ from nstbench.analysis.regression.pytest_benchmark_json import (
     read_pytest_benchmark,
 )
 from nstbench.analysis.regression.tolerances import parse_tolerances
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
 from nstbench.report.parts.numbers import significant
 from nstbench.store.store import write_json

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import nstbench
 from nstbench.analysis.load_board import read_plan
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.pipeline.score_outputs import Request, score_outputs

@@ -22,7 +22,7 @@ from nstbench.analysis.regression.check import CheckResult, check, moves
 from nstbench.analysis.regression.check_rows import Finding, Verdict, _signed_rank
 from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.analysis.relative_speed import relative_latency
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.report.check_files import github_annotations, junit, markdown, write_check
 

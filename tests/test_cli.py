@@ -30,7 +30,7 @@ def nstbench(*arguments, check=True, cwd=None, **environment):
 @pytest.mark.alone
 def test_help_is_quick_and_imports_no_torch():
     code = (
-        "import sys; from nstbench.cli import app; import typer.main; typer.main.get_command(app);"
+        "import sys; from nstbench.cli.app import app; import typer.main; typer.main.get_command(app);"
         "heavy = {'torch', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
@@ -59,7 +59,7 @@ def test_every_setting_is_an_option():
 def test_sweep_has_every_option_of_run_but_its_methods():
     import typer.main
 
-    from nstbench.cli import app
+    from nstbench.cli.app import app
 
     commands = typer.main.get_command(app).commands
     options = {
@@ -79,7 +79,7 @@ def test_lists_show_every_plugin(kind):
 @pytest.mark.parametrize("kind", ["methods", "metrics", "datasets", "suites", "checkpoints"])
 def test_a_list_that_was_seen_before_imports_no_torch(kind):
     code = (
-        "import sys; from nstbench.cli import app\n"
+        "import sys; from nstbench.cli.app import app\n"
         "app(['list', sys.argv[1]], standalone_mode=False)"
         "\nprint('torch' in sys.modules)"
     )

@@ -146,7 +146,7 @@ def test_formats_of_one_run_are_refused_with_the_way_out(first: Board, tmp_path:
 
 
 def test_command_needs_runs_that_exist(tmp_path: Path) -> None:
-    from nstbench.cli import app
+    from nstbench.cli.app import app
 
     done = CliRunner().invoke(app, ["report", str(tmp_path / "a"), str(tmp_path / "b")])
     assert isinstance(done.exception, UsageError)

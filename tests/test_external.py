@@ -195,7 +195,7 @@ def test_a_run_of_methods_is_not_buried(picture_folders, tmp_path, workspace):
 def test_command_line(workspace):
     from typer.testing import CliRunner
 
-    from nstbench.cli import app
+    from nstbench.cli.app import app
 
     common = ["--contents", str(workspace / "contents"), "--styles", str(workspace / "styles")]
     pattern = f"{workspace}/out/{{method}}/{{content}}_stylized_{{style}}.png"

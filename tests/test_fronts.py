@@ -15,8 +15,8 @@ from rich.console import Console
 from test_cli import nstbench
 from test_report import Page
 
-from nstbench import tables
 from nstbench.analysis.ranking import build_leaderboard
+from nstbench.cli.show import board as tables
 from nstbench.core.board import Board
 from nstbench.plan.study import Study, StudyVariant
 from nstbench.report import page as report

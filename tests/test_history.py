@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from nstbench.analysis.regression.baseline import Baseline, from_board, load_baseline
 from nstbench.analysis.regression.history import add, load_history, trends
 from nstbench.analysis.regression.tolerances import parse_tolerances
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.report.history_page import history_page
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nstbench import listing
+from nstbench.cli.show import lists as listing
 from nstbench.core.paths import cache_dir
 from nstbench.plugins import registry
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from nstbench.cli import app
-from nstbench.cli_options import check_writable
+from nstbench.cli.app import app
+from nstbench.cli.options import check_writable
 from nstbench.core import environment
 from nstbench.core.environment import available_cores, resolve_device
 from nstbench.core.errors import NstbenchError, UsageError
@@ -117,7 +117,7 @@ def test_errors_of_files_end_with_code_2_and_a_way_out_that_fits():
     """Whichever place of the program they come from."""
     code = (
         "import errno, os, sys\n"
-        "from nstbench import cli\n"
+        "from nstbench.cli import app as cli\n"
         "def fail():\n"
         "    number = getattr(errno, sys.argv[1])\n"
         "    raise OSError(number, os.strerror(number), 'the/path')\n"
@@ -144,7 +144,7 @@ def test_errors_of_files_end_with_code_2_and_a_way_out_that_fits():
 
 def test_what_is_no_matter_of_files_keeps_its_traceback():
     code = (
-        "import errno\nfrom nstbench import cli\n"
+        "import errno\nfrom nstbench.cli import app as cli\n"
         "def fail():\n    raise OSError(errno.ECONNREFUSED, 'refused')\n"
         "cli.app = fail\ncli.main()\n"
     )

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import nstbench
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.pipeline.job import execute, plan_run
 from nstbench.pipeline.progress import blocked, failed_before, suite_settings

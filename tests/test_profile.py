@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import nstbench
 from nstbench.analysis.load_board import load_board
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.pipeline.time_spent import shares
 
 

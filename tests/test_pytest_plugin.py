@@ -26,7 +26,7 @@ def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     package = str(Path(nstbench.__file__).parent.parent)
     paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "nstbench.pytest_plugin", "-p",
+        [sys.executable, "-m", "pytest", "-q", "-p", "nstbench.cli.pytest_plugin", "-p",
          "no:cacheprovider", "--rootdir", str(folder), "-W", "error", "test_it.py", *options],
         capture_output=True, text=True, cwd=folder, env=os.environ | {"PYTHONPATH": paths},
     )  # fmt: skip
@@ -65,7 +65,7 @@ def test_the_options_are_told(tmp_path: Path) -> None:
 
 def test_the_plugin_imports_nothing_heavy() -> None:
     code = (
-        "import sys; import nstbench.pytest_plugin;"
+        "import sys; import nstbench.cli.pytest_plugin;"
         "heavy = {'torch', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

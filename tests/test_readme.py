@@ -39,7 +39,7 @@ def test_every_linked_file_exists():
 def test_every_command_exists():
     import typer.main
 
-    from nstbench.cli import app
+    from nstbench.cli.app import app
 
     commands = set(typer.main.get_command(app).commands)
     for command in re.findall(r"^nstbench (\w+)", README.read_text(), re.MULTILINE):

@@ -17,7 +17,7 @@ import pytest
 from fake_board import PROFILES, FakeRun, metric_cards
 from rich.text import Text
 
-from nstbench import tables as terminal
+from nstbench.cli.show import board as terminal
 from nstbench.core.board import Board
 from nstbench.core.records import Availability
 from nstbench.plugins import registry

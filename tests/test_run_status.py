@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import nstbench
 from nstbench.analysis.load_board import read_plan
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.pipeline.status import IN_WORK, TO_DO, read_status
 from nstbench.store.leases import BOARD, Claims
@@ -74,7 +74,7 @@ def test_the_dead_do_not_work(finished):
 def test_nothing_is_written_and_torch_is_not_needed(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
     code = (
-        "import sys; from nstbench.cli import app\n"
+        "import sys; from nstbench.cli.app import app\n"
         "app(['status', sys.argv[1]], standalone_mode=False); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(finished)], check=True, capture_output=True)

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from nstbench.cli import app
+from nstbench.cli.app import app
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import ImageRecord
 from nstbench.pictures.picture import load_picture, read_image

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nstbench.cli_options import Plugins
+from nstbench.cli.options import Plugins
 from nstbench.core.errors import UsageError
 from nstbench.core.text import printable
 
@@ -107,7 +107,7 @@ def _settings(
         if board is None:
             return
         if profile:
-            from nstbench.tables_profile import print_profile
+            from nstbench.cli.show.profile import print_profile
 
             print_profile(board)
         _fail_without_output(board)
@@ -140,7 +140,7 @@ def _execute(
 
     settings = build_config(options, suite=suite, file=config)
 
-    from nstbench import tables
+    from nstbench.cli.show import board as tables
     from nstbench.pipeline.interrupt import Interrupted
     from nstbench.pipeline.job import execute
     from nstbench.pipeline.progress import TerminalListener

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nstbench.cli_options import Plugins, add_plugins, check_writable
+from nstbench.cli.options import Plugins, add_plugins, check_writable
 
 
 def train(
@@ -82,7 +82,7 @@ def match(
     if out is not None:
         check_writable("--out", out)
     add_plugins(plugin)
-    from nstbench import tables
+    from nstbench.cli.show import board as tables
     from nstbench.pipeline.progress import TerminalListener
     from nstbench.store.store import write_bytes
     from nstbench.training.iterations_to_match import Matching, iterations_to_match

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nstbench.cli_options import Plugins, add_plugins
+from nstbench.cli.options import Plugins, add_plugins
 from nstbench.core.errors import UsageError
 
 

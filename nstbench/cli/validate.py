@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nstbench.cli_options import Plugins, add_plugins, check_writable
+from nstbench.cli.options import Plugins, add_plugins, check_writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,12 +47,12 @@ def validate(
     from nstbench.analysis.validation.agreement import run_agreement
     from nstbench.analysis.validation.picture_series import make_sources
     from nstbench.analysis.validation.validate import validate as validate_metrics
+    from nstbench.cli.show.console import console
     from nstbench.core.environment import resolve_device
     from nstbench.core.records import Role
     from nstbench.core.yaml_values import names_or_all
     from nstbench.pipeline.progress import TerminalListener
     from nstbench.plan.variants import metric_cards, open_dataset
-    from nstbench.terminal import console
 
     add_plugins(plugin)
     for path in (out.with_suffix(".json"), out.with_suffix(".html")) if out else ():

@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from nstbench.cli.show.console import console
+from nstbench.cli.show.lists import entries, reason
 from nstbench.core.board import Board
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.core.records import Flexibility, MetricCard, Scope
-from nstbench.listing import entries, reason
 from nstbench.nn.weights.cache import Weight, fetch
 from nstbench.nn.weights.status import State, WeightStatus, status
 from nstbench.pipeline.time_spent import shares
@@ -25,7 +26,6 @@ from nstbench.plugins import registry
 from nstbench.report.parts.fronts import fronts_of
 from nstbench.report.parts.numbers import scaled
 from nstbench.report.parts.rows import interval_of, ordered_by, rank_text
-from nstbench.terminal import console
 
 _BOARD_METRICS = 7
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nstbench.cli_options import check_writable
+from nstbench.cli.options import check_writable
 from nstbench.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def check(
     from nstbench.analysis.regression.baseline import load_baseline
     from nstbench.analysis.regression.check import check as compare
     from nstbench.analysis.regression.tolerances import parse_tolerances
+    from nstbench.cli.show.checks import print_check
     from nstbench.core.yaml_values import split_names
     from nstbench.report.check_files import check_suffix, write_check
-    from nstbench.tables_check import print_check
 
     for path in out or []:
         check_suffix(path)
@@ -118,7 +118,7 @@ def baseline_update(
     from nstbench.analysis.regression.check import check as compare
     from nstbench.analysis.regression.check import moves
     from nstbench.analysis.regression.tolerances import parse_tolerances
-    from nstbench.tables_check import print_check
+    from nstbench.cli.show.checks import print_check
 
     before, after = load_baseline(file), load_baseline(run)
     result = compare(after, before, parse_tolerances(fail_on or [], before.metrics))
@@ -136,7 +136,7 @@ def baseline_update(
 def baseline_show(file: Run) -> None:
     """Show what a baseline holds, and why it was updated."""
     from nstbench.analysis.regression.baseline import load_baseline
-    from nstbench.tables_check import print_baseline
+    from nstbench.cli.show.checks import print_baseline
 
     print_baseline(load_baseline(file))
 
@@ -199,9 +199,9 @@ def history_show(
     """Draw quality and relative speed of each method per version, change points marked."""
     from nstbench.analysis.regression.history import load_history, trends
     from nstbench.analysis.regression.tolerances import parse_tolerances
+    from nstbench.cli.show.checks import print_trends
     from nstbench.report.history_page import history_page
     from nstbench.store.store import write_bytes
-    from nstbench.tables_check import print_trends
 
     versions = load_history(folder)
     found = trends(versions, parse_tolerances(fail_on or [], versions[-1].baseline.metrics))

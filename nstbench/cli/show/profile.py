@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nstbench.cli.show.console import console
 from nstbench.core.board import Board
 from nstbench.pipeline.time_spent import shares
-from nstbench.terminal import console
 
 _WIDTH = 72
 # The Okabe-Ito palette, which readers of all kinds of colour vision tell apart, and letters

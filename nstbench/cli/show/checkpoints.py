@@ -35,7 +35,7 @@ def checkpoint_table(library: Library) -> Table:
 
 def print_checkpoints() -> None:
     """Print the table of the installed checkpoints."""
-    from nstbench.terminal import console
+    from nstbench.cli.show.console import console
 
     library = installed()
     output = console()

@@ -21,11 +21,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import nstbench
+from nstbench.cli.show.console import console
 from nstbench.core.errors import NstbenchError
 from nstbench.core.paths import cache_dir, checkpoints_dir
 from nstbench.core.records import Availability
 from nstbench.plugins import registry
-from nstbench.terminal import console
 
 _VARIABLES = ("NSTBENCH_WEIGHTS", "NSTBENCH_OFFLINE", "NSTBENCH_CACHE", "NSTBENCH_CHECKPOINTS")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nstbench.cli_options import RunFolder
+from nstbench.cli.options import RunFolder
 
 
 def status(run: RunFolder) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nstbench.cli_options import Plugins, add_plugins
+from nstbench.cli.options import Plugins, add_plugins
 from nstbench.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def score(
     plugin: Plugins = None,
 ) -> None:
     """Score a run again, for example with a new metric, or pictures that any program made."""
-    from nstbench import tables
+    from nstbench.cli.show import board as tables
     from nstbench.pipeline.progress import TerminalListener
 
     add_plugins(plugin)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nstbench.cli_options import Plugins, add_plugins
+from nstbench.cli.options import Plugins, add_plugins
 from nstbench.core.errors import UsageError
 
 new_app = typer.Typer(no_args_is_help=True, help="Begin a plug-in of your own.")
@@ -57,8 +57,8 @@ def _conforms(method: str) -> bool:
     """Print each verdict as it falls; return True if there was nothing to complain of."""
     from rich.markup import escape
 
+    from nstbench.cli.show.console import console
     from nstbench.generate.conformance import examine
-    from nstbench.terminal import console
 
     output = console()
     failed = count = 0

@@ -13,9 +13,9 @@ from nstbench.analysis.regression.check import CheckResult
 from nstbench.analysis.regression.check_rows import Verdict
 from nstbench.analysis.regression.history import Trend
 from nstbench.analysis.relative_speed import relative_latency
+from nstbench.cli.show.console import console
 from nstbench.report.parts import check_text
 from nstbench.report.parts.numbers import significant
-from nstbench.terminal import console
 
 _STYLES = {
     Verdict.FINE: "",

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
-from nstbench.cli_check import baseline_app, check, history_app
-from nstbench.cli_extend import conformance, new_app
-from nstbench.cli_options import Plugins, RunFolder, add_plugins, check_writable
-from nstbench.cli_report import report, serve
-from nstbench.cli_run import run, sweep
-from nstbench.cli_score import score
-from nstbench.cli_status import status
-from nstbench.cli_train import match, train
-from nstbench.cli_validate import validate
+from nstbench.cli.check import baseline_app, check, history_app
+from nstbench.cli.extend import conformance, new_app
+from nstbench.cli.options import Plugins, RunFolder, add_plugins, check_writable
+from nstbench.cli.report import report, serve
+from nstbench.cli.run import run, sweep
+from nstbench.cli.score import score
+from nstbench.cli.status import status
+from nstbench.cli.train import match, train
+from nstbench.cli.validate import validate
 from nstbench.core.errors import NstbenchError, UsageError, way_out
 from nstbench.core.text import printable
 from nstbench.pipeline.interrupt import GO_ON
@@ -97,7 +97,7 @@ def show(
     method: Annotated[str, typer.Argument(help="Name of a method.")], plugin: Plugins = None
 ) -> None:
     """Show a method: paper, parameters with defaults, deviations, what it needs."""
-    from nstbench import tables
+    from nstbench.cli.show import board as tables
 
     add_plugins(plugin)
     tables.print_method(method)
@@ -112,7 +112,7 @@ def explain(
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/starter"),
 ) -> None:
     """Print the plain data that a result's key was made from, and what became of it."""
-    from nstbench import tables
+    from nstbench.cli.show import board as tables
     from nstbench.store.store import Store
 
     tables.print_record(*Store(run).find_key(key))
@@ -121,14 +121,14 @@ def explain(
 @app.command()
 def doctor() -> None:
     """Show versions, devices and weights, and how to mend what is unavailable."""
-    from nstbench import tables
+    from nstbench.cli.show import board as tables
 
     tables.print_doctor()
 
 
 def _list_command(kind: str) -> Any:
     def command(plugin: Plugins = None) -> None:
-        from nstbench.listing import print_list
+        from nstbench.cli.show.lists import print_list
 
         add_plugins(plugin)
         print_list(kind)
@@ -144,7 +144,7 @@ for _kind in ("methods", "metrics", "datasets", "suites"):
 @list_app.command("checkpoints")
 def list_checkpoints() -> None:
     """List the trained networks that runs find: what they do, and what their training took."""
-    from nstbench.checkpoint_table import print_checkpoints
+    from nstbench.cli.show.checkpoints import print_checkpoints
 
     print_checkpoints()
 
@@ -152,7 +152,7 @@ def list_checkpoints() -> None:
 @weights_app.command("list")
 def weights_list() -> None:
     """List all weights, where they are and where they come from."""
-    from nstbench import tables
+    from nstbench.cli.show import board as tables
 
     tables.print_weights(check=False)
 
@@ -162,7 +162,7 @@ def weights_fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Names; all if none is given.")] = None,
 ) -> None:
     """Fetch weights into the cache."""
-    from nstbench import tables
+    from nstbench.cli.show import board as tables
 
     tables.fetch_weights(names or [])
 
@@ -170,7 +170,7 @@ def weights_fetch(
 @weights_app.command("verify")
 def weights_verify() -> None:
     """Compare the checksums of all cached weights with the pinned ones."""
-    from nstbench import tables
+    from nstbench.cli.show import board as tables
 
     if not tables.print_weights(check=True):
         raise typer.Exit(1)
