@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from score_frames import method_card, units_of
+from simulate_boards import Design, as_scores, metric_card, simulate
 
 from nstbench.analysis import stats
 from nstbench.analysis.ranking import build_leaderboard, compare_methods
-from nstbench.calibration import Design, as_scores, metric_card, simulate
 from nstbench.core.board import quality_metric
 from nstbench.core.records import Scope
 

@@ -10,6 +10,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy import stats as reference
 from score_frames import method_card, units_of
+from simulate_boards import Design, as_scores, metric_card, simulate
 
 from nstbench.analysis.ranking import build_leaderboard
 from nstbench.analysis.robustness import (
@@ -21,7 +22,6 @@ from nstbench.analysis.robustness import (
     rank_correlation,
     sensitivity,
 )
-from nstbench.calibration import Design, as_scores, metric_card, simulate
 from nstbench.core.records import Scope
 
 ERRORS = ("content_error", "style_error")

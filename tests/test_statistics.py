@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import simulate_boards as calibration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
+from simulate_boards import Design
 
-from nstbench import calibration
 from nstbench.analysis import stats
-from nstbench.calibration import Design
 
 GRID = [(style, content) for style in range(6) for content in range(4)]
 

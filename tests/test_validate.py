@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from simulate_boards import metric_card
 from sweep_pictures import SIZE, save_sweep, source
 
 from nstbench.analysis.validation.picture_series import controlled_sweeps
 from nstbench.analysis.validation.ratings import expected_sign, measured, rate, summarise
 from nstbench.analysis.validation.validate import image_costs, score_sweeps, validate
-from nstbench.calibration import metric_card
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Availability, Scope
 from nstbench.plan import variants as catalog

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from simulate_boards import metric_card
 
 from nstbench.analysis.validation.validate import Validation
-from nstbench.calibration import metric_card
 from nstbench.report.validation_page import validation_page
 
 BY_KIND = pd.DataFrame(

@@ -3,7 +3,7 @@
 Everything works on float64 arrays whose last axis runs over units (content, style,
 seed), sorted by style, then content, then seed; NaN means "no score". Why each
 procedure was chosen, and what it does on simulated boards, is told in
-``docs/statistics.md``; :mod:`nstbench.calibration` repeats those simulations.
+``docs/statistics.md``; :mod:`simulate_boards` repeats those simulations.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Simulated boards with known truth: what the statistics of the leaderboard are worth.
 
-``python -m nstbench.calibration`` prints the tables of ``docs/statistics.md``; the functions
+``python -m simulate_boards`` prints the tables of ``docs/statistics.md``; the functions
 answer the same questions for another design ("how many styles do I need to see 5 %?").
 """
 
