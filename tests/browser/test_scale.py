@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report_scale import large_run
+from large_run import large_run
 
 from nstbench.report import page as report
 

@@ -20,7 +20,7 @@ _PLACES = {
     "readme.md.txt": "README.md",
     "init.py.txt": "src/{name}/__init__.py",
     "method.py.txt": "src/{name}/method.py",
-    "test_conformance.py.txt": "tests/test_conformance.py",
+    "test_conformance.py.txt": "tests/generate/test_conformance.py",
 }
 
 

@@ -1,0 +1,344 @@
+"""The report on realistic, hostile and nearly empty boards."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_board import HOSTILE, PROFILES, FakeRun
+from html_page import Page
+
+from nstbench.core.board import Board
+from nstbench.core.errors import UsageError
+from nstbench.plugins import registry
+from nstbench.report import page as report
+from nstbench.report.parts import pictures, templates
+from nstbench.report.parts import rows as tables
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    return FakeRun(tmp_path_factory.mktemp("run")).board()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    return FakeRun(tmp_path_factory.mktemp("hostile"), hostile=True).board()
+
+
+@pytest.fixture(scope="module")
+def page(board: Board) -> str:
+    return report.render_page(board)
+
+
+def html_sections() -> list[str]:
+    known, broken = report.sections()
+    assert broken == []
+    return [name for name, cls in known.items() if cls.info.format == "html"]
+
+
+def test_page_loads_nothing_from_outside(page: str) -> None:
+    parsed = Page(page)
+    for tag, attrs in parsed.elements:
+        for name in ("src", "srcset", "poster", "data", "xlink:href", "action"):
+            value = attrs.get(name)
+            assert value is None or value.startswith("data:"), (tag, name, value)
+        if tag == "link" or (tag == "use"):
+            assert (attrs.get("href") or "").startswith("data:")
+    assert not re.search(r"@import|url\(\s*['\"]?(?!data:)", templates.static("report.css"))
+    policy = next(a for a in parsed.all("meta") if a.get("http-equiv"))["content"] or ""
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_page_has_no_inline_handlers_or_styles(hostile: Board) -> None:
+    for tag, attrs in Page(report.render_page(hostile)).elements:
+        assert not [name for name in attrs if name.startswith("on")], tag
+        assert "style" not in attrs, tag
+
+
+def test_links_lead_to_papers_parts_of_the_page_or_downloads(page: str) -> None:
+    parsed = Page(page)
+    ids = {attrs["id"] for _, attrs in parsed.elements if "id" in attrs}
+    for attrs in parsed.all("a"):
+        href = attrs["href"] or ""
+        if href.startswith("#"):
+            assert href[1:] in ids
+        elif href.startswith("data:"):
+            assert attrs["download"]
+        else:
+            assert href.startswith("https://")
+            assert attrs["rel"] == "noopener noreferrer"
+
+
+def test_ids_are_unique(hostile: Board) -> None:
+    ids = [attrs["id"] for _, attrs in Page(report.render_page(hostile)).elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_hostile_names_are_inert_and_readable(hostile: Board) -> None:
+    parsed = Page(report.render_page(hostile))
+    scripts = [a for a in parsed.all("script") if a.get("type") != "application/json"]
+    assert len(scripts) == 1
+    assert templates.static("report.js") in parsed.texts["script"]
+    titles = {a["title"] for a in parsed.all("th") if a.get("title")}
+    assert set(HOSTILE) <= titles
+    alts = {a["alt"] for a in parsed.all("img")}
+    assert any(alt and HOSTILE[0] in alt for alt in alts)
+
+
+def test_urls_of_hostile_cards_are_no_links(tmp_path: Path) -> None:
+    board = FakeRun(tmp_path).board()
+    cards = {
+        name: dataclasses.replace(card, paper="javascript:alert(1)", code="JavaScript:x")
+        for name, card in board.methods.items()
+    }
+    parsed = Page(report.render_page(dataclasses.replace(board, methods=cards)))
+    assert not [a for a in parsed.all("a") if "javascript" in (a["href"] or "").lower()]
+
+
+@pytest.mark.parametrize("name", html_sections())
+def test_every_section_renders_alone(name: str, board: Board, hostile: Board) -> None:
+    section = registry.load("reports", name)
+    for each in (board, hostile):
+        fragment = section().html(each)
+        # the curves of a study have their own tests
+        assert bool(fragment.strip()) == (name != "fronts")
+        Page(fragment)
+
+
+def test_every_picture_is_embedded_once(page: str) -> None:
+    parsed = Page(page)
+    shown = {a["data-picture"]: a["src"] for a in parsed.all("img") if "data-picture" in a}
+    start = page.index('id="picture-store">') + len('id="picture-store">')
+    store = json.loads(page[start : page.index("</script>", start)])
+    assert shown
+    assert store
+    assert not set(shown) & set(store)
+    wanted = {a["data-picture"] for _, a in parsed.elements if "data-picture" in a}
+    assert wanted == set(shown) | set(store)
+
+
+def test_pictures_are_links_when_not_embedded(board: Board, tmp_path: Path) -> None:
+    path = report.write_report(board, tmp_path / "deep" / "er", ["html"], embed=False)[0]
+    text = path.read_text(encoding="utf-8")
+    assert "data:image" not in text
+    sources = [a["src"] or "" for a in Page(text).all("img") if "data-picture" in a]
+    assert sources
+    for source in sources:
+        assert source.startswith("pictures/")
+        assert (path.parent / source).is_file()
+    lazy = [a.get("loading") for a in Page(text).all("img") if "data-picture" in a]
+    assert set(lazy) == {"lazy"}
+
+
+def test_a_page_in_the_run_folder_links_to_its_files(board: Board) -> None:
+    path = report.write_report(board, board.root / "report", ["html"], embed=False)[0]
+    sources = [a["src"] or "" for a in Page(path.read_text()).all("img") if "data-picture" in a]
+    assert all((path.parent / source).is_file() for source in sources)
+    assert all(source.startswith("../") for source in sources)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["index.html"]
+
+
+def test_pictures_outside_the_run_are_never_read(board: Board, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes((board.root / board.pictures[0].file).read_bytes())
+    units = board.units.assign(output=str(secret))
+    text = report.render_page(dataclasses.replace(board, units=units))
+    assert "files are missing from the run folder" in text
+
+
+def test_script_and_page_sizes(page: str) -> None:
+    assert len(templates.static("report.js").encode()) < 40_000
+    assert len(page.encode()) < 20_000_000
+
+
+def test_pictures_leave_room_for_what_else_the_page_holds(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "LIMIT", len(report.render_page(board).encode()) - 10_000)
+    page = report.render_page(board)
+    assert len(page.encode()) < pictures.LIMIT
+    assert "pictures were left out to keep the page below 20 MB" in page
+
+
+def test_table_of_the_page_has_the_numbers_of_the_board(page: str, board: Board) -> None:
+    rows = re.findall(r'<tbody class="entry".*?</tbody>', page, flags=re.S)
+    assert len(rows) == len(board.leaderboard)
+    by_method = board.leaderboard.set_index("method")
+    heads = re.findall(r'<th scope="col" data-key="([^"]+)"', page)
+    for row in rows:
+        method = re.search(r'class="sticky name" title="([^"]+)"', row)
+        assert method
+        cells = re.findall(r'<td [^>]*data-value="([^"]*)" data-column="(\d+)"', row)
+        assert len(cells) == len(heads) - 4
+        for value, column in cells:
+            expected = by_method.loc[method[1], heads[int(column) + 4]]
+            assert (value == "" and math.isnan(expected)) or float(value) == expected
+
+
+def test_csv_round_trips_with_the_same_numbers(board: Board, tmp_path: Path) -> None:
+    path = report.write_report(board, tmp_path, ["csv"])[0]
+    assert path.name == "leaderboard.csv"
+    table = pd.read_csv(path)
+    assert table.columns[0] == "method"
+    pd.testing.assert_frame_equal(
+        table[board.leaderboard.columns], board.leaderboard, check_exact=True
+    )
+
+
+def test_markdown_table_is_well_formed(hostile: Board, tmp_path: Path) -> None:
+    path = report.write_report(hostile, tmp_path, ["md"])[0]
+    lines = path.read_text(encoding="utf-8").split("\n")
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == len(hostile.leaderboard) + 2
+    widths = {len(re.split(r"(?<!\\)\|", line)) for line in table}
+    assert len(widths) == 1
+    assert "<script" not in "\n".join(table)
+
+
+def test_parquet_holds_every_score(board: Board, tmp_path: Path) -> None:
+    path = report.write_report(board, tmp_path, ["parquet"])[0]
+    scores = pd.read_parquet(path)
+    assert list(scores.columns) == list(board.scores.columns)
+    np.testing.assert_array_equal(scores["value"], board.scores["value"])
+
+
+def test_latex_table_compiles(hostile: Board, tmp_path: Path) -> None:
+    table = report.write_report(hostile, tmp_path, ["tex"])[0].read_text(encoding="utf-8")
+    rows = [line for line in table.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == len(hostile.leaderboard) + 1
+    assert len({len(re.split(r"(?<!\\)&", row)) for row in rows}) == 1
+    measured = sorted(tables.measured_metrics(hostile), key=lambda c: (not c.role, c.order))
+    marked = {r"\textbf": 0, r"\underline": 0}
+    for card in measured[:6]:
+        losses = sorted(row.loss(card) for row in tables.contest(tables.rows(hostile), card))
+        for mark, loss in zip(marked, sorted(set(losses)), strict=False):
+            marked[mark] += losses.count(loss)
+    assert {mark: table.count(mark) for mark in marked} == marked
+    engine = next(filter(None, map(shutil.which, ("pdflatex", "lualatex", "xelatex"))), None)
+    if engine is None:
+        pytest.skip("no TeX engine: apt-get install texlive-latex-recommended")
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\n"
+        "\\begin{document}\\input{leaderboard.tex}\\end{document}\n"
+    )
+    options = ["-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run([engine, *options], cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_figures_are_made_and_repeat(
+    kind: str, start: bytes, board: Board, hostile: Board, tmp_path: Path
+) -> None:
+    first = report.write_report(board, tmp_path / "a", [kind])[0].read_bytes()
+    again = report.write_report(board, tmp_path / "b", [kind])[0].read_bytes()
+    other = report.write_report(hostile, tmp_path / "c", [kind])[0].read_bytes()
+    assert first.startswith(start)
+    assert first == again
+    assert first != other
+
+
+def test_template_section_is_complete(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = registry.folder("reports") / "_template.py"
+    built_in = registry.plugins("reports")
+    plugin = registry.Plugin("reports", "my_section", path, "test")
+    monkeypatch.setattr(registry, "plugins", lambda kind: {**built_in, "my_section": plugin})
+    text = report.render_page(board)
+    assert 'data-section="my_section"' in text
+    assert 'class="broken"' not in text
+
+
+def test_write_report_makes_what_was_asked_and_leaves_nothing_else(
+    board: Board, tmp_path: Path
+) -> None:
+    written = report.write_report(board, tmp_path / "report", report.formats())
+    assert sorted(written) == sorted((tmp_path / "report").iterdir())
+
+
+def test_unknown_format_is_refused_with_a_suggestion(board: Board, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'parquet'"):
+        report.write_report(board, tmp_path, ["parket"])
+
+
+BOARDS: dict[str, dict[str, Any]] = {
+    "no timings": {"timings": False},
+    "all failed": {"fail": 1.1, "profiles": PROFILES[3:]},
+    "one method": {"profiles": PROFILES[4:5]},
+    "one baseline": {"profiles": PROFILES[:1]},
+    "one pair": {"contents": 1, "styles": 1},
+    "two sizes": {"sizes": (32, 48)},
+}
+
+
+@pytest.mark.parametrize("settings", BOARDS.values(), ids=BOARDS.keys())
+def test_partial_boards_render(settings: dict[str, Any], tmp_path: Path) -> None:
+    board = FakeRun(tmp_path / "run", **settings).board()
+    text = report.render_page(board)
+    Page(text)
+    assert 'class="broken"' not in text
+    # one of the three figures is enough: they are one drawing
+    formats = [f for f in report.formats() if f not in {"png", "pdf"}]
+    assert report.write_report(board, tmp_path / "out", formats)
+
+
+def test_board_without_any_scores_renders(tmp_path: Path) -> None:
+    full = FakeRun(tmp_path, fail=1.1, profiles=PROFILES[3:4]).board()
+    columns = [c for c in full.leaderboard.columns if not c.startswith(tuple(full.metrics))]
+    bare = dataclasses.replace(
+        full, scores=full.scores.iloc[:0], leaderboard=full.leaderboard[columns], metrics={},
+        timings=(), pictures=(),
+    )  # fmt: skip
+    text = report.render_page(bare)
+    Page(text)
+    assert 'class="broken"' not in text
+
+
+def test_metric_names_are_not_hard_coded(tmp_path: Path) -> None:
+    board = FakeRun(tmp_path).board()
+    new = {name: f"my_{name}" for name in board.metrics}
+    columns = {f"{k}{end}": f"{v}{end}" for k, v in new.items() for end in ("", "_low", "_high")}
+    renamed = dataclasses.replace(
+        board,
+        metrics={new[n]: dataclasses.replace(c, name=new[n]) for n, c in board.metrics.items()},
+        leaderboard=board.leaderboard.rename(columns=columns),
+        scores=board.scores.assign(metric=board.scores["metric"].map(new)),
+    )
+    text = report.render_page(renamed)
+    for part in report.render_page(board).split("<section")[1:]:
+        name = re.search(r'data-section="([^"]+)"', part)
+        assert name
+        assert f'data-section="{name[1]}"' in text
+
+
+def test_broken_section_is_a_visible_note(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = "from nstbench.contracts import Section, SectionInfo\n"
+    body = 'class S(Section):\n    info = SectionInfo("S", "html")\n'
+    (tmp_path / "cannot_import.py").write_text("import no_such_module_of_ours\n")
+    (tmp_path / "cannot_draw.py").write_text(
+        head + body + "    def html(self, board):\n        raise ValueError('<b>boom</b>')\n"
+    )
+    built_in = registry.plugins("reports")
+    added = {
+        p.stem: registry.Plugin("reports", p.stem, p, "test") for p in sorted(tmp_path.glob("*.py"))
+    }
+    monkeypatch.setattr(registry, "plugins", lambda kind: {**built_in, **added})
+    text = report.render_page(board)
+    assert text.count('class="broken"') == 2
+    assert "no_such_module_of_ours" in text
+    assert "ValueError: &lt;b&gt;boom&lt;/b&gt;" in text
+    assert 'data-section="leaderboard"' in text
