@@ -8,7 +8,7 @@ from typing import Any
 
 from nstbench.core.board import Board
 from nstbench.pipeline.job import execute
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 from nstbench.plan.listener import Listener
 
 

@@ -16,7 +16,7 @@ from nstbench.core.board import Board
 from nstbench.core.records import Scope
 from nstbench.report.parts import numbers, standings, templates
 from nstbench.report.parts import rows as tables
-from nstbench.store.store import read_json
+from nstbench.store.atomic_files import read_json
 
 VALIDATION = "validation.json"
 """File of a run folder that ``nstbench validate --out`` has written."""

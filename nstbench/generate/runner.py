@@ -17,10 +17,9 @@ import torch
 
 from nstbench.contracts import Diverged, Method, Picture, PreparedPair
 from nstbench.core.environment import device_name
-from nstbench.core.errors import StoreError
+from nstbench.core.errors import StoreError, message_of, ran_out_of_memory
 from nstbench.core.glibc_malloc import give_back_memory
 from nstbench.core.isolation import isolated
-from nstbench.core.memory import message_of, ran_out_of_memory
 from nstbench.core.records import (
     OWN_SAMPLES_FROM_SECONDS,
     ImageRecord,

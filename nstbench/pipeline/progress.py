@@ -26,7 +26,7 @@ from nstbench.plan.listener import Listener
 
 if TYPE_CHECKING:
     from nstbench.plan.config import RunConfig
-    from nstbench.plan.planner import Outcome, Plan
+    from nstbench.plan.plan import Outcome, Plan
 
 # A PNG of a photograph needs about this many bytes a pixel.
 _PNG_BYTES_PER_PIXEL = 1.9

@@ -18,14 +18,7 @@ import numpy as np
 from PIL import Image
 
 import nstbench
-from nstbench.analysis.load_board import (
-    load_board,
-    read_info,
-    write_info,
-    write_plan,
-    write_scores,
-    write_timings,
-)
+from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import ImageError, UsageError
@@ -56,11 +49,15 @@ from nstbench.pipeline.output_units import (
 )
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
-from nstbench.plan.planner import Outcome, Plan
+from nstbench.plan.plan import Outcome, Plan
+from nstbench.plan.plan_file import write_plan
 from nstbench.plan.variants import metric_cards, open_dataset
 from nstbench.report.page import write_report
 from nstbench.score.stage import score_units, timing_scores
-from nstbench.store.store import Store, hash_of_keys, key_of, read_json
+from nstbench.store.atomic_files import read_json
+from nstbench.store.keys import hash_of_keys, key_of
+from nstbench.store.run_info import read_info, write_info, write_scores, write_timings
+from nstbench.store.store import Store
 
 ASPECT_TOLERANCE = 0.02
 """Proportions that differ by rounding to whole pixels are the same; more is another picture."""

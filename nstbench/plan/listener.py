@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nstbench.core.records import Unit
 
 if TYPE_CHECKING:
-    from nstbench.plan.planner import Plan
+    from nstbench.plan.plan import Plan
 
 
 class Listener:

@@ -13,7 +13,6 @@ from nstbench.core.records import (
     Collection,
     ImageRecord,
     MethodCard,
-    MetricCard,
     PictureCard,
     Role,
     SkippedImage,
@@ -22,64 +21,12 @@ from nstbench.core.records import (
     WeightCard,
 )
 from nstbench.plan.config import RunConfig
+from nstbench.plan.plan import Outcome, Plan
 from nstbench.plan.unit_keys import Pieces, UnitMaker, shared_parts
 from nstbench.plan.variants import Variant, metric_cards, open_dataset, resolve_methods
 from nstbench.store.store import Store
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A unit's outcome that is known before anything runs."""
-
-    status: Status
-    message: str
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What a run is going to do.
-
-    Attributes:
-        config: the configuration it was made from.
-        units: all units, those of one method together, pairs of one style together.
-        blocked: key -> outcome of units that cannot run here.
-        cached: keys of units that have a usable record.
-        failed: key -> outcome of those among them that have no output, and are not tried again.
-        methods: variant label -> card.
-        metrics: metric name -> card, in table order.
-        pictures: the contents and styles, fitted and copied into the run folder.
-        skipped: files that the datasets or the image reader left out.
-        costs: variant -> seconds of one unit: measured by units that are done, or guessed.
-        outdated: key -> ``finished`` of records of pending units that do not count.
-        batched: variants whose methods can do several pairs at once.
-    """
-
-    config: RunConfig
-    units: tuple[Unit, ...]
-    blocked: Mapping[str, Outcome]
-    cached: frozenset[str]
-    methods: Mapping[str, MethodCard]
-    metrics: Mapping[str, MetricCard]
-    pictures: tuple[PictureCard, ...]
-    skipped: tuple[SkippedImage, ...]
-    costs: Mapping[str, float] = field(default_factory=dict)
-    outdated: Mapping[str, str] = field(default_factory=dict)
-    batched: frozenset[str] = frozenset()
-    failed: Mapping[str, Outcome] = field(default_factory=dict)
-
-    @property
-    def expected_seconds(self) -> float:
-        """Seconds that the pending units are expected to take, one after the other."""
-        return sum(self.costs.get(unit.variant, 0.0) for unit in self.pending)
-
-    @property
-    def pending(self) -> tuple[Unit, ...]:
-        """Units that must be run."""
-        return tuple(
-            u for u in self.units if u.key not in self.cached and u.key not in self.blocked
-        )
 
 
 def make_plan(config: RunConfig, store: Store) -> Plan:

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nstbench.analysis.load_board import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.contracts import Metric, MetricInfo, Picture
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
@@ -27,10 +26,14 @@ from nstbench.core.text import printable
 from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plan.listener import Listener
+from nstbench.plan.plan_file import read_plan
 from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
 from nstbench.score.scorer import Scorer
-from nstbench.store.store import MEND, SCHEMA, Store, key_of
+from nstbench.store.atomic_files import MEND
+from nstbench.store.keys import SCHEMA, key_of
+from nstbench.store.run_info import SCORE_COLUMNS, read_cards
+from nstbench.store.store import Store
 
 Unit = Mapping[str, Any]
 Record = Mapping[str, Any]

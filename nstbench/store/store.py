@@ -17,22 +17,17 @@ so that a run killed at any moment leaves either the old file, the new one, or n
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import math
 import os
-import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.core.errors import StoreError, way_out
+from nstbench.core.errors import StoreError
 from nstbench.core.records import Status
+from nstbench.store.atomic_files import MEND, UNREADABLE, read_json, write_json
+from nstbench.store.keys import SCHEMA, key_without_code
 
-SCHEMA = 1
-MEND = "Run the same command again: it writes the file anew and repeats nothing that is done."
-# Parts of a key that name code instead of inputs; `--resume always` disregards them.
-CODE_PARTS = ("source", "schema")
 MAP_KINDS = ("content", "style")
 
 _FIELDS: Mapping[str, type | tuple[type, ...]] = {
@@ -42,8 +37,6 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "batch": int,
 }  # fmt: skip
 _STATUSES = tuple(Status)
-# JSON may be nested deeper than any that was ever written here.
-_UNREADABLE = (OSError, ValueError, RecursionError)
 _SAMPLES = ("calibration", "calibration_waits", "waits")
 _DONE_FIELDS = ("output", "output_sha256")
 
@@ -52,123 +45,6 @@ def map_path(output: str, kind: str) -> Path:
     """Return where the map of an output lies, both relative to the run folder."""
     path = Path(output)
     return path.with_name(f"{path.stem}_{kind}_error.png")
-
-
-def key_of(parts: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of plain data: equal parts give equal keys in any order."""
-    return hashlib.sha256(_plain_json(parts).encode()).hexdigest()
-
-
-def key_without_code(parts: Mapping[str, Any]) -> str:
-    """Return the key that the parts would have if code had no versions."""
-    return key_of({name: part for name, part in parts.items() if name not in CODE_PARTS})
-
-
-def _plain_json(parts: Mapping[str, Any]) -> str:
-    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
-
-
-class KeyText:
-    """Writes the texts behind many keys that differ in few parts.
-
-    ``KeyText(parts, changing).keys(changes)`` is what :func:`key_of` and
-    :func:`key_without_code` return for ``parts | changes``.
-
-    Args:
-        parts: the parts that all keys share.
-        changing: names of the parts that differ.
-    """
-
-    def __init__(self, parts: Mapping[str, Any], changing: Iterable[str]) -> None:
-        shared = {name: KeyText.piece(name, part) for name, part in parts.items()}
-        names = sorted({*shared, *changing})
-        self._with_code = [shared.get(name, "") for name in names]
-        self._place = {name: place for place, name in enumerate(names)}
-        self._code = [place for name, place in self._place.items() if name in CODE_PARTS]
-
-    @staticmethod
-    def piece(name: str, part: Any) -> str:
-        """Return the text of one part."""
-        return _plain_json({name: part})[1:-1]
-
-    def keys(self, pieces: Mapping[str, str]) -> tuple[str, str]:
-        """Return the key, and the key without code, given the pieces of the changing parts."""
-        texts = self._with_code.copy()
-        for name, text in pieces.items():
-            texts[self._place[name]] = text
-        whole = _hash_of(texts)
-        for place in reversed(self._code):
-            del texts[place]
-        return whole, _hash_of(texts)
-
-
-def _hash_of(pieces: list[str]) -> str:
-    return hashlib.sha256(f"{{{','.join(pieces)}}}".encode()).hexdigest()
-
-
-def hash_of_keys(keys: Iterable[str]) -> str:
-    """Return a checksum of keys in their order."""
-    digest = hashlib.sha256()
-    for key in keys:
-        digest.update(key.encode())
-    return digest.hexdigest()
-
-
-def seed_of(key: str) -> int:
-    """Return the random seed of a unit, which depends on nothing but its key."""
-    return int(key[:15], 16)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically.
-
-    Raises:
-        StoreError: if the disk is full or the folder cannot be written.
-    """
-    write_pieces(path, (data,))
-
-
-def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file atomically from pieces that need not be in memory at once.
-
-    Raises:
-        StoreError: if the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.writelines(pieces)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> StoreError:
-    """Return what to tell a user whose disk is full, or whose folder may not be written."""
-    mend = way_out(error) or "free space or change permissions"
-    return StoreError(
-        f"{path} cannot be written: {error.strerror}. What was computed before is intact: "
-        f"{mend}, then run the same command again."
-    )
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON atomically; numbers that are not finite become null."""
-    text = json.dumps(_finite(data), indent=1, sort_keys=True, default=str)
-    write_bytes(path, text.encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; return ``None`` if it is missing or damaged."""
-    try:
-        return json.loads(path.read_bytes())
-    except _UNREADABLE:
-        return None
 
 
 def is_plain_name(text: Any) -> bool:
@@ -191,16 +67,6 @@ def _is_sound(record: Mapping[str, Any]) -> bool:
 
 def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, Mapping):
-        return {str(key): _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return data
 
 
 class Store:
@@ -243,7 +109,7 @@ class Store:
         try:
             with open(f"{stem}.json", "rb") as stream:  # noqa: PTH123
                 data = json.loads(stream.read())
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         if not isinstance(data, dict) or data.get("key") != key or not _is_sound(data):
             return None
