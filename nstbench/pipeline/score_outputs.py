@@ -62,7 +62,7 @@ from nstbench.store.store import Store
 ASPECT_TOLERANCE = 0.02
 """Relative difference of proportions that rounding to whole pixels can cause."""
 
-FAMILY = "made elsewhere"
+FAMILY = "imported"
 
 
 @dataclass(frozen=True, slots=True)

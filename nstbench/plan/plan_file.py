@@ -83,5 +83,5 @@ def read_plan(root: Path) -> list[dict[str, Any]]:
             if "status" in unit:
                 Status(unit["status"])
                 if not isinstance(unit.get("message", ""), str):
-                    raise TypeError("the message of a unit is no text")
+                    raise TypeError("the message of a unit is not text")
     return units

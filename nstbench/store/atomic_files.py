@@ -51,10 +51,10 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 
 def unwritable(path: Path, error: OSError) -> StoreError:
     """Return the error for a file that cannot be written, with its fix."""
-    mend = fix_for(error) or "free space or change permissions"
+    fix = fix_for(error) or "free space or change permissions"
     return StoreError(
         f"{path} cannot be written: {error.strerror}. What was computed before is intact: "
-        f"{mend}, then run the same command again."
+        f"{fix}, then run the same command again."
     )
 
 
