@@ -19,7 +19,8 @@ from nstbench.contracts import (
 )
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.text import natural_key, printable, unique_slugs
-from nstbench.pictures.picture import read_image, read_map
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import read_map
 
 EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif")
 MAP_SUFFIX = "_sem.png"

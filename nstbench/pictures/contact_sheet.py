@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from nstbench.core.records import ImageRecord
-from nstbench.pictures.picture import fit, read_image
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import fit
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 

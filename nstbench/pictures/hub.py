@@ -28,7 +28,8 @@ from nstbench.core.paths import cache_dir
 from nstbench.core.records import Availability
 from nstbench.core.text import printable, slugify
 from nstbench.nn.weights.cache import offline
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.store.atomic_files import read_json, write_bytes, write_json
 from nstbench.store.keys import key_of
 

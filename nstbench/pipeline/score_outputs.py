@@ -34,7 +34,8 @@ from nstbench.core.records import (
 )
 from nstbench.core.text import counted, printable, slugify
 from nstbench.core.yaml_values import names_or_all
-from nstbench.pictures.picture import fit, pixel_hash, read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import fit, pixel_hash, write_png
 from nstbench.pipeline.folder_checks import refuse_folder_of_pictures
 from nstbench.pipeline.joined_run import Beside
 from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, has_method

@@ -27,7 +27,8 @@ from nstbench.core.errors import WeightsError
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import ImageRecord, TrainingCard, WeightCard
 from nstbench.nn.weights.files import sha256_of
-from nstbench.pictures.picture import read_image, to_tensor
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import to_tensor
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import write_bytes, write_json
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import ImageRecord, SkippedImage
-from nstbench.pictures.picture import read_image
+from nstbench.pictures.decode import read_image
 from nstbench.training.trainable import Batch
 
 # Crops are taken at scales where the shorter side is one to two crops long: whole scenes and

@@ -25,8 +25,9 @@ from nstbench.core.errors import UsageError
 from nstbench.core.records import Collection, Role
 from nstbench.pictures import hub
 from nstbench.pictures.contact_sheet import contact_sheet
+from nstbench.pictures.decode import read_image
 from nstbench.pictures.hub import HubSource
-from nstbench.pictures.picture import load_picture, read_image, write_png
+from nstbench.pictures.picture import load_picture, write_png
 from nstbench.plugins import registry
 
 ROOT = Path(nstbench.__file__).parents[2]

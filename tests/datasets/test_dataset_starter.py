@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from nstbench.core.records import Role
+from nstbench.pictures.decode import read_image
 from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, paint
-from nstbench.pictures.picture import load_picture, read_image, read_map
+from nstbench.pictures.picture import load_picture, read_map
 from nstbench.plugins import registry
 
 SIZE = 64

@@ -26,7 +26,7 @@ from skimage.color import lab2rgb
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.records import ImageRecord
 from nstbench.pictures import picture as images
-from nstbench.pictures.picture import read_image
+from nstbench.pictures.decode import read_image
 
 Reader = Callable[[bytes], np.ndarray]
 

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from nstbench.cli.app import app
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import ImageRecord
-from nstbench.pictures.picture import load_picture, read_image
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.training.checkpoints import installed, look_of, read_checkpoint

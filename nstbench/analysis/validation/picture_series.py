@@ -20,7 +20,8 @@ from scipy.ndimage import gaussian_filter
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord
 from nstbench.core.text import printable
-from nstbench.pictures.picture import fit, read_image
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import fit
 
 Pixels = NDArray[np.uint8]
 
