@@ -1,8 +1,8 @@
-"""Picture files to pixels.
+"""Read picture files as pixels.
 
-Pixels are uint8 RGB arrays (H, W, 3) in sRGB. Files come from users, so reading them ends
-either in pixels or in one :class:`~nstbench.core.errors.ImageError`, whatever the file holds.
-No global setting of Pillow is changed.
+Pixels are uint8 RGB arrays (H, W, 3) in sRGB. Users supply the files, so any content may
+occur: :func:`read_image` returns pixels or raises :class:`~nstbench.core.errors.ImageError`,
+and no other exception. No global setting of Pillow is changed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from nstbench.core.errors import ImageError
 from nstbench.core.text import printable
 
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""Suffixes, in small letters, by which picture files are found in a folder."""
+
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 30
-# VGG's and AlexNet's deepest layers still see one position of such a picture.
+# At this size the deepest layers of VGG and AlexNet still have one position.
 MIN_SIDE = 16
 MAX_ASPECT = 16.0
 
@@ -30,39 +33,38 @@ _MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
-# The list of warning filters belongs to the process: two threads that save and restore
-# it at once can leave it changed for good.
+# All threads share one list of warning filters. Two threads that save and restore it at the
+# same time can leave it changed permanently.
 _warnings_lock = threading.Lock()
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read an image file as it is meant to be seen.
+    """Read an image file as a viewer would show it.
 
-    EXIF orientation is applied; an embedded ICC profile is converted to sRGB (a damaged
-    one is ignored); transparency is composited on white; of several frames the first is
-    taken; 16-bit grey is scaled to 8 bits, 16-bit colour keeps its high byte, which is at
-    most one level off. Integer samples of 32 bits and floats have no white level of
-    their own: the smallest of 1 (floats only), 255 and 65535 that no sample exceeds is
-    taken.
+    EXIF orientation is applied. An embedded ICC profile is converted to sRGB; a damaged
+    profile is ignored. Transparency is composited on white. Only the first of several frames
+    is read. 16-bit grey is scaled to 8 bits; 16-bit colour keeps its high byte, which is at
+    most one level off. Files with 32-bit integers or floats do not state their white level:
+    it is the smallest of 1 (floats only), 255 and 65535 that no sample exceeds.
 
     Args:
-        path: a JPEG, PNG, WebP, BMP, TIFF or GIF file, whatever its extension.
+        path: a JPEG, PNG, WebP, BMP, TIFF or GIF file with any suffix.
 
     Returns:
         uint8 RGB (H, W, 3), contiguous and writable.
 
     Raises:
-        ImageError: if the file cannot be read, is not such a picture, is damaged, has
-            more than ``MAX_PIXELS`` pixels, a side shorter than ``MIN_SIDE``, or sides
-            in a proportion beyond ``MAX_ASPECT``.
+        ImageError: if the file cannot be read, has another format, is damaged, has more
+            than ``MAX_PIXELS`` pixels or ``MAX_BYTES`` bytes, a side shorter than
+            ``MIN_SIDE``, or one side more than ``MAX_ASPECT`` times the other.
     """
     try:
         data = _read_bytes(Path(path))
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _decode(data)
-    # Decoders fail on damaged files in every way there is, from SyntaxError to
-    # MemoryError; all of them mean the same to the user.
+    # On damaged files, decoders raise exceptions of many types, from SyntaxError to
+    # MemoryError. All of them mean that this file cannot be used.
     except Exception as error:
         raise ImageError(f"{printable(path)}: {_reason(error)}") from error
 
@@ -71,7 +73,7 @@ def _read_bytes(path: Path) -> bytes:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise ImageError("is a folder")
-    # opening a named pipe would wait for ever
+    # Opening a named pipe would block until another process writes to it.
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("is not a regular file")
     if status.st_size == 0:
@@ -86,12 +88,12 @@ def _decode(data: bytes) -> np.ndarray:
         opened = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError as error:
         if data.startswith(_MAGIC):
-            raise ImageError("its header is damaged or of a kind that is not supported") from error
+            raise ImageError("its header is damaged or of an unsupported kind") from error
         raise ImageError("not a JPEG, PNG, WebP, BMP, TIFF or GIF picture") from error
     with opened as image:
         _check_size(*image.size)
         image.load()
-        # only now: Pillow itself turns TIFF files while loading
+        # Read after loading: Pillow turns TIFF files itself while it loads them.
         orientation = _orientation(image)
         base, alpha = _split_alpha(_eight_bit(image))
         rgb = _to_srgb(base, image.info.get("icc_profile"))
@@ -118,13 +120,13 @@ def _check_size(width: int, height: int) -> None:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    # a damaged EXIF block leaves the picture itself intact
+    # A damaged EXIF block does not affect the pixels.
     except Exception:
         return 1
 
 
 def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Apply EXIF 2.3's orientation tag to (H, W, 3)."""
+    """Apply the orientation tag of EXIF 2.3 to pixels (H, W, 3)."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
@@ -135,7 +137,7 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Return the image itself, or grey with 8 bits for grey with more of them."""
+    """Reduce grey with more than 8 bits to 8 bits; return other images unchanged."""
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return image
     samples = np.asarray(image)
@@ -156,12 +158,12 @@ def _white_level(mode: str, samples: np.ndarray, bits: int) -> float:
     if mode.startswith("I;16"):
         return float(2 ** min(bits, 16) - 1)
     if not np.isfinite(samples).all():
-        raise ImageError("holds samples that are not finite")
+        raise ImageError("has samples that are not finite")
     highest = float(samples.max())
     for white in (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0):
         if highest <= white:
             return white
-    raise ImageError(f"has samples up to {highest:g}, for which no white level is known")
+    raise ImageError(f"has samples up to {highest:g}, and no white level is known for that range")
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -175,7 +177,7 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to RGB, through the embedded profile where it is sound and fits the image."""
+    """Convert to RGB, with the embedded profile if it is intact and fits the image's mode."""
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

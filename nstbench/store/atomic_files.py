@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nstbench.core.errors import StoreError, way_out
+from nstbench.core.text import printable
 
 MEND = "Run the same command again: it writes the file anew and repeats nothing that is done."
 
@@ -53,8 +54,8 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     """Return what to tell a user whose disk is full, or whose folder may not be written."""
     mend = way_out(error) or "free space or change permissions"
     return StoreError(
-        f"{path} cannot be written: {error.strerror}. What was computed before is intact: "
-        f"{mend}, then run the same command again."
+        f"{printable(path)} cannot be written: {error.strerror}. What was computed before is "
+        f"intact: {mend}, then run the same command again."
     )
 
 

@@ -87,7 +87,7 @@ def test_every_file_left_out_is_listed_with_its_reason(tmp_path: Path) -> None:
         "notes.txt": (b"hello", "extension"),
         "noextension": (png, "extension"),
         "lonely_sem.png": (png, "without its picture"),
-        "cut_sem.png": (png, "of a picture left out"),
+        "cut_sem.png": (png, "its picture cannot be used"),
     }
     for name, (data, _) in files.items():
         (tmp_path / name).write_bytes(data)
@@ -203,7 +203,7 @@ def test_names_are_safe_and_unique(tmp_path: Path) -> None:
 def test_nothing_usable_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="missing does not exist"):
         load(tmp_path / "missing")
-    with pytest.raises(UsageError, match=r"holds no pictures \(jpg, "):
+    with pytest.raises(UsageError, match=r"contains no pictures \(jpg, "):
         load(tmp_path)
     for i in range(5):
         (tmp_path / f"{i}.png").write_bytes(b"")

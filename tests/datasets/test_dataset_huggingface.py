@@ -30,7 +30,7 @@ from nstbench.pictures.hub import HubSource
 from nstbench.pictures.picture import load_picture, write_png
 from nstbench.plugins import registry
 
-ROOT = Path(nstbench.__file__).parents[2]
+ROOT = Path(nstbench.__file__).parents[1]
 HAS_PACKAGE = not hub.package_missing()
 needs_package = pytest.mark.skipif(
     not HAS_PACKAGE,
@@ -289,7 +289,7 @@ def test_what_does_not_exist_is_named(image_folder: Path) -> None:
         ({"column": "picture"}, r"no column 'picture'. It has: image, title, year"),
         ({"name_column": "nam"}, r"name_column: no text in column 'nam'. Columns: title, year"),
         ({"config": "large"}, "large"),
-        ({"column": "title"}, "no usable picture.*holds no picture"),
+        ({"column": "title"}, "no usable picture.*has no picture"),
     ):
         with pytest.raises(UsageError, match=reason) as refusal:
             load(repo=repo, limit=1, **params)

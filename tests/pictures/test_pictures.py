@@ -546,6 +546,39 @@ def test_load_picture_with_its_map(tmp_path: Path) -> None:
         assert picture.record is record
 
 
+def test_fit_picture_gives_the_pixels_of_load_picture(tmp_path: Path) -> None:
+    images.write_png(tmp_path / "a.png", odd_images.gradient(96, 160))
+    images.write_png(tmp_path / "a_sem.png", odd_images.gradient(48, 80))
+    record = ImageRecord("a", tmp_path / "a.png", semantic_map=tmp_path / "a_sem.png")
+    fitted = images.fit_picture(record, 64, "crop")
+    picture = images.load_picture(record, 64, "crop")
+    assert fitted.semantic_map is not None
+    assert picture.semantic_map is not None
+    np.testing.assert_array_equal(fitted.pixels, images.to_pixels(picture.pixels))
+    np.testing.assert_array_equal(fitted.semantic_map, images.to_pixels(picture.semantic_map))
+    assert fitted.sha256 == picture.sha256 == images.pixel_hash(fitted.pixels)
+
+
+def test_fit_picture_decodes_and_hashes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images.write_png(tmp_path / "a.png", odd_images.gradient(96, 160))
+    calls = []
+    for name in ("read_image", "pixel_hash"):
+        function = getattr(images, name)
+        monkeypatch.setattr(
+            images, name, lambda value, f=function, n=name: calls.append(n) or f(value)
+        )
+    images.fit_picture(ImageRecord("a", tmp_path / "a.png"), 64, "crop")
+    assert calls == ["read_image", "pixel_hash"]
+
+
+@pytest.mark.parametrize(("width", "same"), [(400, True), (407, True), (409, False), (391, False)])
+def test_same_proportions_allows_two_percent(width: int, same: bool) -> None:
+    reference, other = np.zeros((150, 200, 3), np.uint8), np.zeros((300, width, 3), np.uint8)
+    assert images.same_proportions(other, reference) is same
+
+
 def test_map_that_is_missing_or_of_another_shape(tmp_path: Path) -> None:
     images.write_png(tmp_path / "a.png", odd_images.gradient(96, 160))
     images.write_png(tmp_path / "square.png", odd_images.gradient(96, 96))
