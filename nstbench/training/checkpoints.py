@@ -13,7 +13,6 @@ import base64
 import json
 import logging
 import os
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,8 +33,6 @@ from nstbench.store.atomic_files import write_bytes, write_json
 
 if TYPE_CHECKING:
     import torch
-
-    from nstbench.training.trainable import TrainableMethod
 
 _log = logging.getLogger(__name__)
 
@@ -257,24 +254,6 @@ def write_checkpoint(folder: Path, name: str, card: Card, tensors: Mapping[str, 
     card = card.model_copy(update={"sha256": sha256_of(path)})
     write_json(path.with_suffix(".json"), card.model_dump(mode="json"))
     return Checkpoint(card, path)
-
-
-def training_command(method: TrainableMethod, style: ImageRecord) -> str:
-    """Return the command that trains a method for a style under the method's parameters."""
-    from nstbench.training.trainable import StyleUse
-
-    given = method.decisive_params(given=True)
-    params = ",".join(f"{name}={json.dumps(value)}" for name, value in given.items())
-    name = method.checkpoint_name()
-    option = {
-        StyleUse.ONE: ["--style", str(style.path)],
-        StyleUse.SET: ["--styles", str(style.path.parent)],
-        StyleUse.STREAM: ["--styles", str(style.path.parent)],
-        StyleUse.NONE: [],
-    }[method.recipe.styles]
-    command = ["nstbench", "train", f"{name}:{params}" if params else name, *option]
-    # without photographs of their own people would train on those that the board is made of
-    return f"Run: {shlex.join(command)} --contents FOLDER_OF_PHOTOGRAPHS"
 
 
 # --- recognising styles ------------------------------------------------------------------

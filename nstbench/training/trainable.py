@@ -16,6 +16,8 @@ How the pieces meet:
 
 from __future__ import annotations
 
+import json
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -29,13 +31,14 @@ from torch import nn
 from nstbench.contracts import Method, Picture
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import Availability, Flexibility, ImageRecord, WeightCard
+from nstbench.plan.variants import check_params
+from nstbench.training.checkpoints import Checkpoint, Library, installed
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
     from nstbench.nn.backbones.loss_network import Precision
-    from nstbench.training.checkpoints import Checkpoint, Library
 
 
 class StyleUse(StrEnum):
@@ -230,8 +233,6 @@ class TrainableMethod(Method):
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that serve these parameters, the best first."""
-        from nstbench.training.checkpoints import installed
-
         library = self.library or installed()
         return library.find(self.checkpoint_name(), self.decisive_params(given=True))
 
@@ -257,9 +258,22 @@ class TrainableMethod(Method):
         """Say that training is needed, and how to order it, if no checkpoint covers the style."""
         if self.checkpoint(style) is not None:
             return Availability()
-        from nstbench.training.checkpoints import training_command
+        return Availability(False, "needs training", self.training_command(style))
 
-        return Availability(False, "needs training", training_command(self, style))
+    def training_command(self, style: ImageRecord) -> str:
+        """Return the command that trains this method for a style under its parameters."""
+        given = self.decisive_params(given=True)
+        params = ",".join(f"{name}={json.dumps(value)}" for name, value in given.items())
+        name = self.checkpoint_name()
+        option = {
+            StyleUse.ONE: ["--style", str(style.path)],
+            StyleUse.SET: ["--styles", str(style.path.parent)],
+            StyleUse.STREAM: ["--styles", str(style.path.parent)],
+            StyleUse.NONE: [],
+        }[self.recipe.styles]
+        command = ["nstbench", "train", f"{name}:{params}" if params else name, *option]
+        # The default contents of a training are also those of a run: name other photographs.
+        return f"Run: {shlex.join(command)} --contents FOLDER_OF_PHOTOGRAPHS"
 
     def style_weights(self, style: ImageRecord) -> tuple[WeightCard, ...]:
         """Return the checkpoint for a style, if there is one."""
@@ -313,8 +327,6 @@ class TrainableMethod(Method):
         Raises:
             WeightsError: if the card holds parameters that the method no longer has.
         """
-        from nstbench.plan.variants import check_params
-
         own = self.params.model_dump(include=set(self.runtime_params))
         try:
             return check_params(type(self).Params, {**checkpoint.card.params, **own}, "checkpoint")
