@@ -56,6 +56,22 @@ class StyleCard(BaseModel):
     author: str = ""
     source: str = ""
 
+    @classmethod
+    def of(cls, style: ImageRecord) -> StyleCard:
+        """Return the card of a style picture.
+
+        Raises:
+            ImageError: if the picture cannot be read.
+        """
+        return cls(
+            name=style.name,
+            look=look_of(style),
+            collection=style.collection,
+            licence=style.licence,
+            author=style.author,
+            source=style.source,
+        )
+
 
 class Card(BaseModel):
     """The facts about a checkpoint: the JSON file with the same name as its weights.

@@ -203,7 +203,7 @@ class TestNames:
         ("method", "message"),
         [
             ("content_copy", "needs no training"),
-            ("toy_colour,content_copy", "one method is trained at a time"),
+            ("toy_colour,content_copy", "give one method"),
             ("toy_colr", "Did you mean 'toy_colour'"),
             ("toy_colour:stepz=3", "has no parameter 'stepz'"),
         ],
