@@ -6,12 +6,15 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 
 from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.training.order import Order
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def make_fabric(order: Order, device: torch.device) -> Fabric:
@@ -21,6 +24,8 @@ def make_fabric(order: Order, device: torch.device) -> Fabric:
         order: number of devices, and number format of convolutions.
         device: kind of device, and its index for a training on one GPU.
     """
+    from lightning_fabric import Fabric  # two seconds, which only a training should take
+
     fast = fast_precision(device) if order.precision == "auto" else None
     reduced = order.precision == "bfloat16" or fast == torch.bfloat16
     one_gpu = [device.index or 0] if device.type == "cuda" else 1
