@@ -25,8 +25,6 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture
-from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
-from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.backbones.vgg import VGG16, VGG19
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.decoder import (
@@ -36,24 +34,13 @@ from nstbench.nn.generators.decoder import (
     mirror_weights,
     padded_to,
     parameters_up_to,
-    reflect_borders,
-    restore_decoder,
     tensors_of,
 )
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, inference
 from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
-from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.feature_transforms import adain, channel_moments
-from nstbench.nn.weights.cache import Weight
-from nstbench.training.trainable import (
-    Batch,
-    Descend,
-    Recipe,
-    StyleUse,
-    Task,
-    TrainableMethod,
-    Training,
-)
+from nstbench.training.encoder_decoder import DecoderTraining, EncoderDecoder
+from nstbench.training.trainable import Batch, Descend, Recipe, StyleUse, Task, Training
 
 _LAYER = "relu4_1"
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", _LAYER)
@@ -63,7 +50,7 @@ _DECAY = 5e-5
 Moments = tuple[torch.Tensor, torch.Tensor]
 
 
-class Adain2017(OnePass, TrainableMethod):
+class Adain2017(OnePass, EncoderDecoder):
     """Matches channel statistics at one layer and decodes the result."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -121,17 +108,8 @@ class Adain2017(OnePass, TrainableMethod):
             return self
 
     params: Params
-    _encoder: LayeredNetwork
     _decoder: MirroredDecoder
     _styles: list[Moments]
-
-    def required_weights(self) -> tuple[Weight, ...]:
-        """Return the weights of the encoder."""
-        return (backbone_weight(self.params.network),)
-
-    def trained_on(self) -> tuple[str, ...]:
-        """Return the statistics of the chosen network."""
-        return on_network(self.params.network, self.info.trained_on)
 
     def training(self, task: Task) -> Training:
         """Return the training of a decoder."""
@@ -139,10 +117,8 @@ class Adain2017(OnePass, TrainableMethod):
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build encoder and decoder."""
-        decoder = restore_decoder(params.network, _LAYER, self.device, tensors)
-        self._decoder = for_inference(decoder, params, self.device)
-        encoder = reflect_borders(load_backbone(params.network, self.device))
-        self._encoder = for_inference(encoder, params, self.device)
+        self._decoder = self.restore_decoder(_LAYER, tensors, params)
+        self.restore_encoder(params)
 
     def prepare(self, style: Picture) -> None:
         """Measure mean and deviation of every channel of the style, and of extra styles."""
@@ -176,23 +152,19 @@ class Adain2017(OnePass, TrainableMethod):
     def parameter_count(self) -> int:
         """Return the number of parameters of the encoder to relu4_1 and of the decoder."""
         decoder = sum(parameter.numel() for parameter in self._decoder.parameters())
-        return parameters_up_to(self._encoder, _LAYER) + decoder
+        return parameters_up_to(self.encoder, _LAYER) + decoder
 
     @torch.no_grad()
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        return encode(self._encoder, pixels, (_LAYER,))[_LAYER]
+        return encode(self.encoder, pixels, (_LAYER,))[_LAYER]
 
 
-class _DecoderTraining(Training):
+class _DecoderTraining(DecoderTraining):
     """Trains the decoder on random pairs of content and style."""
 
     def __init__(self, params: Adain2017.Params, task: Task) -> None:
-        self._params, self._autocast = params, task.autocast
-        self._encoder = reflect_borders(
-            load_loss_network(params.network, task.device, "max", task.precision)
-        )
+        super().__init__(params, task)
         self._decoder = build_decoder(params.network, _LAYER, task.device)
-        self._fresh = task.start is None
         if task.start is not None:
             # WCT's decoder of this layer is the same network, trained to reconstruct.
             start = task.start.tensors()
@@ -205,16 +177,16 @@ class _DecoderTraining(Training):
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend L_c + style_weight * L_s."""
-        if batch.index == 0 and self._fresh:
-            mirror_weights(self._decoder, self._encoder, _LAYER, batch.contents)
+        if batch.index == 0 and self.fresh:
+            mirror_weights(self._decoder, self.encoder, _LAYER, batch.contents)
         styles, wanted = self._targets(batch)
-        found = encode(self._encoder, self._decode(wanted), _STYLE_LAYERS)
+        found = encode(self.encoder, self.decode(self._decoder, wanted), _STYLE_LAYERS)
         content = F.mse_loss(found[_LAYER].float(), wanted)
         style = torch.zeros_like(content)
         for layer in _STYLE_LAYERS:
             for actual, target in zip(channel_moments(found[layer]), styles[layer], strict=True):
                 style = style + F.mse_loss(actual, target)
-        total = content + self._params.style_weight * style
+        total = content + self.params.style_weight * style
         descend("decoder", total)
         return {
             "content": content.detach(),
@@ -227,7 +199,7 @@ class _DecoderTraining(Training):
         _, wanted = self._targets(batch)
         own = self._encode(batch.contents, (_LAYER,))[_LAYER].float()
         assert batch.styles is not None
-        outputs = [self._decode(features).clamp(0, 1) for features in (wanted, own)]
+        outputs = [self.decode(self._decoder, features).clamp(0, 1) for features in (wanted, own)]
         return [batch.contents, batch.styles, *outputs]
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -244,9 +216,4 @@ class _DecoderTraining(Training):
 
     @torch.no_grad()
     def _encode(self, pixels: torch.Tensor, layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        return encode(self._encoder, pixels, layers)
-
-    def _decode(self, features: torch.Tensor) -> torch.Tensor:
-        with self._autocast():
-            pixels: torch.Tensor = self._decoder(features)
-        return pixels.float()
+        return encode(self.encoder, pixels, layers)
