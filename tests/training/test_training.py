@@ -202,7 +202,7 @@ class TestNames:
     @pytest.mark.parametrize(
         ("method", "message"),
         [
-            ("content_copy", "needs no training"),
+            ("content_copy", "cannot be trained"),
             ("toy_colour,content_copy", "give one method"),
             ("toy_colr", "Did you mean 'toy_colour'"),
             ("toy_colour:stepz=3", "has no parameter 'stepz'"),
