@@ -1,4 +1,4 @@
-"""The starter dataset: complete, licensed, painted once, with maps that fit."""
+"""Tests of the starter dataset: complete, licensed, painted once, with maps that fit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def starter():
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache of its own, with the styles painted small."""
+    """A new cache, with small paintings."""
     folder = tmp_path_factory.mktemp("cache")
     module = sys.modules[registry.load("datasets", "starter").__module__]
     with pytest.MonkeyPatch.context() as patch:
