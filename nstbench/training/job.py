@@ -196,7 +196,7 @@ def _styles(order: Order) -> tuple[ImageRecord, ...]:
 
 
 def _label(order: Order, method: TrainableMethod, base: str) -> str:
-    """Return the label of the checkpoint; other parameters than the defaults give another label."""
+    """Return the label of the checkpoint, with a checksum of the parameters that are set."""
     if order.name:
         return slugify(order.name)
     decisive = method.decisive_params(given=True)
@@ -242,8 +242,8 @@ def _contents(job: Job, listener: Listener) -> Collection:
     records = open_dataset(job.order.contents, "--contents").load(Role.CONTENT).images
     if job.order.contents == "starter":
         listener.note(
-            "training on the photographs of the starter dataset, which are also the contents of "
-            "runs; choose a folder of other photographs with --contents"
+            "training on the photographs of the starter dataset, which are the contents of runs by "
+            "default; choose a folder of other photographs with --contents"
         )
     return _read(records, job, "--contents", job.order.seed, listener)
 

@@ -271,7 +271,7 @@ def test_cyclegan_covers_the_collections_that_it_was_trained_on(tmp_path):
     assert "train" in unknown.remedy
 
 
-def test_cyclegan_step_of_discriminators_does_not_change_generators():
+def test_cyclegan_step_restores_gradients_and_fills_the_pools():
     training = _training("cyclegan_2017")
     _run(training, "cyclegan_2017", range(1))
     assert all(p.requires_grad for net in training.networks.values() for p in net.parameters())

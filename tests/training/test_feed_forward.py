@@ -345,7 +345,7 @@ def _library(folder):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-# warnings from imports of torch's compiler
+# The import of torch's compiler raises DeprecationWarnings.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_networks_paint_the_same_picture():
     from nstbench.nn.generators.runtime import for_inference
