@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,21 +28,6 @@ Fit = Literal["crop", "inside"]
 # Scaling to whole pixels changes the proportions a little. A larger difference means that the
 # two files show different pictures, or different parts of one.
 PROPORTION_TOLERANCE = 0.02
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class FittedPicture:
-    """A picture at the size of a run, before it becomes tensors.
-
-    Attributes:
-        pixels: uint8 RGB (H, W, 3).
-        semantic_map: label colours, uint8 RGB of the same shape; ``None`` without a map.
-        sha256: :func:`pixel_hash` of ``pixels``.
-    """
-
-    pixels: np.ndarray
-    semantic_map: np.ndarray | None
-    sha256: str
 
 
 def fit(pixels: np.ndarray, size: int, fit: Fit) -> np.ndarray:
@@ -69,16 +53,19 @@ def fit(pixels: np.ndarray, size: int, fit: Fit) -> np.ndarray:
     return _fit(pixels, size, fit, Image.Resampling.LANCZOS)
 
 
-def fit_picture(record: ImageRecord, size: int, fit: Fit) -> FittedPicture:
+def fit_picture(record: ImageRecord, size: int, fit: Fit) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a picture and fit it, and its semantic map with the same geometry.
 
     The map is scaled with nearest neighbour, because a mixture of two label colours is not
-    a label. Every file is decoded once and the pixels are hashed once; torch is not loaded.
+    a label. Every file is decoded once, and torch is not loaded.
 
     Args:
         record: the picture; ``record.sha256`` is not checked here.
         size: target size in pixels.
         fit: see :func:`fit`.
+
+    Returns:
+        Pixels and map, both uint8 RGB (H, W, 3); the map is ``None`` if the record has none.
 
     Raises:
         ImageError: if the picture or its map cannot be read, or the map's proportions
@@ -86,17 +73,13 @@ def fit_picture(record: ImageRecord, size: int, fit: Fit) -> FittedPicture:
     """
     source = read_image(record.path)
     pixels = _fit(source, size, fit, Image.Resampling.LANCZOS)
-    labels = None
-    if record.semantic_map is not None:
-        labels = read_map(record.semantic_map, source)
-        # First to the picture's own size, so that map and picture are cut at the same pixels.
-        labels = np.asarray(
-            Image.fromarray(labels).resize(
-                (source.shape[1], source.shape[0]), Image.Resampling.NEAREST
-            )
-        )
-        labels = _fit(labels, size, fit, Image.Resampling.NEAREST)
-    return FittedPicture(pixels, labels, pixel_hash(pixels))
+    if record.semantic_map is None:
+        return pixels, None
+    labels = Image.fromarray(read_map(record.semantic_map, source))
+    # First to the size of the picture, so that map and picture are cut at the same pixels.
+    height, width = source.shape[:2]
+    scaled = np.asarray(labels.resize((width, height), Image.Resampling.NEAREST))
+    return pixels, _fit(scaled, size, fit, Image.Resampling.NEAREST)
 
 
 def load_picture(record: ImageRecord, size: int, fit: Fit, device: str = "cpu") -> Picture:
@@ -115,12 +98,11 @@ def load_picture(record: ImageRecord, size: int, fit: Fit, device: str = "cpu") 
         ImageError: if the picture or its map cannot be read, or the map's proportions
             differ from the picture's.
     """
-    fitted = fit_picture(record, size, fit)
-    labels = fitted.semantic_map
+    pixels, labels = fit_picture(record, size, fit)
     return Picture(
-        pixels=to_tensor(fitted.pixels).to(device),
+        pixels=to_tensor(pixels).to(device),
         name=record.name,
-        sha256=fitted.sha256,
+        sha256=pixel_hash(pixels),
         record=record,
         semantic_map=None if labels is None else to_tensor(labels).to(device),
     )

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
-from nstbench.plan.variants import Variant, add_configured, open_dataset, resolve_methods
+from nstbench.plan.variants import Variant, open_dataset
 from nstbench.training.job import train
 from nstbench.training.order import Order
 from nstbench.training.trainable import StyleUse, TrainableMethod
 
 
-def train_missing(config: RunConfig, listener: Listener) -> None:
+def train_missing(config: RunConfig, variants: Iterable[Variant], listener: Listener) -> None:
     """Train and install a checkpoint for every method and style that needs one.
 
     Crops are at most as large as the pictures of the run, and fixed styles have the size of the
     run. All other settings are those of the method's recipe, with ``config.train_steps`` instead
     of its number of steps if that is set.
 
+    Args:
+        config: pictures, size and training options of the run.
+        variants: the variants of the run; those that need no training are ignored.
+        listener: receives progress.
+
     Raises:
         UsageError: if a name or option of the run is wrong.
         TrainingError: if a loss or weight is no longer finite.
     """
-    add_configured(config)
     styles = open_dataset(config.styles, "--styles").load(Role.STYLE).images[: config.limit]
-    for variant in resolve_methods(config):
+    for variant in variants:
         for order in _orders(config, variant, styles):
             listener.note(f"training {variant.card.variant} for {', '.join(order.style)}")
             train(order, listener)
