@@ -78,7 +78,7 @@ def test_styles_are_painted_once(cache, styles, monkeypatch):
     def fail(*_args):
         raise AssertionError("painted again")
 
-    monkeypatch.setattr("nstbench.pictures.painter.tools.painting", fail)
+    monkeypatch.setattr("nstbench.pictures.painter.styles.painting", fail)
     before = {image.path: image.path.stat().st_mtime_ns for image in styles.images}
     again = starter().load(Role.STYLE)
     assert {image.path: image.path.stat().st_mtime_ns for image in again.images} == before

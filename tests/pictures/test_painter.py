@@ -12,8 +12,8 @@ import pytest
 from scipy import ndimage, stats
 
 from nstbench.core.errors import UsageError
-from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, Label, paint
-from nstbench.pictures.painter.tools import colour, fields, painting, regions
+from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, Label, paint, painting
+from nstbench.pictures.painter.tools import colour, fields, regions
 from nstbench.pictures.painter.tools.strokes import Brush, PaintLayer
 from nstbench.pictures.painter.tools.tesserae import lay_tiles
 
