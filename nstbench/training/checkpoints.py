@@ -175,6 +175,7 @@ class Checkpoint:
         if self.path is None:
             assert self.memory is not None
             return {name: _wide(tensor) for name, tensor in self.memory.items()}
+        # Listing checkpoints must start without torch, so it is imported where it is needed.
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
