@@ -48,7 +48,7 @@ class HubSource:
         revision: commit, branch or tag; ``None`` for the main branch. Only a full commit
             can be served from the cache without asking the hub.
         split: split of the dataset.
-        column: column that holds the pictures.
+        column: column with the pictures.
         config: configuration of the dataset, if it has several.
         file: one data file of the repository. Row numbers then count the rows of this file,
             and ``split`` is ignored.
