@@ -37,7 +37,7 @@ class MeanColour(Method):
         # metrics on the same features are shown as its home ground.
         trained_on=(),
         deviations=("One sentence per known difference from the paper.",),
-        # Files that must be there before `load`; see nstbench.nn.weights.cache.Weight.
+        # Files that must be there before `load`; see nstbench.contracts.Weight.
         weights=(),
     )
 

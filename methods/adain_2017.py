@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture, Weight
 from nstbench.core.records import Flexibility
 from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
 from nstbench.nn.backbones.loss_network import load_loss_network
@@ -45,7 +45,6 @@ from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_
 from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.feature_transforms import adain, channel_moments
-from nstbench.nn.weights.cache import Weight
 from nstbench.training.trainable import (
     Batch,
     Descend,

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture, Weight
 from nstbench.core.records import Flexibility, Step
 from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
 from nstbench.nn.backbones.loss_network import load_loss_network
@@ -39,7 +39,6 @@ from nstbench.nn.generators.decoder import (
 from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.feature_transforms import Colouring, colouring, whiten_and_colour
-from nstbench.nn.weights.cache import Weight
 from nstbench.training.trainable import (
     Batch,
     Descend,

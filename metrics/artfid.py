@@ -9,7 +9,7 @@ import torch
 from nstbench.contracts import Features, MetricInfo, ScoringPair
 from nstbench.core.records import Scope
 from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_ALEX_LAYERS, lpips_distance
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 from nstbench.score.maths.feature_sets import FrechetMetric
 
 
@@ -46,7 +46,7 @@ class ArtFid(FrechetMetric):
 
     def load(self, device: torch.device) -> None:
         """Load the linear heads of LPIPS onto ``device``."""
-        self._heads = {k: v.to(device) for k, v in weights.load(LPIPS_ALEX).items()}
+        self._heads = {k: v.to(device) for k, v in cache.load(LPIPS_ALEX).items()}
 
     def update(self, pair: ScoringPair) -> None:
         """Add the outputs, their distances to the content, and new styles."""

@@ -9,7 +9,7 @@ import torch
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
 from nstbench.core.records import Scope
 from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_ALEX_LAYERS, lpips_distance
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 
 
 class LpipsAlex(PairMetric):
@@ -29,7 +29,7 @@ class LpipsAlex(PairMetric):
 
     def load(self, device: torch.device) -> None:
         """Load the linear heads onto ``device``."""
-        self._heads = {k: v.to(device) for k, v in weights.load(LPIPS_ALEX).items()}
+        self._heads = {k: v.to(device) for k, v in cache.load(LPIPS_ALEX).items()}
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the distance, float64 (B,)."""

@@ -9,7 +9,7 @@ import torch
 from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
 from nstbench.core.records import Scope
 from nstbench.nn.backbones.lpips import LPIPS_VGG, LPIPS_VGG_LAYERS, lpips_distance
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 
 
 class LpipsVgg(PairMetric):
@@ -29,7 +29,7 @@ class LpipsVgg(PairMetric):
 
     def load(self, device: torch.device) -> None:
         """Load the linear heads onto ``device``."""
-        self._heads = {k: v.to(device) for k, v in weights.load(LPIPS_VGG).items()}
+        self._heads = {k: v.to(device) for k, v in cache.load(LPIPS_VGG).items()}
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the distance, float64 (B,)."""

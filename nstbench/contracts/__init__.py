@@ -21,6 +21,7 @@ from nstbench.contracts.metrics import (
     TimingMetric,
 )
 from nstbench.contracts.sections import Section, SectionInfo
+from nstbench.contracts.weights import Progress, Source, Weight
 
 __all__ = [
     "Dataset",
@@ -37,9 +38,12 @@ __all__ = [
     "Parameters",
     "Picture",
     "PreparedPair",
+    "Progress",
     "ScoringPair",
     "Section",
     "SectionInfo",
     "SetMetric",
+    "Source",
     "TimingMetric",
+    "Weight",
 ]

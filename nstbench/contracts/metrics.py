@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from nstbench.contracts.base import Picture
+from nstbench.contracts.weights import Weight
 from nstbench.core.records import Scope, Timing
 
 if TYPE_CHECKING:
     import torch
-
-    from nstbench.nn.weights.cache import Weight
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,19 @@ import numpy as np
 import pandas as pd
 import torch
 
+from nstbench import nn
 from nstbench.analysis.load_board import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.contracts import Metric, MetricInfo, Picture
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
 from nstbench.core.records import MetricCard, PictureCard, Role, Scope, Status, Timing
 from nstbench.core.text import printable
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plan.listener import Listener
 from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
+from nstbench.score import feature_bank
 from nstbench.score.scorer import Scorer
 from nstbench.store.store import MEND, SCHEMA, Store, key_of
 
@@ -231,7 +233,7 @@ class ScoreStage:
             "metric": name,
             "version": info.version,
             "source": registry.source_hash("metrics", name, beside=feature_files(info)),
-            "weights": {w.name: weights.checksum(w) for w in metric_weights(info)},
+            "weights": {w.name: cache.checksum(w) for w in metric_weights(info)},
             "schema": SCHEMA,
         }
 
@@ -281,8 +283,8 @@ def feature_files(info: MetricInfo) -> tuple[Path, ...]:
     A metric names the networks that it reads and imports none of them; one that names none is
     not concerned by them.
     """
-    without = () if info.features else ("nstbench.nn",)
-    return registry.module_files("nstbench.score.feature_bank", without)
+    without = () if info.features else (nn.__name__,)
+    return registry.module_files(feature_bank.__name__, without)
 
 
 class _Writer:

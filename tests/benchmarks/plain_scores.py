@@ -18,10 +18,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from nstbench.contracts import Weight
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.backbones.alexnet import ALEXNET
 from nstbench.nn.backbones.vgg import VGG16
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 
 STYLE_STEPS = (1, 6, 11, 18, 25)
 """relu1_1 ... relu5_1 of torchvision's ``vgg16().features``."""
@@ -37,20 +38,20 @@ def read(path: Path) -> torch.Tensor:
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float() / 255
 
 
-def _tensors(weight: weights.Weight) -> list[torch.Tensor]:
+def _tensors(weight: Weight) -> list[torch.Tensor]:
     """Return a network's tensors in the order of its layers, as torchvision keeps them."""
-    found = weights.load(weight)
+    found = cache.load(weight)
     names = sorted(found, key=lambda name: (name.split(".")[0], name.endswith("bias")))
     return [found[name].contiguous() for name in names]
 
 
-def _fill(network: nn.Module, weight: weights.Weight) -> None:
+def _fill(network: nn.Module, weight: Weight) -> None:
     """Give a network, or the first layers of one, its weights."""
     names = network.state_dict().keys()
     network.load_state_dict(dict(zip(names, _tensors(weight), strict=False)))
 
 
-def _lpips(net: str, weight: weights.Weight) -> Call:
+def _lpips(net: str, weight: Weight) -> Call:
     import lpips
 
     with warnings.catch_warnings():

@@ -23,8 +23,8 @@ from nstbench.nn.backbones.lpips import (
 from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, Vgg
 from nstbench.nn.layers.layered import IMAGENET_MEAN, IMAGENET_STD, LayeredNetwork
 from nstbench.nn.losses.gram import gram_matrix
-from nstbench.nn.weights import cache as weights
-from nstbench.nn.weights import status as weight_status
+from nstbench.nn.weights import cache, status
+from nstbench.nn.weights.sources import Download
 
 SIZE = (3, 72, 90)
 
@@ -104,7 +104,7 @@ def test_torchvision_checkpoint_is_renamed_to_our_layers(name: str, tmp_path: An
     state = {key: value for key, value in model.state_dict().items() if "classifier.6" not in key}
     torch.save(state, tmp_path / "net.pth")
     download = BACKBONES[name].weight.sources[-1]
-    assert isinstance(download, weights.Download)
+    assert isinstance(download, Download)
     assert download.convert is not None
     tensors = download.convert(tmp_path / "net.pth")
     network = BACKBONES[name].build("max")
@@ -125,7 +125,7 @@ def test_stored_tensors_are_torchvisions(network_weights: None) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=5e-8)
     for weight in SHARED_WEIGHTS:
         if weight.sha256:
-            assert weight_status.verify(weight).ok, weight.name
+            assert status.verify(weight).ok, weight.name
 
 
 def test_average_pooling_averages() -> None:
@@ -233,7 +233,7 @@ def test_lpips_equals_the_authors_package(net: str, network_weights: None) -> No
         reference = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     trunk = reference.net.state_dict()
     reference.net.load_state_dict(dict(zip(trunk, network.state_dict().values(), strict=True)))
-    heads = weights.load(weight)
+    heads = cache.load(weight)
     for i, layer in enumerate(layers):
         theirs = reference.lins[i].model[-1].weight.detach().flatten()
         torch.testing.assert_close(heads[layer], theirs, rtol=0, atol=0)

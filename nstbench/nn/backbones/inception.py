@@ -16,11 +16,13 @@ from typing import Any, Self
 
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.core.errors import WeightsError
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.nn.weights import cache as weights
-from nstbench.nn.weights.cache import Download, Weight, read_torch_checkpoint
+from nstbench.nn.weights import cache
+from nstbench.nn.weights.files import read_torch_checkpoint
+from nstbench.nn.weights.sources import Download
 
 INCEPTION = Weight(
     name="inception",
@@ -86,7 +88,7 @@ class Inception(_Pooled):
         module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "inception.pth"
-            torch.save(weights.load(weight), file)
+            torch.save(cache.load(weight), file)
             self.network = module.FeatureExtractorInceptionV3(
                 "inception", ["2048"], feature_extractor_weights_path=str(file)
             )
@@ -118,7 +120,7 @@ class ArtInception(_Pooled):
             weights=None, aux_logits=False, transform_input=False, init_weights=False
         )
         network.fc = torch.nn.Identity()
-        found = weights.load(weight)
+        found = cache.load(weight)
         missing = network.state_dict().keys() - found.keys()
         if missing:
             raise WeightsError(f"weights {weight.name}: no tensor {sorted(missing)[0]}")

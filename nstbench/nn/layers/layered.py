@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from nstbench.contracts import Weight
 from nstbench.core.errors import ImageError, did_you_mean
 from nstbench.nn.layers.frozen_chain import Steps, fused, is_chain, run_chain
 from nstbench.nn.layers.frozen_convolution import FrozenConvolution
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 
 # torchvision's ImageNet statistics, which all its classification networks were trained with:
 # https://docs.pytorch.org/vision/stable/models.html
@@ -101,13 +102,13 @@ class LayeredNetwork(nn.Module):
                 f" got {x.shape[-1]} x {x.shape[-2]}: use larger pictures"
             )
 
-    def with_weights(self, weight: weights.Weight) -> Self:
+    def with_weights(self, weight: Weight) -> Self:
         """Take over the tensors of ``weight``, whose names are those of our layers.
 
         Raises:
             WeightsError: see :func:`nstbench.nn.weights.cache.path`.
         """
-        self.load_state_dict(weights.load(weight), assign=True)
+        self.load_state_dict(cache.load(weight), assign=True)
         self.requires_grad_(False)
         return self
 

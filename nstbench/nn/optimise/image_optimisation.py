@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair
+from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair, Weight
 from nstbench.core.records import Step
 from nstbench.nn.backbones.load import backbone_weight, on_network
 from nstbench.nn.backbones.loss_network import Precision, load_loss_network
@@ -32,7 +32,6 @@ from nstbench.nn.optimise.minimise import (
     minimise,
 )
 from nstbench.nn.optimise.shared_pass import Together
-from nstbench.nn.weights.cache import Weight
 from nstbench.pictures.picture import resize
 
 LOSS_NETWORKS: tuple[Weight, ...] = (VGG16, VGG19)

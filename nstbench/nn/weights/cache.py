@@ -13,83 +13,29 @@ import json
 import logging
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nstbench.contracts.weights import Progress, Source, Weight
 from nstbench.core.errors import WeightsError
-from nstbench.core.paths import cache_dir
+from nstbench.core.paths import cache_dir, offline
 from nstbench.core.records import Availability
 from nstbench.nn.weights.files import (
-    Converter,
     locked,
-    read_array_pickle,
-    read_torch_checkpoint,
     sha256_of,
     sync,
     temporary_folder,
 )
-from nstbench.nn.weights.sources import Bundled, Download, Progress, PyPIArchive, Source
+from nstbench.nn.weights.sources import Bundled, Download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
 
-__all__ = [
-    "Bundled",
-    "Converter",
-    "Download",
-    "Progress",
-    "PyPIArchive",
-    "Source",
-    "Weight",
-    "availability",
-    "cache_folder",
-    "check_file",
-    "checksum",
-    "fetch",
-    "file_checksum",
-    "load",
-    "locate",
-    "note_of",
-    "offline",
-    "path",
-    "read_array_pickle",
-    "read_torch_checkpoint",
-    "user_folder",
-]
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """One file of network weights.
-
-    Attributes:
-        name: name on the command line, for example ``"vgg16"``.
-        filename: name of the stored file, for example ``"vgg16.safetensors"``.
-        licence: SPDX identifier or a phrase.
-        origin: address of those who trained the network.
-        sources: where to get it, tried in order.
-        sha256: checksum of the stored file. Empty if it could not be pinned: the file is
-            then trusted on its source's checksum, and its own is noted beside it.
-    """
-
-    name: str
-    filename: str
-    licence: str
-    origin: str
-    sources: tuple[Source, ...]
-    sha256: str = ""
-
-
-def offline() -> bool:
-    """Return True if ``NSTBENCH_OFFLINE`` forbids every fetch."""
-    return os.environ.get("NSTBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
 
 def path(weight: Weight, progress: Progress | None = None) -> Path:

@@ -11,52 +11,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
+from nstbench.contracts.weights import Progress
 from nstbench.core.errors import WeightsError
 from nstbench.nn.weights.files import Converter, check_sha256, open_member, store_converted
 
-Progress = Callable[[str, int, int | None], None]
-"""Receives the file's name, the bytes so far, and the total if it is known."""
-
 _POLL_SECONDS = 0.3
-
-
-class Source(Protocol):
-    """One place to get a weight file from.
-
-    Attributes:
-        automatic: True if the file may be fetched without being asked for, because
-            whoever could install this package can reach the place, too.
-        shared: True if several weights come from the same raw file, which is then kept.
-    """
-
-    automatic: ClassVar[bool]
-    shared: ClassVar[bool]
-
-    @property
-    def raw_name(self) -> str:
-        """File name of the raw file, as a person would download it."""
-        ...
-
-    def describe(self) -> str:
-        """One line for tables and messages."""
-        ...
-
-    def download(self, target: Path, progress: Progress | None) -> None:
-        """Download the raw file to ``target``."""
-        ...
-
-    def verify(self, raw: Path) -> None:
-        """Raise :class:`WeightsError` unless ``raw`` has the expected checksum."""
-        ...
-
-    def store(self, raw: Path, target: Path) -> None:
-        """Turn the raw file into the file that the cache stores, at ``target``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from nstbench.contracts import Weight
 from nstbench.core.errors import WeightsError
 from nstbench.core.records import Availability
 from nstbench.nn.weights.cache import (
-    Weight,
     availability,
     cache_folder,
     check_file,
