@@ -42,6 +42,7 @@ class MeanActivation(PairMetric):
         features=(Features("vgg16", (LAYER,), ("output", "style")),),
         # Methods that minimise this very quantity have an advantage, which the board marks.
         home_for=(),
+        ideal="style",
         order=100,
     )
 

@@ -28,5 +28,6 @@ class FrechetVgg16(FrechetMetric):
         description="Frechet distance between all outputs and all styles on VGG-16 relu5_3 means;"
         " depends on the number of pictures, never comparable with FID.",
         features=(Features("vgg16", ("relu5_3",), ("output", "style")),),
+        ideal="style",
         order=80,
     )

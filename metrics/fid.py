@@ -30,5 +30,6 @@ class Fid(FrechetMetric):
         " fewer than some thousand pictures.",
         features=(Features("inception", ("pool3",), ("output", "style")),),
         requires=("torch_fidelity",),
+        ideal="style",
         order=81,
     )

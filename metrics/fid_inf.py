@@ -37,6 +37,7 @@ class FidInfinity(VectorMetric):
         description="FID extrapolated to endlessly many outputs; needs at least 30.",
         features=(Features("inception", ("pool3",), ("output", "style")),),
         requires=("torch_fidelity",),
+        ideal="style",
         order=83,
     )
 

@@ -33,6 +33,7 @@ class GramDistance(PairMetric):
             *("vgg16-gram", "vgg16-covariance", "vgg16-moments"),
             *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
         ),
+        ideal="style",
         order=40,
     )
 

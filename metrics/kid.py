@@ -32,6 +32,7 @@ class Kid(VectorMetric):
         " it suits small sets.",
         features=(Features("inception", ("pool3",), ("output", "style")),),
         requires=("torch_fidelity",),
+        ideal="style",
         order=82,
     )
 

@@ -24,6 +24,7 @@ class LpipsAlex(PairMetric):
         description="Learned perceptual distance to the content, on AlexNet; 0 for equal pictures.",
         features=(Features("alexnet", LPIPS_ALEX_LAYERS, ("output", "content")),),
         weights=(LPIPS_ALEX,),
+        ideal="content",
         order=50,
     )
 

@@ -24,6 +24,7 @@ class LpipsVgg(PairMetric):
         description="Learned perceptual distance to the content, on VGG-16; 0 for equal pictures.",
         features=(Features("vgg16", LPIPS_VGG_LAYERS, ("output", "content")),),
         weights=(LPIPS_VGG,),
+        ideal="content",
         order=60,
     )
 

@@ -36,6 +36,7 @@ class SelfSimilarity(PairMetric):
         description="Change of the pattern of what is alike and what is different in the content;"
         " blind to colour.",
         features=(Features("vgg16", (LAYER,), ("output", "content")),),
+        ideal="content",
         order=65,
     )
 

@@ -33,6 +33,7 @@ class Ssim(PairMetric):
         range=(-1.0, 1.0),
         citation="Wang et al., IEEE Trans. Image Processing 13(4), 2004, eq. 13",
         description="Structural similarity to the content in brightness; 1 for equal pictures.",
+        ideal="content",
         order=70,
     )
 

@@ -34,6 +34,7 @@ class StyleLoss(PairMetric):
             *("vgg16-gram", "vgg16-covariance", "vgg16-moments"),
             *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
         ),
+        ideal="style",
         order=110,
     )
 

@@ -36,6 +36,7 @@ class SwdStyle(PairMetric):
         features=(Features("vgg16", LAYERS, ("output", "style")),),
         # Drawn to patches of the style, activations get its distribution.
         home_for=("vgg16-patches", "vgg19-patches"),
+        ideal="style",
         order=45,
     )
 

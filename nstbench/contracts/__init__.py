@@ -13,6 +13,7 @@ from nstbench.contracts.datasets import Dataset, DatasetInfo
 from nstbench.contracts.methods import Diverged, Method, MethodInfo, OutOfTime, PreparedPair
 from nstbench.contracts.metrics import (
     Features,
+    Ideal,
     Metric,
     MetricInfo,
     PairMetric,
@@ -28,6 +29,7 @@ __all__ = [
     "DatasetInfo",
     "Diverged",
     "Features",
+    "Ideal",
     "Method",
     "MethodInfo",
     "Metric",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from nstbench.contracts.base import Picture
 from nstbench.contracts.weights import Weight
@@ -13,6 +13,10 @@ from nstbench.core.records import Scope, Timing
 
 if TYPE_CHECKING:
     import torch
+
+
+Ideal = Literal["content", "style"]
+"""The picture of which a copy has a metric's best value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class MetricInfo:
         role: the axis of the trade-off this metric stands for, if it is the one that does:
             ``"quality"`` orders the board; ``"content"`` and ``"style"`` are its two halves;
             ``"speed"`` and ``"memory"`` are the price.
+        ideal: ``"content"`` or ``"style"`` if a copy of that picture, as output, has the best
+            value; ``None`` if neither has.
         order: place in tables, small first.
         description: one sentence for the reader of a report.
     """
@@ -68,6 +74,7 @@ class MetricInfo:
     requires: tuple[str, ...] = ()
     home_for: tuple[str, ...] = ()
     role: str = ""
+    ideal: Ideal | None = None
     order: int = 100
 
 

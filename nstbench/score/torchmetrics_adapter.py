@@ -209,7 +209,7 @@ def _unpacked(data: bytes, metric: SetMetric) -> Iterator[dict[str, Any]]:
 
 
 @cache
-def _make_class(plugin: type[Metric], name: str) -> type[StandaloneMetric]:
+def _make_class(plugin: type[Metric], name: str, module: str) -> type[StandaloneMetric]:
     info = plugin.info
     base = StandalonePairMetric if issubclass(plugin, PairMetric) else StandaloneSetMetric
     low, high = info.range
@@ -218,7 +218,7 @@ def _make_class(plugin: type[Metric], name: str) -> type[StandaloneMetric]:
         (base,),
         {
             # Where pickle finds it again.
-            "__module__": "nstbench.metrics",
+            "__module__": module,
             "__doc__": plugin.__doc__,
             "plugin": plugin,
             "plugin_name": name,
@@ -229,15 +229,24 @@ def _make_class(plugin: type[Metric], name: str) -> type[StandaloneMetric]:
     )
 
 
-def standalone_class(name: str) -> type[StandaloneMetric]:
-    """Return the torchmetrics class of a registry metric; see ``nstbench.metrics``."""
+def standalone_class(name: str, module: str) -> type[StandaloneMetric]:
+    """Return the torchmetrics class of a registry metric; see ``nstbench.metrics``.
+
+    Args:
+        name: registry name of a pair or set metric.
+        module: name of the module where pickle finds the class again.
+
+    Raises:
+        UsageError: if there is no such metric, or it reads timing records.
+        PluginError: if its file cannot be imported.
+    """
     plugin = registry.load("metrics", name)
     if plugin.info.scope == Scope.TIMING:
         raise UsageError(
             f"'{name}' reads a timing record, not pictures; it has no torchmetrics class. "
             "`nstbench run` measures it."
         )
-    return _make_class(plugin, name)
+    return _make_class(plugin, name, module)
 
 
 def class_names() -> dict[str, str]:

@@ -111,20 +111,21 @@ def behind(name: str) -> set[str]:
 
 def test_key_of_a_score_covers_the_networks_that_the_metric_reads() -> None:
     assert behind("uef") >= {
-        "features.py", "images.py", "squares.py", "normalised_errors.py", "nn/gram.py",
-        "nn/layered.py", "nn/frozen_convolution.py", "nn/vgg.py", "nn/alexnet.py",
+        "score/feature_bank.py", "pictures/picture.py", "score/maths/feature_distances.py",
+        "score/maths/normalised_errors.py", "nn/losses/gram.py", "nn/layers/layered.py",
+        "nn/layers/frozen_convolution.py", "nn/backbones/vgg.py", "nn/backbones/alexnet.py",
     }  # fmt: skip
-    assert "cli.py" not in behind("uef")
+    assert "cli/app.py" not in behind("uef")
 
 
 def test_key_of_a_score_without_networks_covers_none() -> None:
     found = behind("ssim")
-    assert found >= {"features.py", "images.py"}
+    assert found >= {"score/feature_bank.py", "pictures/picture.py"}
     assert not [file for file in found if file.startswith("nn/")]
 
 
 def test_code_that_a_metric_imports_itself_counts_whatever_it_declares() -> None:
-    assert "nn/lpips.py" in behind("lpips_alex")
+    assert "nn/backbones/lpips.py" in behind("lpips_alex")
 
 
 def test_edit_of_a_feature_network_changes_the_keys_of_scores(

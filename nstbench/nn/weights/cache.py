@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nstbench.contracts.weights import Progress, Source, Weight
+from nstbench.contracts import Progress, Source, Weight
 from nstbench.core.errors import WeightsError
 from nstbench.core.paths import cache_dir, offline
 from nstbench.core.records import Availability

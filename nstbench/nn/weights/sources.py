@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nstbench.contracts.weights import Progress
+from nstbench.contracts import Progress
 from nstbench.core.errors import WeightsError
 from nstbench.nn.weights.files import Converter, check_sha256, open_member, store_converted
 
