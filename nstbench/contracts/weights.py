@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 Progress = Callable[[str, int, int | None], None]
-"""Receives the file's name, the bytes so far, and the total if it is known."""
+"""Receives the file's name, the bytes so far, and the total, or ``None`` if it is unknown."""
 
 
 class Source(Protocol):
     """One place to get a weight file from.
 
     Attributes:
-        automatic: True if the file may be fetched without being asked for, because
-            whoever could install this package can reach the place, too.
+        automatic: True if the file may be fetched without a request of the user. It is so for
+            the package index, which was reachable when this package was installed.
         shared: True if several weights come from the same raw file, which is then kept.
     """
 
@@ -25,11 +25,11 @@ class Source(Protocol):
 
     @property
     def raw_name(self) -> str:
-        """File name of the raw file, as a person would download it."""
+        """File name of the raw file, the same as after a manual download."""
         ...
 
     def describe(self) -> str:
-        """One line for tables and messages."""
+        """Return one line for tables and messages."""
         ...
 
     def download(self, target: Path, progress: Progress | None) -> None:
@@ -53,10 +53,14 @@ class Weight:
         name: name on the command line, for example ``"vgg16"``.
         filename: name of the stored file, for example ``"vgg16.safetensors"``.
         licence: SPDX identifier or a phrase.
-        origin: address of those who trained the network.
-        sources: where to get it, tried in order.
-        sha256: checksum of the stored file. Empty if it could not be pinned: the file is
-            then trusted on its source's checksum, and its own is noted beside it.
+        origin: web address of the authors who trained the network.
+        sources: where to get the file, tried in order.
+        sha256: checksum of the stored file. Empty if it could not be pinned. The file then
+            relies on the checksum of its source, and its own is recorded in a note next to it.
+
+    Example:
+        >>> Weight("net", "net.safetensors", "MIT", "https://example.org", sources=()).name
+        'net'
     """
 
     name: str

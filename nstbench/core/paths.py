@@ -31,5 +31,5 @@ def checkpoints_dir() -> Path:
 
 
 def offline() -> bool:
-    """Return True if ``NSTBENCH_OFFLINE`` forbids every fetch."""
+    """Return True if ``NSTBENCH_OFFLINE`` forbids every download."""
     return os.environ.get("NSTBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")

