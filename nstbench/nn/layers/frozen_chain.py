@@ -87,7 +87,7 @@ class _Chain(torch.autograd.Function):
         of_outputs = dict(zip(ctx.names, gradients, strict=True))
         saved = list(ctx.saved_tensors)
         g: torch.Tensor | None = None
-        # One name for the gradient all the way: what it no longer means is freed at once.
+        # The gradient has a single name, so that each earlier one is freed immediately.
         for (name, step, rectified), count in zip(
             reversed(ctx.steps), reversed(ctx.kept), strict=True
         ):
@@ -96,7 +96,7 @@ class _Chain(torch.autograd.Function):
             if g is None:
                 g = of_output
             elif of_output is not None:
-                # In place this would take twice as long for large maps, as would rectifying.
+                # The in-place operation takes twice as long for large maps; so does rectifying.
                 g = g + of_output
             if g is None:
                 continue
@@ -110,24 +110,23 @@ class _Chain(torch.autograd.Function):
 
 
 def fused(steps: Steps, wanted: Collection[str]) -> list[tuple[str, nn.Module, bool]]:
-    """Return names, steps and whether a step is a convolution that also rectifies.
+    """Return names, steps, and whether a step is a convolution that also rectifies.
 
-    That saves a copy of every activation, but would lose the output of a convolution that is
-    wanted itself.
+    This saves a copy of every activation. A convolution whose own output is wanted is not fused.
     """
-    found: list[tuple[str, nn.Module, bool]] = []
+    merged: list[tuple[str, nn.Module, bool]] = []
     for name, step in steps:
-        before = found[-1] if found else None
+        before = merged[-1] if merged else None
         if (
             isinstance(step, nn.ReLU)
             and before is not None
             and isinstance(before[1], FrozenConvolution)
             and before[0] not in wanted
         ):
-            found[-1] = (name, before[1], True)
+            merged[-1] = (name, before[1], True)
         else:
-            found.append((name, step, False))
-    return found
+            merged.append((name, step, False))
+    return merged
 
 
 def _is_simple(step: FrozenConvolution) -> bool:
