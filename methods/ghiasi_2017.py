@@ -22,9 +22,17 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from pydantic import Field
 
-from nstbench.contracts import MethodInfo, OnStep, Picture, Weight
+from nstbench.contracts import (
+    Availability,
+    Flexibility,
+    ImageRecord,
+    MethodInfo,
+    OnStep,
+    Picture,
+    Weight,
+)
+from nstbench.core.cards import WeightCard
 from nstbench.core.errors import UsageError
-from nstbench.core.records import Availability, Flexibility, ImageRecord, WeightCard
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.backbones.vgg import VGG16

@@ -42,7 +42,8 @@ def conformance(
     """Check a method or a metric against the contract, with the checks of the project's own."""
     add_plugins(plugin)
     from nstbench.generate import conformance, metric_conformance
-    from nstbench.plan.config import MethodSpec, build_config
+    from nstbench.plan.config import MethodSpec
+    from nstbench.plan.config_file import build_config
     from nstbench.plan.variants import add_configured, make_variant, metric_card
     from nstbench.plugins import registry
 

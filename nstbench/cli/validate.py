@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nstbench.analysis.validation.validate import Validation
-    from nstbench.core.records import ImageRecord, MetricCard
+    from nstbench.core.cards import MetricCard
+    from nstbench.core.records import ImageRecord
 
 
 def validate(
@@ -95,7 +96,7 @@ def _write(
 ) -> tuple[Path, Path]:
     """Write the JSON file and the page."""
     from nstbench.report.validation_page import validation_page
-    from nstbench.store.store import write_bytes, write_json
+    from nstbench.store.atomic_files import write_bytes, write_json
 
     data, page = out.with_suffix(".json"), out.with_suffix(".html")
     write_json(data, result.to_dict() | {"made_with": dict(facts)})

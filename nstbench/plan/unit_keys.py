@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.core.records import ImageRecord, Unit, WeightCard
+from nstbench.core.cards import WeightCard
+from nstbench.core.records import ImageRecord, Unit
 from nstbench.plan.config import RunConfig
 from nstbench.plan.variants import Variant
 from nstbench.plugins import registry
-from nstbench.store.store import SCHEMA, KeyText, seed_of
+from nstbench.store.keys import SCHEMA, KeyText, seed_of
 
 Pieces = dict[tuple[str, str], dict[str, str]]
 """(role, checksum of a picture) -> part -> its text in a key."""

@@ -19,20 +19,24 @@ import pandas as pd
 import torch
 
 from nstbench import nn
-from nstbench.analysis.load_board import SCORE_COLUMNS, read_cards, read_plan
 from nstbench.contracts import Metric, MetricInfo, Picture
+from nstbench.core.cards import MetricCard, PictureCard
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
-from nstbench.core.records import MetricCard, PictureCard, Role, Scope, Status, Timing
+from nstbench.core.records import Role, Scope, Status, Timing
 from nstbench.core.text import printable
 from nstbench.nn.weights import cache
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plan.listener import Listener
+from nstbench.plan.plan_file import read_plan
 from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
 from nstbench.score import feature_bank
 from nstbench.score.scorer import Scorer
-from nstbench.store.store import MEND, SCHEMA, Store, key_of
+from nstbench.store.atomic_files import RERUN
+from nstbench.store.keys import SCHEMA, key_of
+from nstbench.store.run_info import SCORE_COLUMNS, read_cards, read_info
+from nstbench.store.store import Store
 
 Unit = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -89,7 +93,8 @@ class ScoreStage:
     def __init__(self, root: Path, device: str) -> None:
         self.store = Store(root)
         self.device = torch.device(device)
-        self.cards, pictures = read_cards(root)
+        cards = read_cards(root, read_info(root))
+        self.cards, pictures = cards.metrics, cards.pictures
         self.pictures = {(card.role, card.name): card for card in pictures}
         self.usable = {
             name: card
@@ -249,7 +254,7 @@ class ScoreStage:
         if (role, name) not in self.pictures:
             raise StoreError(
                 f"{self.store.root / 'run.json'} does not contain the {role} picture "
-                f"'{printable(name)}', which plan.json names. {MEND}"
+                f"'{printable(name)}', which plan.json names. {RERUN}"
             )
         return self.pictures[role, name]
 
@@ -272,8 +277,8 @@ class ScoreStage:
             of_size.add((unit["content"], unit["style"], unit["seed"]))
             group = groups.setdefault((unit["variant"], unit["size"]), _Group(of_size))
             record = None if "status" in unit else self.store.record(unit["method"], unit["key"])
-            if record is not None and record["status"] == Status.DONE:
-                entry = {**unit, "output_sha256": record["output_sha256"]}
+            if record is not None and record.status is Status.DONE:
+                entry = {**unit, "output_sha256": record.output_sha256}
                 group.done.append(entry)
         return groups
 

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nstbench.contracts import Picture
+from nstbench.core.cards import TrainingCard, WeightCard
 from nstbench.core.errors import WeightsError
 from nstbench.core.paths import checkpoints_dir
-from nstbench.core.records import ImageRecord, TrainingCard, WeightCard
+from nstbench.core.records import ImageRecord
 from nstbench.nn.weights.files import sha256_of
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plugins import registry
-from nstbench.store.store import write_bytes, write_json
+from nstbench.store.atomic_files import write_bytes, write_json
 
 if TYPE_CHECKING:
     import torch

@@ -21,7 +21,7 @@ from queue import SimpleQueue
 
 import torch
 
-from nstbench.core.memory import ran_out_of_memory
+from nstbench.core.errors import ran_out_of_memory
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.optimise.minimise import Evaluate, Losses, Objective, detached
 
