@@ -139,7 +139,7 @@ def scores_a_batch_like_single_pairs(cls: type[Metric]) -> None:
 
 
 def merges_like_one_set(cls: type[Metric]) -> None:
-    """Two instances of a set metric that are merged have the value of one that saw everything."""
+    """Two merged instances of a set metric have the value of one instance with all outputs."""
     if not issubclass(cls, SetMetric):
         return
     blends = _blends(SET_SIZES[1])
@@ -193,7 +193,7 @@ def repeats_itself(cls: type[Metric]) -> None:
 
 
 def agrees_on_another_device(cls: type[Metric]) -> None:
-    """The value on a GPU is that on the CPU, within rounding; passes where there is no GPU."""
+    """Values on a GPU and on the CPU are equal within rounding; not checked without a GPU."""
     if issubclass(cls, TimingMetric) or not torch.cuda.is_available():
         return
     on_cpu, on_gpu = (_value(cls, EXAMPLE_TIMING, torch.device(d)) for d in ("cpu", "cuda"))

@@ -72,8 +72,9 @@ def table(rows: Iterable[Row]) -> str:
         limit = "" if row.limit is None else f"{row.limit:.2f}"
         share = "" if row.share is None else f"{row.share:.0%}"
         pictures = "" if row.per_second is None else f"{row.per_second:.3g}"
+        other = f"{row.compared_with}: {_seconds(row.reference)}"
         lines.append(
-            f"| {row.case} | {_seconds(row.ours)} | {row.compared_with}: {_seconds(row.reference)} | "
+            f"| {row.case} | {_seconds(row.ours)} | {other} | "
             f"{row.ratio:.2f} [{row.low:.2f}, {row.high:.2f}] | {limit} | {share} | "
             f"{pictures} |"
         )
