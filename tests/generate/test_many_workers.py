@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from nstbench.pipeline import timing_stage
 from nstbench.pipeline.job import execute
 from nstbench.plan.config_file import build_config
 from nstbench.store.atomic_files import read_json
