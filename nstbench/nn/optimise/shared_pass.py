@@ -7,7 +7,8 @@ as one batch, each objective reads its part of the activations, and the sum of t
 differentiated once. The terms of that sum share no pixels, so the gradient of each pair is the
 same as alone, and a pair that diverges or ends early does not affect the others.
 
-This exists for GPUs, where a small picture leaves most of the device idle. CPUs gain nothing:
+This is meant for GPUs, which one small picture may not fill; no gain there has been measured yet.
+CPUs gain nothing:
 four pairs of ``gatys_2015`` at 96 px on one thread took 1.00 to 1.03 times as long as one by one
 (see docs/speed.md).
 """
