@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from nstbench.contracts import Dataset, DatasetInfo, Parameters
+from nstbench.contracts import Collection, Dataset, DatasetInfo, ImageRecord, Parameters, Role
 from nstbench.core.paths import cache_dir
-from nstbench.core.records import Collection, ImageRecord, Role
 from nstbench.pictures.picture import write_png
 
 

@@ -9,9 +9,17 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from nstbench.contracts import Dataset, DatasetInfo, Parameters
+from nstbench.contracts import (
+    Availability,
+    Collection,
+    Dataset,
+    DatasetInfo,
+    ImageRecord,
+    Parameters,
+    Role,
+    SkippedImage,
+)
 from nstbench.core.errors import UsageError
-from nstbench.core.records import Availability, Collection, ImageRecord, Role, SkippedImage
 from nstbench.core.text import printable
 from nstbench.pictures import hub
 from nstbench.pictures.hub import HubRow, HubSource

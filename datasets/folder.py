@@ -8,9 +8,16 @@ from pathlib import Path
 
 from pydantic import Field
 
-from nstbench.contracts import Dataset, DatasetInfo, Parameters
+from nstbench.contracts import (
+    Collection,
+    Dataset,
+    DatasetInfo,
+    ImageRecord,
+    Parameters,
+    Role,
+    SkippedImage,
+)
 from nstbench.core.errors import ImageError, UsageError
-from nstbench.core.records import Collection, ImageRecord, Role, SkippedImage
 from nstbench.core.text import natural_key, printable, unique_slugs
 from nstbench.pictures.picture import read_image, read_map
 

@@ -7,9 +7,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from nstbench.contracts import Dataset, DatasetInfo, Parameters
+from nstbench.contracts import (
+    Availability,
+    Collection,
+    Dataset,
+    DatasetInfo,
+    ImageRecord,
+    Parameters,
+    Role,
+    SkippedImage,
+)
 from nstbench.core.errors import UsageError
-from nstbench.core.records import Availability, Collection, ImageRecord, Role, SkippedImage
 from nstbench.core.text import printable, slugify, unique_slugs
 from nstbench.pictures import hub
 from nstbench.pictures.hub import HubRow, HubSource

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from nstbench.contracts import Dataset, DatasetInfo, Parameters
+from nstbench.contracts import Collection, Dataset, DatasetInfo, ImageRecord, Parameters, Role
 from nstbench.core.errors import did_you_mean
 from nstbench.core.paths import cache_dir
-from nstbench.core.records import Collection, ImageRecord, Role
 from nstbench.pictures.painter.styles import STYLES, paint
 from nstbench.pictures.picture import write_png
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nstbench.contracts import Dataset, DatasetInfo
+from nstbench.contracts import Collection, Dataset, DatasetInfo, ImageRecord, Role, SkippedImage
 from nstbench.core.paths import cache_dir
-from nstbench.core.records import Collection, ImageRecord, Role, SkippedImage
 from nstbench.pictures.picture import write_png
 
 if TYPE_CHECKING:
@@ -193,8 +192,7 @@ def _photograph_map(name: str, picture: Path, folder: Path) -> Path | None:
 
 
 def _paintings(folder: Path) -> Collection:
-    from nstbench.pictures.painter.styles import STYLES
-    from nstbench.pictures.painter.tools import painting
+    from nstbench.pictures.painter.styles import STYLES, painting
 
     images = []
     for style in STYLES:

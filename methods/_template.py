@@ -17,8 +17,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
-from nstbench.core.records import Flexibility, Step
+from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Parameters, Picture, Step
 
 
 class MeanColour(Method):

@@ -30,9 +30,8 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import MethodInfo, Picture
+from nstbench.contracts import Flexibility, MethodInfo, Picture
 from nstbench.core.errors import ImageError
-from nstbench.core.records import Flexibility
 from nstbench.nn.backbones.load import on_network
 from nstbench.nn.losses.gram import GRAM_LAYERS, gram_matrix
 from nstbench.nn.losses.patches import PatchLoss, StylePatches

@@ -22,8 +22,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
-from nstbench.contracts import MethodInfo, OnStep, Picture
-from nstbench.core.records import Flexibility
+from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.decoder import padded_to
 from nstbench.nn.generators.gan import OBJECTIVES, PicturePool

@@ -25,9 +25,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
-from nstbench.core.records import Flexibility
 from nstbench.nn.backbones.load import on_network
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.runtime import RUNTIME_PARAMS, for_inference, inference

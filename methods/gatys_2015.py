@@ -34,9 +34,8 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import MethodInfo, Picture
+from nstbench.contracts import Flexibility, MethodInfo, Picture
 from nstbench.core.errors import ImageError
-from nstbench.core.records import Flexibility
 from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
 from nstbench.nn.losses import colour
 from nstbench.nn.losses.gram import GRAM_LAYERS, gram_matrix

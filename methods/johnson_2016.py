@@ -27,8 +27,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from nstbench.contracts import MethodInfo
-from nstbench.core.records import Flexibility
+from nstbench.contracts import Flexibility, MethodInfo
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
 from nstbench.training.feed_forward import FeedForward, FeedForwardParams
 from nstbench.training.trainable import Recipe, StyleUse

@@ -18,8 +18,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from nstbench.contracts import MethodInfo, Picture
-from nstbench.core.records import Flexibility
+from nstbench.contracts import Flexibility, MethodInfo, Picture
 from nstbench.nn.losses.patches import PatchLoss, StylePatches
 from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy
 from nstbench.nn.optimise.image_optimisation import (

@@ -25,8 +25,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from nstbench.contracts import MethodInfo, Picture
-from nstbench.core.records import Flexibility
+from nstbench.contracts import Flexibility, MethodInfo, Picture
 from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, convolution_names
 from nstbench.nn.losses.gram import gram_matrix
 from nstbench.nn.losses.terms import (

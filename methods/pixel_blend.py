@@ -11,8 +11,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
-from nstbench.core.records import Flexibility
+from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Parameters, Picture
 from nstbench.pictures.picture import resize
 
 

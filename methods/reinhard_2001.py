@@ -12,8 +12,7 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Method, MethodInfo, OnStep, Picture
-from nstbench.core.records import Flexibility
+from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
 
 # Paper, equation 4: RGB to LMS cone responses.
 _RGB_TO_LMS = torch.tensor(

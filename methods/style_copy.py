@@ -11,8 +11,7 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Method, MethodInfo, OnStep, Picture
-from nstbench.core.records import Flexibility
+from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
 from nstbench.pictures.picture import resize
 
 

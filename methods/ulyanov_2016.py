@@ -30,8 +30,7 @@ from pydantic import Field
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, StepLR
 
-from nstbench.contracts import MethodInfo
-from nstbench.core.records import Flexibility
+from nstbench.contracts import Flexibility, MethodInfo
 from nstbench.nn.generators.texture_net import TextureNetwork
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
 from nstbench.training.feed_forward import FeedForward, FeedForwardParams

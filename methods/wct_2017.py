@@ -19,8 +19,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import MethodInfo, OnStep, Picture
-from nstbench.core.records import Flexibility, Step
+from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture, Step
 from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
 from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.backbones.vgg import VGG16, VGG19

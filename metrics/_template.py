@@ -17,8 +17,7 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
-from nstbench.core.records import Scope
+from nstbench.contracts import Features, MetricInfo, PairMetric, Scope, ScoringPair
 
 LAYER = "relu3_1"
 

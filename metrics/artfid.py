@@ -6,8 +6,7 @@ from typing import ClassVar, Self
 
 import torch
 
-from nstbench.contracts import Features, MetricInfo, ScoringPair
-from nstbench.core.records import Scope
+from nstbench.contracts import Features, MetricInfo, Scope, ScoringPair
 from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_ALEX_LAYERS, lpips_distance
 from nstbench.nn.weights import cache as weights
 from nstbench.score.maths.feature_sets import FrechetMetric

@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import MetricInfo, PairMetric, Picture, ScoringPair
-from nstbench.core.records import Scope
+from nstbench.contracts import MetricInfo, PairMetric, Picture, Scope, ScoringPair
 from nstbench.score.maths.lab_colour import rgb_to_lab
 from nstbench.score.maths.sliced_wasserstein import directions, ordered, ordered_distance, sampled
 

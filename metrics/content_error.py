@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import MetricInfo, PairMetric, ScoringPair
-from nstbench.core.records import Scope
+from nstbench.contracts import MetricInfo, PairMetric, Scope, ScoringPair
 from nstbench.score.maths.normalised_errors import CONTENT_FEATURES, content_errors
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nstbench.contracts import Features, MetricInfo
-from nstbench.core.records import Scope
+from nstbench.contracts import Features, MetricInfo, Scope
 from nstbench.score.maths.feature_sets import FrechetMetric
 
 

@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Features, MetricInfo
-from nstbench.core.records import Scope
+from nstbench.contracts import Features, MetricInfo, Scope
 from nstbench.score.maths.feature_sets import VectorMetric
 from nstbench.score.maths.frechet import GaussianSums, frechet_distance
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nstbench.contracts import MetricInfo, TimingMetric
-from nstbench.core.records import Scope, Timing
+from nstbench.contracts import MetricInfo, Scope, Timing, TimingMetric
 
 
 class Flops(TimingMetric):

@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
-from nstbench.core.records import Scope
+from nstbench.contracts import Features, MetricInfo, PairMetric, Scope, ScoringPair
 from nstbench.nn.losses.gram import GRAM_LAYERS
 from nstbench.score.maths.feature_distances import squared_gram_distance, squared_gram_norm
 

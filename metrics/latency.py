@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nstbench.contracts import MetricInfo, TimingMetric
-from nstbench.core.records import Scope, Timing
+from nstbench.contracts import MetricInfo, Scope, Timing, TimingMetric
 
 
 class Latency(TimingMetric):

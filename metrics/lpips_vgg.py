@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
-from nstbench.core.records import Scope
+from nstbench.contracts import Features, MetricInfo, PairMetric, Scope, ScoringPair
 from nstbench.nn.backbones.lpips import LPIPS_VGG, LPIPS_VGG_LAYERS, lpips_distance
 from nstbench.nn.weights import cache as weights
 

@@ -7,8 +7,7 @@ from typing import ClassVar
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
-from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
-from nstbench.core.records import Scope
+from nstbench.contracts import Features, MetricInfo, PairMetric, Scope, ScoringPair
 
 LAYER = "relu4_1"
 MOST = 32

@@ -6,9 +6,8 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import MetricInfo, PairMetric, ScoringPair
+from nstbench.contracts import MetricInfo, PairMetric, Scope, ScoringPair
 from nstbench.core.errors import ImageError
-from nstbench.core.records import Scope
 
 # Y' of ITU-R BT.601, the luma of JPEG.
 LUMA = (0.299, 0.587, 0.114)

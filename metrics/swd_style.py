@@ -7,8 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Features, MetricInfo, PairMetric, ScoringPair
-from nstbench.core.records import Scope
+from nstbench.contracts import Features, MetricInfo, PairMetric, Scope, ScoringPair
 from nstbench.score.maths.sliced_wasserstein import directions, ordered, ordered_distance, sampled
 
 LAYERS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")

@@ -5,21 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nstbench.api import Results as Results
+    from nstbench.api import load_run as load_run
     from nstbench.api import run as run
-    from nstbench.core.board import Board as Board
 
 __version__ = "0.1.0"
-__all__ = ["Board", "__version__", "run"]
+__all__ = ["Results", "__version__", "load_run", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the API on first use: the command line must not wait for pandas and torch."""
-    if name == "run":
-        from nstbench.api import run
+    """Import the API on first use, so that the command line starts without pandas and torch."""
+    if name in ("Results", "load_run", "run"):
+        from nstbench import api
 
-        return run
-    if name == "Board":
-        from nstbench.core.board import Board
-
-        return Board
+        return getattr(api, name)
     raise AttributeError(f"module 'nstbench' has no attribute '{name}'")

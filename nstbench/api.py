@@ -1,4 +1,4 @@
-"""The Python API: :func:`run` does what ``nstbench run`` does and returns the board."""
+"""The Python API: run methods over pictures, or load a run, and read the tables."""
 
 from __future__ import annotations
 
@@ -6,10 +6,36 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
+from nstbench.pipeline.interrupt import Interrupted
 from nstbench.pipeline.job import execute
-from nstbench.plan.config import build_config
+from nstbench.pipeline.progress import TerminalListener
+from nstbench.plan.config_file import build_config
 from nstbench.plan.listener import Listener
+from nstbench.report.page import render_page
+
+
+class Results(Board):
+    """A board that writes its report page and its leaderboard, and shows itself in a notebook."""
+
+    def to_html(self, path: Path | str | None = None) -> str:
+        """Return the self-contained report page; write it to ``path`` if one is given."""
+        page = render_page(self)
+        if path is not None:
+            Path(path).write_text(page, encoding="utf-8")
+        return page
+
+    def to_csv(self, path: Path | str | None = None) -> str:
+        """Return the leaderboard as CSV; write it to ``path`` if one is given."""
+        text = self.leaderboard.to_csv(index=False)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _repr_html_(self) -> str:
+        """Show the leaderboard in a notebook."""
+        return self.leaderboard.to_html(index=False, float_format="{:.4g}".format, na_rep="")
 
 
 def run(
@@ -21,7 +47,7 @@ def run(
     config: str | Path | None = None,
     progress: bool = False,
     **settings: Any,
-) -> Board:
+) -> Results:
     """Run methods over pictures, score, time and rank them.
 
     Args:
@@ -35,12 +61,12 @@ def run(
         settings: any other field of :class:`nstbench.plan.config.RunConfig`.
 
     Returns:
-        The board; ``.scores`` and ``.leaderboard`` are pandas tables.
+        The results; ``.scores`` and ``.leaderboard`` are pandas tables.
 
     Raises:
         UsageError: if a name or setting is wrong.
-        Interrupted: after an interrupt, when what was in work is finished; its ``board`` holds
-            the rest (see :mod:`nstbench.pipeline.interrupt`).
+        Interrupted: after an interrupt, when the units in work are finished; its ``board``
+            holds the results so far (see :mod:`nstbench.pipeline.interrupt`).
     """
     options = settings | {
         "methods": methods,
@@ -48,15 +74,31 @@ def run(
         "styles": None if styles is None else str(styles),
     }
     built = build_config(options, suite=suite, file=Path(config) if config else None)
-    listener = Listener()
-    if progress:
-        from nstbench.pipeline.progress import TerminalListener
-
-        listener = TerminalListener()
+    listener = TerminalListener() if progress else Listener()
     try:
         board = execute(built, command="nstbench.run(...)", listener=listener)
+    except Interrupted as interrupted:
+        interrupted.board = _results(interrupted.board)
+        raise
     finally:
         listener.close()
     if board is None:
         raise RuntimeError("a run that is not a dry run always has a board")
-    return board
+    return _results(board)
+
+
+def load_run(folder: str | Path) -> Results:
+    """Load a run folder, finished or not, and rank it.
+
+    Args:
+        folder: run folder, for example ``"runs/starter"``.
+
+    Raises:
+        UsageError: if the folder holds no run.
+        StoreError: if one of its files is damaged.
+    """
+    return _results(load_board(Path(folder)))
+
+
+def _results(board: Board) -> Results:
+    return Results(**vars(board))

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import pandas as pd
 
-from nstbench.contracts import Section, SectionInfo
+from nstbench.contracts import Availability, Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.core.records import Availability, Status
+from nstbench.core.records import Status
 from nstbench.report.parts import rows as tables
 from nstbench.report.parts import templates
 

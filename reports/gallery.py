@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import pandas as pd
 
-from nstbench.contracts import Section, SectionInfo
+from nstbench.contracts import Flexibility, Role, Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.core.records import Flexibility, MetricCard, Role, Status
+from nstbench.core.records import MetricCard, Status
 from nstbench.report.parts import numbers, pictures, templates
 from nstbench.report.parts import rows as tables
 from nstbench.store.store import MAP_KINDS, map_path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nstbench.contracts import Section, SectionInfo
+from nstbench.contracts import Flexibility, Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.core.records import Flexibility, MethodCard
+from nstbench.core.records import MethodCard
 from nstbench.report.parts import rows as tables
 from nstbench.report.parts import svg, templates
 

@@ -11,12 +11,11 @@ import pandas as pd
 from nstbench.analysis import robustness
 from nstbench.analysis.ranking import done_scores
 from nstbench.analysis.validation.agreement import basis
-from nstbench.contracts import Section, SectionInfo
+from nstbench.contracts import Scope, Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.core.records import Scope
 from nstbench.report.parts import numbers, standings, templates
 from nstbench.report.parts import rows as tables
-from nstbench.store.store import read_json
+from nstbench.store.atomic_files import read_json
 
 VALIDATION = "validation.json"
 """File of a run folder that ``nstbench validate --out`` has written."""

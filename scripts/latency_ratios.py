@@ -17,10 +17,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from nstbench.analysis.load_board import read_timings
 from nstbench.core.errors import NstbenchError
 from nstbench.core.records import Timing
 from nstbench.report.parts.numbers import DASH, significant
+from nstbench.store.run_info import read_timings
 
 
 def main(

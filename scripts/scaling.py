@@ -141,10 +141,10 @@ def throughput(
 @app.command()
 def plan() -> None:
     """Plan many units of a fake method, write the plan and make the schedule of two workers."""
-    from nstbench.analysis.load_board import write_plan
     from nstbench.generate.executors.schedule import Schedule
     from nstbench.pipeline.job import plan_run
     from nstbench.pipeline.progress import TerminalListener
+    from nstbench.plan.plan_file import write_plan
 
     with large_run(PLAN_UNITS) as settings:
         start = time.perf_counter()
@@ -164,8 +164,8 @@ def plan() -> None:
 @app.command()
 def store() -> None:
     """Ask for the status of a large run, and let it go on where one unit is missing."""
-    from nstbench.analysis.load_board import write_plan
     from nstbench.pipeline.job import plan_run
+    from nstbench.plan.plan_file import write_plan
 
     with large_run(RECORDS) as settings:
         _, run, made = plan_run(settings)
@@ -205,7 +205,7 @@ def store() -> None:
 @contextlib.contextmanager
 def large_run(units: int) -> Iterator[Any]:
     """Give the configuration of a run of tiny pictures and a fake method."""
-    from nstbench.plan.config import build_config
+    from nstbench.plan.config_file import build_config
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -149,7 +149,7 @@ def baseline_export(
     """Write the latencies as a file that pytest-benchmark and its tools read."""
     from nstbench.analysis.regression.baseline import load_baseline
     from nstbench.analysis.regression.pytest_benchmark_json import as_pytest_benchmark
-    from nstbench.store.store import write_json
+    from nstbench.store.atomic_files import write_json
 
     write_json(out, as_pytest_benchmark(load_baseline(file)))
     typer.echo(out)
@@ -201,7 +201,7 @@ def history_show(
     from nstbench.analysis.regression.tolerances import parse_tolerances
     from nstbench.cli.show.checks import print_trends
     from nstbench.report.history_page import history_page
-    from nstbench.store.store import write_bytes
+    from nstbench.store.atomic_files import write_bytes
 
     versions = load_history(folder)
     found = trends(versions, parse_tolerances(fail_on or [], versions[-1].baseline.metrics))

@@ -37,7 +37,8 @@ def conformance(
 ) -> None:
     """Check a method against the contract, with the suite that the project's own ones pass."""
     add_plugins(plugin)
-    from nstbench.plan.config import MethodSpec, build_config
+    from nstbench.plan.config import MethodSpec
+    from nstbench.plan.config_file import build_config
     from nstbench.plan.variants import add_configured, make_variant
 
     if config is not None:

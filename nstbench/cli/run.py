@@ -136,7 +136,7 @@ def _execute(
     options: Mapping[str, Any], suite: str | None, config: Path | None, dry_run: bool
 ) -> Board | None:
     """Run the benchmark, print its board and return it."""
-    from nstbench.plan.config import build_config
+    from nstbench.plan.config_file import build_config
 
     settings = build_config(options, suite=suite, file=config)
 

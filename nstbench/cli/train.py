@@ -84,7 +84,7 @@ def match(
     add_plugins(plugin)
     from nstbench.cli.show import board as tables
     from nstbench.pipeline.progress import TerminalListener
-    from nstbench.store.store import write_bytes
+    from nstbench.store.atomic_files import write_bytes
     from nstbench.training.iterations_to_match import Matching, iterations_to_match
 
     order = Matching(

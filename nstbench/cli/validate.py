@@ -95,7 +95,7 @@ def _write(
 ) -> tuple[Path, Path]:
     """Write the JSON file and the page."""
     from nstbench.report.validation_page import validation_page
-    from nstbench.store.store import write_bytes, write_json
+    from nstbench.store.atomic_files import write_bytes, write_json
 
     data, page = out.with_suffix(".json"), out.with_suffix(".html")
     write_json(data, result.to_dict() | {"made_with": dict(facts)})

@@ -1,4 +1,4 @@
-"""The whole plug-in contract, and the one place to import it from.
+"""The plug-in contract: the only import of nstbench that a simple plug-in needs.
 
 A plug-in is one file that defines exactly one class derived from one below; its public name
 is the stem of its file (``methods/gatys_2015.py`` is ``gatys_2015``). Facts about a
@@ -21,12 +21,27 @@ from nstbench.contracts.metrics import (
     TimingMetric,
 )
 from nstbench.contracts.sections import Section, SectionInfo
+from nstbench.core.records import (
+    Availability,
+    Collection,
+    Flexibility,
+    ImageRecord,
+    Role,
+    Scope,
+    SkippedImage,
+    Step,
+    Timing,
+)
 
 __all__ = [
+    "Availability",
+    "Collection",
     "Dataset",
     "DatasetInfo",
     "Diverged",
     "Features",
+    "Flexibility",
+    "ImageRecord",
     "Method",
     "MethodInfo",
     "Metric",
@@ -37,9 +52,14 @@ __all__ = [
     "Parameters",
     "Picture",
     "PreparedPair",
+    "Role",
+    "Scope",
     "ScoringPair",
     "Section",
     "SectionInfo",
     "SetMetric",
+    "SkippedImage",
+    "Step",
+    "Timing",
     "TimingMetric",
 ]

@@ -89,23 +89,3 @@ class Board:
         """Return the loss trace of a unit: rows of step, seconds and losses (may be empty)."""
         path = self.root / "traces" / f"{key}.json"
         return list(json.loads(path.read_text())["steps"]) if path.exists() else []
-
-    def to_html(self, path: Path | str | None = None) -> str:
-        """Return the self-contained report page; write it to ``path`` if one is given."""
-        from nstbench.report.page import render_page
-
-        page = render_page(self)
-        if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
-        return page
-
-    def to_csv(self, path: Path | str | None = None) -> str:
-        """Return the leaderboard as CSV; write it to ``path`` if one is given."""
-        text = self.leaderboard.to_csv(index=False)
-        if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
-        return text
-
-    def _repr_html_(self) -> str:
-        """Show the leaderboard in a notebook."""
-        return self.leaderboard.to_html(index=False, float_format="{:.4g}".format, na_rep="")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import sys
 from collections.abc import Iterable
 
 _FULL, _RIGHTS = "free space", "change permissions, or choose another place"
@@ -63,3 +64,25 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string."""
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{match[0]}'?" if match else ""
+
+
+def message_of(error: BaseException) -> str:
+    """Return the kind of an error and its text, on as many lines as that has."""
+    try:
+        return f"{type(error).__name__}: {error}".strip(": ")
+    # the text of a plug-in's exception is a plug-in's code
+    except Exception:
+        return type(error).__name__
+
+
+def ran_out_of_memory(error: object) -> bool:
+    """Return True for an error that means too little memory, of this machine or its GPU."""
+    # torch raised it only if torch is loaded, and this module must not load it
+    torch = sys.modules.get("torch")
+    kinds = (MemoryError,) if torch is None else (MemoryError, torch.OutOfMemoryError)
+    if isinstance(error, kinds):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    text = message_of(error).lower()
+    return "out of memory" in text or "can't allocate" in text

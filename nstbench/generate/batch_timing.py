@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from nstbench.contracts import Method, Picture, PreparedPair
-from nstbench.core.memory import ran_out_of_memory
+from nstbench.core.errors import ran_out_of_memory
 from nstbench.generate.clock import sample, timed
 from nstbench.generate.traces import ignore
 

@@ -9,8 +9,7 @@ import pandas as pd
 import torch
 
 from nstbench.contracts import OutOfTime
-from nstbench.core.errors import ImageError, StoreError, WeightsError
-from nstbench.core.memory import ran_out_of_memory
+from nstbench.core.errors import ImageError, StoreError, WeightsError, ran_out_of_memory
 from nstbench.core.records import Status
 from nstbench.plugins.registry import PluginError
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from nstbench.core.records import Step, Unit
-from nstbench.store.store import Store, write_json
+from nstbench.store.atomic_files import write_json
+from nstbench.store.store import Store
 
 Report = Callable[[Step], None]
 

@@ -29,7 +29,8 @@ from nstbench.core.records import Availability
 from nstbench.core.text import printable, slugify
 from nstbench.nn.weights.cache import offline
 from nstbench.pictures.picture import read_image, write_png
-from nstbench.store.store import key_of, read_json, write_bytes, write_json
+from nstbench.store.atomic_files import read_json, write_bytes, write_json
+from nstbench.store.keys import key_of
 
 INSTALL = "pip install 'nstbench[hub]'"
 _COMMIT = re.compile(r"[0-9a-f]{40}")

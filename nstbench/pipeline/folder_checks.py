@@ -7,8 +7,9 @@ from pathlib import Path
 from nstbench.core.errors import UsageError
 from nstbench.core.text import printable
 from nstbench.plan.listener import Listener
+from nstbench.store.atomic_files import read_json
 from nstbench.store.leases import Claims
-from nstbench.store.store import Store, read_json
+from nstbench.store.store import Store
 
 _PICTURES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 import nstbench
-from nstbench.analysis.load_board import (
-    load_board,
-    plain_card,
-    read_cards,
-    read_info,
-    read_timings,
-    write_info,
-    write_plan,
-    write_scores,
-    write_timings,
-)
+from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import WeightsError
-from nstbench.core.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
+from nstbench.core.records import Timing
 from nstbench.core.yaml_values import names_or_all
-from nstbench.generate.executors.choose import make_executor, pairs_per_batch, resolve_workers
+from nstbench.generate.executors.choose import make_executor, resolve_workers
 from nstbench.generate.executors.executor import Executor
-from nstbench.generate.method_timing import TimingRequest
 from nstbench.nn.weights import cache as weights
 from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
-from nstbench.pipeline.interrupt import Interrupt, Interrupted, finishing_first
+from nstbench.pipeline.interrupt import Interrupted, finishing_first
 from nstbench.pipeline.time_spent import Spent
+from nstbench.pipeline.timing_stage import _time
 from nstbench.plan.config import RunConfig
+from nstbench.plan.inputs import write_inputs
 from nstbench.plan.listener import Listener
-from nstbench.plan.planner import Plan, make_plan
-from nstbench.plan.unit_keys import method_parts
+from nstbench.plan.plan import Plan
+from nstbench.plan.plan_file import write_plan
+from nstbench.plan.planner import make_plan
 from nstbench.plan.variants import (
     Variant,
     add_configured,
@@ -50,29 +39,38 @@ from nstbench.plan.variants import (
 from nstbench.plugins import registry
 from nstbench.report.page import check_formats, write_report
 from nstbench.score.stage import score_units, timing_scores
+from nstbench.store.keys import hash_of_keys
 from nstbench.store.leases import BOARD, Claims
-from nstbench.store.store import SCHEMA, Store, hash_of_keys, key_of, read_json, write_json
-
-_TIMINGS = TypeAdapter(Timing)
-
-# What the process that measures imports, too, and what is no part of measuring.
-_NOT_MEASURING = (
-    "nstbench.core.environment",
-    "nstbench.generate.outcomes",
-    "nstbench.plugins.programs",
-    "nstbench.plugins.registry",
-    "nstbench.store.store",
+from nstbench.store.run_info import (
+    plain_card,
+    read_cards,
+    read_info,
+    read_timings,
+    write_info,
+    write_scores,
+    write_timings,
 )
+from nstbench.store.store import Store
+from nstbench.training.missing import train_missing
 
 
 def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
-    """Return the configuration with devices, workers and threads resolved, the store, the plan."""
+    """Return the configuration with devices, workers and threads resolved, the store, the plan.
+
+    Nothing is written.
+    """
+    config, variants = _resolve(config)
+    store = Store.open(config.folder)
+    return config, store, make_plan(config, store, variants)
+
+
+def _resolve(config: RunConfig) -> tuple[RunConfig, tuple[Variant, ...]]:
+    """Check a configuration; return it with workers and threads resolved, and its variants."""
     add_configured(config)
     check_formats(config.formats)
     config = resolve_workers(config)
     refuse_folder_of_pictures(config.folder)
-    store = Store(config.folder)
-    return config, store, make_plan(config, store)
+    return config, tuple(resolve_methods(config))
 
 
 def execute(
@@ -95,12 +93,12 @@ def execute(
         Interrupted: after Ctrl-C, with the board of what was finished.
     """
     listener = listener or Listener()
+    config, variants = _resolve(config)
     if config.train_missing and not dry_run:
-        from nstbench.training.missing import train_missing
-
-        train_missing(config, listener)
+        train_missing(config, variants, listener)
     began = time.perf_counter()
-    config, store, plan = plan_run(config)
+    store = Store.open(config.folder)
+    plan = make_plan(config, store, variants)
     listener.planned(plan)
     if dry_run:
         return None
@@ -110,10 +108,11 @@ def execute(
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)
             meet_another_plan(store, claims, info["plan_hash"], listener)
-            write_plan(store, plan, info)
+            write_inputs(store, plan.inputs)
+            info = write_plan(store, plan, info)
             spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
             with spent.on("weights"):
-                _fetch_weights(config, plan, listener)
+                _fetch_weights(plan, listener)
             with spent.on("generate"):
                 _generate(plan, executor, listener, spent)
             # one process at a time; the others find what it measured and scored
@@ -121,7 +120,7 @@ def execute(
                 with spent.on("time"):
                     timings = _time(config, plan, store, executor, listener, interrupt)
                 executor.close()
-                board = _score(config, plan, store, listener, timings, spent)
+                board = _score(config, plan, store, info, listener, timings, spent)
     finally:
         executor.close()
         claims.close()
@@ -134,17 +133,18 @@ def _score(
     config: RunConfig,
     plan: Plan,
     store: Store,
+    info: Mapping[str, Any],
     listener: Listener,
     timings: list[Timing],
     spent: Spent,
 ) -> Board:
-    """Score what there is, rank it and write the report."""
+    """Score the outputs, rank the methods and write the report."""
     with spent.on("score"):
         scores = score_units(store.root, config.device, listener)
         write_timings(store, timings)
         write_scores(store, timing_scores(scores, timings, plan.metrics))
     finished = {"finished": _now(), **spent.summary()}
-    write_info(store, (read_json(store.root / "run.json") or {}) | finished)
+    write_info(store, {**info, **finished})
     listener.stage("report", 1)
     with spent.on("report"):
         board = load_board(store.root)
@@ -178,8 +178,8 @@ def rescore(
         info = info | {"metrics": [plain_card(card) for card in cards.values()]}
         write_info(store, info)
     scores = score_units(root, device, listener)
-    cards, _ = read_cards(root)
-    write_scores(store, timing_scores(scores, read_timings(root), cards))
+    known = read_cards(root, info).metrics
+    write_scores(store, timing_scores(scores, read_timings(root), known))
     board = load_board(root)
     write_report(board, root / "report", info["config"]["formats"])
     return board
@@ -203,10 +203,10 @@ def _info(config: RunConfig, plan: Plan, command: str) -> dict[str, Any]:
 # --- weights -----------------------------------------------------------------------------
 
 
-def _fetch_weights(config: RunConfig, plan: Plan, listener: Listener) -> None:
+def _fetch_weights(plan: Plan, listener: Listener) -> None:
     """Fetch what methods and metrics need before the clock of any method starts."""
     needed: dict[str, Any] = {}
-    for variant in resolve_methods(config):
+    for variant in plan.variants:
         if variant.method is not None and variant.card.availability.ok:
             needed |= {weight.name: weight for weight in variant.method.required_weights()}
     for name, card in plan.metrics.items():
@@ -237,146 +237,6 @@ def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) 
 
 
 # --- timing ------------------------------------------------------------------------------
-
-
-def _time(
-    config: RunConfig,
-    plan: Plan,
-    store: Store,
-    executor: Executor,
-    listener: Listener,
-    interrupt: Interrupt,
-) -> list[Timing]:
-    """Time every available variant at every size; samples that exist are not taken again."""
-    if config.timing_repeats == 0:
-        return []
-    requests = [
-        request
-        for variant in resolve_methods(config)
-        for size in config.timing_sizes or (config.size,)
-        if (request := _timing_request(config, plan, store, variant, size)) is not None
-    ]
-    listener.stage("time", len(requests))
-    timings: list[Timing] = []
-    missing: list[TimingRequest] = []
-    for request in requests:
-        known = _known_timing(store.timing_path(request.method, request.key))
-        if known is None or config.resume == "never":
-            missing.append(request)
-        else:
-            timings.append(known)
-            listener.advanced()
-    for request in missing:
-        if interrupt.asked:
-            break
-        listener.began(request.variant)
-        answer = executor.time(request)
-        if isinstance(answer, str):
-            listener.note(f"{request.variant} at {request.size} px has no timing: {answer}")
-        else:
-            path = store.timing_path(request.method, request.key)
-            write_json(path, _TIMINGS.dump_python(answer, mode="json"))
-            timings.append(answer)
-        listener.advanced()
-    return timings
-
-
-def _known_timing(path: Path) -> Timing | None:
-    """Return a timing that was taken before; ``None`` if there is none, or a damaged one."""
-    try:
-        return _TIMINGS.validate_python(read_json(path))
-    except ValidationError:
-        return None
-
-
-def _timing_request(
-    config: RunConfig, plan: Plan, store: Store, variant: Variant, size: int
-) -> TimingRequest | None:
-    """Return what to measure, or None if no unit of the variant was ever done."""
-    done = [
-        (unit, record)
-        for unit in plan.units
-        if unit.variant == variant.card.variant and unit.key not in plan.blocked
-        if (record := store.record(unit.method, unit.key)) and record["status"] == Status.DONE
-    ]
-    if variant.method is None or not done:
-        return None
-    environment = describe_environment(config.device, config.threads)
-    generation = _own_samples(config, [record for _, record in done], size, environment)
-    parts = method_parts(variant) | {
-        "size": size,
-        "device_name": environment["device_name"],
-        "threads": config.threads,
-        "repeats": config.timing_repeats,
-        "timing": {"schema": SCHEMA, "source": _timing_source()},
-        "packages": environment["packages"],
-    }
-    pairs = pairs_per_batch(config, config.device) if variant.method.does_batches() else 1
-    if pairs != 1:
-        parts["pairs_per_batch"] = pairs
-    unit = done[0][0]
-    if "checkpoint" in unit.parts:
-        parts["checkpoint"] = unit.parts["checkpoint"]
-    return TimingRequest(
-        key=key_of(parts),
-        variant=variant.card.variant,
-        method=variant.card.method,
-        params=variant.given,
-        content=unit.content,
-        style=unit.style,
-        size=size,
-        repeats=config.timing_repeats,
-        pairs_per_batch=pairs,
-        generation=_all_samples(
-            Samples((record["seconds"],), tuple(record.get("waits", ()))) for record in generation
-        ),
-        # units of one load share its calibration
-        generation_calibration=_all_samples(
-            dict.fromkeys(
-                Samples(tuple(record["calibration"]), tuple(record.get("calibration_waits", ())))
-                for record in generation
-            )
-        ),
-    )
-
-
-def _own_samples(
-    config: RunConfig,
-    records: list[dict[str, Any]],
-    size: int,
-    environment: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    """Return the units that can serve as timing samples of a slow method.
-
-    Where units had the machine alone and the same shape, repeating a slow method on one
-    pair would only cost time. A method whose own units are too few or fast, or ran beside
-    others, is repeated on one pair instead.
-    """
-    same = [
-        record
-        for record in records
-        if record["size"] == size
-        and record.get("device_name") == environment["device_name"]
-        and record.get("threads") == config.threads
-        and record.get("alone", True)
-        # a pair of a batch has no latency of its own
-        and record.get("batch", 1) == 1
-    ]
-    if config.fit != "crop" or len(same) < config.timing_repeats:
-        return []
-    # less what other programs took: a busy machine does not make a method slow
-    own = statistics.median(r["seconds"] - sum(r.get("waits", ())) for r in same)
-    return same if own >= OWN_SAMPLES_FROM_SECONDS else []
-
-
-def _all_samples(parts: Iterable[Samples]) -> Samples:
-    return sum(parts, Samples())
-
-
-def _timing_source() -> str:
-    """Return a checksum of the code that decides what is measured, and how."""
-    files = registry.module_files("nstbench.generate.runner", without=_NOT_MEASURING)
-    return key_of({file.name: file.read_text() for file in files})
 
 
 def _now() -> str:

@@ -15,11 +15,12 @@ from typing import Any
 
 from PIL import Image
 
-from nstbench.analysis.load_board import load_board, read_plan
+from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Role, Status, Unit
 from nstbench.core.text import printable
-from nstbench.plan.planner import Outcome, Plan
+from nstbench.plan.plan import Outcome, Plan
+from nstbench.plan.plan_file import read_plan
 from nstbench.store.store import Store
 
 

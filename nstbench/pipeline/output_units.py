@@ -10,7 +10,7 @@ from pathlib import Path
 from nstbench.core.records import ImageRecord, PictureCard, Unit
 from nstbench.core.text import printable, slugify
 from nstbench.pipeline.output_patterns import Outputs, Pair
-from nstbench.store.store import SCHEMA, key_of
+from nstbench.store.keys import SCHEMA, key_of
 
 Size = tuple[int, int]
 

@@ -18,14 +18,7 @@ import numpy as np
 from PIL import Image
 
 import nstbench
-from nstbench.analysis.load_board import (
-    load_board,
-    read_info,
-    write_info,
-    write_plan,
-    write_scores,
-    write_timings,
-)
+from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import ImageError, UsageError
@@ -38,6 +31,7 @@ from nstbench.core.records import (
     SkippedImage,
     Status,
     Unit,
+    UnitRecord,
 )
 from nstbench.core.text import counted, printable, slugify
 from nstbench.core.yaml_values import names_or_all
@@ -56,11 +50,15 @@ from nstbench.pipeline.output_units import (
 )
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
-from nstbench.plan.planner import Outcome, Plan
+from nstbench.plan.plan import Outcome, Plan
+from nstbench.plan.plan_file import write_plan
 from nstbench.plan.variants import metric_cards, open_dataset
 from nstbench.report.page import write_report
 from nstbench.score.stage import score_units, timing_scores
-from nstbench.store.store import Store, hash_of_keys, key_of, read_json
+from nstbench.store.atomic_files import read_json
+from nstbench.store.keys import hash_of_keys, key_of
+from nstbench.store.run_info import read_info, write_info, write_scores, write_timings
+from nstbench.store.store import Store
 
 ASPECT_TOLERANCE = 0.02
 """Proportions that differ by rounding to whole pixels are the same; more is another picture."""
@@ -158,7 +156,7 @@ def _open(root: Path) -> Store:
             f"--out {printable(root)}: holds a run that generated its own pictures, which "
             "scoring others there would bury. Choose another folder."
         )
-    return Store(root)
+    return Store.open(root)
 
 
 class _Import:
@@ -348,15 +346,14 @@ class _Import:
 
     def _record(self, unit: Unit, made: Made) -> None:
         path = self.store.output_path(unit.method, unit.key)
-        record = {
-            "status": Status.DONE, "variant": unit.variant, "method": unit.method,
-            "content": unit.content.name, "style": unit.style.name, "size": unit.size,
-            "seed": unit.seed, "parts": dict(unit.parts), "message": "", "traceback": "",
-            "source": str(made.file),
-            "output": str(path.relative_to(self.store.root)),
-            "output_sha256": made.sha256,
-        }  # fmt: skip
-        self.store.write_record(unit.method, unit.key, record)
+        record = UnitRecord.of(
+            unit,
+            Status.DONE,
+            source=str(made.file),
+            output=str(path.relative_to(self.store.root)),
+            output_sha256=made.sha256,
+        )
+        self.store.write_record(record)
 
     def _config(self, methods: Iterable[str], size: int) -> RunConfig:
         request = self.request

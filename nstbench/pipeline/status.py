@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nstbench.analysis.load_board import read_info, read_plan
 from nstbench.core.records import Status
 from nstbench.core.text import counted
+from nstbench.plan.plan_file import read_plan
 from nstbench.store.leases import BOARD, Owner, living_owners
+from nstbench.store.run_info import read_info
 from nstbench.store.store import Store
 
 IN_WORK = "in work"
@@ -67,5 +68,5 @@ def _state(store: Store, unit: dict[str, Any], in_work: set[str]) -> str:
         return str(unit["status"])
     record = store.record(unit["method"], unit["key"])
     if record is not None:
-        return str(record["status"])
+        return str(record.status)
     return IN_WORK if unit["key"] in in_work else TO_DO

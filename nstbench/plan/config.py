@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nstbench.core.environment import check_device
-from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.yaml_values import (
     add_parameter,
     names_or_all,
     read_size,
-    read_yaml,
     split_outside_brackets,
 )
-from nstbench.plan.config_paths import resolve_paths
 from nstbench.plan.study import Study
-from nstbench.plugins.programs.entry import Program, take_programs
+from nstbench.plugins.programs.entry import Program
 
-SUITES = Path(__file__).parent / "suites"
-DEFAULT_SUITE = "starter"
-_MOST_BYTES = 100_000
 _LONGEST = 200
 _MOST_PAIRS = 1024
 # Options that are repeated and named by what they take one at a time.
@@ -207,62 +200,6 @@ class RunConfig(BaseModel):
         return self.out or Path("runs") / (self.suite or custom)
 
 
-def suites() -> dict[str, Path]:
-    """Return suite name -> file, sorted by name; those in folders are called ``folder/name``."""
-    files = (path.relative_to(SUITES) for path in SUITES.rglob("*.yaml"))
-    return {file.with_suffix("").as_posix(): SUITES / file for file in sorted(files)}
-
-
-def build_config(
-    options: Mapping[str, Any], *, suite: str | None = None, file: Path | None = None
-) -> RunConfig:
-    """Combine a suite, a configuration file and options, the later ones winning.
-
-    Programs that the file defines among its methods can be named in the options. Paths in the
-    file begin in its folder, those in options in the working folder.
-
-    A run on the user's own pictures starts from the default suite as well, so
-    that its methods run with the same settings as on the published board.
-
-    Raises:
-        UsageError: if a name or value is wrong; the message names the option.
-    """
-    folder = file.parent if file else Path()
-    from_file, programs = take_programs(
-        read_settings(file) if file else {}, folder, str(file or "")
-    )
-    from_file = resolve_paths(from_file, folder, tuple(options.get("plugins") or ()))
-    name = suite or from_file.pop("suite", None) or DEFAULT_SUITE
-    known = suites()
-    if not isinstance(name, str):
-        raise UsageError(f"suite: must be the name of a suite (got {_shown(name)}) (in {file}).")
-    if name not in known:
-        where = "" if suite or file is None else f" (in {file})"
-        raise UsageError(
-            f"There is no suite called '{name[:_LONGEST]}'.{did_you_mean(name, known)} "
-            f"`nstbench list suites` shows all of them.{where}"
-        )
-    given, more = take_programs(
-        {key: value for key, value in options.items() if value is not None}, Path(), "methods"
-    )
-    own_pictures = {"contents", "styles"} & (given.keys() | from_file.keys())
-    merged = {**read_settings(known[name]), "suite": name, **from_file, **given}
-    merged["programs"] = {program.name: program for program in (*programs, *more)}.values()
-    if own_pictures and "contents_per_style" not in given.keys() | from_file.keys():
-        # the rotation is designed for the suite's own pictures
-        merged.pop("contents_per_style", None)
-    if own_pictures or "study" in given:
-        # its settings are used, but this is not the work that its name stands for
-        merged["suite"], merged["suite_version"] = "", 0
-    if merged.get("study") is not None:
-        # "all", the default elsewhere, would bury the study's variants
-        merged.setdefault("methods", ())
-    try:
-        return RunConfig.model_validate(merged)
-    except ValidationError as error:
-        raise UsageError(_describe(error, file)) from None
-
-
 def parse_methods(text: str) -> tuple[MethodSpec, ...] | Literal["all"]:
     """Parse ``"all"`` or ``"a,b:param=value,other=value,c"``.
 
@@ -300,57 +237,6 @@ def _plain(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """Read a configuration file: TOML if it is called so, otherwise YAML.
-
-    Raises:
-        UsageError: if it cannot be read or holds something else.
-    """
-    language = "TOML" if path.suffix.lower() == ".toml" else "YAML"
-    try:
-        if path.exists() and not path.is_file():
-            raise UsageError(f"The configuration file {path} is not a regular file.")
-        if path.is_file() and path.stat().st_size > _MOST_BYTES:
-            raise UsageError(
-                f"The configuration file {path} has more than {_MOST_BYTES:,} bytes, and so is "
-                "hardly one."
-            )
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The configuration file {path} cannot be read: {error}") from None
-    try:
-        data = tomllib.loads(text) if language == "TOML" else read_yaml(text)
-    except ValueError as error:
-        raise UsageError(
-            f"The configuration file {path} is not valid {language}: {error}"
-        ) from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise UsageError(f"The configuration file {path} must hold `name: value` lines.")
-    return data
-
-
-def _describe(error: ValidationError, file: Path | None) -> str:
-    lines = []
-    for problem in error.errors():
-        name = str(problem["loc"][0]) if problem["loc"] else "configuration"
-        if name == "study":
-            lines.append(_describe_study(problem["loc"][1:], problem["msg"]))
-        elif name == "methods" and len(problem["loc"]) > 2:
-            lines.append(_describe_method(problem["loc"][2:], problem["msg"]))
-        elif name == "methods" and lines:
-            continue  # the other way to give methods, which was not meant
-        elif problem["type"] == "extra_forbidden":
-            hint = did_you_mean(name, RunConfig.model_fields)
-            lines.append(f"There is no setting called '{name}'.{hint}")
-        else:
-            reason = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{option_of(name)}: {reason} (got {_shown(problem['input'])})")
-    where = f" (in {file} or on the command line)" if file else ""
-    return "\n".join(lines) + where
-
-
 def option_of(setting: str) -> str:
     """Return the option of ``nstbench run`` that sets a setting."""
     return _OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
@@ -360,21 +246,3 @@ def _shown(value: Any) -> str:
     """Return a value on one short line."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def _describe_method(loc: tuple[int | str, ...], reason: str) -> str:
-    """Describe what is wrong with one of the methods; ``loc`` begins with its index."""
-    entry, field = f"methods, entry {int(loc[0]) + 1}", str(loc[-1])
-    if field not in MethodSpec.model_fields and len(loc) == 2:
-        known = (*MethodSpec.model_fields, "command")
-        return f"{entry}: there is no setting called '{field}'.{did_you_mean(field, known)}"
-    return f"{entry}: {field}: {reason.removeprefix('Value error, ')}."
-
-
-def _describe_study(loc: tuple[int | str, ...], reason: str) -> str:
-    """Describe what is wrong with a study, which is a grid to whoever typed ``nstbench sweep``."""
-    field = str(loc[0]) if loc else ""
-    if field and field not in Study.model_fields:
-        return f"A study has no setting '{field}'.{did_you_mean(field, Study.model_fields)}"
-    where = f"study, {field}" if field not in ("", "grid") else "--grid"
-    return f"{where}: {reason.removeprefix('Value error, ')}."

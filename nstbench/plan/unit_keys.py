@@ -11,7 +11,7 @@ from nstbench.core.records import ImageRecord, Unit, WeightCard
 from nstbench.plan.config import RunConfig
 from nstbench.plan.variants import Variant
 from nstbench.plugins import registry
-from nstbench.store.store import SCHEMA, KeyText, seed_of
+from nstbench.store.keys import SCHEMA, KeyText, seed_of
 
 Pieces = dict[tuple[str, str], dict[str, str]]
 """(role, checksum of a picture) -> part -> its text in a key."""

@@ -13,7 +13,7 @@ from nstbench.analysis.regression.check import CheckResult
 from nstbench.analysis.regression.check_rows import Finding, Verdict
 from nstbench.core.errors import UsageError
 from nstbench.report.parts import check_text
-from nstbench.store.store import write_bytes, write_json
+from nstbench.store.atomic_files import write_bytes, write_json
 
 # Characters that XML 1.0 cannot hold, even escaped.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")

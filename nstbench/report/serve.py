@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from nstbench.analysis.load_board import load_board, read_info
+from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import NstbenchError, UsageError
+from nstbench.store.run_info import read_info
 
 ADDRESS = "127.0.0.1"
 REFRESH = 15

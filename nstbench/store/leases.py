@@ -29,7 +29,7 @@ from pathlib import Path
 
 import psutil
 
-from nstbench.store.store import unwritable
+from nstbench.store.atomic_files import unwritable
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0

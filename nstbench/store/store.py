@@ -17,158 +17,25 @@ so that a run killed at any moment leaves either the old file, the new one, or n
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import math
 import os
-import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.core.errors import StoreError, way_out
-from nstbench.core.records import Status
+from nstbench.core.errors import StoreError
+from nstbench.core.records import Status, UnitRecord
+from nstbench.store.atomic_files import RERUN, UNREADABLE, read_json, write_json
+from nstbench.store.keys import SCHEMA, key_without_code
+from nstbench.store.unit_records import plain_record, read_record
 
-SCHEMA = 1
-MEND = "Run the same command again: it writes the file anew and repeats nothing that is done."
-# Parts of a key that name code instead of inputs; `--resume always` disregards them.
-CODE_PARTS = ("source", "schema")
 MAP_KINDS = ("content", "style")
-
-_FIELDS: Mapping[str, type | tuple[type, ...]] = {
-    "message": str, "traceback": str, "started": str, "finished": str, "device_name": str,
-    "output": str, "output_sha256": str, "parts": dict, "calibration": list,
-    "calibration_waits": list, "waits": list, "size": int, "threads": int, "seconds": (int, float),
-    "batch": int,
-}  # fmt: skip
-_STATUSES = tuple(Status)
-# JSON may be nested deeper than any that was ever written here.
-_UNREADABLE = (OSError, ValueError, RecursionError)
-_SAMPLES = ("calibration", "calibration_waits", "waits")
-_DONE_FIELDS = ("output", "output_sha256")
 
 
 def map_path(output: str, kind: str) -> Path:
     """Return where the map of an output lies, both relative to the run folder."""
     path = Path(output)
     return path.with_name(f"{path.stem}_{kind}_error.png")
-
-
-def key_of(parts: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of plain data: equal parts give equal keys in any order."""
-    return hashlib.sha256(_plain_json(parts).encode()).hexdigest()
-
-
-def key_without_code(parts: Mapping[str, Any]) -> str:
-    """Return the key that the parts would have if code had no versions."""
-    return key_of({name: part for name, part in parts.items() if name not in CODE_PARTS})
-
-
-def _plain_json(parts: Mapping[str, Any]) -> str:
-    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
-
-
-class KeyText:
-    """Writes the texts behind many keys that differ in few parts.
-
-    ``KeyText(parts, changing).keys(changes)`` is what :func:`key_of` and
-    :func:`key_without_code` return for ``parts | changes``.
-
-    Args:
-        parts: the parts that all keys share.
-        changing: names of the parts that differ.
-    """
-
-    def __init__(self, parts: Mapping[str, Any], changing: Iterable[str]) -> None:
-        shared = {name: KeyText.piece(name, part) for name, part in parts.items()}
-        names = sorted({*shared, *changing})
-        self._with_code = [shared.get(name, "") for name in names]
-        self._place = {name: place for place, name in enumerate(names)}
-        self._code = [place for name, place in self._place.items() if name in CODE_PARTS]
-
-    @staticmethod
-    def piece(name: str, part: Any) -> str:
-        """Return the text of one part."""
-        return _plain_json({name: part})[1:-1]
-
-    def keys(self, pieces: Mapping[str, str]) -> tuple[str, str]:
-        """Return the key, and the key without code, given the pieces of the changing parts."""
-        texts = self._with_code.copy()
-        for name, text in pieces.items():
-            texts[self._place[name]] = text
-        whole = _hash_of(texts)
-        for place in reversed(self._code):
-            del texts[place]
-        return whole, _hash_of(texts)
-
-
-def _hash_of(pieces: list[str]) -> str:
-    return hashlib.sha256(f"{{{','.join(pieces)}}}".encode()).hexdigest()
-
-
-def hash_of_keys(keys: Iterable[str]) -> str:
-    """Return a checksum of keys in their order."""
-    digest = hashlib.sha256()
-    for key in keys:
-        digest.update(key.encode())
-    return digest.hexdigest()
-
-
-def seed_of(key: str) -> int:
-    """Return the random seed of a unit, which depends on nothing but its key."""
-    return int(key[:15], 16)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically.
-
-    Raises:
-        StoreError: if the disk is full or the folder cannot be written.
-    """
-    write_pieces(path, (data,))
-
-
-def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file atomically from pieces that need not be in memory at once.
-
-    Raises:
-        StoreError: if the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.writelines(pieces)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> StoreError:
-    """Return what to tell a user whose disk is full, or whose folder may not be written."""
-    mend = way_out(error) or "free space or change permissions"
-    return StoreError(
-        f"{path} cannot be written: {error.strerror}. What was computed before is intact: "
-        f"{mend}, then run the same command again."
-    )
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON atomically; numbers that are not finite become null."""
-    text = json.dumps(_finite(data), indent=1, sort_keys=True, default=str)
-    write_bytes(path, text.encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; return ``None`` if it is missing or damaged."""
-    try:
-        return json.loads(path.read_bytes())
-    except _UNREADABLE:
-        return None
 
 
 def is_plain_name(text: Any) -> bool:
@@ -178,29 +45,24 @@ def is_plain_name(text: Any) -> bool:
     return bool(text) and Path(text).name == text and not text.startswith(".")
 
 
-def _is_sound(record: Mapping[str, Any]) -> bool:
-    """Return True if a record has a known status, and each field the type it is written with."""
-    if record.get("status") not in _STATUSES:
-        return False
-    if record["status"] == Status.DONE and not all(name in record for name in _DONE_FIELDS):
-        return False
-    if not all(_is(record[name], kind) for name, kind in _FIELDS.items() if name in record):
-        return False
-    return all(_is(second, (int, float)) for name in _SAMPLES for second in record.get(name, ()))
-
-
 def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _finite(data: Any) -> Any:
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, Mapping):
-        return {str(key): _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return data
+def check_schema(root: Path, info: Mapping[str, Any]) -> None:
+    """Check that this version can read a run folder, given its ``run.json``.
+
+    Raises:
+        StoreError: if a newer version of nstbench has written the folder.
+    """
+    schema = info.get("schema", SCHEMA)
+    if not isinstance(schema, int):
+        raise StoreError(f"{root / 'run.json'} is damaged: its schema is not a number. {RERUN}")
+    if schema > SCHEMA:
+        raise StoreError(
+            f"{root} was written by a newer nstbench (schema {schema}, this version "
+            f"reads {SCHEMA}). Upgrade nstbench, or choose another folder with --out."
+        )
 
 
 class Store:
@@ -209,22 +71,23 @@ class Store:
     Args:
         root: the folder; it is created when something is first written.
 
-    Raises:
-        StoreError: if a newer version of nstbench has written the folder.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._outputs = str(root / "outputs")
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Return the store of a folder that this version may read and write.
+
+        Raises:
+            StoreError: if a newer version of nstbench has written the folder.
+        """
         info = read_json(root / "run.json")
-        schema = info.get("schema", SCHEMA) if isinstance(info, dict) else SCHEMA
-        if not isinstance(schema, int):
-            raise StoreError(f"{root / 'run.json'} is damaged: its schema is no number. {MEND}")
-        if schema > SCHEMA:
-            raise StoreError(
-                f"{root} was written by a newer nstbench (schema {schema}, this one "
-                f"reads {SCHEMA}). Upgrade nstbench, or choose another folder with --out."
-            )
+        if isinstance(info, dict):
+            check_schema(root, info)
+        return cls(root)
 
     # -- generation -----------------------------------------------------------------------
 
@@ -236,27 +99,28 @@ class Store:
         """Return where the picture of a unit is kept."""
         return self.record_path(method, key).with_suffix(".png")
 
-    def record(self, method: str, key: str) -> dict[str, Any] | None:
-        """Return the record of a unit, or ``None`` if it has none (or a torn or altered one)."""
+    def record(self, method: str, key: str) -> UnitRecord | None:
+        """Return the record of a unit; ``None`` if it is missing, torn or altered."""
         # strings: with hundreds of thousands of records, building paths is most of the work
         stem = f"{self._outputs}/{method}/{key[:2]}/{key}"
         try:
             with open(f"{stem}.json", "rb") as stream:  # noqa: PTH123
-                data = json.loads(stream.read())
-        except _UNREADABLE:
+                record = read_record(json.loads(stream.read()))
+        except UNREADABLE:
             return None
-        if not isinstance(data, dict) or data.get("key") != key or not _is_sound(data):
+        if record is None or record.key != key:
             return None
-        if data["status"] == Status.DONE and not os.path.isfile(f"{stem}.png"):  # noqa: PTH113
+        if record.status is Status.DONE and not os.path.isfile(f"{stem}.png"):  # noqa: PTH113
             return None
-        return data
+        return record
 
-    def write_record(self, method: str, key: str, record: Mapping[str, Any]) -> None:
-        """Write the record of a unit; call it after everything the record speaks of."""
-        write_json(self.record_path(method, key), {"schema": SCHEMA, "key": key, **record})
+    def write_record(self, record: UnitRecord) -> None:
+        """Write the record of a unit; call it after its picture and trace are written."""
+        path = self.record_path(record.method, record.key)
+        write_json(path, {"schema": SCHEMA, **plain_record(record)})
 
-    def records(self, method: str) -> Iterator[dict[str, Any]]:
-        """Yield all records of a method, whatever plan they were made for."""
+    def records(self, method: str) -> Iterator[UnitRecord]:
+        """Yield all records of a method, of all plans of this run folder."""
         for path in sorted((self.root / "outputs" / method).glob("*/*.json")):
             record = self.record(method, path.stem)
             if record is not None:
@@ -273,8 +137,8 @@ class Store:
 
     def keys_by_inputs(self, method: str) -> dict[str, str]:
         """Return key without the version of the code -> newest key that has a record."""
-        newest = sorted(self.records(method), key=lambda record: str(record.get("finished", "")))
-        return {key_without_code(r["parts"]): str(r["key"]) for r in newest if "parts" in r}
+        newest = sorted(self.records(method), key=lambda record: record.finished)
+        return {key_without_code(record.parts): record.key for record in newest}
 
     # -- scores, timings, traces ----------------------------------------------------------
 

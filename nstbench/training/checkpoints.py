@@ -29,7 +29,7 @@ from nstbench.core.records import ImageRecord, TrainingCard, WeightCard
 from nstbench.nn.weights.files import sha256_of
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plugins import registry
-from nstbench.store.store import write_bytes, write_json
+from nstbench.store.atomic_files import write_bytes, write_json
 
 if TYPE_CHECKING:
     import torch

@@ -25,7 +25,8 @@ from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
 from nstbench.plan.variants import check_params, make_variant, open_dataset
-from nstbench.store.store import key_of, read_json
+from nstbench.store.atomic_files import read_json
+from nstbench.store.keys import key_of
 from nstbench.training import checkpoints
 from nstbench.training.checkpoints import Card, Checkpoint, StyleCard, look_of, write_checkpoint
 from nstbench.training.crops import Collection, Source, read_collection

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.pictures.picture import resize, to_pixels, write_png
 from nstbench.plan.listener import Listener
-from nstbench.store.store import write_bytes
+from nstbench.store.atomic_files import write_bytes
 from nstbench.training.crops import Source
 from nstbench.training.trainable import Batch, Training
 

@@ -30,7 +30,7 @@ from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.cli.app import app
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
 from nstbench.report.parts.numbers import significant
-from nstbench.store.store import write_json
+from nstbench.store.atomic_files import write_json
 
 
 @pytest.fixture(scope="module")

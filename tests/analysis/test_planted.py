@@ -10,7 +10,7 @@ import nstbench
 from nstbench.analysis.regression.baseline import Baseline, from_board
 from nstbench.analysis.regression.check import CheckResult, check
 from nstbench.analysis.regression.tolerances import parse_tolerances
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 
 WORKER = '''
 """Convolves for a while, and sleeps for a share of that."""

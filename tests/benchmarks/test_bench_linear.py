@@ -21,7 +21,7 @@ from nstbench.generate.runner import Runner
 from nstbench.nn.generators.runtime import InferenceParams, for_inference, inference
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
 from nstbench.pipeline.job import plan_run
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 from nstbench.plugins import registry
 
 pytestmark = pytest.mark.usefixtures("on_cpu", "as_in_a_worker")

@@ -20,7 +20,7 @@ from nstbench.core.records import ImageRecord, Unit
 from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.local import LocalExecutor
 from nstbench.generate.outcomes import without_output
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 
 
 def call(*arguments: object):

@@ -29,11 +29,13 @@ from nstbench.generate.executors.schedule import Schedule
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import read_image, write_png
-from nstbench.pipeline.job import _own_samples, execute, plan_run
-from nstbench.plan.config import build_config
+from nstbench.pipeline.job import execute, plan_run
+from nstbench.pipeline.timing_stage import _own_samples
+from nstbench.plan.config_file import build_config
 from nstbench.plugins import registry
+from nstbench.store.atomic_files import read_json
 from nstbench.store.leases import Claims
-from nstbench.store.store import Store, read_json
+from nstbench.store.store import Store
 
 PLUGIN = """
 import time

@@ -11,8 +11,9 @@ import time
 import pytest
 
 from nstbench.pipeline.job import execute
-from nstbench.plan.config import build_config
-from nstbench.store.store import Store, read_json
+from nstbench.plan.config_file import build_config
+from nstbench.store.atomic_files import read_json
+from nstbench.store.store import Store
 
 PLUGIN = """
 import time

@@ -14,7 +14,7 @@ from ray_nodes import RayNodes
 
 from nstbench.core.errors import UsageError
 from nstbench.pipeline.job import execute
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,

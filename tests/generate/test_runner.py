@@ -26,7 +26,8 @@ from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.plugins import registry
-from nstbench.store.store import Store, read_json
+from nstbench.store.atomic_files import read_json
+from nstbench.store.store import Store
 
 HEAD = """
 import os, sys, time

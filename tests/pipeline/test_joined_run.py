@@ -8,11 +8,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import nstbench
-from nstbench.analysis.load_board import read_plan
 from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.pipeline.score_outputs import Request, score_outputs
+from nstbench.plan.plan_file import read_plan
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ import pytest
 import nstbench
 from nstbench.core.errors import UsageError
 from nstbench.pipeline.job import execute, rescore
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 from nstbench.plugins import registry
-from nstbench.store.store import Store, read_json
+from nstbench.store.atomic_files import read_json
+from nstbench.store.store import Store
 
 METHODS = "content_copy,style_copy,pixel_blend,noise"
 SLOW_METHOD = """

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import nstbench
-from nstbench.analysis.load_board import read_plan
 from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.pipeline.status import IN_WORK, TO_DO, read_status
+from nstbench.plan.plan_file import read_plan
 from nstbench.store.leases import BOARD, Claims
 from nstbench.store.store import Store
 

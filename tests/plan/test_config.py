@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 
 from nstbench.core.errors import UsageError
-from nstbench.plan.config import (
-    RunConfig,
-    build_config,
-    option_of,
-    parse_methods,
-    parse_named,
-    suites,
-)
+from nstbench.plan.config import RunConfig, option_of, parse_methods, parse_named
+from nstbench.plan.config_file import build_config, suites
 
 
 def test_parse_methods_all():

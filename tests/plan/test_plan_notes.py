@@ -13,7 +13,7 @@ from nstbench.core.errors import UsageError
 from nstbench.pipeline.job import execute, plan_run
 from nstbench.pipeline.progress import blocked, failed_before, suite_settings
 from nstbench.pipeline.score_outputs import Request, score_outputs
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 from nstbench.plan.listener import Listener
 
 BROKEN = """

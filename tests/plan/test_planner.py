@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nstbench.analysis.load_board import write_plan
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Status
 from nstbench.pictures.picture import write_png
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
+from nstbench.plan.plan_file import write_plan
 from nstbench.plan.planner import make_plan, pair_up
 from nstbench.plan.variants import resolve_methods
 from nstbench.plugins import registry
-from nstbench.store.store import Store, key_of, key_without_code, read_json, seed_of
+from nstbench.store.atomic_files import read_json
+from nstbench.store.keys import key_of, key_without_code, seed_of
+from nstbench.store.store import Store
 
 BASELINES = "content_copy,pixel_blend"
 DONE = {"status": "done", "output": "a file", "output_sha256": "its checksum"}

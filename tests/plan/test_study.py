@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from nstbench.core.errors import UsageError
-from nstbench.plan.config import RunConfig, build_config, suites
+from nstbench.plan.config import RunConfig
+from nstbench.plan.config_file import build_config, suites
 from nstbench.plan.study import MOST_VARIANTS, Study, parse_grid
 from nstbench.plan.variants import resolve_methods
 

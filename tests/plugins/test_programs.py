@@ -21,7 +21,7 @@ from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.local import LocalExecutor
 from nstbench.pictures.picture import write_png
 from nstbench.pipeline.job import execute
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 from nstbench.plan.planner import make_plan
 from nstbench.plan.variants import add_configured
 from nstbench.plugins import registry

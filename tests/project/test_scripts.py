@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Timing
-from nstbench.store.store import write_json
+from nstbench.store.atomic_files import write_json
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

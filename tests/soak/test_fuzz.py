@@ -24,7 +24,8 @@ from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Role
 from nstbench.pictures.picture import read_image, write_png
-from nstbench.plan.config import SUITES, RunConfig, build_config
+from nstbench.plan.config import RunConfig
+from nstbench.plan.config_file import SUITES, build_config
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.report.page import render_page

@@ -19,7 +19,7 @@ from nstbench.analysis.regression.baseline import from_board
 from nstbench.analysis.regression.check import check
 from nstbench.analysis.regression.check_rows import Verdict
 from nstbench.analysis.regression.tolerances import parse_tolerances
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 
 RUNS = int(os.environ.get("NSTBENCH_SOAK_RUNS", "40"))
 METHODS = os.environ.get("NSTBENCH_SOAK_METHODS")

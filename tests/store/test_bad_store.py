@@ -30,11 +30,13 @@ from nstbench.generate import runner
 from nstbench.pictures.picture import write_png
 from nstbench.pipeline import job as pipeline
 from nstbench.pipeline.job import execute, rescore
-from nstbench.plan.config import build_config
+from nstbench.plan.config_file import build_config
 from nstbench.report.page import render_page, write_comparison, write_report
 from nstbench.report.serve import fingerprint
 from nstbench.store import store
-from nstbench.store.store import SCHEMA, Store, read_json, write_json
+from nstbench.store.atomic_files import read_json, write_json
+from nstbench.store.keys import SCHEMA
+from nstbench.store.store import Store
 
 """A user who owns nothing: root may read and write everything."""
 

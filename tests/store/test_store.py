@@ -14,17 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstbench.core.errors import StoreError, UsageError
-from nstbench.store.store import (
-    SCHEMA,
-    KeyText,
-    Store,
-    key_of,
-    key_without_code,
-    read_json,
-    seed_of,
-    write_bytes,
-    write_json,
-)
+from nstbench.store.atomic_files import read_json, write_bytes, write_json
+from nstbench.store.keys import SCHEMA, KeyText, key_of, key_without_code, seed_of
+from nstbench.store.store import Store
 
 PARTS = {"method": "m", "source": "s", "params": {"a": 1, "b": 2.5}, "schema": SCHEMA}
 

@@ -329,7 +329,7 @@ class TestRuns:
     @pytest.fixture
     def run(self, picture_folders, tmp_path):
         from nstbench.pipeline.job import execute
-        from nstbench.plan.config import build_config
+        from nstbench.plan.config_file import build_config
 
         contents, styles = map(str, picture_folders)
 

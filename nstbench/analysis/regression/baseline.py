@@ -24,7 +24,7 @@ from nstbench.analysis.ranking import done_scores
 from nstbench.core.board import Board
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import MetricCard, Scope, Timing
-from nstbench.store.store import write_bytes
+from nstbench.store.atomic_files import write_bytes
 
 SCHEMA = 1
 _DIGITS = 6

@@ -77,7 +77,7 @@ def reason(state: Availability) -> str:
 
 
 def _suites() -> Iterator[Entry]:
-    from nstbench.plan.config import suites
+    from nstbench.plan.config_file import suites
 
     for name, path in suites().items():
         first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")

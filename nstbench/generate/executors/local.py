@@ -28,7 +28,7 @@ from nstbench.generate.executors.executor import (
 )
 from nstbench.generate.executors.pool import PoolExecutor
 from nstbench.plugins import registry
-from nstbench.store.store import unwritable
+from nstbench.store.atomic_files import unwritable
 
 _START_SECONDS = 120.0
 # Set for the interpreter of the worker, and for nothing that a method starts.

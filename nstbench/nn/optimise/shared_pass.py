@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nstbench.core.memory import ran_out_of_memory
+from nstbench.core.errors import ran_out_of_memory
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.optimise.minimise import Evaluate, Losses, Objective, detached
 

@@ -1,0 +1,179 @@
+"""The timing stage: which variants to time, and the samples that exist."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from nstbench.core.environment import describe_environment
+from nstbench.core.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing, UnitRecord
+from nstbench.generate.executors.choose import pairs_per_batch
+from nstbench.generate.executors.executor import Executor
+from nstbench.generate.method_timing import TimingRequest
+from nstbench.pipeline.interrupt import Interrupt
+from nstbench.plan.config import RunConfig
+from nstbench.plan.listener import Listener
+from nstbench.plan.plan import Plan
+from nstbench.plan.unit_keys import method_parts
+from nstbench.plan.variants import (
+    Variant,
+)
+from nstbench.plugins import registry
+from nstbench.store.atomic_files import read_json, write_json
+from nstbench.store.keys import SCHEMA, key_of
+from nstbench.store.store import Store
+
+_TIMINGS = TypeAdapter(Timing)
+
+
+# What the process that measures imports, too, and what is no part of measuring.
+_NOT_MEASURING = (
+    "nstbench.core.environment",
+    "nstbench.generate.outcomes",
+    "nstbench.plugins.programs",
+    "nstbench.plugins.registry",
+    "nstbench.store",
+)
+
+
+def _time(
+    config: RunConfig,
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    listener: Listener,
+    interrupt: Interrupt,
+) -> list[Timing]:
+    """Time every available variant at every size; samples that exist are not taken again."""
+    if config.timing_repeats == 0:
+        return []
+    requests = [
+        request
+        for variant in plan.variants
+        for size in config.timing_sizes or (config.size,)
+        if (request := _timing_request(config, plan, store, variant, size)) is not None
+    ]
+    listener.stage("time", len(requests))
+    timings: list[Timing] = []
+    missing: list[TimingRequest] = []
+    for request in requests:
+        known = _known_timing(store.timing_path(request.method, request.key))
+        if known is None or config.resume == "never":
+            missing.append(request)
+        else:
+            timings.append(known)
+            listener.advanced()
+    for request in missing:
+        if interrupt.asked:
+            break
+        listener.began(request.variant)
+        answer = executor.time(request)
+        if isinstance(answer, str):
+            listener.note(f"{request.variant} at {request.size} px has no timing: {answer}")
+        else:
+            path = store.timing_path(request.method, request.key)
+            write_json(path, _TIMINGS.dump_python(answer, mode="json"))
+            timings.append(answer)
+        listener.advanced()
+    return timings
+
+
+def _known_timing(path: Path) -> Timing | None:
+    """Return a timing that was taken before; ``None`` if there is none, or a damaged one."""
+    try:
+        return _TIMINGS.validate_python(read_json(path))
+    except ValidationError:
+        return None
+
+
+def _timing_request(
+    config: RunConfig, plan: Plan, store: Store, variant: Variant, size: int
+) -> TimingRequest | None:
+    """Return what to measure, or None if no unit of the variant was ever done."""
+    done = [
+        (unit, record)
+        for unit in plan.units
+        if unit.variant == variant.card.variant and unit.key not in plan.blocked
+        if (record := store.record(unit.method, unit.key)) and record.status is Status.DONE
+    ]
+    if variant.method is None or not done:
+        return None
+    environment = describe_environment(config.device, config.threads)
+    generation = _own_samples(config, [record for _, record in done], size, environment)
+    parts = method_parts(variant) | {
+        "size": size,
+        "device_name": environment["device_name"],
+        "threads": config.threads,
+        "repeats": config.timing_repeats,
+        "timing": {"schema": SCHEMA, "source": _timing_source()},
+        "packages": environment["packages"],
+    }
+    pairs = pairs_per_batch(config, config.device) if variant.method.does_batches() else 1
+    if pairs != 1:
+        parts["pairs_per_batch"] = pairs
+    unit = done[0][0]
+    if "checkpoint" in unit.parts:
+        parts["checkpoint"] = unit.parts["checkpoint"]
+    return TimingRequest(
+        key=key_of(parts),
+        variant=variant.card.variant,
+        method=variant.card.method,
+        params=variant.given,
+        content=unit.content,
+        style=unit.style,
+        size=size,
+        repeats=config.timing_repeats,
+        pairs_per_batch=pairs,
+        generation=_all_samples(
+            Samples((record.seconds or 0.0,), record.waits) for record in generation
+        ),
+        # units of one load share its calibration
+        generation_calibration=_all_samples(
+            dict.fromkeys(
+                Samples(record.calibration, record.calibration_waits) for record in generation
+            )
+        ),
+    )
+
+
+def _own_samples(
+    config: RunConfig,
+    records: list[UnitRecord],
+    size: int,
+    environment: Mapping[str, Any],
+) -> list[UnitRecord]:
+    """Return the units that can serve as timing samples of a slow method.
+
+    Where units had the machine alone and the same shape, repeating a slow method on one
+    pair would only cost time. A method whose own units are too few or fast, or ran beside
+    others, is repeated on one pair instead.
+    """
+    same = [
+        record
+        for record in records
+        if record.size == size
+        and record.device_name == environment["device_name"]
+        and record.threads == config.threads
+        and record.alone
+        # a pair of a batch has no latency of its own
+        and record.batch == 1
+    ]
+    if config.fit != "crop" or len(same) < config.timing_repeats:
+        return []
+    # less what other programs took: a busy machine does not make a method slow
+    own = statistics.median((r.seconds or 0.0) - sum(r.waits) for r in same)
+    return same if own >= OWN_SAMPLES_FROM_SECONDS else []
+
+
+def _all_samples(parts: Iterable[Samples]) -> Samples:
+    return sum(parts, Samples())
+
+
+def _timing_source() -> str:
+    """Return a checksum of the code that decides what is measured, and how."""
+    files = registry.module_files("nstbench.generate.runner", without=_NOT_MEASURING)
+    return key_of({file.name: file.read_text() for file in files})
