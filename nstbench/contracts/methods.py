@@ -126,7 +126,7 @@ class Method(ABC):
         return self.info.in_torch
 
     def supports(self, style: ImageRecord) -> Availability:
-        """Return whether the method can do a style; if not, the reason and the command that helps."""
+        """Return whether the method can do a style; if not, the reason and a fix."""
         return Availability()
 
     def style_weights(self, style: ImageRecord) -> tuple[WeightCard, ...]:

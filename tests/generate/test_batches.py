@@ -31,7 +31,7 @@ from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.pipeline.job import execute, plan_run
-from nstbench.pipeline.timing_stage import _own_samples
+from nstbench.pipeline.timing_stage import own_samples
 from nstbench.plan.config_file import build_config
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json
@@ -575,7 +575,7 @@ def test_units_of_a_batch_are_no_timing_samples(tmp_path):
     facts = {"size": 64, "device_name": "d", "threads": 1, "seconds": 5.0}
     for batch, samples in (({}, 3), ({"batch": 1}, 3), ({"batch": 2}, 0)):
         records = [unit_record("0f", "done", **facts, **batch)] * 3
-        found = _own_samples(config, records, 64, {"device_name": "d"})
+        found = own_samples(config, records, 64, {"device_name": "d"})
         assert len(found) == samples
 
 
