@@ -29,6 +29,7 @@ from nstbench.plan.listener import Listener
 from nstbench.plan.plan_file import read_plan
 from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
+from nstbench.plugins.source_hash import module_files, source_hash
 from nstbench.score.scorer import Scorer
 from nstbench.store.atomic_files import RERUN
 from nstbench.store.keys import SCHEMA, key_of
@@ -234,7 +235,7 @@ class ScoreStage:
         return {
             "metric": name,
             "version": info.version,
-            "source": registry.source_hash("metrics", name, beside=feature_files(info)),
+            "source": source_hash(registry.find("metrics", name), feature_files(info)),
             "weights": {w.name: weights.checksum(w) for w in metric_weights(info)},
             "schema": SCHEMA,
         }
@@ -286,7 +287,7 @@ def feature_files(info: MetricInfo) -> tuple[Path, ...]:
     not concerned by them.
     """
     without = () if info.features else ("nstbench.nn",)
-    return registry.module_files("nstbench.score.feature_bank", without)
+    return module_files("nstbench.score.feature_bank", without)
 
 
 class _Writer:

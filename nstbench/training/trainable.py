@@ -313,7 +313,7 @@ class TrainableMethod(Method):
         Raises:
             WeightsError: if the card holds parameters that the method no longer has.
         """
-        from nstbench.plan.variants import check_params
+        from nstbench.plugins.params import check_params
 
         own = self.params.model_dump(include=set(self.runtime_params))
         try:

@@ -32,7 +32,7 @@ class Listed(Method):
 def folder(tmp_path, monkeypatch):
     """A folder of methods in place of the built-in one, and a cache of its own."""
     monkeypatch.setenv("NSTBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(registry, "folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(registry.DEFAULT, "folder", lambda kind: tmp_path / kind)
     (tmp_path / "methods").mkdir()
     write(tmp_path / "methods", "Before")
     return tmp_path / "methods"

@@ -13,6 +13,7 @@ import pytest
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Status
 from nstbench.pictures.picture import write_png
+from nstbench.plan import unit_keys
 from nstbench.plan.config_file import build_config
 from nstbench.plan.plan_file import write_plan
 from nstbench.plan.planner import make_plan, pair_up
@@ -185,7 +186,7 @@ def test_resume_always_accepts_results_of_other_code(plan_of, monkeypatch):
         write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
         record = DONE | {"parts": dict(unit.parts), "finished": "2026"}
         store.write_record(unit.method, unit.key, record)
-    monkeypatch.setattr(registry, "source_hash", lambda kind, name: "edited since")
+    monkeypatch.setattr(unit_keys, "source_hash", lambda plugin: "edited since")
     assert not plan_of().cached
     trusted = plan_of(resume="always")
     assert trusted.cached == {unit.key for unit in plan.units}

@@ -117,7 +117,7 @@ def _describe(kind: str, name: str) -> tuple[str, Availability]:
 def _fingerprint(kind: str) -> str:
     """Return a checksum of all that the rows of a kind depend on."""
     package = Path(nstbench.__file__).parent
-    code = [*package.rglob("*.py"), *registry.folder(kind).glob("*.py")]
+    code = [*package.rglob("*.py"), *registry.DEFAULT.folder(kind).glob("*.py")]
     own = {name: plugin.path for name, plugin in registry.plugins(kind).items()}
     # what a folder holds changes its time: files that are fetched, packages that are installed
     places = [cache_dir() / "weights", checkpoints_dir(), *map(Path, sys.path)]

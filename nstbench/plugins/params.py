@@ -1,0 +1,30 @@
+"""Parameters of plug-ins, checked against their models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from nstbench.core.errors import UsageError, did_you_mean
+
+
+def check_params(model: type[BaseModel], given: Mapping[str, Any], owner: str) -> Any:
+    """Validate plug-in parameters.
+
+    Raises:
+        UsageError: if a parameter is unknown (with a suggestion) or has a wrong value.
+    """
+    for name in given:
+        if name not in model.model_fields:
+            known = ", ".join(model.model_fields) or "none"
+            hint = did_you_mean(name, model.model_fields)
+            raise UsageError(f"{owner} has no parameter '{name}'.{hint} It has: {known}.")
+    try:
+        return model(**given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0]) if problem["loc"] else "parameters"
+        reason = problem["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{owner}: {name}: {reason} (got {problem['input']!r}).") from None
