@@ -97,10 +97,10 @@ def show(
     method: Annotated[str, typer.Argument(help="Name of a method.")], plugin: Plugins = None
 ) -> None:
     """Show a method: paper, parameters with defaults, deviations, what it needs."""
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.method import print_method
 
     add_plugins(plugin)
-    tables.print_method(method)
+    print_method(method)
 
 
 app.command()(validate)
@@ -112,18 +112,18 @@ def explain(
     run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/starter"),
 ) -> None:
     """Print the plain data that a result's key was made from, and what became of it."""
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.method import print_record
     from nstbench.store.store import Store
 
-    tables.print_record(*Store.open(run).find_key(key))
+    print_record(*Store.open(run).find_key(key))
 
 
 @app.command()
 def doctor() -> None:
     """Show versions, devices and weights, and how to mend what is unavailable."""
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.weights import print_doctor
 
-    tables.print_doctor()
+    print_doctor()
 
 
 def _list_command(kind: str) -> Any:
@@ -152,9 +152,9 @@ def list_checkpoints() -> None:
 @weights_app.command("list")
 def weights_list() -> None:
     """List all weights, where they are and where they come from."""
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.weights import print_weights
 
-    tables.print_weights(check=False)
+    print_weights(check=False)
 
 
 @weights_app.command("fetch")
@@ -162,17 +162,17 @@ def weights_fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Names; all if none is given.")] = None,
 ) -> None:
     """Fetch weights into the cache."""
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.weights import fetch_weights
 
-    tables.fetch_weights(names or [])
+    fetch_weights(names or [])
 
 
 @weights_app.command("verify")
 def weights_verify() -> None:
     """Compare the checksums of all cached weights with the pinned ones."""
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.weights import print_weights
 
-    if not tables.print_weights(check=True):
+    if not print_weights(check=True):
         raise typer.Exit(1)
 
 

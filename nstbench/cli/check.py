@@ -19,7 +19,6 @@ history_app = typer.Typer(no_args_is_help=True, help="Baselines over time, and w
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or a baseline file.")]
 BaselineFile = Annotated[Path, typer.Argument(metavar="FILE", help="Baseline file.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 FailOn = Annotated[
     list[str] | None,
     typer.Option(
@@ -89,21 +88,19 @@ def _annotate(result: CheckResult, baseline: Path) -> None:
 def baseline_save(
     run: Run,
     file: BaselineFile,
-    force: Force = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Save what a run came to as a new baseline."""
     from nstbench.analysis.regression.baseline import load_baseline, save_baseline
 
-    if not force:
-        _refuse_existing(file, f"`nstbench baseline update {run} {file} --reason ...` replaces it")
+    # a baseline file also holds its history, which must not be replaced by mistake
+    if file.exists() and not force:
+        raise UsageError(
+            f"{file} exists. `nstbench baseline update {run} {file} --reason ...` replaces it and "
+            "keeps its history; --force deletes the history."
+        )
     save_baseline(load_baseline(run), file)
     typer.echo(file)
-
-
-def _refuse_existing(file: Path, update: str) -> None:
-    """Keep a baseline from being replaced by mistake, and its history with it."""
-    if file.exists():
-        raise UsageError(f"{file} exists. {update} and keeps its history; --force forgets that.")
 
 
 @baseline_app.command("update")
@@ -139,40 +136,6 @@ def baseline_show(file: Run) -> None:
     from nstbench.cli.show.checks import print_baseline
 
     print_baseline(load_baseline(file))
-
-
-@baseline_app.command("export")
-def baseline_export(
-    file: Run,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="JSON file of pytest-benchmark.")],
-) -> None:
-    """Write the latencies as a file that pytest-benchmark and its tools read."""
-    from nstbench.analysis.regression.baseline import load_baseline
-    from nstbench.analysis.regression.pytest_benchmark_json import as_pytest_benchmark
-    from nstbench.store.atomic_files import write_json
-
-    write_json(out, as_pytest_benchmark(load_baseline(file)))
-    typer.echo(out)
-
-
-@baseline_app.command("import")
-def baseline_import(
-    source: Annotated[Path, typer.Argument(metavar="JSON", help="Of pytest --benchmark-json.")],
-    file: BaselineFile,
-    force: Force = False,
-) -> None:
-    """Make a baseline of the samples of pytest-benchmark, one row per benchmark."""
-    from nstbench.analysis.regression.baseline import save_baseline
-    from nstbench.analysis.regression.pytest_benchmark_json import read_pytest_benchmark
-
-    if not force:
-        _refuse_existing(
-            file,
-            "Import into another file, NEW; then `nstbench baseline update NEW "
-            f"{file} --reason ...` replaces it",
-        )
-    save_baseline(read_pytest_benchmark(source), file)
-    typer.echo(file)
 
 
 @history_app.command("add")

@@ -140,7 +140,7 @@ def _execute(
 
     settings = build_config(options, suite=suite, file=config)
 
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.board import print_board
     from nstbench.pipeline.interrupt import Interrupted
     from nstbench.pipeline.job import execute
     from nstbench.pipeline.progress import TerminalListener
@@ -155,12 +155,12 @@ def _execute(
         )
     except Interrupted as interrupted:
         listener.close()
-        tables.print_board(interrupted.board)
+        print_board(interrupted.board)
         raise
     finally:
         listener.close()
     if board is not None:
-        tables.print_board(board)
+        print_board(board)
     return board
 
 

@@ -56,7 +56,7 @@ def score(
     plugin: Plugins = None,
 ) -> None:
     """Score a run again, for example with a new metric, or pictures that any program made."""
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.board import print_board
     from nstbench.pipeline.progress import TerminalListener
 
     add_plugins(plugin)
@@ -76,7 +76,7 @@ def score(
             board = rescore(run, metrics=metrics, device=device, listener=listener)
     finally:
         listener.close()
-    tables.print_board(board)
+    print_board(board)
 
 
 def _score_outputs(

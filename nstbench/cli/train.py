@@ -82,7 +82,7 @@ def match(
     if out is not None:
         check_writable("--out", out)
     add_plugins(plugin)
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.method import print_matching
     from nstbench.pipeline.progress import TerminalListener
     from nstbench.store.atomic_files import write_bytes
     from nstbench.training.iterations_to_match import Matching, iterations_to_match
@@ -95,6 +95,6 @@ def match(
         table = iterations_to_match(order, listener)
     finally:
         listener.close()
-    tables.print_matching(table, reference)
+    print_matching(table, reference)
     if out is not None:
         write_bytes(out, table.to_csv(index=False).encode())

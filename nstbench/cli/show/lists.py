@@ -22,10 +22,11 @@ from rich.table import Table
 
 import nstbench
 from nstbench.cli.show.console import console
-from nstbench.core.errors import NstbenchError
+from nstbench.core.errors import NstbenchError, StoreError
 from nstbench.core.paths import cache_dir, checkpoints_dir
 from nstbench.core.records import Availability
 from nstbench.plugins import registry
+from nstbench.store.atomic_files import write_json
 
 _VARIABLES = ("NSTBENCH_WEIGHTS", "NSTBENCH_OFFLINE", "NSTBENCH_CACHE", "NSTBENCH_CHECKPOINTS")
 
@@ -158,10 +159,6 @@ def _remembered(memory: Path, fingerprint: str) -> list[Entry] | None:
 
 
 def _remember(memory: Path, fingerprint: str, found: list[Entry]) -> None:
-    data = {"fingerprint": fingerprint, "entries": [asdict(entry) for entry in found]}
-    temporary = memory.with_suffix(f".{os.getpid()}.tmp")
-    # a list that cannot be remembered is a slow one
-    with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(data), encoding="utf-8")
-        temporary.replace(memory)
+    # without the stored rows, the next list takes longer and is the same
+    with contextlib.suppress(StoreError):
+        write_json(memory, {"fingerprint": fingerprint, "entries": [asdict(e) for e in found]})
