@@ -98,26 +98,3 @@ def add_parameter(params: dict[str, Any], text: str) -> None:
         params[key.strip()] = read_value(value)
     except ValueError:
         raise ValueError(f"the value of '{key.strip()}' cannot be read: {value}") from None
-
-
-def read_size(text: str) -> int:
-    """Read a number of bytes: ``4GiB``, ``500 MB``, ``2e9``.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    found = re.fullmatch(r"\s*([\d.]+(?:e\d+)?)\s*(?:([kmgt]?)(i?)b?)\s*", text.lower())
-    try:
-        if found is None:
-            raise ValueError(text)
-        amount, prefix, binary = found.groups()
-        return int(float(amount) * (1024 if binary else 1000) ** " kmgt".index(prefix or " "))
-    except ValueError:
-        raise ValueError(f"'{text}' is no size; write 4GiB or 500MB") from None
-
-
-def readable_size(size: int) -> str:
-    """Return a number of bytes for people: ``"512 MiB"``, ``"4.0 GiB"``, ``"9 bytes"``."""
-    if size < 2**20:
-        return f"{size} bytes"
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

@@ -187,7 +187,7 @@ def test_a_limit_below_what_any_worker_takes_says_what_one_takes(tmp_path):
         size=32, fit="crop", seed=0, unit_seed=1, parts={},
     )  # fmt: skip
     executor = LocalExecutor(WorkerSettings(tmp_path, "cpu", 1, 60.0, memory_limit=10))
-    with pytest.raises(UsageError, match=r"--memory-limit: a worker takes \d+ MiB .* 10 bytes"):
+    with pytest.raises(UsageError, match=r"--memory-limit: a worker takes \d+\.\dMiB .* 10B"):
         list(executor.run([unit], lambda *_: None))
     executor.close()
 
@@ -283,5 +283,7 @@ def test_default_threads_are_the_cores_of_the_process(monkeypatch):
     from nstbench.generate.executors import choose
 
     monkeypatch.setattr(choose, "available_cores", lambda: 6)
-    config = choose.resolve_workers(build_config({"device": "cpu", "workers": 2}))
-    assert (config.threads, config.worker_threads) == (6, 3)
+    config = build_config({"device": "cpu", "workers": 2})
+    assert choose.threads_per_worker(config) == 3
+    assert choose.resolve_workers(config).threads == 6
+    assert choose.threads_per_worker(build_config({"workers": 2, "threads": 4})) == 4
