@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
+from nstbench.cli import run as run_commands
 from nstbench.cli.check import baseline_app, check, history_app
 from nstbench.cli.extend import conformance, new_app
 from nstbench.cli.options import Plugins, RunFolder, add_plugins, check_writable
 from nstbench.cli.report import report, serve
-from nstbench.cli.run import run, sweep
 from nstbench.cli.score import score
 from nstbench.cli.status import status
-from nstbench.cli.train import match, train
+from nstbench.cli.train import add_train, match
 from nstbench.cli.validate import validate
 from nstbench.core.errors import NstbenchError, UsageError, way_out
 from nstbench.core.text import printable
@@ -54,11 +54,10 @@ def _global(
     pass
 
 
-app.command()(run)
-app.command()(sweep)
+run_commands.add_commands(app)
 app.command()(status)
 app.command()(score)
-app.command()(train)
+add_train(app)
 app.command()(match)
 app.command()(report)
 app.command()(serve)

@@ -58,7 +58,7 @@ class RunConfig(BaseModel):
     suite: str = Field("", description="suite that gives the defaults of the other settings")
     suite_version: int = Field(
         0,
-        description="version of the suite; a suite with other pictures or settings has a higher one",
+        description="version of the suite, raised when its pictures or settings change",
         json_schema_extra={"option": False},
     )
     methods: tuple[MethodSpec, ...] | Literal["all"] = Field(
@@ -94,7 +94,8 @@ class RunConfig(BaseModel):
         json_schema_extra={"option": "--timing-size"},
     )
     fit: Literal["crop", "inside"] = Field(
-        "crop", description="crop: cut out the central square; inside: keep the aspect ratio"
+        "crop",
+        description="part of a picture to use; crop: the central square; inside: all",
     )
     seeds: tuple[int, ...] = Field(
         (0,),
@@ -121,8 +122,8 @@ class RunConfig(BaseModel):
     threads: int | None = Field(
         None,
         ge=1,
-        description="CPU threads of timing and of each worker; if unset, timing takes all available "
-        "cores and local workers share them",
+        description="CPU threads of timing and of each worker; if unset, timing takes all "
+        "available cores and local workers share them",
     )
     pairs_per_batch: int | Literal["auto"] = Field(
         "auto",
@@ -132,8 +133,8 @@ class RunConfig(BaseModel):
     memory_limit: ByteSize | None = Field(
         None,
         gt=0,
-        description="memory limit of each worker, for example 4GiB; a unit that needs more gets the "
-        "status oom",
+        description="memory limit of each worker, for example 4GiB; a unit that needs more gets "
+        "the status oom",
     )
     timing_repeats: int = Field(
         10, ge=0, description="timed calls per method and size; 0: no timing"
@@ -161,16 +162,16 @@ class RunConfig(BaseModel):
         json_schema_extra={"option": "--plugin"},
     )
     train_missing: bool = Field(
-        False, description="first train the methods that have no checkpoint for a style"
+        False, description="first train each method that has no checkpoint for a style"
     )
     train_steps: int | None = Field(
         None,
         ge=1,
-        description="steps of the trainings of train_missing; if unset, those of the method's recipe",
+        description="steps of a training for a missing checkpoint; if unset, those of the method",
     )
     train_contents: str = Field(
         "",
-        description="dataset or folder of contents for train_missing; if unset, those of the run",
+        description="dataset or folder of contents for such a training; if unset, those of the run",
     )
 
     @field_validator("device", "devices")

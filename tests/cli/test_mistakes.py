@@ -258,7 +258,7 @@ def test_a_run_whose_method_never_succeeds_ends_with_code_1(names, code, picture
         "csv", "--out", "run", cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == code, result.stderr
-    assert ("No output at all of: fails." in result.stderr) == bool(code)
+    assert ("No output of: fails." in result.stderr) == bool(code)
     assert (tmp_path / "run" / "report" / "leaderboard.csv").is_file()
 
 
