@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import typer
 from typer.core import TyperCommand
 
-from nstbench.core.errors import UsageError, way_out
+from nstbench.core.errors import UsageError, fix_for
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -108,7 +108,8 @@ def model_options(model: type[BaseModel], without: Collection[str] = ()) -> list
 
     Args:
         model: a pydantic model. ``json_schema_extra`` of a field may hold ``option``: the name
-            of the option, or False for none; and ``repeatable``: True.
+            of the option, or False for none; ``repeatable``: True for a tuple of text that takes
+            one item at a time; and ``text``: True for a value that the model reads from text.
         without: names of fields that are left out.
     """
     from nstbench.plan.config import option_of
@@ -116,7 +117,8 @@ def model_options(model: type[BaseModel], without: Collection[str] = ()) -> list
     options = []
     for name, field in model.model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        kind = _option_type(field.annotation, bool(extra.get("repeatable")))
+        repeatable, text = bool(extra.get("repeatable")), bool(extra.get("text"))
+        kind = str if text else _option_type(field.annotation, repeatable)
         if kind is None or name in without or extra.get("option") is False:
             continue
         description = str(field.description)
@@ -146,7 +148,7 @@ def _option_type(annotation: Any, repeatable: bool) -> Any:
         return str if item is str or get_origin(item) is Literal else None
     # a field that accepts a word is given as text, and the model parses it
     texts = [kind for kind in kinds if kind is str or get_origin(kind) is Literal]
-    return str if texts or any(_is_size(kind) for kind in kinds) else None
+    return str if texts else None
 
 
 def _alternatives(annotation: Any) -> list[Any]:
@@ -154,11 +156,6 @@ def _alternatives(annotation: Any) -> list[Any]:
     is_union = get_origin(annotation) in (Union, UnionType)
     kinds = get_args(annotation) if is_union else (annotation,)
     return [kind for kind in kinds if kind is not NoneType]
-
-
-def _is_size(kind: Any) -> bool:
-    """Return True for pydantic's ByteSize, an int that may be written with a unit (``4GiB``)."""
-    return inspect.isclass(kind) and issubclass(kind, int) and kind not in (int, bool)
 
 
 def _metavar(annotation: Any) -> str | None:
@@ -192,7 +189,7 @@ def check_writable(option: str, path: Path) -> None:
     else:
         return
     error = OSError(code, os.strerror(code))
-    raise UsageError(f"{option} {path} cannot be written: {error.strerror}; {way_out(error)}.")
+    raise UsageError(f"{option} {path} cannot be written: {error.strerror}; {fix_for(error)}.")
 
 
 def _may_write(folder: Path) -> bool:

@@ -21,14 +21,19 @@ def printable(text: object) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return the text with what no encoding knows, such as parts of odd file names, as escapes."""
+    """Return the text with characters that UTF-8 cannot encode as escapes (odd file names)."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def slugify(text: str) -> str:
-    """Return the text in lower-case ``[a-z0-9_-]``, at most 60 characters, maybe empty.
+    """Return the text in lower-case ``[a-z0-9_-]``, at most 60 characters, possibly empty.
 
-    Accents are dropped, every run of other characters becomes one hyphen.
+    Accents are dropped, every run of other characters becomes one hyphen. python-slugify would
+    transliterate other alphabets, and so change the names of pictures and the keys of their units.
+
+    Example:
+        >>> slugify("Café de Nuit (1888)")
+        'cafe-de-nuit-1888'
     """
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9_]+", "-", ascii_text.lower())
@@ -36,11 +41,11 @@ def slugify(text: str) -> str:
 
 
 def unique_slugs(paths: Sequence[PurePath]) -> list[str]:
-    """Return one slug per path, made of its stem, no two of them equal.
+    """Return a different slug for each path, made from its stem.
 
-    A stem that leaves nothing to make a slug of, and every one of a group with equal
-    slugs, gets a checksum of its whole path: so the name of a picture depends neither
-    on the order of the paths nor on which of its namesakes turns out unreadable.
+    A stem without usable characters gets a checksum of its whole path, and so does each
+    stem of a group with equal slugs. So a name does not depend on the order of the paths,
+    or on which files of the group are readable.
 
     Args:
         paths: different relative paths.
@@ -63,11 +68,18 @@ def unique_slugs(paths: Sequence[PurePath]) -> list[str]:
 
 
 def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a sort key that orders numbers inside names by value: ``a2`` before ``a10``."""
+    """Return a sort key that orders numbers inside names by value: ``a2`` before ``a10``.
+
+    natsort also reads digits such as ``²`` as numbers, which changes the order of pictures.
+
+    Example:
+        >>> sorted(["a10", "A2", "a1"], key=natural_key)
+        ['a1', 'A2', 'a10']
+    """
     parts = re.split(r"([0-9]+)", text.casefold())
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], text
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number and what it counts: ``"1 pair"``, ``"2 pairs"``."""
+    """Return a number with its noun: ``"1 pair"``, ``"2 pairs"``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The configuration of a run: one model for suites, YAML files, the CLI and the API."""
+"""The configuration of a run: one model for suites, files, the command line and the API."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nstbench.core.environment import check_device
 from nstbench.core.yaml_values import (
     add_parameter,
     names_or_all,
+    read_size,
     split_outside_brackets,
 )
 from nstbench.plan.study import Study
@@ -23,10 +24,10 @@ _MOST_PAIRS = 1024
 
 
 class MethodSpec(BaseModel):
-    """A method and the parameters in which it departs from its defaults.
+    """A method, with the parameters that differ from its defaults.
 
-    ``label`` is how the variant is called on the board; by default it is the
-    method's name followed by the parameters that were given by hand.
+    ``label`` is the name of the variant on the board; the default is the method's name
+    followed by the given parameters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,12 +46,11 @@ class MethodSpec(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """Everything that decides what a run does.
+    """The settings of a run.
 
-    Suites and configuration files may set any of these fields; command-line
-    options set them last. The options of ``nstbench run`` are made from the fields: their
-    descriptions are the help texts, and ``json_schema_extra`` may hold ``option``, the name of
-    the option if it is not that of the field, or ``False`` for a field without an option.
+    Suites and configuration files may set any of these fields; options of the command line
+    have priority. The options of ``nstbench run`` are made from the fields: the descriptions are
+    the help texts, and ``nstbench.cli.options.model_options`` reads ``json_schema_extra``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -130,11 +130,12 @@ class RunConfig(BaseModel):
         description="pairs of one variant that a worker processes at once, if the method supports "
         "it; auto: 1 on CPUs; on GPUs as many as fit in memory, at most 16",
     )
-    memory_limit: ByteSize | None = Field(
+    memory_limit: int | None = Field(
         None,
         gt=0,
         description="memory limit of each worker, for example 4GiB; a unit that needs more gets "
         "the status oom",
+        json_schema_extra={"text": True},
     )
     timing_repeats: int = Field(
         10, ge=0, description="timed calls per method and size; 0: no timing"
@@ -196,6 +197,11 @@ class RunConfig(BaseModel):
         if found != "auto" and (type(found) is not int or not 1 <= found <= _MOST_PAIRS):
             raise ValueError(f"must be auto or a number from 1 to {_MOST_PAIRS}")
         return found
+
+    @field_validator("memory_limit", mode="before")
+    @classmethod
+    def _read_size(cls, value: Any) -> Any:
+        return read_size(value) if isinstance(value, str) else value
 
     @field_validator("methods", mode="before")
     @classmethod

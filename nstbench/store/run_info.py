@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from nstbench.core.cards import MethodCard, MetricCard, PictureCard
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
-from nstbench.core.records import MethodCard, MetricCard, PictureCard, Timing
+from nstbench.core.records import Timing
 from nstbench.core.text import printable
 from nstbench.store.atomic_files import RERUN, read_json, write_bytes, write_json
 from nstbench.store.store import Store, check_schema
@@ -111,7 +112,7 @@ def read_timings(root: Path) -> list[Timing]:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """Return the tidy scores of a run; an empty table if there is no such file.
+    """Return the tidy scores of a run; an empty table if the file is missing.
 
     Raises:
         StoreError: if the file is damaged.

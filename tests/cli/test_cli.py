@@ -13,7 +13,7 @@ import pytest
 import typer
 import typer.main
 from command_line import nstbench
-from pydantic import BaseModel, ByteSize, Field
+from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
 from nstbench.cli.app import app
@@ -91,7 +91,7 @@ def test_options_have_the_types_of_their_settings(tmp_path):
         numbers: tuple[int, ...] = Field((), description="n", json_schema_extra={"option": "--n"})
         names: tuple[str, ...] = Field((), description="names")
         each: tuple[str, ...] = Field((), description="e", json_schema_extra={"repeatable": True})
-        size: ByteSize | None = Field(None, description="a size")
+        size: int | None = Field(None, description="a size", json_schema_extra={"text": True})
         word: Literal["a", "b"] = Field("a", description="a word")
         count_or_word: int | Literal["auto"] = Field("auto", description="either")
         table: dict[str, int] = Field(default_factory=dict, description="not an option")

@@ -187,7 +187,7 @@ def test_a_limit_below_what_any_worker_takes_says_what_one_takes(tmp_path):
         size=32, fit="crop", seed=0, unit_seed=1, parts={},
     )  # fmt: skip
     executor = LocalExecutor(WorkerSettings(tmp_path, "cpu", 1, 60.0, memory_limit=10))
-    with pytest.raises(UsageError, match=r"--memory-limit: a worker takes \d+\.\dMiB .* 10B"):
+    with pytest.raises(UsageError, match=r"--memory-limit: a worker takes \d+ MiB .* 10 bytes"):
         list(executor.run([unit], lambda *_: None))
     executor.close()
 

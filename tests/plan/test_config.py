@@ -105,15 +105,15 @@ def test_every_setting_is_described():
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("4GiB", 4 * 2**30), ("500 MB", 500 * 10**6), ("2G", 2 * 10**9), (123, 123)]
+    ("text", "size"), [("4GiB", 4 * 2**30), ("500 MB", 500 * 10**6), ("2e9", 2 * 10**9), (123, 123)]
 )
 def test_memory_limits_are_sizes(text, size):
     assert build_config({"memory_limit": text}).memory_limit == size
 
 
-@pytest.mark.parametrize("text", ["much", "4 G/s", "-1", "2e9"])
+@pytest.mark.parametrize("text", ["much", "4 GiB/s", "-1", "1.2.3GB"])
 def test_other_memory_limits_are_refused(text):
-    with pytest.raises(UsageError, match=r"--memory-limit: could not "):
+    with pytest.raises(UsageError, match=r"--memory-limit: .*is not a size; write 4GiB"):
         build_config({"memory_limit": text})
 
 

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from nstbench.cli.show.console import console
 from nstbench.core.board import Board
-from nstbench.core.records import Flexibility, MetricCard, Scope
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Flexibility, Scope
 from nstbench.pipeline.time_spent import shares
 from nstbench.report.parts.fronts import fronts_of
 from nstbench.report.parts.numbers import scaled

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
-from pydantic import ByteSize
 
 import nstbench
 from nstbench.core.glibc_malloc import with_large_pages
+from nstbench.core.yaml_values import readable_size
 from nstbench.generate.executors.executor import (
     WorkerDied,
     WorkerOutOfMemory,
@@ -159,8 +159,8 @@ class LocalWorker:
     def _refuse_too_low_a_limit(self, limit: int | None) -> None:
         if limit is not None and (used := _resident_bytes(self._process.pid)) > limit:
             raise WorkerOutOfMemory(
-                f"a worker takes {ByteSize(used).human_readable()} before it does anything, more than the "
-                f"limit of {ByteSize(limit).human_readable()}; allow that and what the methods need, for "
+                f"a worker takes {readable_size(used)} before it does anything, more than the "
+                f"limit of {readable_size(limit)}; allow that and what the methods need, for "
                 "example 4GiB"
             )
 
@@ -172,8 +172,8 @@ class LocalWorker:
         if used > limit:
             self.kill()
             raise WorkerOutOfMemory(
-                f"it took {ByteSize(used).human_readable()} of memory, more than the limit of "
-                f"{ByteSize(limit).human_readable()}; the worker was killed"
+                f"it took {readable_size(used)} of memory, more than the limit of "
+                f"{readable_size(limit)}; the worker was killed"
             )
 
     def _epitaph(self) -> str:
