@@ -1,4 +1,4 @@
-"""The commands ``nstbench new`` and ``nstbench conformance``: for authors of plug-ins."""
+"""The commands ``nstbench new`` and ``nstbench conformance`` for authors of plug-ins."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from nstbench.cli.options import Plugins, add_plugins
+from nstbench.cli.options import ConfigFile, MethodName, Plugins, add_plugins
 from nstbench.core.errors import UsageError
 
-new_app = typer.Typer(no_args_is_help=True, help="Begin a plug-in of your own.")
+new_app = typer.Typer(no_args_is_help=True, help="Create a plug-in.")
 
 
 @new_app.command("method")
 def new_method(
     name: Annotated[str, typer.Argument(help="Name of the method and of the package.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write; the name if unset.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to create; the name if unset.")] = None,
 ) -> None:
     """Write a package with a method, its entry point and a conformance test that passes."""
     from nstbench.plugins.skeleton.package import write_skeleton
@@ -28,14 +28,11 @@ def new_method(
 
 
 def conformance(
-    method: Annotated[str, typer.Argument(help="Name of a method.")],
-    config: Annotated[
-        Path | None,
-        typer.Option("-c", "--config", help="Configuration file that defines programs."),
-    ] = None,
+    method: MethodName,
+    config: ConfigFile = None,
     plugin: Plugins = None,
 ) -> None:
-    """Check a method against the contract, with the suite that the project's own ones pass."""
+    """Check a method against the contract, with the tests that every built-in method passes."""
     add_plugins(plugin)
     from nstbench.plan.config import MethodSpec
     from nstbench.plan.config_file import build_config
@@ -48,14 +45,14 @@ def conformance(
     registry.find("methods", method)
     state = make_variant(MethodSpec(name=method), {}).card.availability
     if not state.ok:
-        fix_for = f" {state.remedy}." if state.remedy else ""
-        raise UsageError(f"'{method}' cannot be checked here: {state.reason}.{fix_for}")
+        fix = f" {state.remedy}." if state.remedy else ""
+        raise UsageError(f"'{method}' cannot be checked on this machine: {state.reason}.{fix}")
     if not _conforms(method):
         raise typer.Exit(1)
 
 
 def _conforms(method: str) -> bool:
-    """Print each verdict as it falls; return True if there was nothing to complain of."""
+    """Print the verdict of each check; return True if the method passes all checks."""
     from rich.markup import escape
 
     from nstbench.cli.show.console import console

@@ -22,7 +22,7 @@ _BOARD_METRICS = 7
 
 
 def print_board(board: Board) -> None:
-    """Print the leaderboard and where its files are."""
+    """Print the leaderboard and the paths of the report files."""
     shown = [
         name
         for name, card in board.metrics.items()
@@ -64,12 +64,12 @@ def print_board(board: Board) -> None:
 
 
 def _print_fronts(board: Board, output: Console) -> None:
-    """Print the table of the curves, if the run was a study."""
-    found = fronts_of(board)
-    if found is None:
+    """Print the table of the curves, if the run is a study."""
+    fronts = fronts_of(board)
+    if fronts is None:
         return
-    heads, rows = found.table()
-    table = Table(title=f"Curves of {found.study.method}", title_justify="left")
+    heads, rows = fronts.table()
+    table = Table(title=f"Curves of {fronts.study.method}", title_justify="left")
     for head in heads:
         table.add_column(escape(head), justify="left" if head == heads[0] else "right")
     for row in rows:
@@ -78,7 +78,7 @@ def _print_fronts(board: Board, output: Console) -> None:
 
 
 def harness_overhead(info: Mapping[str, Any]) -> str:
-    """Say where the wall time of a run went, if anything was stylized."""
+    """Return a sentence on the wall time of a run by stage; empty if no unit was generated."""
     wall, stylize = info.get("wall_seconds"), info.get("stylize_seconds")
     if not wall or not stylize:
         return ""

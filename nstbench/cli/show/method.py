@@ -18,10 +18,10 @@ from nstbench.training.iterations_to_match import summary
 
 
 def print_method(name: str) -> None:
-    """Print everything that is known about a method.
+    """Print the card and the parameters of a method.
 
     Raises:
-        UsageError: if there is no such method.
+        UsageError: if there is no method of this name.
     """
     variant = make_variant(MethodSpec(name=name), {})
     card = variant.card
@@ -57,7 +57,7 @@ def print_method(name: str) -> None:
 
 
 def print_record(kind: str, record: Mapping[str, Any]) -> None:
-    """Print a record of the store: the parts of its key first."""
+    """Print a record of the store: first the parts of its key, then the record."""
     output = console()
     parts = record.get("parts", {})
     table = Table(title=f"{kind}: parts of the key", title_justify="left", show_header=False)
@@ -71,7 +71,7 @@ def print_record(kind: str, record: Mapping[str, Any]) -> None:
 
 
 def print_matching(matched: pd.DataFrame, reference: str) -> None:
-    """Print how many iterations of ``reference`` reach the loss of each method."""
+    """Print the number of iterations of ``reference`` that reach the loss of each method."""
     table = Table(title=f"Iterations of {reference} to the same loss", title_justify="left")
     for heading in ("method", "pairs", "reached", "median", "least", "most"):
         table.add_column(heading, justify="left" if heading == "method" else "right")

@@ -1,4 +1,4 @@
-"""Print and fetch network weights, and print what is unavailable on this machine."""
+"""Print and fetch network weights, and print what is unavailable and its fix."""
 
 from __future__ import annotations
 
@@ -24,19 +24,23 @@ from nstbench.plugins import registry
 
 def all_weights() -> dict[str, Weight]:
     """Return name -> weight of the shared networks and of every plug-in that loads."""
-    found = {weight.name: weight for weight in SHARED_WEIGHTS}
+    weights = {weight.name: weight for weight in SHARED_WEIGHTS}
     for kind in ("methods", "metrics"):
         for name in registry.names(kind):
             try:
                 info = registry.load(kind, name).info
             except registry.PluginError:
                 continue
-            found |= {weight.name: weight for weight in info.weights}
-    return found
+            weights |= {weight.name: weight for weight in info.weights}
+    return weights
 
 
 def print_weights(*, check: bool) -> bool:
-    """Print all weights; return False if one that is here is damaged."""
+    """Print all weights; return False if a cached file is damaged.
+
+    Args:
+        check: compare the checksums of cached files.
+    """
     rows = [status(weight, check) for weight in all_weights().values()]
     console().print(_weights_table(rows))
     return all(row.state is not State.DAMAGED for row in rows)
@@ -44,14 +48,14 @@ def print_weights(*, check: bool) -> bool:
 
 def _weights_table(rows: Iterable[WeightStatus]) -> Table:
     table = Table(title="weights", title_justify="left")
-    for column in ("name", "state", "from", "MiB", "licence", "sha256", "way out"):
+    for column in ("name", "state", "from", "MiB", "licence", "sha256", "fix"):
         table.add_column(column, overflow="fold")
     for row in rows:
         size = "" if row.size is None else f"{row.size / 2**20:.1f}"
-        way_out = f"{row.reason}. {row.remedy}" if row.reason else row.remedy
+        fix = f"{row.reason}. {row.remedy}" if row.reason else row.remedy
         table.add_row(
             row.name, row.state.value, escape(row.came_from), size, escape(row.licence),
-            row.sha256[:12], escape(way_out),
+            row.sha256[:12], escape(fix),
         )  # fmt: skip
     return table
 
@@ -61,13 +65,13 @@ def fetch_weights(names: Iterable[str]) -> None:
 
     Raises:
         UsageError: if a name is unknown.
-        WeightsError: if one could not be fetched; the others are fetched first.
+        WeightsError: if a weight could not be fetched; the others are fetched before.
     """
-    known = all_weights()
-    wanted = list(names) or list(known)
+    weights = all_weights()
+    wanted = list(names) or list(weights)
     for name in wanted:
-        if name not in known:
-            raise UsageError(f"There are no weights called '{name}'.{did_you_mean(name, known)}")
+        if name not in weights:
+            raise UsageError(f"There are no weights called '{name}'.{did_you_mean(name, weights)}")
     failures: list[NstbenchError] = []
     with Progress(console=Console(stderr=True)) as progress:
         for name in wanted:
@@ -77,7 +81,7 @@ def fetch_weights(names: Iterable[str]) -> None:
                 progress.update(task, completed=done, total=total)
 
             try:
-                location = fetch(known[name], show)
+                location = fetch(weights[name], show)
             except NstbenchError as error:
                 failures.append(error)
                 progress.update(task, description=f"{name}: failed", total=1, completed=0)
@@ -89,7 +93,7 @@ def fetch_weights(names: Iterable[str]) -> None:
 
 
 def print_doctor() -> None:
-    """Print versions, devices, what is unavailable and how to mend it."""
+    """Print versions, devices and weights, and what is unavailable with its fix."""
     output = console()
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     facts = Table(title="machine", title_justify="left", show_header=False)
@@ -106,7 +110,7 @@ def print_doctor() -> None:
     output.print(facts)
     print_weights(check=False)
     problems = Table(title="unavailable", title_justify="left")
-    for column in ("what", "why", "way out"):
+    for column in ("name", "reason", "fix"):
         problems.add_column(column, overflow="fold")
     for kind in ("methods", "metrics", "datasets"):
         for entry in entries(kind):
