@@ -67,8 +67,8 @@ def _conforms(method: str) -> bool:
         label = verdict.check.replace("_", " ")
         output.print(f"{mark} [bold]{label}[/bold] [dim]{verdict.seconds:.1f} s[/dim]")
         if verdict.problem:
-            output.print(f"       wanted: {escape(verdict.demands)}", soft_wrap=True)
-            output.print(f"       found:  {escape(verdict.problem)}", soft_wrap=True)
-    kept = f"breaks {failed} of {count}" if failed else f"keeps all {count}"
-    output.print(f"[bold]{escape(method)}[/bold] {kept} rules of the contract.")
+            output.print(f"       demand: {escape(verdict.demands)}", soft_wrap=True)
+            output.print(f"       result: {escape(verdict.problem)}", soft_wrap=True)
+    result = f"fails {failed} of {count}" if failed else f"passes all {count}"
+    output.print(f"[bold]{escape(method)}[/bold] {result} checks of the contract.")
     return not failed

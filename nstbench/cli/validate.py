@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,9 +23,6 @@ from nstbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Console
-
     from nstbench.analysis.validation.validate import Validation
     from nstbench.core.cards import MetricCard
     from nstbench.core.records import ImageRecord
@@ -58,6 +55,7 @@ def validate(
     from nstbench.analysis.validation.picture_series import make_sources
     from nstbench.analysis.validation.validate import validate as validate_metrics
     from nstbench.cli.show.console import console
+    from nstbench.cli.show.validation import print_validation
     from nstbench.core.environment import resolve_device
     from nstbench.core.records import Role
     from nstbench.core.yaml_values import names_or_all
@@ -81,7 +79,7 @@ def validate(
     if agreement is not None:
         result = replace(result, agreement=agreement)
     output = console()
-    _print(result, output)
+    print_validation(result, output)
     if out is not None:
         facts = {
             "Contents": _named(contents, content_images),
@@ -111,49 +109,3 @@ def _write(
     write_json(data, result.to_dict() | {"made_with": dict(facts)})
     write_bytes(page, validation_page(result, cards, facts).encode())
     return data, page
-
-
-def _print(result: Validation, output: Console) -> None:
-    """Print a row per metric and part, and the metrics that agree on the outputs of a run."""
-    from rich.markup import escape
-
-    from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
-
-    names = ("metric", "part")
-    _print_table("Do the metrics order pictures whose order is known?", result.summary, names,
-                 output)  # fmt: skip
-    for name, reason in result.unavailable.items():
-        output.print(f"{escape(name)}: {escape(reason)}")
-    for size, table in result.agreement.groupby("size", sort=True):
-        square = matrix(table)
-        frame = square.rename_axis(index=None, columns=None).reset_index(names="metric")
-        title = f"Do the metrics prefer the same outputs? Rank correlation at {size} px"
-        output.print(f"At {size} px: rank correlations {basis(table)}.")
-        _print_table(title, frame, ("metric",), output)
-        pairs = [f"{first} and {second} ({value:.2f})" for first, second, value in same(square)]
-        output.print(f"Nearly equal ({SAME:g} or more): {escape(', '.join(pairs) or 'none')}.")
-
-
-def _print_table(title: str, frame: pd.DataFrame, names: tuple[str, ...], output: Console) -> None:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in frame.columns:
-        table.add_column(str(column), justify="left" if column in names else "right")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
-    output.print(table)
-
-
-def _cell(value: Any) -> str:
-    import numpy as np
-    import pandas as pd
-    from rich.markup import escape
-
-    from nstbench.report.parts.numbers import significant
-
-    if pd.isna(value):
-        return "–"
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    return significant(value) if isinstance(value, float) else escape(str(value))

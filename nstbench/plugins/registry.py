@@ -299,7 +299,7 @@ def _kind_of(path: Path) -> str:
 
 
 DEFAULT = Registry()
-"""The plug-ins of this process. Worker processes are told which files and programs to add."""
+"""The plug-ins of this process. Worker processes receive the added files and programs."""
 
 plugins, names, find, load = DEFAULT.plugins, DEFAULT.names, DEFAULT.find, DEFAULT.load
 add, add_file, add_program = DEFAULT.add, DEFAULT.add_file, DEFAULT.add_program

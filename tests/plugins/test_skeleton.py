@@ -94,10 +94,10 @@ def test_conformance_prints_demand_and_result(tmp_path):
     assert "hello" not in lines, "the prints of the method are not verdicts"
     assert any(line.startswith("fails  returns a picture") for line in lines)
     assert any(
-        line.strip() == "found:  ValueError: odd [size] (bad.py, line 14)" for line in lines
+        line.strip() == "result: ValueError: odd [size] (bad.py, line 14)" for line in lines
     ), done.stdout
-    assert "found:  the method prints" in done.stdout
-    assert lines[-1] == "bad breaks 2 of 10 rules of the contract."
+    assert "result: the method prints" in done.stdout
+    assert lines[-1] == "bad fails 2 of 10 checks of the contract."
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_conformance_of_a_program_from_a_file(tmp_path):
     )
     done = nstbench("conformance", "mine", "-c", "bench.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "mine keeps all 10 rules of the contract."
+    assert done.stdout.splitlines()[-1] == "mine passes all 10 checks of the contract."
 
 
 def test_conformance_of_an_unknown_name(tmp_path):

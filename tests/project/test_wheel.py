@@ -89,7 +89,7 @@ def test_installed_wheel_runs_outside_the_checkout(call, scripts, picture_folder
 def test_a_new_method_is_installed_and_runs(call, picture_folders, tmp_path):
     call("nstbench", "new", "method", "my_method")
     call("python", "-m", "pip", "install", "--quiet", "./my_method")
-    assert "keeps all" in call("nstbench", "conformance", "my_method")
+    assert "passes all" in call("nstbench", "conformance", "my_method")
     call("python", "-m", "pytest", "-q", "my_method")
     contents, styles = picture_folders
     call(

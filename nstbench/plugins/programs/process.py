@@ -112,12 +112,12 @@ class Process:
         return float(ended["seconds"])
 
     def answer(self, timeout: float, **wanted: Any) -> dict[str, Any]:
-        """Return the next JSON object on standard output that holds what is ``wanted``.
+        """Return the next JSON object on standard output that contains the ``wanted`` items.
 
         Other lines go to the log.
 
         Raises:
-            ProgramTimeout: if none comes in ``timeout`` seconds.
+            ProgramTimeout: if there is none within ``timeout`` seconds.
             ProgramFailed: if the program ends before.
         """
         deadline = time.monotonic() + timeout
@@ -125,13 +125,13 @@ class Process:
             kind, event = self._next(deadline, timeout)
             if kind == "ended":
                 raise self._failure(event)
-            found = _json_object(event)
-            if found is not None and wanted.items() <= found.items():
-                return found
+            data = _json_object(event)
+            if data is not None and wanted.items() <= data.items():
+                return data
             self._keep(event)
 
     def ask(self, request: Mapping[str, Any]) -> None:
-        """Send a request as one line of JSON; :meth:`answer` tells if nobody reads it."""
+        """Send a request as one line of JSON; :meth:`answer` raises if the program has ended."""
         stream = self._process.stdin
         assert stream is not None
         with contextlib.suppress(OSError, ValueError):
@@ -139,7 +139,7 @@ class Process:
             stream.flush()
 
     def log(self) -> str:
-        """Return the end of what the program has printed; control characters are escaped."""
+        """Return the end of the output of the program; control characters are escaped."""
         with self._lock:
             text = self._log.decode(errors="replace")
         return "\n".join(printable(line.rstrip()) for line in text.splitlines())
