@@ -126,8 +126,8 @@ def test_errors_of_files_end_with_code_2_and_a_fix():
     for name, words in (
         ("EACCES", "change permissions"),
         ("ENOENT", "check how the path is written"),
-        ("EISDIR", "move the folder that lies where a file is needed"),
-        ("ENOTDIR", "move the file that lies where a folder is needed"),
+        ("EISDIR", "move the folder that is where a file is needed"),
+        ("ENOTDIR", "move the file that is where a folder is needed"),
         ("ENOSPC", "free space"),
     ):
         result = subprocess.run(
@@ -156,9 +156,9 @@ def test_a_run_folder_that_is_a_file_is_refused(picture_folders, tmp_path):
     contents, styles = picture_folders
     (tmp_path / "readme.txt").write_text("in the way")
     result = call("run", "--methods", "noise", "--contents", contents, "--styles", styles,
-                  "--out", tmp_path / "readme.txt", "--dry-run")  # fmt: skip
+                  "--out", tmp_path / "readme.txt")  # fmt: skip
     assert isinstance(result.exception, NstbenchError)
-    assert "move the file that lies where a folder is needed" in str(result.exception)
+    assert "move the file that is where a folder is needed" in str(result.exception)
     assert "ree space" not in str(result.exception)
 
 
