@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nstbench.cli.options import ConfigFile, MethodName, Plugins, add_plugins
+from nstbench.cli.options import ConfigFile, Plugins, add_plugins
 from nstbench.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from nstbench.generate.conformance import Verdict
 
 new_app = typer.Typer(no_args_is_help=True, help="Create a plug-in.")
 
@@ -28,39 +32,42 @@ def new_method(
 
 
 def conformance(
-    method: MethodName,
+    name: Annotated[str, typer.Argument(help="Name of a method or a metric.")],
     config: ConfigFile = None,
     plugin: Plugins = None,
 ) -> None:
-    """Check a method against the contract, with the tests that every built-in method passes."""
+    """Check a method or a metric with the tests that every built-in one passes."""
     add_plugins(plugin)
+    from nstbench.generate import conformance, metric_conformance
     from nstbench.plan.config import MethodSpec
     from nstbench.plan.config_file import build_config
-    from nstbench.plan.variants import add_configured, make_variant
+    from nstbench.plan.variants import add_configured, make_variant, metric_card
+    from nstbench.plugins import registry
 
     if config is not None:
         add_configured(build_config({}, file=config))
-    from nstbench.plugins import registry
-
-    registry.find("methods", method)
-    state = make_variant(MethodSpec(name=method), {}).card.availability
+    if name in registry.names("metrics"):
+        state, examine = metric_card(name).availability, metric_conformance.examine
+    else:
+        registry.find("methods", name)
+        variant = make_variant(MethodSpec(name=name), {})
+        state, examine = variant.card.availability, conformance.examine
     if not state.ok:
-        fix = f" {state.remedy}." if state.remedy else ""
-        raise UsageError(f"'{method}' cannot be checked on this machine: {state.reason}.{fix}")
-    if not _conforms(method):
+        remedy = f" {state.remedy}." if state.remedy else ""
+        raise UsageError(f"'{name}' cannot be checked on this machine: {state.reason}.{remedy}")
+    if not _conforms(name, examine(name)):
         raise typer.Exit(1)
 
 
-def _conforms(method: str) -> bool:
-    """Print the verdict of each check; return True if the method passes all checks."""
+def _conforms(name: str, verdicts: Iterable[Verdict]) -> bool:
+    """Print the verdict of each check; return True if all checks passed."""
     from rich.markup import escape
 
     from nstbench.cli.show.console import console
-    from nstbench.generate.conformance import examine
 
     output = console()
     failed = count = 0
-    for verdict in examine(method):
+    for verdict in verdicts:
         count += 1
         failed += bool(verdict.problem)
         mark = "[red]fails [/red]" if verdict.problem else "[green]passes[/green]"
@@ -70,5 +77,5 @@ def _conforms(method: str) -> bool:
             output.print(f"       demand: {escape(verdict.demands)}", soft_wrap=True)
             output.print(f"       result: {escape(verdict.problem)}", soft_wrap=True)
     result = f"fails {failed} of {count}" if failed else f"passes all {count}"
-    output.print(f"[bold]{escape(method)}[/bold] {result} checks of the contract.")
+    output.print(f"[bold]{escape(name)}[/bold] {result} checks of the contract.")
     return not failed

@@ -18,7 +18,7 @@ from nstbench.plugins import registry
 from nstbench.plugins.params import check_params
 
 if TYPE_CHECKING:
-    from nstbench.nn.weights.cache import Weight
+    from nstbench.contracts import Weight
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,12 @@ from rich.table import Table
 
 from nstbench.cli.show.console import console
 from nstbench.cli.show.lists import entries
+from nstbench.contracts import Weight
 from nstbench.core.environment import describe_environment
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.core.paths import cache_dir
 from nstbench.nn.backbones.load import SHARED_WEIGHTS
-from nstbench.nn.weights.cache import Weight, fetch
+from nstbench.nn.weights.cache import fetch
 from nstbench.nn.weights.status import State, WeightStatus, status
 from nstbench.plugins import registry
 
