@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nstbench.cli.options import Plugins, add_plugins
+from nstbench.cli.options import ConfigFile, Plugins, add_plugins
 from nstbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from nstbench.generate.conformance import Verdict
 
-new_app = typer.Typer(no_args_is_help=True, help="Begin a plug-in of your own.")
+new_app = typer.Typer(no_args_is_help=True, help="Create a plug-in.")
 
 
 @new_app.command("method")
 def new_method(
     name: Annotated[str, typer.Argument(help="Name of the method and of the package.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write; the name if unset.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to create; the name if unset.")] = None,
 ) -> None:
     """Write a package with a method, its entry point and a conformance test that passes."""
     from nstbench.plugins.skeleton.package import write_skeleton
@@ -33,13 +33,10 @@ def new_method(
 
 def conformance(
     name: Annotated[str, typer.Argument(help="Name of a method or a metric.")],
-    config: Annotated[
-        Path | None,
-        typer.Option("-c", "--config", help="Configuration file that defines programs."),
-    ] = None,
+    config: ConfigFile = None,
     plugin: Plugins = None,
 ) -> None:
-    """Check a method or a metric against the contract, with the checks of the project's own."""
+    """Check a method or a metric with the tests that every built-in one passes."""
     add_plugins(plugin)
     from nstbench.generate import conformance, metric_conformance
     from nstbench.plan.config import MethodSpec
@@ -57,13 +54,13 @@ def conformance(
         state, examine = variant.card.availability, conformance.examine
     if not state.ok:
         remedy = f" {state.remedy}." if state.remedy else ""
-        raise UsageError(f"'{name}' cannot be checked here: {state.reason}.{remedy}")
+        raise UsageError(f"'{name}' cannot be checked on this machine: {state.reason}.{remedy}")
     if not _conforms(name, examine(name)):
         raise typer.Exit(1)
 
 
 def _conforms(name: str, verdicts: Iterable[Verdict]) -> bool:
-    """Print each verdict at once; return True if all checks passed."""
+    """Print the verdict of each check; return True if all checks passed."""
     from rich.markup import escape
 
     from nstbench.cli.show.console import console
@@ -77,8 +74,8 @@ def _conforms(name: str, verdicts: Iterable[Verdict]) -> bool:
         label = verdict.check.replace("_", " ")
         output.print(f"{mark} [bold]{label}[/bold] [dim]{verdict.seconds:.1f} s[/dim]")
         if verdict.problem:
-            output.print(f"       wanted: {escape(verdict.demands)}", soft_wrap=True)
-            output.print(f"       found:  {escape(verdict.problem)}", soft_wrap=True)
-    kept = f"breaks {failed} of {count}" if failed else f"keeps all {count}"
-    output.print(f"[bold]{escape(name)}[/bold] {kept} rules of the contract.")
+            output.print(f"       demand: {escape(verdict.demands)}", soft_wrap=True)
+            output.print(f"       result: {escape(verdict.problem)}", soft_wrap=True)
+    result = f"fails {failed} of {count}" if failed else f"passes all {count}"
+    output.print(f"[bold]{escape(name)}[/bold] {result} checks of the contract.")
     return not failed

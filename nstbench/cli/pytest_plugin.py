@@ -1,4 +1,4 @@
-"""A pytest plug-in: run methods in a test, and compare them with a baseline.
+"""A pytest plug-in that runs methods in a test and compares them with a baseline.
 
 ```python
 def test_my_method(nstbench_run):
@@ -6,8 +6,8 @@ def test_my_method(nstbench_run):
     assert board.leaderboard["uef"][0] < 1
 ```
 
-``pytest --nstbench-baseline baseline.json`` fails the test if the methods became worse than
-in that file, or cannot be compared with it.
+``pytest --nstbench-baseline baseline.json`` fails the test if the methods are worse than in
+that file, or cannot be compared with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the plug-in."""
+    """Add ``--nstbench-baseline`` and ``--nstbench-fail-on``."""
     group = parser.getgroup("nstbench", "nstbench: quality and speed of style transfer")
     group.addoption(
         "--nstbench-baseline",
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="METRIC:+N%",
         action="append",
         default=[],
-        help="metric and how much worse it may become, as of `nstbench check`; repeatable",
+        help="metric and its tolerance, as in `nstbench check`; repeatable",
     )
 
 
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def nstbench_run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Board]:
     """Return a function like :func:`nstbench.run` that compares with ``--nstbench-baseline``.
 
-    It returns the board, and fails the test on a regression or if the methods it ran cannot
+    The function returns the board. It fails the test on a regression, or if the methods cannot
     be compared with the baseline.
     """
     path = request.config.getoption("--nstbench-baseline")

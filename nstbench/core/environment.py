@@ -15,7 +15,7 @@ from typing import Any
 import nstbench
 from nstbench.core.errors import UsageError
 
-_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "lpips", "torchmetrics",
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "torchmetrics",
              "onnxruntime", "pillow", "scikit-image")  # fmt: skip
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")

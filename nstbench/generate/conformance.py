@@ -149,7 +149,7 @@ def states_its_facts(cls: type[Method]) -> None:
 
 def documents_its_parameters(cls: type[Method]) -> None:
     """Every parameter has a default and a description; unknown ones are refused."""
-    from nstbench.plan.variants import check_params
+    from nstbench.plugins.params import check_params
 
     for name, field in cls.Params.model_fields.items():
         demand(not field.is_required(), f"parameter {name} has no default")

@@ -16,7 +16,7 @@ from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import WeightsError
 from nstbench.core.records import Timing
 from nstbench.core.yaml_values import names_or_all
-from nstbench.generate.executors.choose import make_executor, resolve_workers
+from nstbench.generate.executors.choose import make_executor, resolve_workers, threads_per_worker
 from nstbench.generate.executors.executor import Executor
 from nstbench.nn.weights import cache as weights
 from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
@@ -93,6 +93,7 @@ def execute(
         Interrupted: after Ctrl-C, with the board of the finished units.
     """
     listener = listener or Listener()
+    threads = threads_per_worker(config)
     config, variants = _resolve(config)
     if config.train_missing and not dry_run:
         train_missing(config, variants, listener)
@@ -103,7 +104,7 @@ def execute(
     if dry_run:
         return None
     claims = Claims(store.root)
-    executor = make_executor(config, store, claims)
+    executor = make_executor(config, store, claims, threads)
     try:
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)

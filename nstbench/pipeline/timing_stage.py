@@ -22,7 +22,7 @@ from nstbench.plan.unit_keys import method_parts
 from nstbench.plan.variants import (
     Variant,
 )
-from nstbench.plugins import registry
+from nstbench.plugins.source_hash import hash_of_files, module_files
 from nstbench.store.atomic_files import read_json, write_json
 from nstbench.store.keys import SCHEMA, key_of
 from nstbench.store.store import Store
@@ -174,6 +174,6 @@ def _all_samples(parts: Iterable[Samples]) -> Samples:
 
 
 def _timing_source() -> str:
-    """Return a checksum of the code that measures."""
-    files = registry.module_files("nstbench.generate.runner", without=_NOT_MEASURING)
-    return key_of({file.name: file.read_text() for file in files})
+    """Return a checksum of the code that decides what is measured, and how."""
+    # the runner imports these files; those of _NOT_MEASURING take no part in measuring
+    return hash_of_files(module_files("nstbench.generate.runner", without=_NOT_MEASURING))

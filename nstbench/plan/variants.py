@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
 from nstbench.contracts import Method
 from nstbench.core.cards import MethodCard, MetricCard, WeightCard
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
 from nstbench.core.records import Availability
 from nstbench.plan.config import MethodSpec, RunConfig, parse_named
 from nstbench.plugins import registry
+from nstbench.plugins.params import check_params
 
 if TYPE_CHECKING:
     from nstbench.contracts import Weight
@@ -138,26 +137,6 @@ def _weight_card(weight: Weight) -> WeightCard:
     except WeightsError:
         sha256 = weight.sha256
     return WeightCard(weight.name, sha256, weight.licence, weight.origin)
-
-
-def check_params(model: type[BaseModel], given: Mapping[str, Any], owner: str) -> Any:
-    """Validate plug-in parameters.
-
-    Raises:
-        UsageError: if a parameter is unknown (with a suggestion) or has a wrong value.
-    """
-    for name in given:
-        if name not in model.model_fields:
-            known = ", ".join(model.model_fields) or "none"
-            hint = did_you_mean(name, model.model_fields)
-            raise UsageError(f"{owner} has no parameter '{name}'.{hint} It has: {known}.")
-    try:
-        return model(**given)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = str(problem["loc"][0]) if problem["loc"] else "parameters"
-        reason = problem["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{owner}: {name}: {reason} (got {problem['input']!r}).") from None
 
 
 def metric_cards(wanted: Iterable[str] | str) -> dict[str, MetricCard]:

@@ -32,6 +32,7 @@ from nstbench.plan.listener import Listener
 from nstbench.plan.plan_file import read_plan
 from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
+from nstbench.plugins.source_hash import module_files, source_hash
 from nstbench.score import feature_bank
 from nstbench.score.scorer import Scorer
 from nstbench.store.atomic_files import RERUN
@@ -239,7 +240,7 @@ class ScoreStage:
         return {
             "metric": name,
             "version": info.version,
-            "source": registry.source_hash("metrics", name, beside=feature_files(info)),
+            "source": source_hash(registry.find("metrics", name), feature_files(info)),
             "weights": {w.name: cache.checksum(w) for w in metric_weights(info)},
             "schema": SCHEMA,
         }
@@ -291,7 +292,7 @@ def feature_files(info: MetricInfo) -> tuple[Path, ...]:
     of networks is left out for metrics that read no features.
     """
     without = () if info.features else (nn.__name__,)
-    return registry.module_files(feature_bank.__name__, without)
+    return module_files(feature_bank.__name__, without)
 
 
 class _Writer:

@@ -20,7 +20,8 @@ from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.core.text import slugify
 from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
-from nstbench.plan.variants import check_params, make_variant, open_dataset
+from nstbench.plan.variants import make_variant, open_dataset
+from nstbench.plugins.params import check_params
 from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import key_of
 from nstbench.training.checkpoints import (

@@ -22,9 +22,12 @@ class Order(BaseModel):
     styles: str = Field("starter", description="dataset or folder of styles")
     style: tuple[str, ...] = Field(
         (),
-        description="picture files, or names of pictures of `styles`; if empty, all of `styles`",
+        description="picture file, or name of a picture in `styles`; repeatable; all if unset",
+        json_schema_extra={"repeatable": True},
     )
-    steps: int | None = Field(None, ge=1, description="number of steps")
+    steps: int | None = Field(
+        None, ge=1, description="number of steps; if unset, that of the method's recipe"
+    )
     size: int | None = Field(None, ge=32, le=2048, description="side of the crops in pixels")
     style_size: int | None = Field(
         None, ge=32, le=2048, description="longer side of fixed styles in pixels"
@@ -32,7 +35,7 @@ class Order(BaseModel):
     batch: int | None = Field(None, ge=1, description="pictures per step and device")
     learning_rate: float | None = Field(None, gt=0, description="initial learning rate")
     seed: int = Field(0, ge=0, description="seed of weights, crops and order")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    device: str = Field("auto", description="device: auto, cpu, cuda or cuda:N")
     devices: int = Field(1, ge=1, description="number of GPUs, or of processes on the CPU")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores if unset")
     precision: Literal["auto", "float32", "bfloat16"] = Field(

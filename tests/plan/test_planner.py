@@ -15,7 +15,7 @@ from nstbench.core.records import ImageRecord, Status, UnitRecord
 from nstbench.pictures import picture
 from nstbench.pictures.decode import read_image
 from nstbench.pictures.picture import pixel_hash, write_png
-from nstbench.plan import inputs
+from nstbench.plan import inputs, unit_keys
 from nstbench.plan.config_file import build_config
 from nstbench.plan.inputs import write_inputs
 from nstbench.plan.plan_file import write_plan
@@ -187,7 +187,7 @@ def test_resume_always_accepts_results_of_other_code(plan_of, monkeypatch):
     for unit in plan.units:
         write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
         store.write_record(UnitRecord.of(unit, Status.DONE, finished="2026", **PICTURE))
-    monkeypatch.setattr(registry, "source_hash", lambda kind, name: "edited since")
+    monkeypatch.setattr(unit_keys, "source_hash", lambda plugin: "edited since")
     assert not plan_of().cached
     trusted = plan_of(resume="always")
     assert trusted.cached == {unit.key for unit in plan.units}

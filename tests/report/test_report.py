@@ -251,11 +251,9 @@ def test_figures_are_made_and_repeat(
     assert first != other
 
 
-def test_template_section_is_complete(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_template_section_is_complete(board: Board) -> None:
     path = registry.folder("reports") / "_template.py"
-    built_in = registry.plugins("reports")
-    plugin = registry.Plugin("reports", "my_section", path, "test")
-    monkeypatch.setattr(registry, "plugins", lambda kind: {**built_in, "my_section": plugin})
+    registry.add(registry.Plugin("reports", "my_section", path, "test"))
     text = report.render_page(board)
     assert 'data-section="my_section"' in text
     assert 'class="broken"' not in text
@@ -323,20 +321,15 @@ def test_metric_names_are_not_hard_coded(tmp_path: Path) -> None:
         assert f'data-section="{name[1]}"' in text
 
 
-def test_broken_section_is_a_visible_note(
-    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_section_is_a_visible_note(board: Board, tmp_path: Path) -> None:
     head = "from nstbench.contracts import Section, SectionInfo\n"
     body = 'class S(Section):\n    info = SectionInfo("S", "html")\n'
     (tmp_path / "cannot_import.py").write_text("import no_such_module_of_ours\n")
     (tmp_path / "cannot_draw.py").write_text(
         head + body + "    def html(self, board):\n        raise ValueError('<b>boom</b>')\n"
     )
-    built_in = registry.plugins("reports")
-    added = {
-        p.stem: registry.Plugin("reports", p.stem, p, "test") for p in sorted(tmp_path.glob("*.py"))
-    }
-    monkeypatch.setattr(registry, "plugins", lambda kind: {**built_in, **added})
+    for path in tmp_path.glob("*.py"):
+        registry.add(registry.Plugin("reports", path.stem, path, "test"))
     text = report.render_page(board)
     assert text.count('class="broken"') == 2
     assert "no_such_module_of_ours" in text

@@ -15,6 +15,7 @@ from nstbench.pipeline.job import rescore
 from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
+from nstbench.plugins.source_hash import source_files
 from nstbench.score.stage import ScoreStage, feature_files
 
 CORE = Path(nstbench.__file__).parent
@@ -105,7 +106,7 @@ def plugin(tmp_path: Path, text: str) -> None:
 def behind(name: str) -> set[str]:
     """Return the core files that the key of a metric's scores includes."""
     info = registry.load("metrics", name).info
-    files = {*registry.source_files("metrics", name), *feature_files(info)}
+    files = {*source_files(registry.find("metrics", name)), *feature_files(info)}
     return {str(file.relative_to(CORE)) for file in files if file.is_relative_to(CORE)}
 
 

@@ -241,7 +241,7 @@ def load_baseline(path: Path) -> Baseline:
     if not isinstance(data, dict) or "entries" not in data:
         raise UsageError(
             f"{path} is no baseline: it has no entries. `nstbench baseline save RUN FILE` makes "
-            "one, `nstbench baseline import` takes numbers of pytest-benchmark."
+            "one."
         )
     if data.get("schema", SCHEMA) > SCHEMA:
         raise StoreError(
