@@ -34,7 +34,7 @@ from nstbench.plan.variants import (
     resolve_methods,
 )
 from nstbench.plugins import registry
-from nstbench.report.page import check_formats, write_report
+from nstbench.report.files import check_formats, write_report
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import hash_of_keys

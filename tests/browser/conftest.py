@@ -11,7 +11,7 @@ import pytest
 from fake_board import FakeRun
 
 from nstbench.pictures.picture import read_image, write_png
-from nstbench.report import page as report
+from nstbench.report.files import write_comparison, write_report
 from nstbench.store.store import MAP_KINDS, map_path
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -67,7 +67,7 @@ def folder_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the address of a report with its pictures beside it."""
     board = FakeRun(tmp_path_factory.mktemp("linked"), size=64).board()
     out = tmp_path_factory.mktemp("folder")
-    return report.write_report(board, out, ["html"], embed=False)[0].as_uri()
+    return write_report(board, out, ["html"], embed=False)[0].as_uri()
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +86,7 @@ def maps_url(tmp_path_factory: pytest.TempPathFactory) -> str:
                 write_png(
                     board.root / map_path(output, kind), 255 - read_image(board.root / output)
                 )
-    return report.write_report(board, board.root / "report", ["html"])[0].as_uri()
+    return write_report(board, board.root / "report", ["html"])[0].as_uri()
 
 
 @pytest.fixture(scope="session")
@@ -95,9 +95,9 @@ def comparison_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     runs = [FakeRun(tmp_path_factory.mktemp(f"side{i}"), seed=i, hostile=i == 2) for i in range(3)]
     boards = [run.board() for run in runs]
     out = tmp_path_factory.mktemp("comparison")
-    return report.write_comparison(boards, out, ["html"])[0].as_uri()
+    return write_comparison(boards, out, ["html"])[0].as_uri()
 
 
 def _write(run: FakeRun) -> str:
     board = run.board()
-    return report.write_report(board, board.root / "report", ["html"])[0].as_uri()
+    return write_report(board, board.root / "report", ["html"])[0].as_uri()

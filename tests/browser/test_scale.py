@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from large_run import large_run
 
-from nstbench.report import page as report
+from nstbench.report.files import write_report
 
 CLICK = """() => new Promise(done => requestIdleCallback(() => {
   const button = document.querySelector('#board th[data-key="style_error"] button');
@@ -24,7 +24,7 @@ CLICK = """() => new Promise(done => requestIdleCallback(() => {
 @pytest.mark.alone
 def test_first_sort_takes_less_than_200_ms(browser: Any, tmp_path: Path) -> None:
     board = large_run(tmp_path / "run").board()
-    path = report.write_report(board, tmp_path / "report", ["html"])[0]
+    path = write_report(board, tmp_path / "report", ["html"])[0]
     context = browser.new_context(viewport={"width": 1300, "height": 900})
     # the best of three first sorts: other programs may keep one of them waiting
     milliseconds = []

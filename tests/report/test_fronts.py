@@ -19,7 +19,8 @@ from nstbench.analysis.ranking import build_leaderboard
 from nstbench.cli.show import board as tables
 from nstbench.core.board import Board
 from nstbench.plan.study import Study, StudyVariant
-from nstbench.report import page as report
+from nstbench.report.files import write_report
+from nstbench.report.page import render_page
 from nstbench.report.parts import convergence
 from nstbench.report.parts.fronts import Front, FrontPoint, fronts_of, study_of
 from nstbench.report.parts.rows import Row
@@ -164,7 +165,7 @@ def test_levels_are_round_and_within_the_curves(board: Board) -> None:
 
 
 def test_page_shows_curves_table_and_points(board: Board) -> None:
-    page = report.render_page(board)
+    page = render_page(board)
     assert 'class="broken"' not in page
     assert 'id="errors"' not in page
     section = page[page.index('<section id="fronts"') :].split("</section>")[0]
@@ -179,7 +180,7 @@ def test_page_shows_curves_table_and_points(board: Board) -> None:
 
 
 def test_chart_has_a_pixel_per_point_where_the_numbers_say(board: Board) -> None:
-    page = report.render_page(board)
+    page = render_page(board)
     lines = re.findall(r'<polyline class="line s1 d1" points="([^"]+)"', page)
     pixels = np.array([[float(v) for v in p.split(",")] for p in lines[0].split()])
     found = fronts_of(board)
@@ -193,7 +194,7 @@ def test_chart_has_a_pixel_per_point_where_the_numbers_say(board: Board) -> None
 
 
 def test_files_hold_every_point_and_the_comparison(board: Board, tmp_path: Path) -> None:
-    written = {p.name: p for p in report.write_report(board, tmp_path, ["csv", "md", "svg"])}
+    written = {p.name: p for p in write_report(board, tmp_path, ["csv", "md", "svg"])}
     frame = pd.read_csv(written["fronts.csv"])
     assert list(frame["series"].unique()) == ["a", "b", HOSTILE]
     assert list(frame["w"]) == [*WEIGHTS] * 3
@@ -209,15 +210,15 @@ def test_files_hold_every_point_and_the_comparison(board: Board, tmp_path: Path)
 
 def test_figures_repeat(board: Board, tmp_path: Path) -> None:
     for name in ("fronts.svg", "convergence.svg"):
-        report.write_report(board, tmp_path / "1", ["svg"])
-        report.write_report(board, tmp_path / "2", ["svg"])
+        write_report(board, tmp_path / "1", ["svg"])
+        write_report(board, tmp_path / "2", ["svg"])
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
 def test_other_boards_have_no_curves(tmp_path: Path) -> None:
     plain = FakeRun(tmp_path / "run").board()
     assert study_of(plain) is None
-    names = {p.name for p in report.write_report(plain, tmp_path / "out", ["csv", "md", "html"])}
+    names = {p.name for p in write_report(plain, tmp_path / "out", ["csv", "md", "html"])}
     assert names == {"comparisons.csv", "leaderboard.csv", "leaderboard.md", "index.html"}
 
 
@@ -231,11 +232,11 @@ def test_unfinished_studies_render(tmp_path: Path) -> None:
     )
     leaderboard = build_leaderboard(scores, units, full.metrics, full.methods)
     board = dataclasses.replace(full, scores=scores, units=units, leaderboard=leaderboard)
-    assert 'class="broken"' not in report.render_page(board)
+    assert 'class="broken"' not in render_page(board)
     found = fronts_of(board)
     assert found is not None
     assert [(f.label, len(f.points)) for f in found.fronts] == [("a", 1), (HOSTILE, 3)]
-    assert report.write_report(board, tmp_path / "out", ["csv", "md", "svg"])
+    assert write_report(board, tmp_path / "out", ["csv", "md", "svg"])
 
 
 def test_convergence_has_one_course_per_curve_at_its_middle(board: Board) -> None:
@@ -259,7 +260,7 @@ def test_many_courses_are_drawn_in_part_and_listed_whole(tmp_path: Path) -> None
         for i in range(convergence.MOST + 3)
     ]
     many = FakeRun(tmp_path, profiles=profiles, contents=1, styles=2, fail=0).board()
-    page = report.render_page(many)
+    page = render_page(many)
     section = page[page.index('<section id="convergence"') :].split("</section>")[0]
     parsed = Page(section + "</section>")
     lines = [a for a in parsed.all("polyline") if (a["class"] or "").startswith("line")]

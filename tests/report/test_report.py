@@ -20,7 +20,8 @@ from html_page import Page
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
 from nstbench.plugins import registry
-from nstbench.report import page as report
+from nstbench.report.files import formats, write_report
+from nstbench.report.page import render_page, sections
 from nstbench.report.parts import pictures, templates
 from nstbench.report.parts import rows as tables
 
@@ -37,11 +38,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Board:
 
 @pytest.fixture(scope="module")
 def page(board: Board) -> str:
-    return report.render_page(board)
+    return render_page(board)
 
 
 def html_sections() -> list[str]:
-    known, broken = report.sections()
+    known, broken = sections()
     assert broken == []
     return [name for name, cls in known.items() if cls.info.format == "html"]
 
@@ -61,7 +62,7 @@ def test_page_loads_nothing_from_outside(page: str) -> None:
 
 
 def test_page_has_no_inline_handlers_or_styles(hostile: Board) -> None:
-    for tag, attrs in Page(report.render_page(hostile)).elements:
+    for tag, attrs in Page(render_page(hostile)).elements:
         assert not [name for name in attrs if name.startswith("on")], tag
         assert "style" not in attrs, tag
 
@@ -81,12 +82,12 @@ def test_links_lead_to_papers_parts_of_the_page_or_downloads(page: str) -> None:
 
 
 def test_ids_are_unique(hostile: Board) -> None:
-    ids = [attrs["id"] for _, attrs in Page(report.render_page(hostile)).elements if "id" in attrs]
+    ids = [attrs["id"] for _, attrs in Page(render_page(hostile)).elements if "id" in attrs]
     assert len(ids) == len(set(ids))
 
 
 def test_hostile_names_are_inert_and_readable(hostile: Board) -> None:
-    parsed = Page(report.render_page(hostile))
+    parsed = Page(render_page(hostile))
     scripts = [a for a in parsed.all("script") if a.get("type") != "application/json"]
     assert len(scripts) == 1
     assert templates.static("report.js") in parsed.texts["script"]
@@ -102,7 +103,7 @@ def test_urls_of_hostile_cards_are_no_links(tmp_path: Path) -> None:
         name: dataclasses.replace(card, paper="javascript:alert(1)", code="JavaScript:x")
         for name, card in board.methods.items()
     }
-    parsed = Page(report.render_page(dataclasses.replace(board, methods=cards)))
+    parsed = Page(render_page(dataclasses.replace(board, methods=cards)))
     assert not [a for a in parsed.all("a") if "javascript" in (a["href"] or "").lower()]
 
 
@@ -129,7 +130,7 @@ def test_every_picture_is_embedded_once(page: str) -> None:
 
 
 def test_pictures_are_links_when_not_embedded(board: Board, tmp_path: Path) -> None:
-    path = report.write_report(board, tmp_path / "deep" / "er", ["html"], embed=False)[0]
+    path = write_report(board, tmp_path / "deep" / "er", ["html"], embed=False)[0]
     text = path.read_text(encoding="utf-8")
     assert "data:image" not in text
     sources = [a["src"] or "" for a in Page(text).all("img") if "data-picture" in a]
@@ -142,7 +143,7 @@ def test_pictures_are_links_when_not_embedded(board: Board, tmp_path: Path) -> N
 
 
 def test_a_page_in_the_run_folder_links_to_its_files(board: Board) -> None:
-    path = report.write_report(board, board.root / "report", ["html"], embed=False)[0]
+    path = write_report(board, board.root / "report", ["html"], embed=False)[0]
     sources = [a["src"] or "" for a in Page(path.read_text()).all("img") if "data-picture" in a]
     assert all((path.parent / source).is_file() for source in sources)
     assert all(source.startswith("../") for source in sources)
@@ -153,7 +154,7 @@ def test_pictures_outside_the_run_are_never_read(board: Board, tmp_path: Path) -
     secret = tmp_path / "secret.png"
     secret.write_bytes((board.root / board.pictures[0].file).read_bytes())
     units = board.units.assign(output=str(secret))
-    text = report.render_page(dataclasses.replace(board, units=units))
+    text = render_page(dataclasses.replace(board, units=units))
     assert "files are missing from the run folder" in text
 
 
@@ -165,8 +166,8 @@ def test_script_and_page_sizes(page: str) -> None:
 def test_pictures_leave_room_for_what_else_the_page_holds(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "LIMIT", len(report.render_page(board).encode()) - 10_000)
-    page = report.render_page(board)
+    monkeypatch.setattr(pictures, "LIMIT", len(render_page(board).encode()) - 10_000)
+    page = render_page(board)
     assert len(page.encode()) < pictures.LIMIT
     assert "pictures were left out to keep the page below 20 MB" in page
 
@@ -187,7 +188,7 @@ def test_table_of_the_page_has_the_numbers_of_the_board(page: str, board: Board)
 
 
 def test_csv_round_trips_with_the_same_numbers(board: Board, tmp_path: Path) -> None:
-    path = report.write_report(board, tmp_path, ["csv"])[0]
+    path = write_report(board, tmp_path, ["csv"])[0]
     assert path.name == "leaderboard.csv"
     table = pd.read_csv(path)
     assert table.columns[0] == "method"
@@ -197,7 +198,7 @@ def test_csv_round_trips_with_the_same_numbers(board: Board, tmp_path: Path) -> 
 
 
 def test_markdown_table_is_well_formed(hostile: Board, tmp_path: Path) -> None:
-    path = report.write_report(hostile, tmp_path, ["md"])[0]
+    path = write_report(hostile, tmp_path, ["md"])[0]
     lines = path.read_text(encoding="utf-8").split("\n")
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == len(hostile.leaderboard) + 2
@@ -207,14 +208,14 @@ def test_markdown_table_is_well_formed(hostile: Board, tmp_path: Path) -> None:
 
 
 def test_parquet_holds_every_score(board: Board, tmp_path: Path) -> None:
-    path = report.write_report(board, tmp_path, ["parquet"])[0]
+    path = write_report(board, tmp_path, ["parquet"])[0]
     scores = pd.read_parquet(path)
     assert list(scores.columns) == list(board.scores.columns)
     np.testing.assert_array_equal(scores["value"], board.scores["value"])
 
 
 def test_latex_table_compiles(hostile: Board, tmp_path: Path) -> None:
-    table = report.write_report(hostile, tmp_path, ["tex"])[0].read_text(encoding="utf-8")
+    table = write_report(hostile, tmp_path, ["tex"])[0].read_text(encoding="utf-8")
     rows = [line for line in table.splitlines() if line.endswith(r"\\")]
     assert len(rows) == len(hostile.leaderboard) + 1
     assert len({len(re.split(r"(?<!\\)&", row)) for row in rows}) == 1
@@ -243,9 +244,9 @@ def test_latex_table_compiles(hostile: Board, tmp_path: Path) -> None:
 def test_figures_are_made_and_repeat(
     kind: str, start: bytes, board: Board, hostile: Board, tmp_path: Path
 ) -> None:
-    first = report.write_report(board, tmp_path / "a", [kind])[0].read_bytes()
-    again = report.write_report(board, tmp_path / "b", [kind])[0].read_bytes()
-    other = report.write_report(hostile, tmp_path / "c", [kind])[0].read_bytes()
+    first = write_report(board, tmp_path / "a", [kind])[0].read_bytes()
+    again = write_report(board, tmp_path / "b", [kind])[0].read_bytes()
+    other = write_report(hostile, tmp_path / "c", [kind])[0].read_bytes()
     assert first.startswith(start)
     assert first == again
     assert first != other
@@ -256,7 +257,7 @@ def test_template_section_is_complete(board: Board, monkeypatch: pytest.MonkeyPa
     built_in = registry.plugins("reports")
     plugin = registry.Plugin("reports", "my_section", path, "test")
     monkeypatch.setattr(registry, "plugins", lambda kind: {**built_in, "my_section": plugin})
-    text = report.render_page(board)
+    text = render_page(board)
     assert 'data-section="my_section"' in text
     assert 'class="broken"' not in text
 
@@ -264,13 +265,13 @@ def test_template_section_is_complete(board: Board, monkeypatch: pytest.MonkeyPa
 def test_write_report_makes_what_was_asked_and_leaves_nothing_else(
     board: Board, tmp_path: Path
 ) -> None:
-    written = report.write_report(board, tmp_path / "report", report.formats())
+    written = write_report(board, tmp_path / "report", formats())
     assert sorted(written) == sorted((tmp_path / "report").iterdir())
 
 
 def test_unknown_format_is_refused_with_a_suggestion(board: Board, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'parquet'"):
-        report.write_report(board, tmp_path, ["parket"])
+        write_report(board, tmp_path, ["parket"])
 
 
 BOARDS: dict[str, dict[str, Any]] = {
@@ -286,12 +287,12 @@ BOARDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("settings", BOARDS.values(), ids=BOARDS.keys())
 def test_partial_boards_render(settings: dict[str, Any], tmp_path: Path) -> None:
     board = FakeRun(tmp_path / "run", **settings).board()
-    text = report.render_page(board)
+    text = render_page(board)
     Page(text)
     assert 'class="broken"' not in text
     # one of the three figures is enough: they are one drawing
-    formats = [f for f in report.formats() if f not in {"png", "pdf"}]
-    assert report.write_report(board, tmp_path / "out", formats)
+    chosen = [f for f in formats() if f not in {"png", "pdf"}]
+    assert write_report(board, tmp_path / "out", chosen)
 
 
 def test_board_without_any_scores_renders(tmp_path: Path) -> None:
@@ -301,7 +302,7 @@ def test_board_without_any_scores_renders(tmp_path: Path) -> None:
         full, scores=full.scores.iloc[:0], leaderboard=full.leaderboard[columns], metrics={},
         timings=(), pictures=(),
     )  # fmt: skip
-    text = report.render_page(bare)
+    text = render_page(bare)
     Page(text)
     assert 'class="broken"' not in text
 
@@ -316,8 +317,8 @@ def test_metric_names_are_not_hard_coded(tmp_path: Path) -> None:
         leaderboard=board.leaderboard.rename(columns=columns),
         scores=board.scores.assign(metric=board.scores["metric"].map(new)),
     )
-    text = report.render_page(renamed)
-    for part in report.render_page(board).split("<section")[1:]:
+    text = render_page(renamed)
+    for part in render_page(board).split("<section")[1:]:
         name = re.search(r'data-section="([^"]+)"', part)
         assert name
         assert f'data-section="{name[1]}"' in text
@@ -337,7 +338,7 @@ def test_broken_section_is_a_visible_note(
         p.stem: registry.Plugin("reports", p.stem, p, "test") for p in sorted(tmp_path.glob("*.py"))
     }
     monkeypatch.setattr(registry, "plugins", lambda kind: {**built_in, **added})
-    text = report.render_page(board)
+    text = render_page(board)
     assert text.count('class="broken"') == 2
     assert "no_such_module_of_ours" in text
     assert "ValueError: &lt;b&gt;boom&lt;/b&gt;" in text

@@ -21,7 +21,8 @@ from nstbench.cli.show import board as terminal
 from nstbench.core.board import Board
 from nstbench.core.records import Availability
 from nstbench.plugins import registry
-from nstbench.report import page as report
+from nstbench.report.files import write_report
+from nstbench.report.page import render_page
 from nstbench.report.parts import rows as tables
 
 
@@ -66,7 +67,7 @@ def test_the_best_method_is_held_against_the_baselines(
 
 def test_validation_in_the_run_folder_is_shown(tmp_path: Path) -> None:
     board = FakeRun(tmp_path).board()
-    assert "--out RUN/validation.json" in report.render_page(board)
+    assert "--out RUN/validation.json" in render_page(board)
     row = {"part": "", "measures": "content", "tau": 0.91, "low": 0.81, "high": 0.99,
            "worst": "jpeg", "worst_tau": 0.42, "sensitivity": 2.5, "trusted": False}  # fmt: skip
     bare = dict.fromkeys(row) | {"metric": "uef", "part": "", "measures": "both"}
@@ -74,7 +75,7 @@ def test_validation_in_the_run_folder_is_shown(tmp_path: Path) -> None:
     rows = [row | {"metric": "ssim"}, bare, other]
     path = tmp_path / "validation.json"
     path.write_text(json.dumps({"summary": rows, "by_kind": [], "unavailable": {}}))
-    text = report.render_page(board)
+    text = render_page(board)
     table = re.search(r'aria-label="Validation table".*?</table>', text, flags=re.S)
     assert table
     cells = re.sub(r"<[^>]+>", " ", table[0]).split()
@@ -83,12 +84,12 @@ def test_validation_in_the_run_folder_is_shown(tmp_path: Path) -> None:
     assert "of_another_run" not in table[0]
     assert "leaned on there: SSIM." in text
     path.write_text('{"summary": 3}')
-    assert "is no result of nstbench validate" in report.render_page(board)
+    assert "is no result of nstbench validate" in render_page(board)
 
 
 def test_pictures_that_were_left_out_are_named(board: Board) -> None:
     skipped = [{"path": "/photos/<b>bad</b>.png", "reason": "it is truncated"}]
-    text = report.render_page(dataclasses.replace(board, info={**board.info, "skipped": skipped}))
+    text = render_page(dataclasses.replace(board, info={**board.info, "skipped": skipped}))
     assert "b&gt;.png" in text
     assert "it is truncated" in text
 
@@ -98,7 +99,7 @@ def section(text: str, name: str) -> str:
 
 
 def test_networks_have_curves_cards_and_licences(board: Board) -> None:
-    text = report.render_page(board)
+    text = render_page(board)
     trainings = section(text, "convergence").split("Training of networks")[1]
     for method in ("ghiasi_2017", "johnson_2016", "dumoulin_2017"):
         assert f"Training loss of {method} against steps" in trainings
@@ -117,7 +118,7 @@ def test_networks_have_curves_cards_and_licences(board: Board) -> None:
 
 
 def test_a_training_elsewhere_is_named_beside_the_cost(board: Board) -> None:
-    text = section(report.render_page(board), "amortised")
+    text = section(render_page(board), "amortised")
     assert "seconds of two machines: johnson_2016, dumoulin_2017 on Fake GPU." in text
     assert re.search(r"\d pictures</text>", text)
 
@@ -128,7 +129,7 @@ def test_failures_of_a_method_share_a_row(board: Board) -> None:
     units = board.units.assign(
         status=board.units["status"].mask(bad, "failed"), message=words, traceback=""
     )
-    text = section(report.render_page(dataclasses.replace(board, units=units)), "failures")
+    text = section(render_page(dataclasses.replace(board, units=units)), "failures")
     assert len(re.findall(r'<th scope="row" title="johnson_2016">', text)) == 1
     assert f"{bad.sum()} of {bad.sum()}" in text
     assert all(word in text for word in filter(None, words))
@@ -137,7 +138,7 @@ def test_failures_of_a_method_share_a_row(board: Board) -> None:
 def test_methods_with_few_of_their_pairs_say_so_in_the_charts(board: Board) -> None:
     rows = [row for row in tables.rows(board) if not row.complete]
     assert rows
-    text = report.render_page(board)
+    text = render_page(board)
     for row in rows:
         assert f">{row.label} ({row.coverage})</text>" in text
 
@@ -145,7 +146,7 @@ def test_methods_with_few_of_their_pairs_say_so_in_the_charts(board: Board) -> N
 def test_a_run_that_went_on_tells_of_its_last_session(board: Board) -> None:
     for seconds, words in ((1.0, "UTC, took 6 min 10 s"), (9.0, "UTC, last session took 6 min")):
         spent = dataclasses.replace(board, units=board.units.assign(seconds=seconds))
-        assert words in report.render_page(spent)
+        assert words in render_page(spent)
 
 
 # --- the leaderboard ---------------------------------------------------------------------
@@ -163,7 +164,7 @@ def test_each_size_has_a_best_of_its_own(tmp_path: Path) -> None:
         rows = [row for row in tables.rows(board) if row.label in best]
         assert {row.size for row in rows} == {24, 48}
     (tmp_path / "out").mkdir()
-    path = report.write_report(board, tmp_path / "out", ["tex"])[0]
+    path = write_report(board, tmp_path / "out", ["tex"])[0]
     heads, *lines = [
         line.split(" & ") for line in path.read_text().splitlines() if line.endswith("\\\\")
     ]
@@ -175,7 +176,7 @@ def test_each_size_has_a_best_of_its_own(tmp_path: Path) -> None:
 
 def test_the_front_of_a_run_of_several_sizes_is_that_of_one(tmp_path: Path) -> None:
     board = FakeRun(tmp_path / "run", sizes=(24, 48), fail=0).board()
-    text = section(report.render_page(board), "tradeoff")
+    text = section(render_page(board), "tradeoff")
     assert "Pareto front at 48 px:" in text
     front = re.search(r"On the Pareto front, fastest first: (.*?)</", text, flags=re.S)
     assert front
@@ -226,7 +227,7 @@ def test_the_page_says_what_orders_the_board_instead_of_quality(board: Board) ->
         f"Ordered by {without.quality.title}, because UEF has no value here: no weights <here>."
     )
     assert "has no value here: no weights &lt;here&gt;." in section(
-        report.render_page(without), "leaderboard"
+        render_page(without), "leaderboard"
     )
 
 

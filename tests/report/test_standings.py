@@ -15,7 +15,8 @@ from scipy import stats
 
 from nstbench.analysis.ranking import build_leaderboard
 from nstbench.core.board import Board
-from nstbench.report import page as report
+from nstbench.report.files import write_report
+from nstbench.report.page import render_page
 from nstbench.report.parts import rows as tables
 from nstbench.report.parts import standings
 from nstbench.report.parts.rows import ENOUGH
@@ -31,12 +32,12 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 @pytest.fixture(scope="module")
 def files(board: Board, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     out = tmp_path_factory.mktemp("out")
-    return {path.name: pd.read_csv(path) for path in report.write_report(board, out, ["csv"])}
+    return {path.name: pd.read_csv(path) for path in write_report(board, out, ["csv"])}
 
 
 def test_leaderboard_csv_has_borda_points_of_each_size(tmp_path: Path) -> None:
     board = FakeRun(tmp_path / "run", sizes=(16, 24), size=24, fail=0).board()
-    table = pd.read_csv(report.write_report(board, tmp_path / "out", ["csv"])[0])
+    table = pd.read_csv(write_report(board, tmp_path / "out", ["csv"])[0])
     assert table["method"].tolist() == board.leaderboard["method"].tolist()
     pair = {name: card for name, card in board.metrics.items() if card.scope == "pair"}
     methods = table["method"].nunique()
@@ -102,7 +103,7 @@ def test_comparisons_csv_has_every_pair_with_both_tests(
 
 
 def test_the_page_tests_the_first_against_the_others(board: Board) -> None:
-    page = report.render_page(board)
+    page = render_page(board)
     text = page.split('<section id="trust"')[1].split("</section>")[0]
     size = tables.main_size(board)
     rows, whole = standings.against_first(board, size)
@@ -133,9 +134,9 @@ def test_a_contradicting_comparison_has_a_negative_gap(
 def test_one_method_has_no_comparisons(tmp_path: Path) -> None:
     fake = FakeRun(tmp_path / "run", profiles=FakeRun(tmp_path / "x").profiles[4:5], fail=0)
     board = fake.board()
-    names = {path.name for path in report.write_report(board, tmp_path / "out", ["csv"])}
+    names = {path.name for path in write_report(board, tmp_path / "out", ["csv"])}
     assert names == {"leaderboard.csv"}
-    assert "Is the first really" not in report.render_page(board)
+    assert "Is the first really" not in render_page(board)
 
 
 def test_a_size_that_was_only_timed_has_rows_without_ranks(board: Board, tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_size_that_was_only_timed_has_rows_without_ranks(board: Board, tmp_pat
     scores, units = board.scores[~only_timed], board.units[board.units["size"] == 24]
     ranked = build_leaderboard(scores, units, board.metrics, board.methods)
     timed = dataclasses.replace(board, scores=scores, units=units, leaderboard=ranked)
-    files = {p.name: p for p in report.write_report(timed, tmp_path, ["html", "csv", "md", "tex"])}
+    files = {p.name: p for p in write_report(timed, tmp_path, ["html", "csv", "md", "tex"])}
     page = files["index.html"].read_text()
     assert 'class="broken"' not in page
     table = pd.read_csv(files["leaderboard.csv"])

@@ -31,7 +31,8 @@ from nstbench.pictures.picture import write_png
 from nstbench.pipeline import job as pipeline
 from nstbench.pipeline.job import execute, rescore
 from nstbench.plan.config_file import build_config
-from nstbench.report.page import render_page, write_comparison, write_report
+from nstbench.report.files import write_comparison, write_report
+from nstbench.report.page import render_page
 from nstbench.report.serve import fingerprint
 from nstbench.store import store
 from nstbench.store.atomic_files import read_json, write_json

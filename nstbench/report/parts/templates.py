@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,12 +13,19 @@ from markupsafe import Markup, escape
 from nstbench.plugins import registry
 from nstbench.report.parts import numbers
 
+SHELL = Path(__file__).resolve().parent.parent
+"""The package of the report: ``templates/`` and ``static/`` of whole pages."""
+
 
 @cache
 def environment() -> Environment:
-    """Return the environment of ``reports/templates``."""
+    """Return the Jinja2 environment of pages and sections.
+
+    It reads ``nstbench/report/templates`` (whole pages, macros) and ``reports/templates``
+    (single sections).
+    """
     env = Environment(
-        loader=FileSystemLoader(registry.folder("reports") / "templates"),
+        loader=FileSystemLoader([SHELL / "templates", registry.folder("reports") / "templates"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -39,10 +47,10 @@ def breakable(text: str) -> Markup:
 
 
 def render(template: str, **context: Any) -> Markup:
-    """Return ``reports/templates/<template>`` filled with ``context``, everything escaped."""
+    """Return a template by its file name, filled with ``context``; every value is escaped."""
     return Markup(environment().get_template(template).render(**context))  # noqa: S704
 
 
 def static(name: str) -> str:
-    """Return the text of ``reports/static/<name>``."""
-    return (registry.folder("reports") / "static" / name).read_text(encoding="utf-8")
+    """Return the text of ``nstbench/report/static/<name>``."""
+    return (SHELL / "static" / name).read_text(encoding="utf-8")
