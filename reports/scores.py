@@ -1,4 +1,4 @@
-"""scores.parquet: every single score, tidy."""
+"""scores.parquet: all scores as a tidy table."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 
 
-class ScoresParquet(Section):
-    """One row per method, pair, metric and part, for one's own statistics."""
+class Scores(Section):
+    """One row per method, pair, metric and part, for further statistics."""
 
     info: ClassVar[SectionInfo] = SectionInfo(
-        "Scores", "parquet", order=30, filename="scores.parquet"
+        "Scores", order=30, files={"parquet": "scores.parquet"}
     )
 
-    def write(self, board: Board, path: Path) -> None:
-        """Write the scores; ``seed`` is null for set and timing metrics."""
+    def write(self, board: Board, path: Path, format: str) -> None:
+        """Write the scores as Parquet; ``seed`` is null for set and timing metrics."""
         board.scores.astype({"seed": "Int64"}).to_parquet(path, index=False)

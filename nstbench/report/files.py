@@ -1,47 +1,48 @@
-"""The report as files: the page, and the tables and figures of its sections."""
+"""The files of a report: the page, and the tables and figures of its sections."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from nstbench.contracts import Section
 from nstbench.core.board import Board
-from nstbench.core.errors import StoreError, UsageError, did_you_mean, way_out
-from nstbench.report import comparison_page as comparison
-from nstbench.report.page import HTML, Fragment, render_page, sections, shell
+from nstbench.core.errors import UsageError, did_you_mean
+from nstbench.report.comparison_page import compare, comparison_page, comparison_table, markdown
+from nstbench.report.page import render_page, sections
 from nstbench.report.parts import pictures
+from nstbench.store.atomic_files import replacing, write_bytes
 
+HTML = "html"
 PAGE = "index.html"
 COPIES = "pictures"
+"""Folder next to the page for copies of its pictures."""
 
 
 def formats() -> list[str]:
-    """Return every name that ``--format`` takes."""
-    known, _ = sections()
-    return sorted({cls.info.format for cls in known.values()} | {HTML})
+    """Return the values of ``--format``."""
+    loaded, _ = sections()
+    return sorted({format for cls in loaded.values() for format in cls.info.files} | {HTML})
 
 
 def check_formats(names: Sequence[str]) -> None:
-    """Raise a UsageError if a report cannot be written in one of these formats."""
+    """Raise a UsageError if one of the names is not a report format."""
     _sections_by_format(names)
 
 
 def _sections_by_format(names: Sequence[str]) -> dict[str, list[type[Section]]]:
-    known, broken = sections()
+    loaded, broken = sections()
     by_format: dict[str, list[type[Section]]] = {HTML: []}
-    for cls in known.values():
-        if cls.info.format != HTML:
-            by_format.setdefault(cls.info.format, []).append(cls)
+    for section in loaded.values():
+        for format in section.info.files:
+            by_format.setdefault(format, []).append(section)
     for name in names:
         if name not in by_format:
             reasons = "".join(f" {b.reason}." for b in broken)
             raise UsageError(
-                f"--format: there is no report format '{name}'.{did_you_mean(name, by_format)} "
-                f"Known: {', '.join(sorted(by_format))}.{reasons}"
+                f"--format: unknown report format '{name}'.{did_you_mean(name, by_format)} "
+                f"Available: {', '.join(sorted(by_format))}.{reasons}"
             )
     return by_format
 
@@ -49,36 +50,38 @@ def _sections_by_format(names: Sequence[str]) -> dict[str, list[type[Section]]]:
 def write_report(
     board: Board, out: Path, formats: Sequence[str], *, embed: bool = True
 ) -> list[Path]:
-    """Write the report's files into a folder and return their paths.
+    """Write the files of a report and return their paths.
 
     Args:
         board: the result of a run.
-        out: folder to write to; made if it does not exist.
-        formats: ``"html"`` for the page and the ``format`` of any other section.
-        embed: False puts the pictures beside the page (see :func:`render_page`); if ``out``
-            lies outside the run folder, as copies.
+        out: folder to write to; it is created if necessary.
+        formats: ``"html"`` for the page, and formats of the sections' files.
+        embed: False links to the pictures instead of embedding them (see
+            :func:`render_page`). If ``out`` is outside the run folder, they are copied.
 
     Raises:
         UsageError: if a format is unknown.
-        PluginError: if the format's own section cannot be loaded.
         StoreError: if the folder cannot be written.
     """
     by_format = _sections_by_format(formats)
     written: list[Path] = []
-    for name in dict.fromkeys(formats):
-        if name == HTML:
-            page = _page_beside(board, out) if not embed else render_page(board)
-            written.append(_replace(out / PAGE, partial(_write_text, page)))
-        for section in (cls() for cls in by_format[name]):
+    for format in dict.fromkeys(formats):
+        if format == HTML:
+            page = render_page(board) if embed else _linked_page(board, out)
+            written.append(_write_text(out / PAGE, page))
+        for section in (cls() for cls in by_format[format]):
             if section.applies(board):
-                written.append(_replace(out / section.info.filename, partial(section.write, board)))
+                path = out / section.info.files[format]
+                with replacing(path) as temporary:
+                    section.write(board, temporary, format)
+                written.append(path)
     return written
 
 
-def _page_beside(board: Board, out: Path) -> str:
-    """Return a page that loads its pictures lazily from beside it.
+def _linked_page(board: Board, out: Path) -> str:
+    """Return a page that links to its pictures.
 
-    Inside the run folder it links to the run's files; elsewhere it gets copies of them,
+    In the run folder it links to the files of the run. In another folder it links to copies,
     so that the folder can be moved.
     """
     if out.resolve().is_relative_to(board.root.resolve()):
@@ -89,63 +92,39 @@ def _page_beside(board: Board, out: Path) -> str:
 
 
 def write_comparison(boards: Sequence[Board], out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write several runs side by side into a folder and return the paths of the files.
+    """Write a comparison of several runs and return the paths of its files.
 
     Args:
-        boards: at least two; every further one is compared with the first.
-        out: folder to write to; made if it does not exist.
-        formats: of ``"html"``, ``"csv"`` and ``"md"``.
+        boards: at least two; all others are compared with the first.
+        out: folder to write to; it is created if necessary.
+        formats: any of ``"html"``, ``"csv"`` and ``"md"``.
 
     Raises:
         UsageError: if a format is unknown.
+        StoreError: if the folder cannot be written.
     """
     writers = {
-        HTML: (PAGE, lambda compared: _comparison_page(boards, compared)),
-        "csv": ("comparison.csv", lambda compared: comparison.table(compared).to_csv(index=False)),
-        "md": ("comparison.md", lambda compared: comparison.markdown(boards, compared)),
+        HTML: (PAGE, lambda compared: comparison_page(boards, compared)),
+        "csv": ("comparison.csv", lambda compared: comparison_table(compared).to_csv(index=False)),
+        "md": ("comparison.md", lambda compared: markdown(boards, compared)),
     }
     for name in formats:
         if name not in writers:
             raise UsageError(
-                f"--format: several runs together cannot be written as '{name}'."
-                f"{did_you_mean(name, writers)} Known: {', '.join(writers)}; each run's own "
-                "report has the others."
+                f"--format: a comparison of runs cannot be written as '{name}'."
+                f"{did_you_mean(name, writers)} Available: {', '.join(writers)}. The report of a "
+                "single run has more formats."
             )
-    compared = comparison.compare(boards)
+    compared = compare(boards)
     return [
-        _replace(out / filename, partial(_write_text, text(compared)))
+        _write_text(out / filename, text(compared))
         for filename, text in (writers[name] for name in dict.fromkeys(formats))
     ]
 
 
-def _comparison_page(boards: Sequence[Board], compared: Sequence[comparison.Compared]) -> str:
-    parts = [Fragment(*part) for part in comparison.html(boards, compared)]
-    title = " / ".join(str(board.info.get("name") or "run") for board in boards)
-    page = shell(title, "Runs side by side", parts, [], embed=True)
-    return pictures.fill(page, boards[0].root, embed=True, base=".")
-
-
-def _replace(path: Path, write: Callable[[Path], None]) -> Path:
-    """Write beside the file and rename, so that readers see the old or the new one whole."""
-    temporary = path.with_name(f".partial-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        mend = way_out(error) or "free space or change permissions"
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}. To mend it, {mend}, then "
-            "write the report again with `nstbench report`."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def _write_text(path: Path, text: str) -> Path:
+    write_bytes(path, text.encode())
     return path
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _relative(root: Path, out: Path) -> str:

@@ -23,7 +23,11 @@ from nstbench.plugins import registry
 from nstbench.report.files import formats, write_report
 from nstbench.report.page import render_page, sections
 from nstbench.report.parts import pictures, templates
-from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import (
+    contenders,
+    leaderboard_rows,
+    measured_metrics,
+)
 
 
 @pytest.fixture(scope="module")
@@ -219,10 +223,10 @@ def test_latex_table_compiles(hostile: Board, tmp_path: Path) -> None:
     rows = [line for line in table.splitlines() if line.endswith(r"\\")]
     assert len(rows) == len(hostile.leaderboard) + 1
     assert len({len(re.split(r"(?<!\\)&", row)) for row in rows}) == 1
-    measured = sorted(tables.measured_metrics(hostile), key=lambda c: (not c.role, c.order))
+    measured = sorted(measured_metrics(hostile), key=lambda c: (not c.role, c.order))
     marked = {r"\textbf": 0, r"\underline": 0}
     for card in measured[:6]:
-        losses = sorted(row.loss(card) for row in tables.contest(tables.rows(hostile), card))
+        losses = sorted(row.loss(card) for row in contenders(leaderboard_rows(hostile), card))
         for mark, loss in zip(marked, sorted(set(losses)), strict=False):
             marked[mark] += losses.count(loss)
     assert {mark: table.count(mark) for mark in marked} == marked

@@ -16,8 +16,15 @@ from PIL import Image
 from nstbench.core.board import Board
 from nstbench.plugins import registry
 from nstbench.report.parts import convergence, costs, numbers, pictures, svg, templates, trainings
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.rows import Interval, Row
+from nstbench.report.parts.rows import (
+    Interval,
+    Row,
+    contenders,
+    is_home,
+    pareto_rows,
+    rank_text,
+    shown_range,
+)
 from nstbench.report.parts.scale import Scale
 
 NAN = math.nan
@@ -84,7 +91,7 @@ def test_front_holds_exactly_the_methods_that_no_other_beats() -> None:
     rows = [row(n, "arbitrary", Interval(q), s) for n, (s, q) in points.items()]
     rows.append(row("trivial", "baseline", Interval(0.0), 0.0))
     rows.append(row("few pairs", "per-style", Interval(0.1), 0.1, done=8))
-    front = tables.front(rows, cards["latency"], cards["uef"])
+    front = pareto_rows(rows, cards["latency"], cards["uef"])
     assert [r.label for r in front] == ["a", "b", "d"]
 
 
@@ -92,9 +99,9 @@ def test_methods_with_few_of_their_pairs_are_best_only_among_themselves() -> Non
     uef = metric_cards()["uef"]
     few = [row(n, "domain", Interval(0.1), done=d) for n, d in (("a", 8), ("b", 1))]
     whole = row("c", "domain", Interval(0.5))
-    assert tables.contest([*few, whole], uef) == [whole]
-    assert tables.contest(few, uef) == few
-    assert tables.contest([*few, whole], uef, None) == []
+    assert contenders([*few, whole], uef) == [whole]
+    assert contenders(few, uef) == few
+    assert contenders([*few, whole], uef, None) == []
 
 
 def test_span_leaves_out_baselines_that_would_flatten_the_rest() -> None:
@@ -102,11 +109,11 @@ def test_span_leaves_out_baselines_that_would_flatten_the_rest() -> None:
     methods = [row("a", "arbitrary", Interval(0.8, 0.7, 0.9)), row("b", "domain", Interval(0.5))]
     near = row("copy", "baseline", Interval(1.0, 0.1, 9.0))
     far = row("noise", "baseline", Interval(3.0))
-    assert tables.span([*methods, near, far], uef) == (0.5, 1.0)
-    assert tables.span(methods, uef) == (0.5, 0.9)
-    assert tables.span([near, far], uef) == (1.0, 3.0)
-    assert tables.span([methods[1], near], uef) == (0.5, 1.0)
-    assert tables.span([], uef) == (0.0, 0.0)
+    assert shown_range([*methods, near, far], uef) == (0.5, 1.0)
+    assert shown_range(methods, uef) == (0.5, 0.9)
+    assert shown_range([near, far], uef) == (1.0, 3.0)
+    assert shown_range([methods[1], near], uef) == (0.5, 1.0)
+    assert shown_range([], uef) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -170,17 +177,17 @@ def test_names_break_at_their_joints_and_stay_escaped() -> None:
 
 
 def test_rank_text() -> None:
-    assert tables.rank_text({"rank": 2, "rank_low": 1, "rank_high": 3}) == "1–3"
-    assert tables.rank_text({"rank": 2, "rank_low": 2, "rank_high": 2}) == "2"
-    assert tables.rank_text({"rank": NAN, "rank_low": NAN, "rank_high": NAN}) == "–"
-    assert tables.rank_text({"rank": pd.NA, "rank_low": pd.NA, "rank_high": pd.NA}) == "–"
+    assert rank_text({"rank": 2, "rank_low": 1, "rank_high": 3}) == "1–3"
+    assert rank_text({"rank": 2, "rank_low": 2, "rank_high": 2}) == "2"
+    assert rank_text({"rank": NAN, "rank_low": NAN, "rank_high": NAN}) == "–"
+    assert rank_text({"rank": pd.NA, "rank_low": pd.NA, "rank_high": pd.NA}) == "–"
 
 
 def test_home_metrics_are_found_by_their_tags(board: Board) -> None:
     loss, error = board.metrics["style_loss"], board.metrics["style_error"]
-    assert tables.is_home(board.methods["gatys_2015"], loss)
-    assert not tables.is_home(board.methods["gatys_2015"], error)
-    assert not tables.is_home(board.methods["ghiasi_2017"], loss)
+    assert is_home(board.methods["gatys_2015"], loss)
+    assert not is_home(board.methods["gatys_2015"], error)
+    assert not is_home(board.methods["ghiasi_2017"], loss)
 
 
 def test_embedded_pictures_keep_to_the_budget_and_say_so(tmp_path: Path) -> None:

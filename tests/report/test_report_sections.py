@@ -23,7 +23,12 @@ from nstbench.core.records import Availability
 from nstbench.plugins import registry
 from nstbench.report.files import write_report
 from nstbench.report.page import render_page
-from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import (
+    Interval,
+    leaderboard_rows,
+    middle_half,
+    ordered_by,
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +39,13 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 def test_the_fastest_method_comes_with_the_spread_of_its_calls(board: Board) -> None:
     timing = next(t for t in board.timings if t.variant == "johnson_2016")
     low, _, high = statistics.quantiles(timing.latency, n=4, method="inclusive")
-    row = next(r for r in tables.rows(board) if r.method == "johnson_2016")
+    row = next(r for r in leaderboard_rows(board) if r.method == "johnson_2016")
     speed = board.metric_with_role("speed")
     other = dataclasses.replace(timing, latency=tuple(9 * v for v in timing.latency))
-    assert tables.middle_half(dataclasses.replace(board, timings=(other,)), row, speed) is None
+    assert middle_half(dataclasses.replace(board, timings=(other,)), row, speed) is None
     median = statistics.median(timing.latency)
-    measured = dataclasses.replace(row, values={speed.name: tables.Interval(median)})
-    spread = tables.middle_half(board, measured, speed)
+    measured = dataclasses.replace(row, values={speed.name: Interval(median)})
+    spread = middle_half(board, measured, speed)
     assert (spread.low, spread.value, spread.high) == pytest.approx((low, median, high))
 
 
@@ -136,7 +141,7 @@ def test_failures_of_a_method_share_a_row(board: Board) -> None:
 
 
 def test_methods_with_few_of_their_pairs_say_so_in_the_charts(board: Board) -> None:
-    rows = [row for row in tables.rows(board) if not row.complete]
+    rows = [row for row in leaderboard_rows(board) if not row.complete]
     assert rows
     text = render_page(board)
     for row in rows:
@@ -158,10 +163,10 @@ def module_of(name: str) -> ModuleType:
 
 def test_each_size_has_a_best_of_its_own(tmp_path: Path) -> None:
     board = FakeRun(tmp_path / "run", sizes=(24, 48), fail=0).board()
-    columns = module_of("leaderboard")._columns(board, tables.rows(board))
+    columns = module_of("leaderboard")._columns(board, leaderboard_rows(board))
     for name in ("latency", "uef"):
         best = next(c.best for c in columns if c.card.name == name)
-        rows = [row for row in tables.rows(board) if row.label in best]
+        rows = [row for row in leaderboard_rows(board) if row.label in best]
         assert {row.size for row in rows} == {24, 48}
     (tmp_path / "out").mkdir()
     path = write_report(board, tmp_path / "out", ["tex"])[0]
@@ -211,7 +216,7 @@ def test_table_per_style_counts_pairs_not_seeds(board: Board) -> None:
 
 
 def test_the_page_says_what_orders_the_board_instead_of_quality(board: Board) -> None:
-    assert tables.ordered_by(board) == ""
+    assert ordered_by(board) == ""
     lost = replace(
         board.metrics["uef"], availability=Availability(False, "no weights <here>", "fetch")
     )
@@ -221,7 +226,7 @@ def test_the_page_says_what_orders_the_board_instead_of_quality(board: Board) ->
         metrics={**board.metrics, "uef": lost},
         leaderboard=board.leaderboard.assign(**dict.fromkeys(columns, math.nan)),
     )
-    words = tables.ordered_by(without)
+    words = ordered_by(without)
     assert without.quality is not None
     assert words == (
         f"Ordered by {without.quality.title}, because UEF has no value here: no weights <here>."

@@ -17,9 +17,11 @@ from nstbench.analysis.ranking import build_leaderboard
 from nstbench.core.board import Board
 from nstbench.report.files import write_report
 from nstbench.report.page import render_page
-from nstbench.report.parts import rows as tables
 from nstbench.report.parts import standings
-from nstbench.report.parts.rows import ENOUGH
+from nstbench.report.parts.rows import (
+    ENOUGH,
+    main_size,
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_comparisons_csv_has_every_pair_with_both_tests(
 def test_the_page_tests_the_first_against_the_others(board: Board) -> None:
     page = render_page(board)
     text = page.split('<section id="trust"')[1].split("</section>")[0]
-    size = tables.main_size(board)
+    size = main_size(board)
     rows, whole = standings.against_first(board, size)
     order = board.leaderboard.loc[board.leaderboard["size"] == size, "method"].tolist()
     assert [row["method"] for row in rows] == order[1:]

@@ -1,7 +1,9 @@
-"""The Jinja2 environment of the report: escaping is always on."""
+"""The Jinja2 environment of the report, with automatic escaping."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -12,17 +14,18 @@ from markupsafe import Markup, escape
 
 from nstbench.plugins import registry
 from nstbench.report.parts import numbers
+from nstbench.report.parts.rows import shorten
 
 SHELL = Path(__file__).resolve().parent.parent
-"""The package of the report: ``templates/`` and ``static/`` of whole pages."""
+"""Folder of the report package, with ``templates/`` and ``static/`` of whole pages."""
 
 
 @cache
 def environment() -> Environment:
     """Return the Jinja2 environment of pages and sections.
 
-    It reads ``nstbench/report/templates`` (whole pages, macros) and ``reports/templates``
-    (single sections).
+    It loads ``nstbench/report/templates`` (pages and macros) and ``reports/templates``
+    (sections).
     """
     env = Environment(
         loader=FileSystemLoader([SHELL / "templates", registry.folder("reports") / "templates"]),
@@ -37,12 +40,18 @@ def environment() -> Environment:
         or_missing=numbers.or_missing,
         thousands=numbers.thousands,
         breakable=breakable,
+        shorten=shorten,
     )
     return env
 
 
 def breakable(text: str) -> Markup:
-    """Return escaped text that may be broken after the joints of names: ``a_b:c=d,e/f``."""
+    """Return escaped text with possible line breaks after ``_ : = , /``.
+
+    Example:
+        >>> breakable("a_b<c>")
+        Markup('a_<wbr>b&lt;c&gt;')
+    """
     return Markup(re.sub("[_:=,/]", r"\g<0><wbr>", str(escape(text))))  # noqa: S704
 
 
@@ -54,3 +63,27 @@ def render(template: str, **context: Any) -> Markup:
 def static(name: str) -> str:
     """Return the text of ``nstbench/report/static/<name>``."""
     return (SHELL / "static" / name).read_text(encoding="utf-8")
+
+
+def style_sheet() -> Markup:
+    """Return the style sheet of the report, for a ``<style>`` element."""
+    return Markup(static("report.css"))  # noqa: S704  our own file
+
+
+def content_policy(style: str, script: str = "", images: str = "data:") -> str:
+    """Return a content security policy that allows one style sheet, one script and images.
+
+    Args:
+        style: text of the style sheet.
+        script: text of the script; empty for a page without a script.
+        images: allowed sources of images.
+    """
+    scripts = f"script-src 'sha256-{_digest(script)}'; " if script else ""
+    return (
+        f"default-src 'none'; img-src {images}; {scripts}"
+        f"style-src 'sha256-{_digest(style)}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
