@@ -139,7 +139,7 @@ def _best_quality(
     best = min(candidates, key=lambda r: r.loss(quality))
     words = f"{_caveat(best, candidates, rows, quality)}{quality.description}"
     if "–" in best.rank and len(best.rank) > 1:
-        words = f"Its rank is {best.rank}: it does not differ significantly from its neighbours. {words}"
+        words = f"Its rank is {best.rank}: the next methods are not significantly worse. {words}"
     words = f"{_against_baselines(best, baselines, quality)}{words}"
     return Answer("Best quality", best.label, _figure(best, quality), words)
 

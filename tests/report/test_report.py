@@ -45,10 +45,14 @@ def page(board: Board) -> str:
     return render_page(board)
 
 
-def html_sections() -> list[str]:
-    known, broken = sections()
+FILES_ONLY = {"comparisons", "scores"}
+"""Sections that are not on the page."""
+
+
+def section_names() -> list[str]:
+    loaded, broken = sections()
     assert broken == []
-    return [name for name, cls in known.items() if cls.info.format == "html"]
+    return list(loaded)
 
 
 def test_page_loads_nothing_from_outside(page: str) -> None:
@@ -71,7 +75,7 @@ def test_page_has_no_inline_handlers_or_styles(hostile: Board) -> None:
         assert "style" not in attrs, tag
 
 
-def test_links_lead_to_papers_parts_of_the_page_or_downloads(page: str) -> None:
+def test_links_are_web_addresses_fragments_or_downloads(page: str) -> None:
     parsed = Page(page)
     ids = {attrs["id"] for _, attrs in parsed.elements if "id" in attrs}
     for attrs in parsed.all("a"):
@@ -101,7 +105,7 @@ def test_hostile_names_are_inert_and_readable(hostile: Board) -> None:
     assert any(alt and HOSTILE[0] in alt for alt in alts)
 
 
-def test_urls_of_hostile_cards_are_no_links(tmp_path: Path) -> None:
+def test_script_urls_of_cards_are_not_links(tmp_path: Path) -> None:
     board = FakeRun(tmp_path).board()
     cards = {
         name: dataclasses.replace(card, paper="javascript:alert(1)", code="JavaScript:x")
@@ -111,13 +115,13 @@ def test_urls_of_hostile_cards_are_no_links(tmp_path: Path) -> None:
     assert not [a for a in parsed.all("a") if "javascript" in (a["href"] or "").lower()]
 
 
-@pytest.mark.parametrize("name", html_sections())
+@pytest.mark.parametrize("name", section_names())
 def test_every_section_renders_alone(name: str, board: Board, hostile: Board) -> None:
     section = registry.load("reports", name)
     for each in (board, hostile):
         fragment = section().html(each)
-        # the curves of a study have their own tests
-        assert bool(fragment.strip()) == (name != "fronts")
+        # test_fronts.py tests the curves of a study
+        assert bool(fragment.strip()) == (name not in {*FILES_ONLY, "fronts"})
         Page(fragment)
 
 
@@ -159,7 +163,7 @@ def test_pictures_outside_the_run_are_never_read(board: Board, tmp_path: Path) -
     secret.write_bytes((board.root / board.pictures[0].file).read_bytes())
     units = board.units.assign(output=str(secret))
     text = render_page(dataclasses.replace(board, units=units))
-    assert "files are missing from the run folder" in text
+    assert "Missing from the run folder: 1 file." in text
 
 
 def test_script_and_page_sizes(page: str) -> None:
@@ -167,13 +171,13 @@ def test_script_and_page_sizes(page: str) -> None:
     assert len(page.encode()) < 20_000_000
 
 
-def test_pictures_leave_room_for_what_else_the_page_holds(
+def test_pictures_are_omitted_if_the_page_is_too_large(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures, "LIMIT", len(render_page(board).encode()) - 10_000)
     page = render_page(board)
     assert len(page.encode()) < pictures.LIMIT
-    assert "pictures were left out to keep the page below 20 MB" in page
+    assert re.search(r"Omitted to keep the page below 20 MB: \d+ picture", page)
 
 
 def test_table_of_the_page_has_the_numbers_of_the_board(page: str, board: Board) -> None:
@@ -266,9 +270,7 @@ def test_template_section_is_complete(board: Board, monkeypatch: pytest.MonkeyPa
     assert 'class="broken"' not in text
 
 
-def test_write_report_makes_what_was_asked_and_leaves_nothing_else(
-    board: Board, tmp_path: Path
-) -> None:
+def test_write_report_leaves_no_other_files(board: Board, tmp_path: Path) -> None:
     written = write_report(board, tmp_path / "report", formats())
     assert sorted(written) == sorted((tmp_path / "report").iterdir())
 
@@ -294,7 +296,7 @@ def test_partial_boards_render(settings: dict[str, Any], tmp_path: Path) -> None
     text = render_page(board)
     Page(text)
     assert 'class="broken"' not in text
-    # one of the three figures is enough: they are one drawing
+    # one of the three figure formats is enough: the drawing is the same
     chosen = [f for f in formats() if f not in {"png", "pdf"}]
     assert write_report(board, tmp_path / "out", chosen)
 
@@ -332,7 +334,7 @@ def test_broken_section_is_a_visible_note(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = "from nstbench.contracts import Section, SectionInfo\n"
-    body = 'class S(Section):\n    info = SectionInfo("S", "html")\n'
+    body = 'class S(Section):\n    info = SectionInfo("S")\n'
     (tmp_path / "cannot_import.py").write_text("import no_such_module_of_ours\n")
     (tmp_path / "cannot_draw.py").write_text(
         head + body + "    def html(self, board):\n        raise ValueError('<b>boom</b>')\n"
