@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from command_line import nstbench
 from fake_board import FakeRun, Profile
+from fake_study import HOSTILE, WEIGHTS, fake_study
 from html_page import Page
 from html_page import section as section_of
 from rich.console import Console
@@ -19,40 +19,12 @@ from rich.console import Console
 from nstbench.analysis.ranking import build_leaderboard
 from nstbench.cli.show import board as tables
 from nstbench.core.board import Board
-from nstbench.plan.study import Study, StudyVariant
+from nstbench.plan.study import StudyVariant
 from nstbench.report.files import write_report
 from nstbench.report.page import render_page
 from nstbench.report.parts import convergence
 from nstbench.report.parts.fronts import Front, FrontPoint, fronts_of, study_of
 from nstbench.report.parts.rows import Row
-
-WEIGHTS = (1, 2, 3)
-HOSTILE = '<img src=x onerror="pwned()">|'
-STUDY: dict[str, Any] = {
-    "method": "gatys_2015",
-    "question": "Is b <better> than a?",
-    "grid": {"w": WEIGHTS},
-    "series": {"a": {"k": 1}, "b": {"k": 2}, HOSTILE: {"k": 3}},
-    "baseline": "a",
-}
-
-
-def fake_study(root: Path, **settings: Any) -> Board:
-    """A study whose curves lie on content = 0.2 w, style = height - content."""
-    heights = {"a": 1.0, "b": 0.8, HOSTILE: 1.1}
-    profiles = [
-        Profile(v.label, "arbitrary", 0.2 * v.value, heights[v.series] - 0.2 * v.value, 1.0, 1e6,
-                iterative=True)
-        for v in Study.model_validate(STUDY).variants()
-    ]  # fmt: skip
-    run = FakeRun(root, profiles=profiles, styles=5, fail=0, **settings)
-    board = run.board()
-    # the intervals of the fake board are approximate, so compute the real ones
-    leaderboard = build_leaderboard(board.scores, board.units, board.metrics, board.methods)
-    config = {**board.info["config"], "study": STUDY}
-    return dataclasses.replace(
-        board, leaderboard=leaderboard, info={**board.info, "config": config}
-    )
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_board import HOSTILE, PROFILES, FakeRun
+from fake_study import fake_study
 from html_page import Page
 
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
 from nstbench.plugins import registry
-from nstbench.report.files import formats, write_report
+from nstbench.report.files import formats, write_comparison, write_report
 from nstbench.report.page import render_page, sections
 from nstbench.report.parts import pictures, templates
 from nstbench.report.parts.rows import (
@@ -349,3 +350,21 @@ def test_broken_section_is_a_visible_note(
     assert "no_such_module_of_ours" in text
     assert "ValueError: &lt;b&gt;boom&lt;/b&gt;" in text
     assert 'data-section="leaderboard"' in text
+
+
+def test_every_template_is_rendered(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = set()
+    load = templates.environment().get_template
+    monkeypatch.setattr(
+        templates.environment(), "get_template", lambda name: rendered.add(name) or load(name)
+    )
+    study = fake_study(tmp_path / "study")
+    for page in (render_page(board), render_page(study)):
+        Page(page)
+    write_comparison([board, study], tmp_path / "comparison", ["html"])
+    folders = [templates.SHELL / "templates", registry.folder("reports") / "templates"]
+    names = {path.name for folder in folders for path in folder.iterdir()}
+    # macros are imported, and the other two pages have their own tests
+    assert rendered == names - {"macros.html", "history.html", "validation.html"}
