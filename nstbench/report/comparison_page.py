@@ -11,7 +11,8 @@ import pandas as pd
 
 from nstbench.analysis import run_comparison
 from nstbench.core.board import Board
-from nstbench.core.records import Flexibility, MetricCard
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Flexibility
 from nstbench.core.text import counted
 from nstbench.report.page import Fragment, render_shell
 from nstbench.report.parts import numbers, pictures, svg, templates

@@ -10,7 +10,7 @@ import pandas as pd
 from nstbench import __version__
 from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
 from nstbench.analysis.validation.validate import Validation
-from nstbench.core.records import MetricCard
+from nstbench.core.cards import MetricCard
 from nstbench.report.parts import numbers, templates
 
 

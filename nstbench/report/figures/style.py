@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc
 
-from nstbench.core.records import Flexibility, MetricCard
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Flexibility
 from nstbench.report.parts import numbers
 from nstbench.report.parts.rows import Interval
 

@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from nstbench.core.board import Board
-from nstbench.core.records import MetricCard
+from nstbench.core.cards import MetricCard
 from nstbench.report.figures.style import (
     MARKS,
     axis_title,

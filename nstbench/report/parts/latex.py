@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nstbench.core.board import Board
-from nstbench.core.records import MetricCard
+from nstbench.core.cards import MetricCard
 from nstbench.report.parts import numbers
 from nstbench.report.parts.rows import (
     Row,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nstbench.core.board import Board
-from nstbench.core.records import TrainingCard, WeightCard
+from nstbench.core.cards import TrainingCard, WeightCard
 from nstbench.report.parts.convergence import MethodCurves, curve
 from nstbench.report.parts.rows import method_ids
 
