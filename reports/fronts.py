@@ -10,7 +10,8 @@ import pandas as pd
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.plan.study import shown
-from nstbench.report.parts import fronts, markdown, numbers, svg, templates
+from nstbench.report import markdown
+from nstbench.report.parts import fronts, numbers, svg, templates
 from nstbench.report.parts.fronts import Front, FrontPoint, Fronts
 from nstbench.report.parts.rows import (
     Row,

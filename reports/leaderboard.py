@@ -16,8 +16,9 @@ from nstbench.analysis.ranking import done_scores
 from nstbench.contracts import Scope, Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
-from nstbench.report.parts import markdown, numbers, standings, svg, templates
-from nstbench.report.parts.latex import leaderboard_tex
+from nstbench.report import markdown
+from nstbench.report.latex import leaderboard_tex
+from nstbench.report.parts import numbers, standings, svg, templates
 from nstbench.report.parts.rows import (
     ENOUGH,
     Interval,

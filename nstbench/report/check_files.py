@@ -13,8 +13,8 @@ from nstbench.analysis.regression.check import CheckResult
 from nstbench.analysis.regression.check_rows import Finding, Verdict
 from nstbench.core.errors import UsageError
 from nstbench.core.text import counted
+from nstbench.report.markdown import escape, table
 from nstbench.report.parts import check_text
-from nstbench.report.parts.markdown import escape, table
 from nstbench.store.atomic_files import write_bytes, write_json
 
 # characters that XML 1.0 forbids, even escaped

@@ -26,7 +26,7 @@ def history_page(versions: Sequence[Version], trends: Sequence[Trend]) -> str:
         versions: oldest first.
         trends: their trends, from :func:`nstbench.analysis.regression.history.trends`.
     """
-    style = templates.style_sheet()
+    style = templates.inline("report.css")
     keys = dict.fromkeys((trend.method, trend.size) for trend in trends)
     return templates.render(
         "history.html",

@@ -93,7 +93,7 @@ def render_shell(
         broken: sections that are replaced by a note.
         embed: False if the page loads its pictures from files.
     """
-    script, style = templates.static("report.js"), templates.static("report.css")
+    script, style = templates.inline("report.js"), templates.inline("report.css")
     page = templates.render(
         "page.html",
         title=title,
@@ -101,8 +101,8 @@ def render_shell(
         version=__version__,
         fragments=fragments,
         broken=broken,
-        script=Markup(script),  # noqa: S704  our own file
-        style=Markup(style),  # noqa: S704  our own file
+        script=script,
+        style=style,
         policy=templates.content_policy(style, script, "data:" if embed else "data: file: 'self'"),
     )
     # messages may quote file names that cannot be encoded

@@ -24,7 +24,7 @@ def validation_page(
         cards: metric name -> card, for the titles.
         facts: name -> value of the settings, in order of display.
     """
-    style = templates.style_sheet()
+    style = templates.inline("report.css")
     rows = [_row(row, cards) for row in result.summary.to_dict("records")]
     kinds = list(dict.fromkeys(_kind(row) for row in result.by_kind.to_dict("records")))
     return templates.render(

@@ -34,7 +34,6 @@ ARC_LABEL = 0.3
 
 COLOURS = 5
 """Number of curve colours ``s0``, ``s1``, ... in the style sheet."""
-
 DASHES = 4
 """Number of dash patterns ``d0``, ``d1``, ... in the style sheet."""
 
@@ -52,8 +51,7 @@ class Point:
     """A method in a chart of two metrics.
 
     Attributes:
-        x: value and interval on the abscissa.
-        y: value and interval on the ordinate.
+        x, y: values and intervals on the axes.
         key: the method's id on the page.
         label: text at the mark.
         kind: flexibility class, which gives shape and colour.
@@ -106,15 +104,11 @@ class Canvas:
     """One chart with two axes; its methods add marks, and :meth:`svg` returns the markup.
 
     Attributes:
-        width: width in pixels.
-        height: height in pixels.
-        x: scale of the abscissa.
-        y: scale of the ordinate.
-        x_title: title of the abscissa.
-        y_title: title of the ordinate.
+        width, height: size in pixels.
+        x, y: scales of the axes.
+        x_title, y_title: titles of the axes.
         name: text for screen readers.
-        x_unit: unit of the tick labels of the abscissa.
-        y_unit: unit of the tick labels of the ordinate.
+        x_unit, y_unit: units of the tick labels.
         x_names: position and text of ticks that replace the numbers of the abscissa.
         marks: markup of the marks, in drawing order.
     """
@@ -176,7 +170,7 @@ class Canvas:
         placed = sorted((self.y.clip(y), text, key) for y, text, key in ends)
         tops = spread([y for y, _, _ in placed], room, self.y.stop, self.y.start)
         for (y, text, key), top in zip(placed, tops, strict=True):
-            self._line(self.x.stop + 2, y, self.x.stop + LEADER, top, "leader")
+            self.marks.append(_line("leader", self.x.stop + 2, y, self.x.stop + LEADER, top))
             self.marks.append(
                 Markup(
                     '<text class="label" x="{:.1f}" y="{:.1f}" data-method="{}">{}</text>'
@@ -188,11 +182,11 @@ class Canvas:
         px, py = self.x.clip(x.value), self.y.clip(y.value)
         if y.bounded:
             bottom, top = self.y.clip(y.low), self.y.clip(y.high)
-            self._line(px, bottom, px, top, css)
+            self.marks.append(_line(css, px, bottom, px, top))
             self._whiskers.append((px - 1, top, px + 1, bottom))
         if x.bounded:
             left, right = self.x.clip(x.low), self.x.clip(x.high)
-            self._line(left, py, right, py, css)
+            self.marks.append(_line(css, left, py, right, py))
             self._whiskers.append((left, py - 1, right, py + 1))
 
     def arcs(self, radii: Sequence[float], name: str) -> None:
@@ -223,8 +217,7 @@ class Canvas:
         """Draw a mark that can take the focus.
 
         Args:
-            x: value on the abscissa.
-            y: value on the ordinate.
+            x, y: data values.
             kind: flexibility class, which gives shape and colour.
             key: the method's id on the page.
             tip: lines of the tooltip.
@@ -278,11 +271,7 @@ class Canvas:
 
     def note(self, x: float, y: float, text: str, css: str = "note", anchor: str = "start") -> None:
         """Write text at a data point, without a search for a free place."""
-        self.marks.append(
-            Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
-                css, self.x(x), self.y(y), anchor, text
-            )
-        )
+        self.marks.append(_text(css, self.x(x), self.y(y), anchor, text))
 
     def svg(self) -> Markup:
         """Return the chart as an ``<svg>`` element."""
@@ -307,42 +296,26 @@ class Canvas:
         ticks = [(v, numbers.tick(v, self.x_unit)) for v in self.x.ticks(few, self.x_unit)]
         for value, text in self.x_names or ticks:
             px = self.x(value)
-            parts.append(self._grid(px, self.y.stop, px, self.y.start))
-            parts.append(self._tick(px, self.y.start + 18, "middle", text))
+            parts.append(_line("grid", px, self.y.stop, px, self.y.start))
+            parts.append(_text("tick", px, self.y.start + 18, "middle", text))
         for value in self.y.ticks(7, self.y_unit):
             py = self.y(value)
-            parts.append(self._grid(self.x.start, py, self.x.stop, py))
-            parts.append(
-                self._tick(self.x.start - 8, py + 4, "end", numbers.tick(value, self.y_unit))
-            )
-        parts.append(
-            Markup('<text class="axis" x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>').format(
-                self.x.stop, self.height - 6, f"{self.x_title} →"
-            )
-        )
-        parts.append(
-            Markup('<text class="axis" x="0" y="14">{}</text>').format(f"↑ {self.y_title}")
-        )
+            parts.append(_line("grid", self.x.start, py, self.x.stop, py))
+            label = numbers.tick(value, self.y_unit)
+            parts.append(_text("tick", self.x.start - 8, py + 4, "end", label))
+        parts.append(_text("axis", self.x.stop, self.height - 6, "end", f"{self.x_title} →"))
+        parts.append(_text("axis", 0, 14, "start", f"↑ {self.y_title}"))
         return Markup('<g class="axes" aria-hidden="true">{}</g>').format(Markup("").join(parts))
 
-    @staticmethod
-    def _grid(x1: float, y1: float, x2: float, y2: float) -> Markup:
-        return Markup('<path class="grid" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>').format(
-            x1, y1, x2, y2
-        )
 
-    @staticmethod
-    def _tick(x: float, y: float, anchor: str, text: str) -> Markup:
-        return Markup('<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
-            x, y, anchor, text
-        )
+def _line(css: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return Markup('<path class="{}" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>').format(css, x1, y1, x2, y2)
 
-    def _line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
-        self.marks.append(
-            Markup('<path class="{}" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>').format(
-                css, x1, y1, x2, y2
-            )
-        )
+
+def _text(css: str, x: float, y: float, anchor: str, text: str) -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        css, x, y, anchor, text
+    )
 
 
 def spread(places: Sequence[float], room: float, low: float, high: float) -> list[float]:

@@ -65,9 +65,9 @@ def static(name: str) -> str:
     return (SHELL / "static" / name).read_text(encoding="utf-8")
 
 
-def style_sheet() -> Markup:
-    """Return the style sheet of the report, for a ``<style>`` element."""
-    return Markup(static("report.css"))  # noqa: S704  our own file
+def inline(name: str) -> Markup:
+    """Return the text of a static file, for a ``<style>`` or ``<script>`` element."""
+    return Markup(static(name))  # noqa: S704  our own file
 
 
 def content_policy(style: str, script: str = "", images: str = "data:") -> str:
