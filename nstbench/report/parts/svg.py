@@ -217,7 +217,8 @@ class Canvas:
         """Draw a mark that can take the focus.
 
         Args:
-            x, y: data values.
+            x: value on the abscissa.
+            y: value on the ordinate.
             kind: flexibility class, which gives shape and colour.
             key: the method's id on the page.
             tip: lines of the tooltip.
