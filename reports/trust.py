@@ -25,7 +25,7 @@ from nstbench.store.atomic_files import read_json
 VALIDATION = "validation.json"
 """File in a run folder with the result of ``nstbench validate --out``."""
 
-NORM_NAMES = {1.0: "sum", 2.0: "distance", 4.0: "p = 4", math.inf: "worse half"}
+NORM_NAMES = {1.0: "sum", 2.0: "distance", 4.0: "p = 4", math.inf: "larger error"}
 
 
 class Trust(Section):

@@ -10,14 +10,9 @@ from pathlib import Path
 import pytest
 from fake_board import FakeRun
 
-<<<<<<< HEAD
-from nstbench.pictures.picture import read_image, write_png
-from nstbench.report.files import write_comparison, write_report
-=======
 from nstbench.pictures.decode import read_image
 from nstbench.pictures.picture import write_png
-from nstbench.report import page as report
->>>>>>> main
+from nstbench.report.files import write_comparison, write_report
 from nstbench.store.store import MAP_KINDS, map_path
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",

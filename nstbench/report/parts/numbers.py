@@ -115,6 +115,8 @@ def seconds(value: float) -> str:
     """
     if is_missing(value):
         return DASH
+    if value == 0:
+        return "0 s"
     if value < 1e-3:
         return f"{significant(value * 1e6, 2)} µs"
     if value < 1:
