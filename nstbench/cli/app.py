@@ -88,7 +88,7 @@ def maps(
     from nstbench.core.environment import resolve_device
     from nstbench.pipeline.progress import TerminalListener
     from nstbench.report.error_maps import write_maps
-    from nstbench.report.page import write_report
+    from nstbench.report.files import write_report
 
     add_plugins(plugin)
     device = resolve_device(device)

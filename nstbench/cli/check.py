@@ -117,9 +117,9 @@ def baseline_update(
     """Replace a baseline by a run, print the rows that moved, and save the reason."""
     from nstbench.analysis.regression.baseline import load_baseline, save_baseline
     from nstbench.analysis.regression.check import check as compare
-    from nstbench.analysis.regression.check import moves
     from nstbench.analysis.regression.tolerances import parse_tolerances
     from nstbench.cli.show.checks import print_check
+    from nstbench.report.parts.check_text import moves
 
     before, after = load_baseline(file), load_baseline(run)
     result = compare(after, before, parse_tolerances(fail_on or [], before.metrics))

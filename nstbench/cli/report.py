@@ -36,7 +36,7 @@ def report(
     """Write the report of a run, which may be unfinished, or a comparison of several runs."""
     from nstbench.analysis.load_board import load_board
     from nstbench.core.yaml_values import split_names
-    from nstbench.report.page import write_comparison, write_report
+    from nstbench.report.files import write_comparison, write_report
 
     add_plugins(plugin)
     boards = [load_board(run) for run in runs]

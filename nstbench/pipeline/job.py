@@ -37,7 +37,7 @@ from nstbench.plan.variants import (
     resolve_methods,
 )
 from nstbench.plugins import registry
-from nstbench.report.page import check_formats, write_report
+from nstbench.report.files import check_formats, write_report
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.keys import hash_of_keys
 from nstbench.store.leases import BOARD, Claims

@@ -53,7 +53,7 @@ from nstbench.plan.listener import Listener
 from nstbench.plan.plan import Outcome, Plan
 from nstbench.plan.plan_file import write_plan
 from nstbench.plan.variants import metric_cards, open_dataset
-from nstbench.report.page import write_report
+from nstbench.report.files import write_report
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import hash_of_keys, key_of

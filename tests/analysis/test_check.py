@@ -18,13 +18,14 @@ from scipy import stats as reference
 from typer.testing import CliRunner
 
 from nstbench.analysis.regression.baseline import Baseline, from_board, save_baseline
-from nstbench.analysis.regression.check import CheckResult, check, moves
+from nstbench.analysis.regression.check import CheckResult, check
 from nstbench.analysis.regression.check_rows import Finding, Verdict, _signed_rank
 from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.analysis.relative_speed import relative_latency
 from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.report.check_files import github_annotations, junit, markdown, write_check
+from nstbench.report.parts.check_text import moves
 
 ROWS = 7 * 4
 

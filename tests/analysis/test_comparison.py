@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from nstbench.analysis import run_comparison as comparison
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
-from nstbench.report import page as report
+from nstbench.report.files import write_comparison
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_calibrated_ratio_takes_the_machine_out(first: Board) -> None:
 def test_page_and_files(first: Board, tmp_path: Path) -> None:
     hostile = FakeRun(tmp_path / "hostile", hostile=True).board()
     boards = [first, changed(first, "gatys_2015", 0.05), hostile]
-    written = report.write_comparison(boards, tmp_path / "out", ["html", "csv", "md"])
+    written = write_comparison(boards, tmp_path / "out", ["html", "csv", "md"])
     assert sorted(written) == sorted((tmp_path / "out").iterdir())
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     parsed = Page(page)
@@ -142,7 +142,7 @@ def test_page_and_files(first: Board, tmp_path: Path) -> None:
 
 def test_formats_of_one_run_are_refused_with_the_way_out(first: Board, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be written as 'parquet'.*html, csv, md"):
-        report.write_comparison([first, first], tmp_path, ["parquet"])
+        write_comparison([first, first], tmp_path, ["parquet"])
 
 
 def test_command_needs_runs_that_exist(tmp_path: Path) -> None:

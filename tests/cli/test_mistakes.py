@@ -168,7 +168,7 @@ def test_report_formats_are_checked_before_anything_runs(picture_folders, tmp_pa
     result = call("run", "--methods", "noise", "--contents", contents, "--styles", styles,
                   "--format", "csv,htm")  # fmt: skip
     assert isinstance(result.exception, UsageError)
-    assert "no report format 'htm'. Did you mean 'html'?" in str(result.exception)
+    assert "unknown report format 'htm'. Did you mean 'html'?" in str(result.exception)
     assert not (tmp_path / "runs").exists()
 
 

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 import nstbench
 from nstbench.plugins import registry
+from nstbench.report.parts.templates import SHELL, static
 
 PACKAGE = Path(nstbench.__file__).parent
 FOLDERS = [PACKAGE, *(registry.folder(kind) for kind in registry.KINDS), PACKAGE.parent / "scripts"]
@@ -175,13 +176,12 @@ def test_markup_is_made_of_literal_text_or_by_formatting_only() -> None:
         (f"{report}/parts/templates.py",
          "environment().get_template(template).render(**context)"),
         # static files of this project
-        (f"{report}/page.py", "script"), (f"{report}/page.py", "style"),
-        (f"{report}/validation_page.py", "style"), (f"{report}/history_page.py", "style"),
+        (f"{report}/parts/templates.py", "static(name)"),
         # breaks are inserted into escaped text
         (f"{report}/parts/templates.py",
          r"re.sub('[_:=,/]', '\\g<0><wbr>', str(escape(text)))"),
         # sections escape their text, and have tests with hostile names
-        (f"{report}/page.py", "cls().html(board)"),
+        (f"{report}/page.py", "section().html(board)"),
     }  # fmt: skip
     marked = set()
     for path in sources():
@@ -197,16 +197,15 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def test_templates_never_mark_values_as_safe() -> None:
-    templates = sorted((registry.folder("reports") / "templates").rglob("*"))
-    assert templates
-    for path in templates:
+    folders = [registry.folder("reports") / "templates", SHELL / "templates"]
+    for path in [path for folder in folders for path in folder.iterdir()]:
         text = path.read_text(encoding="utf-8")
         for word in ("|safe", "| safe", "autoescape false", "autoescape off"):
             assert word not in text, path
 
 
 def test_the_script_of_the_report_writes_no_html() -> None:
-    script = (registry.folder("reports") / "static" / "report.js").read_text(encoding="utf-8")
+    script = static("report.js")
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(",
                  "new Function", "fetch(", "XMLHttpRequest", "WebSocket"):  # fmt: skip
         assert word not in script

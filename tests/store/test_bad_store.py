@@ -32,7 +32,8 @@ from nstbench.pictures.picture import write_png
 from nstbench.pipeline import job as pipeline
 from nstbench.pipeline.job import execute, rescore
 from nstbench.plan.config_file import build_config
-from nstbench.report.page import render_page, write_comparison, write_report
+from nstbench.report.files import write_comparison, write_report
+from nstbench.report.page import render_page
 from nstbench.report.serve import fingerprint
 from nstbench.store.atomic_files import read_json, write_json
 from nstbench.store.keys import SCHEMA, key_of
@@ -181,11 +182,11 @@ def test_report_that_cannot_be_written_leaves_the_old_one(
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match=r"index\.html cannot be written: No space left.*free"):
         write_report(board, finished / "report", ["html"])
     assert page.read_bytes() == before
-    assert not list(page.parent.glob(".partial*"))
+    assert not list(page.parent.glob(".*"))
 
 
 def test_worker_whose_log_cannot_be_opened_ends_the_run_with_a_fix(
@@ -378,14 +379,14 @@ def test_damaged_output_costs_its_own_scores_and_is_named(finished: Path) -> Non
     (note,) = notes
     assert picture.name in note
     assert "Delete the file and run the same command again" in note
-    assert "1 files are damaged" in render_page(board)
+    assert "Damaged: 1 file." in render_page(board)
 
 
 def test_output_that_is_not_a_png_is_not_opened_by_the_report(finished: Path) -> None:
     """Pillow would start Ghostscript for this one."""
     picture = next((finished / "outputs" / "noise").rglob("*.png"))
     picture.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n")
-    assert "1 files are damaged" in render_page(load_board(finished))
+    assert "Damaged: 1 file." in render_page(load_board(finished))
 
 
 # --- clocks and names --------------------------------------------------------------------

@@ -97,14 +97,6 @@ def check(
     )
 
 
-def moves(result: CheckResult) -> tuple[str, ...]:
-    """Return a line for each row that moved beyond its tolerance, or cannot be compared."""
-    from nstbench.report.parts.check_text import sentence
-
-    moved = [finding for finding in result.findings if finding.verdict is not Verdict.FINE]
-    return tuple(sentence(finding) for finding in moved)
-
-
 def _decide(drafts: Sequence[Draft]) -> list[Finding]:
     """Correct for the number of rows and give the verdicts that depend on it."""
     worse = stats.holm(np.array([draft.finding.p for draft in drafts]))

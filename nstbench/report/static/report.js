@@ -77,7 +77,7 @@
     $$("main > section").forEach((section) => watch.observe(section));
   }
 
-  /* Tooltips of charts: hover and keyboard focus say the same. */
+  /* Tooltips of charts, on hover and on keyboard focus */
   const tip = $("#tip");
   const marks = $$(".chart .mark");
   const placeTip = (mark) => {
@@ -101,7 +101,7 @@
   addEventListener("scroll", hideTip, { passive: true });
   addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
 
-  /* Selection: a click on a mark filters the whole page to that method. */
+  /* Selection: a click on a mark restricts the page to that method. */
   const names = new Map();
   $$("#board .entry").forEach((entry) => names.set(entry.dataset.method, $(".name", entry).title));
   const selected = new Set();
@@ -255,7 +255,7 @@
     });
   }
 
-  /* Pictures: the page carries each once, in an <img> or in the store. */
+  /* Pictures: each is in the page once, in an <img> or in the store */
   const store = JSON.parse($("#picture-store")?.textContent || "{}");
   $$("img[data-picture]").forEach((img) => { if (img.getAttribute("src")) store[img.dataset.picture] = img.getAttribute("src"); });
 
@@ -286,11 +286,11 @@
     const made = () => outputs.get(JSON.stringify([content.value, style.value])) ?? new Map();
     const shownMethods = () => order.filter((id, i) => boxes[i].checked && made().has(id) && (!selected.size || selected.has(id)));
     const shuffled = (ids) => {
-      /* the same pair always gets the same order, so that a blind link can be shared */
+      /* the order depends on the pair only, so that a link in blind mode can be shared */
       const weigh = (id) => [...`${id}|${content.value}|${style.value}`].reduce((h, c) => Math.imul(h ^ c.codePointAt(0), 16777619) >>> 0, 2166136261);
       return [...ids].sort((a, b) => weigh(a) - weigh(b));
     };
-    /* an output without a map of the chosen kind is shown as it is */
+    /* outputs without a map of the chosen kind are shown instead */
     const pictureOf = (data) => (view && data.maps[view.value]) || data.picture;
     const figure = (path, alt, caption, css = "") => {
       const source = store[path];
