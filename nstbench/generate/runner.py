@@ -9,14 +9,13 @@ import os
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import torch
 
 from nstbench.contracts import Diverged, Method, Picture, PreparedPair
-from nstbench.core.environment import device_name
+from nstbench.core.environment import device_name, utc_now
 from nstbench.core.errors import StoreError, message_of, ran_out_of_memory
 from nstbench.core.glibc_malloc import give_back_memory
 from nstbench.core.isolation import isolated
@@ -266,7 +265,7 @@ class Runner:
             "seed": unit.seed,
             "unit_seed": unit.unit_seed,
             "parts": dict(unit.parts),
-            "started": _now(),
+            "started": utc_now("milliseconds"),
             "device": str(self.device),
             "device_name": device_name(str(self.device)),
             "threads": self.threads,
@@ -289,7 +288,7 @@ class Runner:
     def _finished(self, unit: Unit, record: Record, trace: Trace, *, keep: bool = True) -> Record:
         """Write the trace, then the record if it is to be kept, and return that."""
         trace.write(self.store, unit)
-        record["finished"] = _now()
+        record["finished"] = utc_now("milliseconds")
         if keep:
             self.store.write_record(unit.method, unit.key, record)
         return record
@@ -305,7 +304,3 @@ def _spent(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) 
         "calibration": loaded.calibration.seconds,
         "calibration_waits": loaded.calibration.waits,
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

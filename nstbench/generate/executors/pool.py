@@ -8,11 +8,11 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from nstbench.core.environment import utc_now
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
 from nstbench.core.records import Status, Timing, Unit
 from nstbench.generate.executors.batches import BatchSizes, ask_for_batch, plain_unit
@@ -293,7 +293,7 @@ class PoolExecutor(ABC):
             # memory that idle workers keep is missing as well
             for other in list(self._workers):
                 self._end(other)
-        unit, started = task.unit, _now()
+        unit, started = task.unit, utc_now("milliseconds")
         request = {
             "do": "unit",
             "unit": plain_unit(unit),
@@ -387,12 +387,8 @@ class PoolExecutor(ABC):
             "variant": unit.variant, "method": unit.method, "content": unit.content.name,
             "style": unit.style.name, "size": unit.size, "seed": unit.seed,
             "parts": dict(unit.parts), "status": status, "message": message, "traceback": "",
-            "started": started, "finished": _now(), "device": settings.device,
+            "started": started, "finished": utc_now("milliseconds"), "device": settings.device,
             "threads": settings.threads,
         }  # fmt: skip
         self._store.write_record(unit.method, unit.key, record)
         return record
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
