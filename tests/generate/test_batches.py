@@ -19,10 +19,10 @@ from nstbench.generate.batch_timing import time_batch
 from nstbench.generate.executors.batches import BatchSizes
 from nstbench.generate.executors.choose import make_executor, resolve_workers
 from nstbench.generate.executors.executor import (
-    WorkerDied,
-    WorkerOutOfMemory,
+    WorkerDiedError,
+    WorkerMemoryError,
     WorkerSettings,
-    WorkerTimeout,
+    WorkerTimeoutError,
 )
 from nstbench.generate.executors.local import LocalExecutor, LocalWorker
 from nstbench.generate.executors.schedule import Schedule
@@ -277,7 +277,7 @@ def names(tasks):
 def test_a_batch_is_of_one_variant_and_in_the_order_of_the_plan():
     schedule = Schedule(units(a=3, b=2), 1)
     first = schedule.next(0)
-    rest = schedule.beside(0, first, 7)
+    rest = schedule.more_for_batch(0, first, 7)
     assert names([first, *rest]) == ["a0", "a1", "a2"]
     for task in (first, *rest):
         schedule.done(task)
@@ -288,30 +288,30 @@ def test_a_batch_is_of_one_variant_and_in_the_order_of_the_plan():
 def test_a_helper_takes_its_batch_from_the_other_end():
     schedule = Schedule(units(a=9), 3)
     first, last = schedule.next(0), schedule.next(1)
-    assert names([first, *schedule.beside(0, first, 1)]) == ["a0", "a1"]
-    assert names([last, *schedule.beside(1, last, 1)]) == ["a8", "a7"]
+    assert names([first, *schedule.more_for_batch(0, first, 1)]) == ["a0", "a1"]
+    assert names([last, *schedule.more_for_batch(1, last, 1)]) == ["a8", "a7"]
 
 
 def test_slots_without_other_work_are_left_their_share():
     schedule = Schedule(units(a=8), 2)
-    assert names(schedule.beside(0, schedule.next(0), 7)) == ["a1", "a2", "a3"]
+    assert names(schedule.more_for_batch(0, schedule.next(0), 7)) == ["a1", "a2", "a3"]
     schedule = Schedule(units(a=8, b=2), 2)
-    assert len(schedule.beside(0, schedule.next(0), 7)) == 7, "the other slot has b"
+    assert len(schedule.more_for_batch(0, schedule.next(0), 7)) == 7, "the other slot has b"
 
 
 def test_what_was_tried_before_or_comes_too_late_joins_no_batch():
     schedule = Schedule(units(a=6), 1)
     first = schedule.next(0)
-    schedule.lost(first, 0)
+    schedule.worker_died(first, 0)
     first = schedule.next(0)
-    assert schedule.beside(0, first, 5) == []
-    schedule.split(first)
+    assert schedule.more_for_batch(0, first, 5) == []
+    schedule.batch_failed(first)
     assert schedule.next(0) is first, "before anything else"
-    assert schedule.beside(0, first, 5) == []
+    assert schedule.more_for_batch(0, first, 5) == []
     schedule.done(first)
     second = schedule.next(0)
     schedule.stop()
-    assert schedule.beside(0, second, 5) == []
+    assert schedule.more_for_batch(0, second, 5) == []
 
 
 # --- executors ---------------------------------------------------------------------------
@@ -345,11 +345,13 @@ class BatchPool(FakePool):
     def __init__(self, root, slots, wanted, together=lambda names: None, claims=None):
         super().__init__(root, slots, lambda name, attempt: Status.DONE, claims)
         for slot in range(slots):
-            self._settings[slot] = WorkerSettings(root, "cpu", 1, 5.0, pairs_per_batch=wanted)
+            self.workers.settings[slot] = WorkerSettings(
+                root, "cpu", 1, 5.0, pairs_per_batch=wanted
+            )
         self.together, self.asked = together, []
 
-    def _start(self, settings, needless):
-        super()._start(settings, needless)
+    def _start(self, settings, cancelled):
+        super()._start(settings, cancelled)
         return BatchWorker(self)
 
 
@@ -391,7 +393,12 @@ def test_batches_grow_while_they_fit(tmp_path):
 
 @pytest.mark.parametrize(
     "problem",
-    ["out of memory", WorkerOutOfMemory("8 GiB"), WorkerDied("killed"), WorkerTimeout("late")],
+    [
+        "out of memory",
+        WorkerMemoryError("8 GiB"),
+        WorkerDiedError("killed"),
+        WorkerTimeoutError("late"),
+    ],
 )
 def test_units_of_a_batch_that_fails_are_done_one_by_one(tmp_path, problem):
     pool = BatchPool(tmp_path, 1, 4, lambda names: problem if len(names) > 2 else None)
@@ -563,7 +570,7 @@ def test_auto_tries_nothing_on_processors(tmp_path, given, cpu, cuda):
     config = build_config({"pairs_per_batch": given, "out": tmp_path, "device": "cpu"})
     config = resolve_workers(config).model_copy(update={"devices": ("cpu", "cuda:0"), "workers": 3})
     executor = make_executor(config, Store(tmp_path), Claims(tmp_path))
-    slots = [executor._settings[slot].pairs_per_batch for slot in range(3)]
+    slots = [executor.workers.settings[slot].pairs_per_batch for slot in range(3)]
     assert slots == [cpu, cuda, cpu]
 
 

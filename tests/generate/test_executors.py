@@ -12,11 +12,12 @@ from nstbench.core.errors import NstbenchError, StoreError
 from nstbench.core.records import Status
 from nstbench.generate.executors import schedule as schedule_module
 from nstbench.generate.executors.executor import (
-    WorkerDied,
-    WorkerOutOfMemory,
-    WorkerTimeout,
+    WorkerDiedError,
+    WorkerMemoryError,
+    WorkerTimeoutError,
 )
 from nstbench.generate.executors.schedule import Schedule
+from nstbench.generate.method_timing import TimingRequest
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
 
@@ -51,12 +52,12 @@ def test_an_idle_slot_helps_where_most_work_is_left_from_the_other_end():
 def test_a_lost_unit_goes_to_another_slot():
     schedule = Schedule(units(a=1), 2)
     task = schedule.next(0)
-    schedule.lost(task, 0)
+    schedule.worker_died(task, 0)
     waiting = []
     thread = threading.Thread(target=lambda: waiting.append(schedule.next(0)), daemon=True)
     thread.start()
     assert schedule.next(1) is task
-    schedule.lost(task, 1)
+    schedule.worker_died(task, 1)
     thread.join(timeout=20)
     assert waiting == [task], "every slot has lost it: any may try again"
     schedule.done(task)
@@ -65,17 +66,17 @@ def test_a_lost_unit_goes_to_another_slot():
 
 
 def test_a_lost_unit_does_not_wait_for_ever_for_a_slot_that_has_no_worker(monkeypatch):
-    monkeypatch.setattr(schedule_module, "_BARRED_SECONDS", 0.2)
+    monkeypatch.setattr(schedule_module, "OTHER_SLOTS_FIRST_SECONDS", 0.2)
     schedule = Schedule(units(a=1), 2)
     task = schedule.next(0)
-    schedule.lost(task, 0)
+    schedule.worker_died(task, 0)
     assert schedule.next(0) is task
 
 
 def test_what_ran_out_of_memory_runs_last_and_beside_nothing():
     schedule = Schedule(units(a=3), 2)
     big, other = schedule.next(0), schedule.next(1)
-    schedule.crowded(big)
+    schedule.ran_out_of_memory(big)
     third = schedule.next(0)
     assert third is not big
     got = []
@@ -95,10 +96,10 @@ def test_what_ran_out_of_memory_runs_last_and_beside_nothing():
 def test_a_task_that_must_be_alone_stays_so_when_another_process_has_it():
     schedule = Schedule(units(a=2), 2)
     big, other = schedule.next(0), schedule.next(1)
-    schedule.crowded(big)
+    schedule.ran_out_of_memory(big)
     schedule.done(other)
     assert schedule.next(0) is big
-    schedule.elsewhere(big)
+    schedule.postponed(big)
     assert schedule.next(1) is big, "after a pause"
     assert big.alone
     schedule.done(big)
@@ -159,7 +160,9 @@ def test_progress_arrives_in_the_callers_thread(tmp_path):
 @pytest.mark.parametrize("slots", [1, 2])
 def test_a_lost_worker_costs_tries_and_then_only_its_own_unit(tmp_path, slots):
     def script(name, attempt):
-        return WorkerDied("killed") if name == 1 or (name == 2 and attempt < 4) else Status.DONE
+        return (
+            WorkerDiedError("killed") if name == 1 or (name == 2 and attempt < 4) else Status.DONE
+        )
 
     pool = FakePool(tmp_path, slots, script)
     found = results(pool, units(a=4))
@@ -173,14 +176,14 @@ def test_a_lost_worker_costs_tries_and_then_only_its_own_unit(tmp_path, slots):
 
 
 def test_too_slow_and_wrong_are_never_tried_again(tmp_path):
-    answers = {0: WorkerTimeout("no answer"), 1: Status.FAILED, 2: Status.DONE}
+    answers = {0: WorkerTimeoutError("no answer"), 1: Status.FAILED, 2: Status.DONE}
     pool = FakePool(tmp_path, 2, lambda name, attempt: answers[name])
     found = results(pool, units(a=3))
     assert [found[n]["status"] for n in range(3)] == ["timeout", "failed", "done"]
     assert set(pool.attempts.values()) == {1}
 
 
-@pytest.mark.parametrize("answer", [WorkerOutOfMemory("8 GiB"), Status.OOM])
+@pytest.mark.parametrize("answer", [WorkerMemoryError("8 GiB"), Status.OOM])
 def test_out_of_memory_is_tried_once_more_alone_in_a_fresh_worker(tmp_path, answer):
     pool = FakePool(
         tmp_path,
@@ -205,7 +208,7 @@ def test_a_store_that_cannot_be_written_ends_the_run(tmp_path):
 
 def test_workers_that_cannot_be_started_end_the_run(tmp_path, monkeypatch):
     pool = FakePool(tmp_path, 1, None)
-    monkeypatch.setattr(pool, "_start", lambda *_: (_ for _ in ()).throw(WorkerDied("no")))
+    monkeypatch.setattr(pool, "_start", lambda *_: (_ for _ in ()).throw(WorkerDiedError("no")))
     with pytest.raises(NstbenchError, match="No worker process can be started: no"):
         results(pool, units(a=2))
     pool.close()
@@ -237,8 +240,6 @@ def test_timing_stops_the_workers_of_generation_first(tmp_path):
     pool = FakePool(tmp_path, 3, lambda name, attempt: Status.DONE)
     list(pool.run(units(a=9), lambda *_: None))
     before = pool.closed
-    from nstbench.generate.method_timing import TimingRequest
-
     one = unit(0)
     request = TimingRequest("k", "m", "m", {}, one.content, one.style, size=32, repeats=1)
     assert pool.time(request) == "no clock"

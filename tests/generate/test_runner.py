@@ -19,9 +19,10 @@ import torch
 from nstbench.core.errors import StoreError
 from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.generate.executors import local as local_module
-from nstbench.generate.executors import pool
+from nstbench.generate.executors import slot_driver
 from nstbench.generate.executors.executor import WorkerSettings
-from nstbench.generate.executors.local import LocalExecutor, _resident_bytes
+from nstbench.generate.executors.local import LocalExecutor
+from nstbench.generate.executors.resident_memory import ResidentMemory
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import read_image, write_png
@@ -311,7 +312,7 @@ def test_method_is_loaded_once_and_style_prepared_once(setup):
 
 
 def test_worker_survives_what_a_process_can_do_to_itself(setup, monkeypatch):
-    monkeypatch.setattr(pool, "_LOST_RETRIES", 0)
+    monkeypatch.setattr(slot_driver, "DEATH_RETRIES", 0)
     store, add = setup
     units = [
         add("os._exit(7)"),
@@ -329,7 +330,7 @@ def test_worker_survives_what_a_process_can_do_to_itself(setup, monkeypatch):
 
 
 def test_threads_that_a_method_leaves_behind_hold_up_nothing(setup, monkeypatch):
-    monkeypatch.setattr(pool, "_LOST_RETRIES", 0)
+    monkeypatch.setattr(slot_driver, "DEATH_RETRIES", 0)
     store, add = setup
     units = [
         add(
@@ -411,7 +412,7 @@ def test_the_memory_of_a_process_in_a_session_of_its_own_counts():
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, text=True,
     ) as process:  # fmt: skip
         assert process.stdout.readline() == "ready\n"
-        assert _resident_bytes(process.pid) > 2**28
+        assert ResidentMemory(process.pid).read() > 2**28
         process.communicate("\n")
 
 

@@ -7,9 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from nstbench.core.records import ImageRecord, Unit
-from nstbench.generate.executors.executor import (
-    WorkerSettings,
-)
+from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.pool import PoolExecutor
 
 
@@ -81,7 +79,7 @@ class FakePool(PoolExecutor):
         self.requests = []
         self.busy = self.most_busy = self.closed = self.started = 0
 
-    def _start(self, settings, needless):
+    def _start(self, settings, cancelled):
         with self.lock:
             self.started += 1
         return FakeWorker(self)

@@ -1,4 +1,4 @@
-"""From a configuration to its executor."""
+"""Resolves devices, workers and threads of a configuration, and makes its executor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Literal
 
 from nstbench.core.environment import available_cores, resolve_device
 from nstbench.generate.executors.executor import Executor, WorkerSettings
+from nstbench.generate.executors.local import LocalExecutor
+from nstbench.generate.executors.ray import RayExecutor, capacity
 from nstbench.plan.config import RunConfig
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
@@ -14,8 +16,8 @@ from nstbench.store.store import Store
 def resolve_workers(config: RunConfig) -> RunConfig:
     """Return the configuration with devices, workers and threads resolved.
 
-    ``device`` is where this process scores, ``devices`` where workers run, ``threads`` those
-    of timing and ``worker_threads`` those of each worker.
+    ``device`` is the device on which this process scores, ``devices`` those of the workers.
+    ``threads`` is the number of threads of timing, ``worker_threads`` that of each worker.
 
     Raises:
         UsageError: if a device does not exist, or the cluster cannot be reached.
@@ -23,9 +25,7 @@ def resolve_workers(config: RunConfig) -> RunConfig:
     cores = available_cores()
     wanted = config.devices or (config.device,)
     if config.executor == "ray":
-        from nstbench.generate.executors.ray import capacity
-
-        # what this machine has says nothing about the nodes; Ray counts GPUs itself
+        # The devices of this machine say nothing about the nodes; Ray counts GPUs itself.
         devices = tuple("cpu" if device == "auto" else device for device in wanted)
         each = config.worker_threads or config.threads or 1
         room, largest = capacity(config.ray_address, (config.workers or 1) * each, devices[0], each)
@@ -50,13 +50,16 @@ def resolve_workers(config: RunConfig) -> RunConfig:
 
 
 def pairs_per_batch(config: RunConfig, device: str) -> int | Literal["auto"]:
-    """Return what to try on a device: a batch leaves a processor as busy as one pair does."""
+    """Return the number of pairs per batch on a device; ``auto`` is 1 on CPUs.
+
+    One pair keeps a CPU as busy as a batch does.
+    """
     given = config.pairs_per_batch
     return given if device.startswith("cuda") or given != "auto" else 1
 
 
 def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
-    """Return the executor that a resolved configuration asks for; no worker is started yet."""
+    """Return the executor of a resolved configuration; no worker is started yet."""
     slots = [
         WorkerSettings(
             store=store.root,
@@ -73,9 +76,5 @@ def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
         store.root, config.devices[0], config.threads or 1, config.timeout, config.memory_limit
     )
     if config.executor == "ray":
-        from nstbench.generate.executors.ray import RayExecutor
-
         return RayExecutor(*slots, timing=timing, claims=claims, address=config.ray_address)
-    from nstbench.generate.executors.local import LocalExecutor
-
     return LocalExecutor(*slots, timing=timing, claims=claims)
