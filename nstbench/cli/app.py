@@ -115,7 +115,7 @@ def explain(
     from nstbench.cli.show import board as tables
     from nstbench.store.store import Store
 
-    tables.print_record(*Store(run).find_key(key))
+    tables.print_record(*Store.open(run).find_key(key))
 
 
 @app.command()

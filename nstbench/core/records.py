@@ -132,6 +132,85 @@ class Unit:
         return f"{self.variant} · {self.content.name} × {self.style.name}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitRecord:
+    """The result of a unit, as the run folder keeps it.
+
+    Attributes:
+        key: key of the unit.
+        variant: label of the method variant.
+        method: registry name of the method.
+        content: name of the content picture.
+        style: name of the style picture.
+        size: side of the pictures in pixels.
+        seed: seed of the run's configuration.
+        unit_seed: seed of the unit's random numbers.
+        parts: the plain data that the key was computed from.
+        status: outcome.
+        message: reason of a failure; empty for units that are done.
+        traceback: traceback of a failure.
+        started: ISO 8601, UTC.
+        finished: ISO 8601, UTC.
+        device: torch device.
+        device_name: name of the processor or GPU.
+        threads: CPU threads of the worker; ``None`` where no worker ran.
+        process: process id of the worker.
+        alone: whether no other unit ran on the machine at the same time.
+        batch: number of pairs in the ``stylize_batch`` call.
+        seconds: wall-clock seconds of ``stylize``; of a batch, an equal share.
+        waits: seconds in which another program had the processor.
+        load_seconds: seconds of ``load``, which later units of the variant share.
+        prepare_seconds: seconds of ``prepare``, which later units of the style share.
+        calibration: seconds of the calibration kernel next to a slow method.
+        calibration_waits: the waits of each calibration.
+        output: path of the picture, relative to the run folder; empty unless done.
+        output_sha256: checksum of the picture's pixels.
+        source: file that the picture was imported from; empty for generated pictures.
+        from_other_process: whether another process made the record during this run; not
+            written to the run folder.
+    """
+
+    key: str
+    variant: str
+    method: str
+    content: str
+    style: str
+    size: int
+    seed: int
+    status: Status
+    unit_seed: int = 0
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+    traceback: str = ""
+    started: str = ""
+    finished: str = ""
+    device: str = ""
+    device_name: str = ""
+    threads: int | None = None
+    process: int | None = None
+    alone: bool = True
+    batch: int = 1
+    seconds: float | None = None
+    waits: tuple[float, ...] = ()
+    load_seconds: float | None = None
+    prepare_seconds: float | None = None
+    calibration: tuple[float, ...] = ()
+    calibration_waits: tuple[float, ...] = ()
+    output: str = ""
+    output_sha256: str = ""
+    source: str = ""
+    from_other_process: bool = False
+
+    @classmethod
+    def of(cls, unit: Unit, status: Status, **facts: Any) -> UnitRecord:
+        """Return the record of a unit; ``facts`` are further attributes."""
+        return cls(
+            key=unit.key, variant=unit.variant, method=unit.method, content=unit.content.name,
+            style=unit.style.name, size=unit.size, seed=unit.seed, unit_seed=unit.unit_seed,
+            parts=dict(unit.parts), status=status, **facts,
+        )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """Progress of an optimisation method.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from nstbench.core.records import Status, Unit
+from nstbench.core.records import Status, Unit, UnitRecord
 from nstbench.core.text import printable
 from nstbench.plan.listener import Listener
 
@@ -100,14 +99,14 @@ class TerminalListener(Listener):
         parts = sum(share for _, share in self._working.values())
         self._progress.update(self._task, completed=self._done + parts, item=item)
 
-    def finished(self, unit: Unit, record: Mapping[str, Any]) -> None:
+    def finished(self, unit: Unit, record: UnitRecord) -> None:
         """Print a failure at once."""
         self._working.pop(unit.key, None)
         self._item = unit.label
-        if record["status"] != Status.DONE:
+        if record.status is not Status.DONE:
             self.console.print(
-                f"[red]{escape(str(record['status']))}[/red] {_plain(unit.label)}: "
-                f"{_plain(record['message'])}"
+                f"[red]{escape(str(record.status))}[/red] {_plain(unit.label)}: "
+                f"{_plain(record.message)}"
             )
 
     def advanced(self) -> None:

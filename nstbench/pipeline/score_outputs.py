@@ -31,6 +31,7 @@ from nstbench.core.records import (
     SkippedImage,
     Status,
     Unit,
+    UnitRecord,
 )
 from nstbench.core.text import counted, printable, slugify
 from nstbench.core.yaml_values import names_or_all
@@ -155,7 +156,7 @@ def _open(root: Path) -> Store:
             f"--out {printable(root)}: holds a run that generated its own pictures, which "
             "scoring others there would bury. Choose another folder."
         )
-    return Store(root)
+    return Store.open(root)
 
 
 class _Import:
@@ -345,15 +346,14 @@ class _Import:
 
     def _record(self, unit: Unit, made: Made) -> None:
         path = self.store.output_path(unit.method, unit.key)
-        record = {
-            "status": Status.DONE, "variant": unit.variant, "method": unit.method,
-            "content": unit.content.name, "style": unit.style.name, "size": unit.size,
-            "seed": unit.seed, "parts": dict(unit.parts), "message": "", "traceback": "",
-            "source": str(made.file),
-            "output": str(path.relative_to(self.store.root)),
-            "output_sha256": made.sha256,
-        }  # fmt: skip
-        self.store.write_record(unit.method, unit.key, record)
+        record = UnitRecord.of(
+            unit,
+            Status.DONE,
+            source=str(made.file),
+            output=str(path.relative_to(self.store.root)),
+            output_sha256=made.sha256,
+        )
+        self.store.write_record(record)
 
     def _config(self, methods: Iterable[str], size: int) -> RunConfig:
         request = self.request

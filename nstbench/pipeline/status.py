@@ -68,5 +68,5 @@ def _state(store: Store, unit: dict[str, Any], in_work: set[str]) -> str:
         return str(unit["status"])
     record = store.record(unit["method"], unit["key"])
     if record is not None:
-        return str(record["status"])
+        return str(record.status)
     return IN_WORK if unit["key"] in in_work else TO_DO

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from nstbench.core.records import UnitRecord
 
 # The stages of a run around generation, in their order.
 _BEFORE, _AFTER = ("weights",), ("time", "score", "report")
@@ -22,7 +25,7 @@ class Spent:
     def __init__(self, began: float, workers: int) -> None:
         self._began, self._workers = began, workers
         self._stages: dict[str, float] = {}
-        self._stylize: dict[str, float] = {}
+        self._stylize: defaultdict[str, float] = defaultdict(float)
         self._setup: dict[tuple[Any, ...], float] = {}
 
     @contextlib.contextmanager
@@ -34,17 +37,16 @@ class Spent:
         finally:
             self._stages[stage] = time.perf_counter() - start
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Count a unit of this process."""
-        if record.get("elsewhere"):
+    def add(self, record: UnitRecord) -> None:
+        """Add the seconds of a unit; units of other processes do not count."""
+        if record.from_other_process:
             return
-        variant = str(record.get("variant"))
-        self._stylize[variant] = self._stylize.get(variant, 0.0) + record.get("seconds", 0.0)
-        # units that share a load or a preparation repeat its seconds; those that failed have none
-        who = record.get("process"), variant
-        for name, style in (("load_seconds", ""), ("prepare_seconds", record.get("style"))):
-            if name in record:
-                self._setup[(*who, style)] = record[name]
+        self._stylize[record.variant] += record.seconds or 0.0
+        # units that share a load or a preparation repeat its seconds; units that failed have none
+        worker = record.process, record.variant
+        for seconds, style in ((record.load_seconds, ""), (record.prepare_seconds, record.style)):
+            if seconds is not None:
+                self._setup[(*worker, style)] = seconds
 
     def summary(self) -> dict[str, Any]:
         """Return wall-clock seconds, those of stages, and the workers' seconds by purpose.

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from nstbench.core.environment import describe_environment
-from nstbench.core.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
+from nstbench.core.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing, UnitRecord
 from nstbench.generate.executors.choose import pairs_per_batch
 from nstbench.generate.executors.executor import Executor
 from nstbench.generate.method_timing import TimingRequest
@@ -21,7 +21,6 @@ from nstbench.plan.plan import Plan
 from nstbench.plan.unit_keys import method_parts
 from nstbench.plan.variants import (
     Variant,
-    resolve_methods,
 )
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json, write_json
@@ -54,7 +53,7 @@ def _time(
         return []
     requests = [
         request
-        for variant in resolve_methods(config)
+        for variant in plan.variants
         for size in config.timing_sizes or (config.size,)
         if (request := _timing_request(config, plan, store, variant, size)) is not None
     ]
@@ -99,7 +98,7 @@ def _timing_request(
         (unit, record)
         for unit in plan.units
         if unit.variant == variant.card.variant and unit.key not in plan.blocked
-        if (record := store.record(unit.method, unit.key)) and record["status"] == Status.DONE
+        if (record := store.record(unit.method, unit.key)) and record.status is Status.DONE
     ]
     if variant.method is None or not done:
         return None
@@ -130,13 +129,12 @@ def _timing_request(
         repeats=config.timing_repeats,
         pairs_per_batch=pairs,
         generation=_all_samples(
-            Samples((record["seconds"],), tuple(record.get("waits", ()))) for record in generation
+            Samples((record.seconds or 0.0,), record.waits) for record in generation
         ),
         # units of one load share its calibration
         generation_calibration=_all_samples(
             dict.fromkeys(
-                Samples(tuple(record["calibration"]), tuple(record.get("calibration_waits", ())))
-                for record in generation
+                Samples(record.calibration, record.calibration_waits) for record in generation
             )
         ),
     )
@@ -144,10 +142,10 @@ def _timing_request(
 
 def _own_samples(
     config: RunConfig,
-    records: list[dict[str, Any]],
+    records: list[UnitRecord],
     size: int,
     environment: Mapping[str, Any],
-) -> list[dict[str, Any]]:
+) -> list[UnitRecord]:
     """Return the units that can serve as timing samples of a slow method.
 
     Where units had the machine alone and the same shape, repeating a slow method on one
@@ -157,17 +155,17 @@ def _own_samples(
     same = [
         record
         for record in records
-        if record["size"] == size
-        and record.get("device_name") == environment["device_name"]
-        and record.get("threads") == config.threads
-        and record.get("alone", True)
+        if record.size == size
+        and record.device_name == environment["device_name"]
+        and record.threads == config.threads
+        and record.alone
         # a pair of a batch has no latency of its own
-        and record.get("batch", 1) == 1
+        and record.batch == 1
     ]
     if config.fit != "crop" or len(same) < config.timing_repeats:
         return []
     # less what other programs took: a busy machine does not make a method slow
-    own = statistics.median(r["seconds"] - sum(r.get("waits", ())) for r in same)
+    own = statistics.median((r.seconds or 0.0) - sum(r.waits) for r in same)
     return same if own >= OWN_SAMPLES_FROM_SECONDS else []
 
 

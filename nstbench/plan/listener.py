@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nstbench.core.records import Unit
+from nstbench.core.records import Unit, UnitRecord
 
 if TYPE_CHECKING:
     from nstbench.plan.plan import Plan
@@ -26,7 +25,7 @@ class Listener:
     def step(self, unit: Unit, index: int, total: int) -> None:
         """Report progress inside a unit, of which many may be in work; 0 of 0 is its beginning."""
 
-    def finished(self, unit: Unit, record: Mapping[str, Any]) -> None:
+    def finished(self, unit: Unit, record: UnitRecord) -> None:
         """Report a unit's record; it is no longer in work."""
 
     def advanced(self) -> None:

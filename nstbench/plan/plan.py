@@ -14,6 +14,8 @@ from nstbench.core.records import (
     Unit,
 )
 from nstbench.plan.config import RunConfig
+from nstbench.plan.inputs import Input
+from nstbench.plan.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,13 @@ class Plan:
         failed: key -> outcome of those among them that have no output, and are not tried again.
         methods: variant label -> card.
         metrics: metric name -> card, in table order.
-        pictures: the contents and styles, fitted and copied into the run folder.
+        pictures: cards of the contents and styles.
         skipped: files that the datasets or the image reader left out.
         costs: variant -> seconds of one unit: measured by units that are done, or guessed.
         outdated: key -> ``finished`` of records of pending units that do not count.
         batched: variants whose methods can do several pairs at once.
+        variants: the methods with their parameters, resolved once for the whole run.
+        inputs: the fitted pictures that the run copies into its folder.
     """
 
     config: RunConfig
@@ -55,6 +59,8 @@ class Plan:
     outdated: Mapping[str, str] = field(default_factory=dict)
     batched: frozenset[str] = frozenset()
     failed: Mapping[str, Outcome] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
+    inputs: tuple[Input, ...] = ()
 
     @property
     def expected_seconds(self) -> float:

@@ -23,20 +23,25 @@ _PLANNED = {"key": str, "variant": str, "method": str, "content": str, "style": 
             "size": int, "seed": int}  # fmt: skip
 
 
-def write_plan(store: Store, plan: Plan, info: Mapping[str, Any]) -> None:
-    """Write ``plan.json`` and ``run.json``; together with the records they are the run."""
+def write_plan(store: Store, plan: Plan, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``plan.json`` and ``run.json``; return the data of ``run.json``.
+
+    Args:
+        store: the run folder.
+        plan: the plan of the run.
+        info: facts of the run; the cards of the plan are added.
+    """
     write_pieces(store.root / "plan.json", _plan_pieces(plan))
-    write_info(
-        store,
-        {
-            **info,
-            "schema": SCHEMA,
-            "methods": [plain_card(card) for card in plan.methods.values()],
-            "metrics": [plain_card(card) for card in plan.metrics.values()],
-            "pictures": [plain_card(card) for card in plan.pictures],
-            "skipped": [{"path": str(s.path), "reason": s.reason} for s in plan.skipped],
-        },
-    )
+    whole = {
+        **info,
+        "schema": SCHEMA,
+        "methods": [plain_card(card) for card in plan.methods.values()],
+        "metrics": [plain_card(card) for card in plan.metrics.values()],
+        "pictures": [plain_card(card) for card in plan.pictures],
+        "skipped": [{"path": str(s.path), "reason": s.reason} for s in plan.skipped],
+    }
+    write_info(store, whole)
+    return whole
 
 
 def _plan_pieces(plan: Plan) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from nstbench.core.errors import StoreError, way_out
 
-MEND = "Run the same command again: it writes the file anew and repeats nothing that is done."
+RERUN = "Run the same command again: it writes the file again and keeps finished results."
 
 
 # JSON may be nested deeper than any that was ever written here.

@@ -24,21 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from nstbench.core.errors import StoreError
-from nstbench.core.records import Status
-from nstbench.store.atomic_files import MEND, UNREADABLE, read_json, write_json
+from nstbench.core.records import Status, UnitRecord
+from nstbench.store.atomic_files import RERUN, UNREADABLE, read_json, write_json
 from nstbench.store.keys import SCHEMA, key_without_code
+from nstbench.store.unit_records import plain_record, read_record
 
 MAP_KINDS = ("content", "style")
-
-_FIELDS: Mapping[str, type | tuple[type, ...]] = {
-    "message": str, "traceback": str, "started": str, "finished": str, "device_name": str,
-    "output": str, "output_sha256": str, "parts": dict, "calibration": list,
-    "calibration_waits": list, "waits": list, "size": int, "threads": int, "seconds": (int, float),
-    "batch": int,
-}  # fmt: skip
-_STATUSES = tuple(Status)
-_SAMPLES = ("calibration", "calibration_waits", "waits")
-_DONE_FIELDS = ("output", "output_sha256")
 
 
 def map_path(output: str, kind: str) -> Path:
@@ -54,19 +45,24 @@ def is_plain_name(text: Any) -> bool:
     return bool(text) and Path(text).name == text and not text.startswith(".")
 
 
-def _is_sound(record: Mapping[str, Any]) -> bool:
-    """Return True if a record has a known status, and each field the type it is written with."""
-    if record.get("status") not in _STATUSES:
-        return False
-    if record["status"] == Status.DONE and not all(name in record for name in _DONE_FIELDS):
-        return False
-    if not all(_is(record[name], kind) for name, kind in _FIELDS.items() if name in record):
-        return False
-    return all(_is(second, (int, float)) for name in _SAMPLES for second in record.get(name, ()))
-
-
 def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def check_schema(root: Path, info: Mapping[str, Any]) -> None:
+    """Check that this version can read a run folder, given its ``run.json``.
+
+    Raises:
+        StoreError: if a newer version of nstbench has written the folder.
+    """
+    schema = info.get("schema", SCHEMA)
+    if not isinstance(schema, int):
+        raise StoreError(f"{root / 'run.json'} is damaged: its schema is not a number. {RERUN}")
+    if schema > SCHEMA:
+        raise StoreError(
+            f"{root} was written by a newer nstbench (schema {schema}, this version "
+            f"reads {SCHEMA}). Upgrade nstbench, or choose another folder with --out."
+        )
 
 
 class Store:
@@ -75,22 +71,23 @@ class Store:
     Args:
         root: the folder; it is created when something is first written.
 
-    Raises:
-        StoreError: if a newer version of nstbench has written the folder.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._outputs = str(root / "outputs")
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Return the store of a folder that this version may read and write.
+
+        Raises:
+            StoreError: if a newer version of nstbench has written the folder.
+        """
         info = read_json(root / "run.json")
-        schema = info.get("schema", SCHEMA) if isinstance(info, dict) else SCHEMA
-        if not isinstance(schema, int):
-            raise StoreError(f"{root / 'run.json'} is damaged: its schema is no number. {MEND}")
-        if schema > SCHEMA:
-            raise StoreError(
-                f"{root} was written by a newer nstbench (schema {schema}, this one "
-                f"reads {SCHEMA}). Upgrade nstbench, or choose another folder with --out."
-            )
+        if isinstance(info, dict):
+            check_schema(root, info)
+        return cls(root)
 
     # -- generation -----------------------------------------------------------------------
 
@@ -102,27 +99,28 @@ class Store:
         """Return where the picture of a unit is kept."""
         return self.record_path(method, key).with_suffix(".png")
 
-    def record(self, method: str, key: str) -> dict[str, Any] | None:
-        """Return the record of a unit, or ``None`` if it has none (or a torn or altered one)."""
+    def record(self, method: str, key: str) -> UnitRecord | None:
+        """Return the record of a unit; ``None`` if it is missing, torn or altered."""
         # strings: with hundreds of thousands of records, building paths is most of the work
         stem = f"{self._outputs}/{method}/{key[:2]}/{key}"
         try:
             with open(f"{stem}.json", "rb") as stream:  # noqa: PTH123
-                data = json.loads(stream.read())
+                record = read_record(json.loads(stream.read()))
         except UNREADABLE:
             return None
-        if not isinstance(data, dict) or data.get("key") != key or not _is_sound(data):
+        if record is None or record.key != key:
             return None
-        if data["status"] == Status.DONE and not os.path.isfile(f"{stem}.png"):  # noqa: PTH113
+        if record.status is Status.DONE and not os.path.isfile(f"{stem}.png"):  # noqa: PTH113
             return None
-        return data
+        return record
 
-    def write_record(self, method: str, key: str, record: Mapping[str, Any]) -> None:
-        """Write the record of a unit; call it after everything the record speaks of."""
-        write_json(self.record_path(method, key), {"schema": SCHEMA, "key": key, **record})
+    def write_record(self, record: UnitRecord) -> None:
+        """Write the record of a unit; call it after its picture and trace are written."""
+        path = self.record_path(record.method, record.key)
+        write_json(path, {"schema": SCHEMA, **plain_record(record)})
 
-    def records(self, method: str) -> Iterator[dict[str, Any]]:
-        """Yield all records of a method, whatever plan they were made for."""
+    def records(self, method: str) -> Iterator[UnitRecord]:
+        """Yield all records of a method, of all plans of this run folder."""
         for path in sorted((self.root / "outputs" / method).glob("*/*.json")):
             record = self.record(method, path.stem)
             if record is not None:
@@ -139,8 +137,8 @@ class Store:
 
     def keys_by_inputs(self, method: str) -> dict[str, str]:
         """Return key without the version of the code -> newest key that has a record."""
-        newest = sorted(self.records(method), key=lambda record: str(record.get("finished", "")))
-        return {key_without_code(r["parts"]): str(r["key"]) for r in newest if "parts" in r}
+        newest = sorted(self.records(method), key=lambda record: record.finished)
+        return {key_without_code(record.parts): record.key for record in newest}
 
     # -- scores, timings, traces ----------------------------------------------------------
 

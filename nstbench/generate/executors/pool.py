@@ -6,11 +6,10 @@ import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
 
 from pydantic import TypeAdapter
 
-from nstbench.core.records import Timing, Unit
+from nstbench.core.records import Timing, Unit, UnitRecord
 from nstbench.generate.executors.batches import BatchSizes
 from nstbench.generate.executors.executor import (
     OnStep,
@@ -33,8 +32,6 @@ from nstbench.generate.executors.worker_slots import WorkerSlots
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
-
-Record = dict[str, Any]
 
 _TIMING_SLOT = -1
 _POLL_SECONDS = 0.25
@@ -89,7 +86,7 @@ class PoolExecutor(ABC):
         costs: Mapping[str, float] | None = None,
         outdated: Mapping[str, str] | None = None,
         batched: Collection[str] = (),
-    ) -> Iterator[tuple[Unit, Record]]:
+    ) -> Iterator[tuple[Unit, UnitRecord]]:
         """Run units and yield each with its record, in the order in which they finish.
 
         Raises:
@@ -159,7 +156,7 @@ class PoolExecutor(ABC):
 
 def _results(
     events: queue.SimpleQueue[SlotEvent], slots: int, on_step: OnStep
-) -> Iterator[tuple[Unit, Record]]:
+) -> Iterator[tuple[Unit, UnitRecord]]:
     """Yield the results of slots and report their progress until all slots have ended."""
     while slots:
         # An event may be hours away. Ctrl-C just before a wait is noticed only after the wait.

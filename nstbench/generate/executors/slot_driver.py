@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import queue
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from nstbench.core.environment import utc_now
 from nstbench.core.errors import StoreError
-from nstbench.core.records import Status, Unit
+from nstbench.core.records import Status, Unit, UnitRecord
 from nstbench.generate.executors.batches import BatchSizes, ask_for_batch, plain_unit
 from nstbench.generate.executors.executor import (
     WorkerDiedError,
@@ -22,8 +21,7 @@ from nstbench.generate.executors.schedule import Schedule, Task
 from nstbench.generate.executors.worker_slots import WorkerSlots
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
-
-Record = dict[str, Any]
+from nstbench.store.unit_records import sound_record
 
 DEATH_RETRIES = 3
 """How often a unit is tried again after the worker died that ran it."""
@@ -43,7 +41,7 @@ class Result:
     """A unit has its record."""
 
     unit: Unit
-    record: Record
+    record: UnitRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +182,16 @@ class SlotDriver:
                 self._emit(Result(task.unit, record))
                 self._schedule.done(task)
 
-    def _record_of_another_process(self, unit: Unit) -> Record | None:
+    def _record_of_another_process(self, unit: Unit) -> UnitRecord | None:
         """Return the record that another process wrote since the plan was made, marked as such."""
         if self._claims is None:
             return None
         record = self._store.record(unit.method, unit.key)
-        if record is None or record.get("finished") == self._outdated.get(unit.key):
+        if record is None or record.finished == self._outdated.get(unit.key):
             return None
-        return record | {"elsewhere": True}
+        return replace(record, from_other_process=True)
 
-    def _attempt(self, task: Task) -> Record:
+    def _attempt(self, task: Task) -> UnitRecord:
         """Return the record of a unit.
 
         Raises:
@@ -232,12 +230,12 @@ class SlotDriver:
             return self._write_failure(unit, Status.FAILED, f"{error}, {deaths} times", started)
         if event["event"] == "error":
             raise StoreError(str(event["message"]))
-        record: Record = event["record"]
-        if record["status"] == Status.OOM and not task.alone:
-            raise WorkerMemoryError(record["message"])
+        record = sound_record(event["record"])
+        if record.status is Status.OOM and not task.alone:
+            raise WorkerMemoryError(record.message)
         return record
 
-    def _attempt_batch(self, units: Sequence[Unit]) -> Sequence[Record | None]:
+    def _attempt_batch(self, units: Sequence[Unit]) -> Sequence[UnitRecord | None]:
         """Return the records of units that were run together; None for all if that failed."""
         records = None
         try:
@@ -259,16 +257,18 @@ class SlotDriver:
         """Return True if no other worker runs at the same time, of this process or another."""
         return self._single_slot and not (self._claims and self._claims.company)
 
-    def _write_failure(self, unit: Unit, status: Status, message: str, started: str) -> Record:
+    def _write_failure(self, unit: Unit, status: Status, message: str, started: str) -> UnitRecord:
         """Write and return the record of a unit whose worker ended before it could do so."""
         self._workers.end(self._slot)
         settings = self._workers.settings[self._slot]
-        record = {
-            "variant": unit.variant, "method": unit.method, "content": unit.content.name,
-            "style": unit.style.name, "size": unit.size, "seed": unit.seed,
-            "parts": dict(unit.parts), "status": status, "message": message, "traceback": "",
-            "started": started, "finished": utc_now("milliseconds"), "device": settings.device,
-            "threads": settings.threads,
-        }  # fmt: skip
-        self._store.write_record(unit.method, unit.key, record)
+        record = UnitRecord.of(
+            unit,
+            status,
+            message=message,
+            started=started,
+            finished=utc_now("milliseconds"),
+            device=settings.device,
+            threads=settings.threads,
+        )
+        self._store.write_record(record)
         return record
