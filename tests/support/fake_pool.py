@@ -6,9 +6,10 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from nstbench.core.records import ImageRecord, Unit
+from nstbench.core.records import ImageRecord, Status, Unit, UnitRecord
 from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.pool import PoolExecutor
+from nstbench.store.unit_records import plain_record
 
 
 def unit(name, variant="m", style="s"):
@@ -22,6 +23,13 @@ def unit(name, variant="m", style="s"):
 
 def units(**counts):
     return [unit(index, variant) for variant, count in counts.items() for index in range(count)]
+
+
+def record_of(asked, status="done", **facts):
+    """Return the record, as plain data, of a unit that a worker was asked for."""
+    one = unit(asked["parts"]["name"], asked["variant"])
+    picture = {"output": "o.png", "output_sha256": "0"} if status == "done" else {}
+    return plain_record(UnitRecord.of(one, Status(status), finished="now", **picture, **facts))
 
 
 def take(schedule, slot, count=1):
@@ -43,7 +51,8 @@ class FakeWorker:
     def ask(self, request, on_event):
         if request["do"] == "time":
             return {"event": "error", "message": "no clock"}
-        name = request["unit"]["parts"]["name"]
+        asked = request["unit"]
+        name = asked["parts"]["name"]
         with self.pool.lock:
             self.pool.attempts[name] += 1
             self.pool.requests.append((name, request["alone"], request["last"]))
@@ -59,7 +68,7 @@ class FakeWorker:
             raise answer
         if answer == "error":
             return {"event": "error", "message": "StoreError: full"}
-        return {"event": "result", "record": {"status": answer, "message": "", "finished": "now"}}
+        return {"event": "result", "record": record_of(asked, answer)}
 
     def close(self):
         self.pool.closed += 1
