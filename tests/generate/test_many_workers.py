@@ -10,9 +10,12 @@ import time
 
 import pytest
 
+from nstbench.core.errors import UsageError
+from nstbench.pipeline import timing_stage
 from nstbench.pipeline.job import execute
 from nstbench.plan.config_file import build_config
 from nstbench.store.atomic_files import read_json
+from nstbench.store.leases import Claims
 from nstbench.store.store import Store
 
 PLUGIN = """
@@ -149,9 +152,6 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
 
 
 def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
-    from nstbench.core.errors import UsageError
-    from nstbench.store.leases import Claims
-
     settings |= {"methods": "content_copy"}
     execute(build_config(settings))
     other = Claims(settings["out"])
@@ -166,9 +166,7 @@ def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
 
 
 def test_own_latencies_count_only_where_nothing_ran_beside(settings, monkeypatch):
-    from nstbench.pipeline import job as pipeline
-
-    monkeypatch.setattr(pipeline, "OWN_SAMPLES_FROM_SECONDS", 0.3)
+    monkeypatch.setattr(timing_stage, "OWN_SAMPLES_FROM_SECONDS", 0.3)
     settings |= {"methods": "slow_method", "timing_repeats": 2, "metrics": ("latency",)}
     beside = execute(build_config(settings | {"workers": 2}))
     alone = execute(build_config(settings | {"out": settings["out"].with_name("alone")}))
