@@ -78,7 +78,7 @@ def test_folder_sweeps_are_read_in_the_order_of_their_numbers(tmp_path):
     [
         (lambda f: (f / "content.png").unlink(), "no picture called 'content'"),
         (lambda f: Image.fromarray(picture(1)).save(f / "style.jpg"), "2 pictures called 'style'"),
-        (lambda f: [(f / f"{i}.png").unlink() for i in range(2)], "holds 2 numbered outputs"),
+        (lambda f: [(f / f"{i}.png").unlink() for i in range(2)], "contains 2 numbered outputs"),
         (lambda f: Image.fromarray(picture(1)).save(f / "01.png"), "two outputs of one number"),
         (lambda f: Image.fromarray(picture(1)[:40]).save(f / "1.png"), "64 x 40"),
     ],

@@ -105,7 +105,7 @@ def test_metrics_that_say_the_same_are_named():
     assert "not measured" in reader.rows[-2][3]
     assert "uef and odd (0.95)." in page
     assert "256 px" in page
-    assert "places that methods take on each of 4 pairs" in page
+    assert "ranks of methods on each of 4 pairs" in page
     assert result.to_dict()["agreement"][0]["within"] == 1.0
     # One method has no places on a pair: the correlation over all outputs stands in.
     alone = validation_page(replace(RESULT, agreement=frame.assign(within=np.nan, pairs=0)), {}, {})
