@@ -109,7 +109,7 @@ def one_sample(
     return result, Samples((seconds,), waits)
 
 
-def sample_beside_kernel(
+def sample_with_kernel(
     function: Callable[[], Any],
     device: torch.device,
     repeats: int,

@@ -14,7 +14,7 @@ from nstbench.core.environment import describe_environment
 from nstbench.core.isolation import isolated
 from nstbench.core.records import ImageRecord, Samples, Timing
 from nstbench.generate.batch_timing import time_batch
-from nstbench.generate.clock import PeakMemory, calibrate, sample, sample_beside_kernel, timed
+from nstbench.generate.clock import PeakMemory, calibrate, sample, sample_with_kernel, timed
 from nstbench.generate.flops import count_flops
 from nstbench.generate.traces import ignore
 from nstbench.generate.unit_inputs import make_method, read_input
@@ -99,7 +99,7 @@ def _measured(
         first = method.own_seconds() or first
     # After the memory measurement, which must not include the calibration kernel.
     generation = request.generation
-    measured, kernel = sample_beside_kernel(
+    measured, kernel = sample_with_kernel(
         stylize, device, request.repeats, len(generation.seconds), method.own_seconds
     )
     latency = generation + measured

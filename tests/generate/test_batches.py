@@ -1,4 +1,4 @@
-"""Units that a worker runs together: records, failures, sizes, and the whole way of a run."""
+"""Units that a worker runs in one batch: records, failures, sizes, and complete runs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ outputs = [
 
 @pytest.fixture
 def add(tmp_path):
-    """Return what registers a method by the body of its ``stylize_batch``; it returns units."""
+    """Return a function that registers a method by the body of ``stylize_batch``, with units."""
     store = Store(tmp_path / "run")
     draw = np.random.default_rng(0)
     for name in ("c0", "c1", "c2", "s0", "s1"):
@@ -112,7 +112,7 @@ def traces(store, planned):
     return [read_json(store.trace_path(u.key))["steps"][0]["total"] for u in planned]
 
 
-def test_a_batch_leaves_of_each_unit_what_it_leaves_alone(add):
+def test_a_unit_in_a_batch_has_the_same_result_as_alone(add):
     planned = add(GOOD + "return outputs")
     alone = [Runner(add.store, "cpu", 1).run(u, lambda step: None) for u in planned]
     totals = traces(add.store, planned)
@@ -142,7 +142,7 @@ def test_a_batch_leaves_of_each_unit_what_it_leaves_alone(add):
         ("pairs[1].content.pixels.zero_()", "changed its input"),
     ],
 )
-def test_a_pair_that_fails_costs_the_others_nothing(add, body, message):
+def test_a_pair_that_fails_does_not_affect_the_others(add, body, message):
     planned = add(f"{GOOD}\n{body}\nreturn outputs")
     found, _ = run_batch(add.store, planned)
     assert [r.status for r in found] == [Status.DONE, Status.FAILED, Status.DONE]
@@ -171,14 +171,14 @@ def test_divergence_in_a_batch_keeps_the_last_finite_picture(add):
         ("return None", "TypeError"),
     ],
 )
-def test_what_is_no_pairs_own_failure_leaves_nothing(add, body, message):
+def test_a_batch_that_fails_as_a_whole_writes_no_record(add, body, message):
     planned = add(f"{GOOD}\n{body}\nreturn outputs")
     found, _ = run_batch(add.store, planned)
     assert message in found
     assert [add.store.record(u.method, u.key) for u in planned] == [None] * 3
 
 
-def test_a_full_disk_is_no_outcome_of_a_batch(add):
+def test_a_full_disk_is_not_recorded_as_a_failure_of_the_batch(add):
     for body in (
         "raise OSError(28, 'No space left on device')",
         "return [OSError(28, 'No space left on device')] * 3",
@@ -237,7 +237,7 @@ def test_a_batch_may_take_as_long_as_its_units_one_by_one(monkeypatch, tmp_path)
 
 def test_sizes_double_while_they_fit_and_are_halved_where_they_do_not():
     sizes, one, other = BatchSizes({"a"}), unit(0, "a"), unit(0, "b")
-    assert sizes.of(other, "auto") == sizes.of(other, 8) == 1, "its method does no batches"
+    assert sizes.of(other, "auto") == sizes.of(other, 8) == 1, "its method does not process batches"
     tried = []
     for _ in range(5):
         tried.append(sizes.of(one, "auto"))
@@ -251,7 +251,7 @@ def test_sizes_double_while_they_fit_and_are_halved_where_they_do_not():
         assert sizes.of(one, "auto") == left
 
 
-def test_a_small_batch_at_the_end_says_nothing_about_larger_ones():
+def test_a_small_last_batch_does_not_change_the_size():
     sizes, one = BatchSizes({"a"}), unit(0, "a")
     sizes.fitted(one, 2)
     assert sizes.of(one, "auto") == 4
@@ -291,14 +291,14 @@ def test_a_helper_takes_its_batch_from_the_other_end():
     assert names([last, *schedule.more_for_batch(1, last, 1)]) == ["a8", "a7"]
 
 
-def test_slots_without_other_work_are_left_their_share():
+def test_slots_without_a_group_keep_their_share_of_the_units():
     schedule = Schedule(units(a=8), 2)
     assert names(schedule.more_for_batch(0, schedule.next(0), 7)) == ["a1", "a2", "a3"]
     schedule = Schedule(units(a=8, b=2), 2)
     assert len(schedule.more_for_batch(0, schedule.next(0), 7)) == 7, "the other slot has b"
 
 
-def test_what_was_tried_before_or_comes_too_late_joins_no_batch():
+def test_retried_tasks_and_tasks_after_the_stop_are_in_no_batch():
     schedule = Schedule(units(a=6), 1)
     first = schedule.next(0)
     schedule.worker_died(first, 0)
@@ -317,7 +317,7 @@ def test_what_was_tried_before_or_comes_too_late_joins_no_batch():
 
 
 class BatchWorker(FakeWorker):
-    """Answers batches as ``together(names)`` says: ``None`` for records, or what went wrong."""
+    """Answers a batch with the result of ``together(names)``: a problem, or None for records."""
 
     def ask(self, request, on_event):
         if request["do"] != "batch":
@@ -423,7 +423,7 @@ def test_several_slots_do_batches_at_the_same_time(tmp_path):
     assert sorted(map(sorted, pool.asked)) == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_finish_keeps_a_batch_in_work_and_begins_no_other(tmp_path):
+def test_finish_completes_the_running_batch_and_begins_no_other(tmp_path):
     begun, go = threading.Event(), threading.Event()
 
     def slow(names):
@@ -454,11 +454,11 @@ def test_units_that_another_process_has_are_left_out_of_a_batch(tmp_path):
     Store(tmp_path).write_record(UnitRecord.of(planned[2], Status.FAILED, finished="by it"))
     pool = BatchPool(tmp_path, 1, 4, claims=ours)
 
-    def elsewhere():
+    def finish_in_the_other_process():
         Store(tmp_path).write_record(UnitRecord.of(planned[1], Status.FAILED, finished="it"))
         other.release(planned[1].key)
 
-    timer = threading.Timer(1.0, elsewhere)
+    timer = threading.Timer(1.0, finish_in_the_other_process)
     timer.start()
     found = dict(results(pool, planned))
     timer.join()
@@ -550,7 +550,7 @@ def test_batches_of_slow_methods_are_not_timed():
     assert time_batch(Slow(), None, torch.device("cpu"), 16, latency=6.0) == (1, ())
 
 
-# --- configuration and the whole way -----------------------------------------------------
+# --- configuration and complete runs -----------------------------------------------------
 
 
 @pytest.mark.parametrize(("given", "read"), [("auto", "auto"), ("3", 3), (3, 3), (1, 1)])
@@ -565,7 +565,7 @@ def test_other_numbers_of_pairs_are_refused(given):
 
 
 @pytest.mark.parametrize(("given", "cpu", "cuda"), [("auto", 1, "auto"), (3, 3, 3)])
-def test_auto_tries_nothing_on_processors(tmp_path, given, cpu, cuda):
+def test_auto_means_one_pair_on_cpus(tmp_path, given, cpu, cuda):
     config = build_config({"pairs_per_batch": given, "out": tmp_path, "device": "cpu"})
     config = resolve_workers(config).model_copy(update={"devices": ("cpu", "cuda:0"), "workers": 3})
     executor = make_executor(config, Store(tmp_path), Claims(tmp_path))
@@ -573,7 +573,7 @@ def test_auto_tries_nothing_on_processors(tmp_path, given, cpu, cuda):
     assert slots == [cpu, cuda, cpu]
 
 
-def test_units_of_a_batch_are_no_timing_samples(tmp_path):
+def test_units_of_a_batch_are_not_timing_samples(tmp_path):
     config = resolve_workers(
         build_config({"size": 64, "timing_repeats": 2, "device": "cpu", "threads": 1})
     )
@@ -590,7 +590,7 @@ def test_units_of_a_batch_are_no_timing_samples(tmp_path):
 def settings(picture_folders, network_weights, tmp_path):
     contents, styles = picture_folders
     return {
-        # so few steps that rounding, which they let grow, moves hardly a grey level
+        # With so few steps, rounding errors stay below about one grey level.
         "methods": "content_copy,adain_2017,gatys_2015:optimizer=adam,iterations=3,"
         "coarse_scales=[],coarse_iterations=[],precision=float32",
         "contents": str(contents), "styles": str(styles), "size": 64, "timing_repeats": 1,
@@ -599,7 +599,7 @@ def settings(picture_folders, network_weights, tmp_path):
     }  # fmt: skip
 
 
-def test_a_run_in_batches_makes_the_table_of_one_without(settings, tmp_path):
+def test_a_run_in_batches_makes_the_same_table_as_one_without(settings, tmp_path):
     execute(build_config(settings))
     both = settings | {"out": tmp_path / "batches", "pairs_per_batch": 3}
     board = execute(build_config(both))
@@ -625,5 +625,5 @@ def test_a_run_in_batches_makes_the_table_of_one_without(settings, tmp_path):
     assert timings["adain_2017"].batch == 3
     assert timings["content_copy"].batch_seconds == ()
     _, _, plan = plan_run(build_config(settings))
-    assert {unit.key for unit in plan.units} == written.keys(), "keys do not know of batches"
+    assert {unit.key for unit in plan.units} == written.keys(), "keys do not depend on batches"
     assert not plan.pending

@@ -1,4 +1,4 @@
-"""The contract, checked over every registered plug-in; new files are covered by themselves."""
+"""The contract, checked on every registered plug-in; new files are included automatically."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_metric_states_its_facts(name):
     assert card.availability.ok or card.availability.reason
 
 
-def test_roles_are_taken_once():
+def test_each_role_has_one_metric():
     roles = [metric_card(name).role for name in METRICS]
     for role in ("quality", "content", "style", "speed", "memory"):
         assert roles.count(role) == 1, role
@@ -74,7 +74,7 @@ def test_dataset_states_its_facts(name):
     assert info.title
     assert info.description
     assert info.licence
-    assert info.citation or info.opens_paths, "only the user's own pictures have none"
+    assert info.citation or info.opens_paths, "only pictures of the user have no citation"
     assert info.roles
     assert set(info.roles) <= set(Role)
 
@@ -92,7 +92,7 @@ def test_shipped_checkpoints_state_their_licence():
 
 
 class TestNonConformingMethods:
-    """Each check catches the mistake it is there for."""
+    """Each check finds the mistake that it is made for."""
 
     @pytest.fixture
     def mistaken(self):
