@@ -16,7 +16,7 @@ from scipy.stats import kendalltau, rankdata
 
 from nstbench.analysis import stats
 from nstbench.analysis.score_table import Column, ScoreTable, pair_columns, score_tables
-from nstbench.core.records import MethodCard, MetricCard
+from nstbench.core.cards import MethodCard, MetricCard
 
 NORMS = (1.0, 2.0, 4.0, np.inf)
 """Exponents p of the norm that combines content and style error; 2 is the default."""

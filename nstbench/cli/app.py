@@ -18,7 +18,7 @@ from nstbench.cli.score import score
 from nstbench.cli.status import status
 from nstbench.cli.train import match, train
 from nstbench.cli.validate import validate
-from nstbench.core.errors import NstbenchError, UsageError, way_out
+from nstbench.core.errors import NstbenchError, UsageError, fix_for
 from nstbench.core.text import printable
 from nstbench.pipeline.interrupt import GO_ON
 
@@ -206,7 +206,7 @@ def main() -> None:
     except NstbenchError as error:
         _fail(str(error), 2)
     except OSError as error:
-        mend = way_out(error)
+        mend = fix_for(error)
         if not mend:
             raise
         where = f"{error.filename} cannot be used" if error.filename else "The disk"

@@ -16,13 +16,13 @@ class DatasetInfo:
 
     Attributes:
         title: one line for tables.
-        description: what the pictures are.
-        roles: which roles it can fill.
-        licence: licence of the whole, or ``"per image"``.
-        citation: where it comes from.
-        version: raise it when a picture changes.
-        requires: importable Python packages beyond the core's own.
-        opens_paths: True if ``Params(path=...)`` reads any folder the user names.
+        description: the pictures in one phrase.
+        roles: roles that the dataset has pictures for.
+        licence: licence of all pictures, or ``"per image"``.
+        citation: source of the pictures.
+        version: raise it when a picture changes; it names the folder in the cache.
+        requires: importable Python packages that nstbench itself does not need.
+        opens_paths: True if ``Params(path=...)`` reads any folder that the user gives.
     """
 
     title: str
@@ -47,9 +47,9 @@ class Dataset(ABC):
         self.params = params
 
     def availability(self) -> Availability:
-        """Say whether the pictures can be had here, without fetching them."""
+        """Return whether the pictures are available here; fetch nothing."""
         return Availability()
 
     @abstractmethod
     def load(self, role: Role) -> Collection:
-        """Return the pictures of one role in a fixed order, and what was left out."""
+        """Return the pictures of one role in a fixed order, and the files that were left out."""

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from nstbench.contracts import Picture
-from nstbench.core.errors import ImageError, StoreError, way_out
+from nstbench.core.errors import ImageError, StoreError, fix_for
 from nstbench.core.records import ImageRecord
 from nstbench.core.text import printable
 
@@ -156,7 +156,7 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        mend = way_out(error) or "free space or change permissions"
+        mend = fix_for(error) or "free space or change permissions"
         raise StoreError(
             f"{printable(path)} cannot be written: {error.strerror}. To mend it, {mend}, then "
             "run the same command again."

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nstbench.core.records import ImageRecord, PictureCard, Unit
+from nstbench.core.cards import PictureCard
+from nstbench.core.records import ImageRecord, Unit
 from nstbench.core.text import printable, slugify
 from nstbench.pipeline.output_patterns import Outputs, Pair
 from nstbench.store.keys import SCHEMA, key_of

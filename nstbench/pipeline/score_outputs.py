@@ -20,13 +20,12 @@ from PIL import Image
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
+from nstbench.core.cards import MethodCard, PictureCard
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import (
     Availability,
     ImageRecord,
-    MethodCard,
-    PictureCard,
     Role,
     SkippedImage,
     Status,

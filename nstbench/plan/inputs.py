@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nstbench.core.cards import PictureCard
 from nstbench.core.errors import ImageError, StoreError, UsageError
-from nstbench.core.records import Collection, ImageRecord, PictureCard, Role, SkippedImage
+from nstbench.core.records import Collection, ImageRecord, Role, SkippedImage
 from nstbench.pictures.picture import Fit, fit_picture, pixel_hash, write_png
 from nstbench.plan.config import RunConfig
 from nstbench.plan.variants import open_dataset

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nstbench.core.records import (
-    MethodCard,
-    MetricCard,
-    PictureCard,
-    SkippedImage,
-    Status,
-    Unit,
-)
+from nstbench.core.cards import MethodCard, MetricCard, PictureCard
+from nstbench.core.records import SkippedImage, Status, Unit
 from nstbench.plan.config import RunConfig
 from nstbench.plan.inputs import Input
 from nstbench.plan.variants import Variant

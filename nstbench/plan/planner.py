@@ -6,16 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from nstbench.core.records import (
-    Availability,
-    ImageRecord,
-    MethodCard,
-    Role,
-    Status,
-    Unit,
-    UnitRecord,
-    WeightCard,
-)
+from nstbench.core.cards import MethodCard, WeightCard
+from nstbench.core.records import Availability, ImageRecord, Role, Status, Unit, UnitRecord
 from nstbench.plan.config import RunConfig
 from nstbench.plan.inputs import fit_pictures
 from nstbench.plan.plan import Outcome, Plan

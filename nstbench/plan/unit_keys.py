@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.core.records import ImageRecord, Unit, WeightCard
+from nstbench.core.cards import WeightCard
+from nstbench.core.records import ImageRecord, Unit
 from nstbench.plan.config import RunConfig
 from nstbench.plan.variants import Variant
 from nstbench.plugins import registry

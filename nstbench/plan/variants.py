@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from nstbench.contracts import Method
+from nstbench.core.cards import MethodCard, MetricCard, WeightCard
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
-from nstbench.core.records import Availability, MethodCard, MetricCard, WeightCard
+from nstbench.core.records import Availability
 from nstbench.plan.config import MethodSpec, RunConfig, parse_named
 from nstbench.plugins import registry
 
@@ -256,8 +257,8 @@ def open_dataset(text: str, option: str) -> Any:
     dataset = cls(check_params(cls.Params, params, f"dataset '{name}'"))
     state = dataset.availability()
     if not state.ok:
-        way_out = f" {state.remedy}" if state.remedy else ""
-        raise UsageError(f"{option} {text}: {state.reason}.{way_out}")
+        fix_for = f" {state.remedy}" if state.remedy else ""
+        raise UsageError(f"{option} {text}: {state.reason}.{fix_for}")
     return dataset
 
 

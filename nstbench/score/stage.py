@@ -19,9 +19,10 @@ import pandas as pd
 import torch
 
 from nstbench.contracts import Metric, MetricInfo, Picture
+from nstbench.core.cards import MetricCard, PictureCard
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
-from nstbench.core.records import MetricCard, PictureCard, Role, Scope, Status, Timing
+from nstbench.core.records import Role, Scope, Status, Timing
 from nstbench.core.text import printable
 from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import read_image, to_tensor

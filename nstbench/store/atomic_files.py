@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.core.errors import StoreError, way_out
+from nstbench.core.errors import StoreError, fix_for
 
 RERUN = "Run the same command again: it writes the file again and keeps finished results."
 
@@ -51,7 +51,7 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 
 def unwritable(path: Path, error: OSError) -> StoreError:
     """Return what to tell a user whose disk is full, or whose folder may not be written."""
-    mend = way_out(error) or "free space or change permissions"
+    mend = fix_for(error) or "free space or change permissions"
     return StoreError(
         f"{path} cannot be written: {error.strerror}. What was computed before is intact: "
         f"{mend}, then run the same command again."

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from nstbench.core.cards import MethodCard, MetricCard, PictureCard
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
-from nstbench.core.records import MethodCard, MetricCard, PictureCard, Timing
+from nstbench.core.records import Timing
 from nstbench.core.text import printable
 from nstbench.store.atomic_files import RERUN, read_json, write_bytes, write_json
 from nstbench.store.store import Store, check_schema

@@ -112,5 +112,5 @@ def test_folders_with_the_same_name_get_different_names(tmp_path):
 
 def test_a_folder_given_twice_is_refused(tmp_path):
     folder = save_sweep(tmp_path / "mine", 3)
-    with pytest.raises(UsageError, match="again"):
+    with pytest.raises(UsageError, match="is the same folder as"):
         folder_sweeps([folder, tmp_path / "other" / ".." / "mine"], 32)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fake_pool import FakePool, FakeWorker, record_of, take, unit, units
+from fake_pool import FakePool, FakeWorker, take, unit, units
+from unit_records import unit_record, worker_answer
 
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import ImageRecord, Status, Unit, UnitRecord
@@ -334,7 +335,7 @@ class BatchWorker(FakeWorker):
             return {"event": "error", "message": "StoreError: full"}
         if problem is not None:
             return {"event": "result", "message": problem}
-        records = [record_of(one, batch=len(names)) for one in request["units"]]
+        records = [worker_answer(one, Status.DONE, batch=len(names)) for one in request["units"]]
         return {"event": "result", "records": records}
 
 
@@ -578,10 +579,8 @@ def test_units_of_a_batch_are_not_timing_samples(tmp_path):
         build_config({"size": 64, "timing_repeats": 2, "device": "cpu", "threads": 1})
     )
     for batch, samples in ((1, 3), (2, 0)):
-        record = UnitRecord(
-            key="0", variant="m", method="m", content="c", style="s", size=64, seed=0,
-            status=Status.DONE, device_name="d", threads=1, alone=True, seconds=5.0, batch=batch,
-        )  # fmt: skip
+        facts = {"size": 64, "device_name": "d", "threads": 1, "seconds": 5.0, "batch": batch}
+        record = unit_record("0f", "done", **facts)
         found = _own_samples(config, [record] * 3, 64, {"device_name": "d"})
         assert len(found) == samples
 
@@ -616,7 +615,7 @@ def test_a_run_in_batches_makes_the_same_table_as_one_without(settings, tmp_path
     }
     sizes = {}
     for record in written.values():
-        sizes.setdefault(record["method"], []).append(record.get("batch", 1))
+        sizes.setdefault(record["method"], []).append(record["batch"])
     assert {name: sorted(found) for name, found in sizes.items()} == {
         "content_copy": [1] * 4, "gatys_2015": [1, 3, 3, 3], "adain_2017": [1, 3, 3, 3],
     }  # fmt: skip

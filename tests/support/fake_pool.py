@@ -6,10 +6,11 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from nstbench.core.records import ImageRecord, Status, Unit, UnitRecord
+from unit_records import worker_answer
+
+from nstbench.core.records import ImageRecord, Unit
 from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.pool import PoolExecutor
-from nstbench.store.unit_records import plain_record
 
 
 def unit(name, variant="m", style="s"):
@@ -23,13 +24,6 @@ def unit(name, variant="m", style="s"):
 
 def units(**counts):
     return [unit(index, variant) for variant, count in counts.items() for index in range(count)]
-
-
-def record_of(asked, status="done", **facts):
-    """Return the record, as plain data, of a unit that a worker was asked for."""
-    one = unit(asked["parts"]["name"], asked["variant"])
-    picture = {"output": "o.png", "output_sha256": "0"} if status == "done" else {}
-    return plain_record(UnitRecord.of(one, Status(status), finished="now", **picture, **facts))
 
 
 def take(schedule, slot, count=1):
@@ -51,8 +45,7 @@ class FakeWorker:
     def ask(self, request, on_event):
         if request["do"] == "time":
             return {"event": "error", "message": "no clock"}
-        asked = request["unit"]
-        name = asked["parts"]["name"]
+        name = request["unit"]["parts"]["name"]
         with self.pool.lock:
             self.pool.attempts[name] += 1
             self.pool.requests.append((name, request["alone"], request["last"]))
@@ -68,7 +61,7 @@ class FakeWorker:
             raise answer
         if answer == "error":
             return {"event": "error", "message": "StoreError: full"}
-        return {"event": "result", "record": record_of(asked, answer)}
+        return {"event": "result", "record": worker_answer(request["unit"], answer, finished="now")}
 
     def close(self):
         self.pool.closed += 1

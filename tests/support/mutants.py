@@ -87,7 +87,7 @@ def broken_pictures(draw: st.DrawFn) -> bytes:
 
 
 def edited(draw: st.DrawFn, data: bytes, others: list[bytes]) -> bytes:
-    """Change bytes, write extreme values, cut, repeat, remove, insert or splice, one to six times."""
+    """Change bytes, write extreme values, cut, repeat, remove, insert or splice, up to 6 times."""
     content = bytearray(data)
     for _ in range(draw(st.integers(1, 6))):
         kind = draw(st.sampled_from(["byte", "byte", "extreme", "extreme", "cut", "repeat",
