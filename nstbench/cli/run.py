@@ -168,9 +168,9 @@ def _fail_without_output(board: Board) -> None:
     """End with exit code 1 if a method that could run, or the whole run, came to nothing."""
     from nstbench.generate.outcomes import without_output
 
-    barren = without_output(board.units)
-    if barren:
-        names = ", ".join(printable(name) for name in barren)
+    variants = without_output(board.units)
+    if variants:
+        names = ", ".join(printable(name) for name in variants)
         typer.echo(f"No output at all of: {names}. The report has the reasons.", err=True)
         raise typer.Exit(1)
 

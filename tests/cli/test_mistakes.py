@@ -210,7 +210,7 @@ def frame(**statuses: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("units", "barren"),
+    ("units", "expected"),
     [
         (frame(b="done done", a="done failed"), []),
         (frame(b="failed oom", a="done done"), ["b"]),
@@ -220,8 +220,8 @@ def frame(**statuses: str) -> pd.DataFrame:
         (frame(b="failed", a="unavailable"), ["b", "a"]),
     ],
 )
-def test_a_method_without_output_is_one_that_could_run(units, barren):
-    assert without_output(units) == barren
+def test_a_method_without_output_is_one_that_could_run(units, expected):
+    assert without_output(units) == expected
 
 
 FAILS = '''

@@ -1,6 +1,6 @@
-"""Latencies to and from the JSON files of pytest-benchmark, so that its tools can be used.
+"""Writes and reads latencies as JSON files of pytest-benchmark, so that its tools can be used.
 
-Format: pytest-benchmark's documentation, "Comparing past runs", and what
+Format: pytest-benchmark's documentation, "Comparing past runs", and the files that
 ``pytest --benchmark-json`` writes: ``{"machine_info", "commit_info", "benchmarks": [{"name",
 "fullname", "params", "extra_info", "stats": {"data": [seconds, ...], ...}}], "datetime"}``.
 """
@@ -24,7 +24,7 @@ LATENCY = MetricFacts("Latency", 1, Scope.TIMING, "speed", "s", higher_is_better
 
 
 def as_pytest_benchmark(baseline: Baseline) -> dict[str, Any]:
-    """Return the timings of a baseline as pytest-benchmark would have written them.
+    """Return the timings of a baseline as data of a pytest-benchmark file.
 
     Raises:
         UsageError: if the baseline has no timing.
@@ -95,8 +95,8 @@ def _stats(data: np.ndarray) -> dict[str, Any]:
 def read_pytest_benchmark(path: Path) -> Baseline:
     """Read the samples of a pytest-benchmark file as a baseline, one entry per benchmark.
 
-    Calibration is taken from ``extra_info``, where :func:`as_pytest_benchmark` puts it. Without
-    it the latencies can be compared on the same machine only.
+    The calibration is read from ``extra_info``, where :func:`as_pytest_benchmark` writes it.
+    Without it, latencies can only be compared on the same machine.
 
     Raises:
         UsageError: if the file cannot be read or has no samples.
@@ -106,10 +106,10 @@ def read_pytest_benchmark(path: Path) -> Baseline:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
-        raise UsageError(f"{path} is no JSON file: {error}.") from None
+        raise UsageError(f"{path} is not a JSON file: {error}.") from None
     if not isinstance(data, dict) or not data.get("benchmarks"):
         raise UsageError(
-            f"{path} holds no benchmarks. `pytest --benchmark-json={path.name}` writes such files."
+            f"{path} contains no benchmarks. Write it with `pytest --benchmark-json={path.name}`."
         )
     machine = data.get("machine_info") or {}
     processor = (machine.get("cpu") or {}).get("brand_raw", "")
@@ -139,7 +139,7 @@ def _entry(benchmark: dict[str, Any], processor: str, path: Path) -> Entry:
     if not samples:
         raise UsageError(
             f"{path}: the benchmark '{name}' has no raw samples. Write the file with "
-            "--benchmark-json, or with --benchmark-save-data beside --benchmark-save."
+            "--benchmark-json, or with --benchmark-save-data and --benchmark-save."
         )
     size = int(extra.get("size", 0))
     method = name.removesuffix(f"[{size}]") if size else name
