@@ -20,7 +20,7 @@ from nstbench.cli.train import match, train
 from nstbench.cli.validate import validate
 from nstbench.core.errors import NstbenchError, UsageError, fix_for
 from nstbench.core.text import printable
-from nstbench.pipeline.interrupt import GO_ON
+from nstbench.pipeline.interrupt import CONTINUE
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -218,7 +218,7 @@ def main() -> None:
     except SystemExit as ended:
         # what Typer makes of KeyboardInterrupt
         if ended.code == 130:
-            _fail(f"Interrupted. {GO_ON}", 130)
+            _fail(f"Interrupted. {CONTINUE}", 130)
         raise
 
 

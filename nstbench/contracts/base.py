@@ -20,6 +20,12 @@ class Parameters(BaseModel):
     """Base of a plug-in's parameters: typed and frozen; unknown names are errors.
 
     Give each field a default and a ``description``. The defaults are those of the paper.
+
+    Example:
+        >>> class Params(Parameters):
+        ...     iterations: int = 500
+        >>> Params(iterations=20).iterations
+        20
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=True)
@@ -35,6 +41,12 @@ class Picture:
         sha256: checksum of the decoded, resized pixels.
         record: file and provenance of the picture; ``None`` for outputs.
         semantic_map: float32 label colours (B, 3, H, W) in [0, 1], or ``None``.
+
+    Example:
+        >>> import torch
+        >>> picture = Picture(torch.zeros(1, 3, 48, 64), "black")
+        >>> (picture.height, picture.width)
+        (48, 64)
     """
 
     pixels: torch.Tensor

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nstbench.contracts.base import Parameters
-from nstbench.core.records import Availability, Collection, Role
+from nstbench.core.records import Availability, Collection, ImageRecord, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,10 @@ class DatasetInfo:
         version: raise it when a picture changes; it names the folder in the cache.
         requires: importable Python packages that nstbench itself does not need.
         opens_paths: True if ``Params(path=...)`` reads any folder that the user gives.
+
+    Example:
+        >>> DatasetInfo("Holiday", "my photographs", (Role.CONTENT,), "CC0-1.0", "me").version
+        1
     """
 
     title: str
@@ -36,7 +40,17 @@ class DatasetInfo:
 
 
 class Dataset(ABC):
-    """A source of content or style pictures."""
+    """A source of content or style pictures.
+
+    Example:
+        >>> from pathlib import Path
+        >>> class Holiday(Dataset):
+        ...     info = DatasetInfo("Holiday", "my photographs", (Role.CONTENT,), "CC0-1.0", "me")
+        ...     def load(self, role):
+        ...         return Collection((ImageRecord("beach", Path("beach.png")),))
+        >>> [image.name for image in Holiday(Holiday.Params()).load(Role.CONTENT).images]
+        ['beach']
+    """
 
     info: ClassVar[DatasetInfo]
 

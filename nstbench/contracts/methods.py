@@ -39,6 +39,12 @@ class MethodInfo:
         requires: importable Python packages that nstbench itself does not need.
         in_torch: False if part of the work is outside torch; operations are then not counted.
         own_process: True if another process does the work; its memory is then not measured.
+
+    Example:
+        >>> MethodInfo("Gatys et al. 2015", "Gatys, Ecker, Bethge", 2015,
+        ...            "https://arxiv.org/abs/1508.06576", "image optimisation",
+        ...            Flexibility.ARBITRARY).year
+        2015
     """
 
     title: str
@@ -63,6 +69,10 @@ class Diverged(Exception):  # noqa: N818  the term of the field
     Args:
         step: step of the optimisation.
         last_finite: the last finite picture (1, 3, H, W) in [0, 1], or ``None``.
+
+    Example:
+        >>> str(Diverged(17))
+        'the optimisation diverged at step 17'
     """
 
     def __init__(self, step: int, last_finite: torch.Tensor | None = None) -> None:
@@ -72,7 +82,13 @@ class Diverged(Exception):  # noqa: N818  the term of the field
 
 
 class OutOfTime(Exception):  # noqa: N818  the term of the field
-    """Raised by a method that reached its own time limit."""
+    """Raised by a method that reached its own time limit.
+
+    Example:
+        >>> raise OutOfTime("the program took longer than 60 s")
+        Traceback (most recent call last):
+        nstbench.contracts.methods.OutOfTime: the program took longer than 60 s
+    """
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,6 +97,11 @@ class PreparedPair:
 
     ``method`` is a shallow copy of the loaded method, made for this pair after ``prepare``.
     ``style`` identifies the style: pairs of one style have the same text.
+
+    Example:
+        >>> from dataclasses import fields
+        >>> [field.name for field in fields(PreparedPair)]
+        ['method', 'style', 'content', 'generator', 'on_step']
     """
 
     method: Method
@@ -95,6 +116,20 @@ class Method(ABC):
 
     Each of the three is timed separately. A method normalises its input itself. It changes
     neither its input nor global state, prints nothing, and reports progress by ``on_step``.
+
+    Example:
+        >>> import torch
+        >>> class Mean(Method):
+        ...     info = MethodInfo("Mean", "me", 2026, "", "baseline", Flexibility.ARBITRARY)
+        ...     def prepare(self, style):
+        ...         self.colour = style.pixels.mean(dim=(2, 3), keepdim=True)
+        ...     def stylize(self, content, *, generator, on_step):
+        ...         return (content.pixels + self.colour) / 2
+        >>> method = Mean(Mean.Params())
+        >>> method.prepare(Picture(torch.ones(1, 3, 8, 8), "white"))
+        >>> black = Picture(torch.zeros(1, 3, 8, 8), "black")
+        >>> method.stylize(black, generator=torch.Generator(), on_step=print).mean().item()
+        0.5
     """
 
     info: ClassVar[MethodInfo]
@@ -126,7 +161,7 @@ class Method(ABC):
         return self.info.in_torch
 
     def supports(self, style: ImageRecord) -> Availability:
-        """Return whether the method can do a style; if not, the reason and the command that helps."""
+        """Return whether the method can do a style; if not, the reason and a fix."""
         return Availability()
 
     def style_weights(self, style: ImageRecord) -> tuple[WeightCard, ...]:

@@ -24,6 +24,10 @@ class Features:
     ``"style_as_content"`` (the style picture resized to the content's shape). The scorer runs
     each network once per picture, up to the deepest layer that a metric reads. With ``gram``,
     the metric reads only Gram matrices of these layers, and the larger activations are not kept.
+
+    Example:
+        >>> Features("vgg16", ("relu1_1", "relu2_1"), of=("output", "style"), gram=True).network
+        'vgg16'
     """
 
     network: str
@@ -53,6 +57,10 @@ class MetricInfo:
             ``"memory"`` are the cost.
         order: position in tables, small first.
         description: one sentence for readers of the report.
+
+    Example:
+        >>> MetricInfo("mean", Scope.PAIR, False, (0.0, 1.0), "me", "mean of the output").version
+        1
     """
 
     title: str
@@ -99,7 +107,14 @@ class ScoringPair(Protocol):
 
 
 class Metric(ABC):
-    """Base of all metrics. ``load`` is called once before the first use."""
+    """Base of all metrics. ``load`` is called once before the first use.
+
+    Derive a metric from :class:`PairMetric`, :class:`SetMetric` or :class:`TimingMetric`.
+
+    Example:
+        >>> issubclass(PairMetric, Metric)
+        True
+    """
 
     info: ClassVar[MetricInfo]
 
@@ -108,7 +123,16 @@ class Metric(ABC):
 
 
 class PairMetric(Metric):
-    """A metric that compares one output with its content and style."""
+    """A metric that compares one output with its content and style.
+
+    Example:
+        >>> class Brightness(PairMetric):
+        ...     info = MetricInfo("brightness", Scope.PAIR, True, (0.0, 1.0), "me", "mean value")
+        ...     def compute(self, pair):
+        ...         return {"": pair.output.pixels.double().mean(dim=(1, 2, 3))}
+        >>> Brightness().info.title
+        'brightness'
+    """
 
     @abstractmethod
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
@@ -120,6 +144,23 @@ class SetMetric(Metric):
 
     ``state_types`` names the classes of its attributes other than tensors and plain
     containers. State from another process may contain no other classes.
+
+    Example:
+        >>> class Mean(SetMetric):
+        ...     info = MetricInfo("mean", Scope.SET, True, (0.0, 1.0), "me", "mean value")
+        ...     total, count = 0.0, 0
+        ...     def update(self, pair):
+        ...         self.total += float(pair.output.pixels.sum())
+        ...         self.count += pair.output.pixels.numel()
+        ...     def merge(self, other):
+        ...         self.total, self.count = self.total + other.total, self.count + other.count
+        ...     def compute(self):
+        ...         return {"": self.total / self.count}
+        >>> one, two = Mean(), Mean()
+        >>> one.total, one.count, two.total, two.count = 1.0, 1, 3.0, 1
+        >>> one.merge(two)
+        >>> one.compute()
+        {'': 2.0}
     """
 
     state_types: ClassVar[tuple[type, ...]] = ()
@@ -138,7 +179,16 @@ class SetMetric(Metric):
 
 
 class TimingMetric(Metric):
-    """A number of a method's timing record."""
+    """A number of a method's timing record.
+
+    Example:
+        >>> class Slowest(TimingMetric):
+        ...     info = MetricInfo("slowest", Scope.TIMING, False, (0.0, 1e9), "me", "max", unit="s")
+        ...     def compute(self, timing):
+        ...         return {"": max(timing.latency)} if timing.latency else {}
+        >>> Slowest().info.unit
+        's'
+    """
 
     @abstractmethod
     def compute(self, timing: Timing) -> dict[str, float]:

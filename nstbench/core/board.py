@@ -50,7 +50,7 @@ class Board:
             planned``, then each metric under its registry name, with ``<metric>_low`` and
             ``<metric>_high`` (95 % interval) where there is one. Missing numbers are NaN.
             Baselines are ranked together with the methods and have flexibility ``"baseline"``.
-            Ranks (``Int64``) are missing at sizes where no method has a value of the ordering metric.
+            Ranks (``Int64``) are missing at sizes without a value of the ordering metric.
         timings: raw timing records.
         methods: variant label -> card, in the order of the configuration.
         metrics: metric name -> card, in table order.
@@ -87,6 +87,6 @@ class Board:
         return next((m for m in self.metrics.values() if m.role == role), None)
 
     def trace(self, key: str) -> list[dict[str, float]]:
-        """Return the loss trace of a unit: rows of step, seconds and losses; empty if there is none."""
+        """Return the loss trace of a unit: rows of step, seconds and losses; may be empty."""
         path = self.root / "traces" / f"{key}.json"
         return list(json.loads(path.read_text())["steps"]) if path.exists() else []

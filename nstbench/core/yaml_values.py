@@ -113,7 +113,7 @@ def read_size(text: str) -> int:
         amount, prefix, binary = found.groups()
         return int(float(amount) * (1024 if binary else 1000) ** " kmgt".index(prefix or " "))
     except ValueError:
-        raise ValueError(f"'{text}' is no size; write 4GiB or 500MB") from None
+        raise ValueError(f"'{text}' is not a size; write 4GiB or 500MB") from None
 
 
 def readable_size(size: int) -> str:

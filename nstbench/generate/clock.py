@@ -102,9 +102,9 @@ def one_sample(
     result, seconds = timed(function, device)
     idle = max(0.0, seconds - (time.thread_time() - processor))
     after = waited()
-    own = own_seconds()
-    if own is not None:
-        return result, Samples((own,), (0.0,))
+    measured_itself = own_seconds()
+    if measured_itself is not None:
+        return result, Samples((measured_itself,), (0.0,))
     waits = () if before is None or after is None else (min(after - before, idle),)
     return result, Samples((seconds,), waits)
 

@@ -22,7 +22,7 @@ from nstbench.nn.weights import cache as weights
 from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
 from nstbench.pipeline.interrupt import Interrupted, finishing_first
 from nstbench.pipeline.time_spent import Spent
-from nstbench.pipeline.timing_stage import _time
+from nstbench.pipeline.timing_stage import time_methods
 from nstbench.plan.config import RunConfig
 from nstbench.plan.inputs import write_inputs
 from nstbench.plan.listener import Listener
@@ -76,21 +76,21 @@ def _resolve(config: RunConfig) -> tuple[RunConfig, tuple[Variant, ...]]:
 def execute(
     config: RunConfig, *, command: str = "", listener: Listener | None = None, dry_run: bool = False
 ) -> Board | None:
-    """Run everything that the configuration asks for and has no result yet.
+    """Run a configuration; existing results are used.
 
     Args:
-        config: what to run.
-        command: the command line, for the report.
+        config: configuration of the run.
+        command: command line, for the report.
         listener: receives progress.
-        dry_run: plan only.
+        dry_run: make the plan, and nothing else.
 
     Returns:
         The board, or ``None`` for a dry run.
 
     Raises:
-        UsageError: if the configuration cannot be carried out.
+        UsageError: if the configuration is wrong.
         StoreError: if the run folder cannot be written.
-        Interrupted: after Ctrl-C, with the board of what was finished.
+        Interrupted: after Ctrl-C, with the board of the finished units.
     """
     listener = listener or Listener()
     config, variants = _resolve(config)
@@ -115,10 +115,10 @@ def execute(
                 _fetch_weights(plan, listener)
             with spent.on("generate"):
                 _generate(plan, executor, listener, spent)
-            # one process at a time; the others find what it measured and scored
+            # one process at a time; other processes then use its timings and scores
             with claims.hold(BOARD):
                 with spent.on("time"):
-                    timings = _time(config, plan, store, executor, listener, interrupt)
+                    timings = time_methods(config, plan, store, executor, listener, interrupt)
                 executor.close()
                 board = _score(config, plan, store, info, listener, timings, spent)
     finally:
@@ -158,11 +158,11 @@ def _score(
 def rescore(
     root: Path, *, metrics: str | None, device: str, listener: Listener | None = None
 ) -> Board:
-    """Score a run again without generating anything, and rewrite its report.
+    """Score the outputs of a run again, and write its report again.
 
     Args:
         root: run folder.
-        metrics: ``"all"`` or names separated by commas; the run's own metrics if None.
+        metrics: ``"all"`` or names separated by commas; by default the metrics of the run.
         device: device of the feature networks.
         listener: receives progress.
 
@@ -204,7 +204,7 @@ def _info(config: RunConfig, plan: Plan, command: str) -> dict[str, Any]:
 
 
 def _fetch_weights(plan: Plan, listener: Listener) -> None:
-    """Fetch what methods and metrics need before the clock of any method starts."""
+    """Fetch the weights of methods and metrics, before any method is timed."""
     needed: dict[str, Any] = {}
     for variant in plan.variants:
         if variant.method is not None and variant.card.availability.ok:
@@ -234,9 +234,6 @@ def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) 
         listener.finished(unit, record)
         listener.advanced()
         spent.add(record)
-
-
-# --- timing ------------------------------------------------------------------------------
 
 
 def _now() -> str:

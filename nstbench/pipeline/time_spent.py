@@ -1,4 +1,4 @@
-"""Where the time of a run went: inside ``stylize``, or into everything around it."""
+"""Seconds of a run by stage, and of its methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from nstbench.core.records import UnitRecord
 
-# The stages of a run around generation, in their order.
+# the stages before and after generation, in order
 _BEFORE, _AFTER = ("weights",), ("time", "score", "report")
 
 
@@ -18,8 +18,8 @@ class Spent:
     """Adds up the seconds of a run.
 
     Args:
-        began: ``time.perf_counter()`` at the beginning.
-        workers: how many workers generate at a time; as many as there are units at most.
+        began: ``time.perf_counter()`` at the start.
+        workers: number of workers that generate; at most the number of units.
     """
 
     def __init__(self, began: float, workers: int) -> None:
@@ -49,10 +49,10 @@ class Spent:
                 self._setup[(*worker, style)] = seconds
 
     def summary(self) -> dict[str, Any]:
-        """Return wall-clock seconds, those of stages, and the workers' seconds by purpose.
+        """Return wall-clock seconds, seconds of stages, and the workers' seconds by purpose.
 
         ``method_seconds`` splits ``stylize_seconds`` by variant.
-        ``harness_seconds`` is the time of workers in generation that no method used: starting
+        ``harness_seconds`` is the time of workers in generation outside of methods: starting
         processes, reading and writing pictures and records, waiting for work.
         """
         setup, stylize = sum(self._setup.values()), sum(self._stylize.values())
@@ -68,9 +68,10 @@ class Spent:
 
 
 def shares(info: Mapping[str, Any]) -> dict[str, float]:
-    """Return what the wall-clock seconds of a run went into, in order; their sum is all of them.
+    """Return the wall-clock seconds of a run by purpose, in order.
 
-    Generation is split as its workers' time was: ``stylize``, ``load and prepare``, ``harness``.
+    Generation is split in proportion to its workers' time: ``stylize``, ``load and prepare``,
+    ``harness``.
 
     Args:
         info: ``run.json``, or a board's ``info``.

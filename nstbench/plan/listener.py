@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it: a terminal, a notebook, a test, nobody."""
+"""Events of a run, for a display."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """Receives the events of a run; this one ignores them all."""
+    """Receives the events of a run; this base class ignores them."""
 
     def planned(self, plan: Plan) -> None:
-        """Tell the plan before anything runs."""
+        """Report the plan, before the run starts."""
 
     def stage(self, name: str, total: int, seconds: float | None = None) -> None:
-        """Begin a stage of ``total`` items, expected to take ``seconds``."""
+        """Report a new stage with ``total`` items and an estimate in ``seconds``."""
 
     def began(self, label: str) -> None:
-        """Name the item in work."""
+        """Report the item in work."""
 
     def step(self, unit: Unit, index: int, total: int) -> None:
-        """Report progress inside a unit, of which many may be in work; 0 of 0 is its beginning."""
+        """Report a step of a unit; 0 of 0 is its start. Several units may be in work."""
 
     def finished(self, unit: Unit, record: UnitRecord) -> None:
-        """Report a unit's record; it is no longer in work."""
+        """Report the record of a finished unit."""
 
     def advanced(self) -> None:
         """Report one finished item of the stage."""
 
     def note(self, message: str) -> None:
-        """Tell something that the user should know, once."""
+        """Report a message for the user."""
 
     def close(self) -> None:
-        """End the display."""
+        """Close the display."""

@@ -45,7 +45,7 @@ def write_plan(store: Store, plan: Plan, info: Mapping[str, Any]) -> dict[str, A
 
 
 def _plan_pieces(plan: Plan) -> Iterator[bytes]:
-    """Yield ``plan.json``, a unit a line: millions of them must not be in memory twice."""
+    """Yield ``plan.json``, one unit a line, so that millions of units need little memory."""
     before = f'{{"schema": {SCHEMA}, "units": [\n'
     for unit in plan.units:
         blocked = plan.blocked.get(unit.key)
@@ -61,7 +61,7 @@ def _plan_pieces(plan: Plan) -> Iterator[bytes]:
 
 
 def read_plan(root: Path) -> list[dict[str, Any]]:
-    """Return the units of ``plan.json`` as plain data; none if there is no such file.
+    """Return the units of ``plan.json`` as plain data; an empty list without such a file.
 
     Raises:
         StoreError: if the file is damaged.
@@ -77,11 +77,11 @@ def read_plan(root: Path) -> list[dict[str, Any]]:
                     raise TypeError(f"'{name}' of a unit is {printable(unit[name])[:40]}")
                 if kind is str:
                     unit[name] = encodable(unit[name])
-            # both become parts of paths
+            # both are parts of paths
             if not (is_plain_name(unit["key"]) and is_plain_name(unit["method"])):
                 raise ValueError(f"'{printable(unit['key'])[:80]}' is not the key of a unit")
             if "status" in unit:
                 Status(unit["status"])
                 if not isinstance(unit.get("message", ""), str):
-                    raise TypeError("the message of a unit is no text")
+                    raise TypeError("the message of a unit is not text")
     return units

@@ -1,4 +1,4 @@
-"""From a configuration to ordered units: the only place where the cartesian product is taken."""
+"""Plan a run: pair the pictures, and lay out the units in order."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ def pair_up(
 ) -> list[tuple[_T, _T]]:
     """Return (content, style) pairs: all of them, or a balanced rotation.
 
-    With ``contents_per_style`` = k, style j meets contents jk, jk+1, ..., jk+k-1 modulo
-    their number, so that every style is met k times and contents differ by at most one.
+    With ``contents_per_style`` = k, style j is paired with contents jk, jk+1, ..., jk+k-1 modulo
+    their number. So every style has k pairs, and the counts of contents differ by at most one.
     """
     if contents_per_style is None or contents_per_style >= len(contents):
         return [(content, style) for style in styles for content in contents]
@@ -137,7 +137,7 @@ _StyleState = tuple[Availability, tuple[WeightCard, ...]]
 
 
 def _style_state(variant: Variant, style: ImageRecord) -> _StyleState:
-    """Return whether a style can be done, and the files that it needs."""
+    """Return whether a method can do a style, and the weight files of the style."""
     state = variant.card.availability
     if not state.ok or variant.method is None:
         return state, ()
@@ -146,7 +146,7 @@ def _style_state(variant: Variant, style: ImageRecord) -> _StyleState:
 
 
 def _with_checkpoints(card: MethodCard, states: Iterable[_StyleState]) -> MethodCard:
-    """Return a method's card with the weights that its styles need, each once."""
+    """Return a method's card with the weights of its styles, each once."""
     found = {weight.sha256: weight for _, weights in states for weight in weights}
     return replace(card, weights=(*card.weights, *found.values()))
 
@@ -169,12 +169,12 @@ def _blocked(
 
 
 def _counts(config: RunConfig, record: UnitRecord) -> bool:
-    """Return whether a record makes running its unit needless."""
+    """Return whether the run can use a record instead of running the unit."""
     if config.resume == "never":
         return False
     status = record.status
     if status == Status.DONE:
         return True
-    # what hindered these is gone, or they would be blocked again
-    hindered = status in (Status.UNAVAILABLE, Status.SKIPPED)
-    return not hindered and str(status) not in config.retry
+    # the cause is gone, or the unit would be blocked again
+    blocked_before = status in (Status.UNAVAILABLE, Status.SKIPPED)
+    return not blocked_before and str(status) not in config.retry

@@ -112,7 +112,7 @@ def read_timings(root: Path) -> list[Timing]:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """Return the tidy scores of a run; an empty table if there is no such file.
+    """Return the tidy scores of a run; an empty table if the file is missing.
 
     Raises:
         StoreError: if the file is damaged.

@@ -1,17 +1,17 @@
-"""The run folder: keys, atomic records, and loading them back.
+"""The run folder: where records, scores, timings and traces are.
 
 ```
 run.json  plan.json
 inputs/<role>/<sha>.png                   fitted pictures
-outputs/<method>/<k2>/<key>.png, .json    the record is written last: it exists = the unit is done
-outputs/<method>/<k2>/<key>_<kind>_error.png   where errors arise, if asked for
+outputs/<method>/<k2>/<key>.png, .json    the record is written last; with it the unit is complete
+outputs/<method>/<k2>/<key>_<kind>_error.png   error maps, on request
 scores/<metric>/<k2>/<key>.json
 timings/<method>/<key>.json               raw samples
 traces/<key>.json                         loss curves
 ```
 
-Every file is written to a temporary name in its folder, synchronised and renamed,
-so that a run killed at any moment leaves either the old file, the new one, or none.
+All files are atomic (:mod:`nstbench.store.atomic_files`): a run that is killed leaves the old file,
+the new one, or none.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ MAP_KINDS = ("content", "style")
 
 
 def map_path(output: str, kind: str) -> Path:
-    """Return where the map of an output lies, both relative to the run folder."""
+    """Return the path of an error map; it and ``output`` are relative to the run folder."""
     path = Path(output)
     return path.with_name(f"{path.stem}_{kind}_error.png")
 
 
 def is_plain_name(text: Any) -> bool:
-    """Return True for text that names a file in a folder, and leads nowhere else."""
+    """Return True for a plain file name, which cannot lead out of its folder."""
     if not isinstance(text, str) or not text.isprintable():
         return False
     return bool(text) and Path(text).name == text and not text.startswith(".")
@@ -92,16 +92,16 @@ class Store:
     # -- generation -----------------------------------------------------------------------
 
     def record_path(self, method: str, key: str) -> Path:
-        """Return where the record of a unit is kept."""
+        """Return the path of a unit's record."""
         return self.root / "outputs" / method / key[:2] / f"{key}.json"
 
     def output_path(self, method: str, key: str) -> Path:
-        """Return where the picture of a unit is kept."""
+        """Return the path of a unit's picture."""
         return self.record_path(method, key).with_suffix(".png")
 
     def record(self, method: str, key: str) -> UnitRecord | None:
         """Return the record of a unit; ``None`` if it is missing, torn or altered."""
-        # strings: with hundreds of thousands of records, building paths is most of the work
+        # strings: with many records, building Path objects takes most of the time
         stem = f"{self._outputs}/{method}/{key[:2]}/{key}"
         try:
             with open(f"{stem}.json", "rb") as stream:  # noqa: PTH123
@@ -127,7 +127,7 @@ class Store:
                 yield record
 
     def keys(self, method: str) -> set[str]:
-        """Return the keys of all files that may be records of a method, without reading them."""
+        """Return the keys of all record files of a method; read none of them."""
         found: set[str] = set()
         with contextlib.suppress(OSError):
             for folder in os.scandir(self.root / "outputs" / method):
@@ -136,20 +136,20 @@ class Store:
         return found
 
     def keys_by_inputs(self, method: str) -> dict[str, str]:
-        """Return key without the version of the code -> newest key that has a record."""
+        """Return key without the code version -> key of the newest record."""
         newest = sorted(self.records(method), key=lambda record: record.finished)
         return {key_without_code(record.parts): record.key for record in newest}
 
     # -- scores, timings, traces ----------------------------------------------------------
 
     def score_path(self, metric: str, key: str) -> Path:
-        """Return where a score is kept."""
+        """Return the path of a score."""
         return self.root / "scores" / metric / key[:2] / f"{key}.json"
 
     def score(self, metric: str, key: str) -> dict[str, Any] | None:
         """Return a score record: ``{"values": {part: value}}`` or ``{"error": message}``.
 
-        One that is torn or altered counts as none.
+        Return ``None`` if it is missing, torn or altered.
         """
         data = read_json(self.score_path(metric, key))
         if not isinstance(data, dict):
@@ -167,15 +167,15 @@ class Store:
         write_json(self.score_path(metric, key), record)
 
     def timing_path(self, method: str, key: str) -> Path:
-        """Return where the timing samples of a method variant at one size are kept."""
+        """Return the path of the timing of a method variant at one size."""
         return self.root / "timings" / method / f"{key}.json"
 
     def trace_path(self, key: str) -> Path:
-        """Return where the loss trace of a unit is kept."""
+        """Return the path of a unit's loss trace."""
         return self.root / "traces" / f"{key}.json"
 
     def find_key(self, prefix: str) -> tuple[str, dict[str, Any]]:
-        """Return kind and record of the only output or score whose key begins so.
+        """Return kind and data of the only record, score or timing whose key begins with a text.
 
         Raises:
             StoreError: if no key or more than one begins with ``prefix``.
@@ -189,7 +189,7 @@ class Store:
             found = "no record" if not hits else f"{len(hits)} records"
             raise StoreError(
                 f"{found} in {self.root} with a key that begins with '{prefix}'. "
-                "Keys stand in the failure list of the report and in plan.json."
+                "The failure list of the report and plan.json have the keys."
             )
         kind, path = hits[0]
         data = read_json(path)

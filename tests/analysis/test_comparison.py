@@ -15,6 +15,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from nstbench.analysis import run_comparison as comparison
+from nstbench.cli.app import app
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
 from nstbench.report import page as report
@@ -146,7 +147,5 @@ def test_formats_of_one_run_are_refused_with_a_remedy(first: Board, tmp_path: Pa
 
 
 def test_command_needs_runs_that_exist(tmp_path: Path) -> None:
-    from nstbench.cli.app import app
-
     done = CliRunner().invoke(app, ["report", str(tmp_path / "a"), str(tmp_path / "b")])
     assert isinstance(done.exception, UsageError)

@@ -31,7 +31,7 @@ from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.pipeline.job import execute, plan_run
-from nstbench.pipeline.timing_stage import _own_samples
+from nstbench.pipeline.timing_stage import own_samples
 from nstbench.plan.config_file import build_config
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json
@@ -581,7 +581,7 @@ def test_units_of_a_batch_are_not_timing_samples(tmp_path):
     for batch, samples in ((1, 3), (2, 0)):
         facts = {"size": 64, "device_name": "d", "threads": 1, "seconds": 5.0, "batch": batch}
         record = unit_record("0f", "done", **facts)
-        found = _own_samples(config, [record] * 3, 64, {"device_name": "d"})
+        found = own_samples(config, [record] * 3, 64, {"device_name": "d"})
         assert len(found) == samples
 
 

@@ -1,4 +1,4 @@
-"""Pictures made elsewhere on the board of a run: same pixels, same pairs, nothing done twice."""
+"""Imported pictures on the board of a run: same pixels, same pairs, no unit runs twice."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def test_worker_whose_log_cannot_be_opened_ends_the_run_with_the_way_out(
 
 @pytest.fixture
 def read_only(undisturbed: Board) -> Iterator[Path]:
-    """A copy of a finished run that nobody may write, in a folder that everybody may enter."""
+    """A read-only copy of a finished run, in a folder that all users may enter."""
     with tempfile.TemporaryDirectory(prefix="nstbench-") as folder:
         root = Path(folder)
         shutil.copytree(undisturbed.root, root / "run")

@@ -56,7 +56,7 @@ SlotEvent = Progress | Result | SlotEnded
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """What the slots of one run share.
+    """State that all slots of one run share.
 
     Attributes:
         store: the run folder.
@@ -80,7 +80,7 @@ class SharedState:
 
 
 class SlotDriver:
-    """Drives the worker of one slot and decides what the end of a worker means for its unit.
+    """Drives the worker of one slot and decides about a unit whose worker ended.
 
     A unit whose worker dies is tried again three times, by other slots if there are some. A
     unit that runs out of memory is tried once more, alone. A unit that exceeds its time limit
@@ -89,7 +89,7 @@ class SlotDriver:
 
     Args:
         slot: number of the slot.
-        shared: what it shares with the other slots.
+        shared: state that all slots of the run share.
     """
 
     def __init__(self, slot: int, shared: SharedState) -> None:
@@ -114,7 +114,7 @@ class SlotDriver:
                     self._schedule.postponed(task)
                 else:
                     self._run_with_similar(task)
-        # The caller's thread raises the error again, whatever its class.
+        # The caller's thread raises every error again.
         except BaseException as caught:
             error = None if self._workers.closing else caught
         self._emit(SlotEnded(error))
