@@ -25,7 +25,7 @@ from nstbench.generate.executors.executor import (
     WorkerSettings,
     WorkerTimeoutError,
 )
-from nstbench.generate.executors.local import LocalExecutor, LocalWorker
+from nstbench.generate.executors.local import LocalExecutor, time_limit
 from nstbench.generate.executors.schedule import Schedule
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
@@ -222,15 +222,9 @@ def test_a_batch_in_a_real_worker_reports_steps_of_each_pair(add):
     assert sorted(seen) == sorted((u.key, *s) for u in planned for s in ((0, 0), (1, 1)))
 
 
-def test_a_batch_may_take_as_long_as_its_units_one_by_one(monkeypatch, tmp_path):
-    waits = []
-    worker = LocalWorker.__new__(LocalWorker)
-    worker._settings = WorkerSettings(tmp_path, "cpu", 1, 7.0)
-    monkeypatch.setattr(worker, "_send", lambda request: None)
-    monkeypatch.setattr(worker, "_wait", lambda seconds, on_event: waits.append(seconds))
-    worker.ask({"do": "unit", "unit": {}}, print)
-    worker.ask({"do": "batch", "units": [{}] * 5}, print)
-    assert waits == [7.0, 35.0]
+def test_a_batch_may_take_as_long_as_its_units_one_by_one():
+    assert time_limit({"do": "unit", "unit": {}}, 7.0) == 7.0
+    assert time_limit({"do": "batch", "units": [{}] * 5}, 7.0) == 35.0
 
 
 # --- how many at once --------------------------------------------------------------------

@@ -365,7 +365,7 @@ def test_a_hanging_unit_is_killed_and_the_next_one_runs(setup):
 
 @pytest.mark.slow
 def test_a_method_that_closes_the_channel_fails_only_its_own_unit(setup, monkeypatch):
-    monkeypatch.setattr(local_module, "_END_SECONDS", 0.5)
+    monkeypatch.setattr(local_module, "END_SECONDS", 0.5)
     store, add = setup
     units = [
         add("os.closerange(3, 200); time.sleep(600)"),

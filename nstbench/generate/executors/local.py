@@ -34,9 +34,10 @@ _START_SECONDS = 120.0
 # Set for the interpreter of the worker and undone there, so that a method's processes lack them.
 _WORKER_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH", "GLIBC_TUNABLES")
 _MEMORY_CHECK_SECONDS = 0.2
-# Time that a worker has to end after it closed its channel.
-_END_SECONDS = 5.0
 _STOP_SECONDS = 2.0
+
+END_SECONDS = 5.0
+"""Seconds that a worker has to end after it closed its channel."""
 
 
 class LocalWorker:
@@ -105,8 +106,7 @@ class LocalWorker:
             WorkerDiedError: if the process ended.
         """
         self._send(request)
-        seconds = self._settings.timeout * len(request.get("units", [""]))
-        return self._wait(seconds, on_event)
+        return self._wait(time_limit(request, self._settings.timeout), on_event)
 
     def close(self) -> None:
         """Stop the process and everything it started."""
@@ -187,7 +187,7 @@ class LocalWorker:
     def _end_message(self) -> str:
         """Return how the process ended, with the place of its log."""
         try:
-            code = self._process.wait(timeout=_END_SECONDS)
+            code = self._process.wait(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             return f"the worker process stopped answering and was killed (see {self._log})"
@@ -202,6 +202,18 @@ class LocalExecutor(PoolExecutor):
 
     def _start(self, settings: WorkerSettings, cancelled: Callable[[], bool]) -> LocalWorker:
         return LocalWorker(settings)
+
+
+def time_limit(request: Event, timeout: float) -> float:
+    """Return the seconds that a request may take: ``timeout`` for each of its units.
+
+    Example:
+        >>> time_limit({"do": "unit", "unit": {}}, 7.0)
+        7.0
+        >>> time_limit({"do": "batch", "units": [{}] * 5}, 7.0)
+        35.0
+    """
+    return timeout * len(request.get("units", [""]))
 
 
 def _open_log(path: Path) -> IO[bytes]:
