@@ -156,7 +156,7 @@ def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
     execute(build_config(settings))
     other = Claims(settings["out"])
     other.join()
-    with pytest.raises(UsageError, match="running something else"):
+    with pytest.raises(UsageError, match="is running another plan"):
         execute(build_config(settings | {"methods": "pixel_blend"}))
     assert [c["variant"] for c in read_json(settings["out"] / "run.json")["methods"]] == [
         "content_copy"
