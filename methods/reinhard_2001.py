@@ -1,9 +1,9 @@
 """Colour transfer between images (Reinhard, Ashikhmin, Gooch and Shirley 2001).
 
-Mean and standard deviation of each channel of the decorrelated l-alpha-beta space
-(Ruderman et al. 1998) are carried from the style to the content (paper,
-equations 10 and 11). It moves colours only, so it is the baseline that a method
-has to beat to have transferred anything beyond a palette.
+The mean and standard deviation of each channel of the decorrelated l-alpha-beta space
+(Ruderman et al. 1998) are transferred from the style to the content (paper,
+equations 10 and 11). Only colours change, so a method that transfers more than a palette has
+to do better than this one.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _RGB_TO_LMS = torch.tensor(
 _LMS_TO_LAB = torch.diag(torch.tensor([3.0, 6.0, 2.0], dtype=torch.float64).rsqrt()) @ torch.tensor(
     [[1.0, 1.0, 1.0], [1.0, 1.0, -2.0], [1.0, -1.0, 0.0]], dtype=torch.float64
 )
-# One grey level of an 8-bit image: the logarithm has no value at black.
+# One grey level of an 8-bit image. The logarithm of zero (black) is infinite.
 _FLOOR = 1.0 / 255.0
 _FLAT = 1e-6
 
 
 class Reinhard2001(Method):
-    """Matches the first two moments of the style's colours in l-alpha-beta."""
+    """Matches mean and deviation of the style's colours in l-alpha-beta."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         title="Reinhard et al. 2001",
@@ -44,11 +44,12 @@ class Reinhard2001(Method):
         flexibility=Flexibility.BASELINE,
         licence="MIT",
         deviations=(
-            "The matrices act on sRGB values as stored, without undoing their gamma, as most "
-            "implementations do; the paper does not say.",
+            "The matrices act on sRGB values as stored, with their gamma, as in most "
+            "implementations; the paper does not state it.",
             "Values below 1/255 are raised to 1/255 before the logarithm.",
-            "The way back inverts the forward matrices instead of using the paper's rounded ones.",
-            "A channel of the content without variance is set to the style's mean.",
+            "The inverse transform inverts the forward matrices instead of using the paper's "
+            "rounded inverses.",
+            "A channel of the content without variance is set to the mean of the style.",
         ),
     )
 
@@ -56,7 +57,7 @@ class Reinhard2001(Method):
     _std: torch.Tensor
 
     def prepare(self, style: Picture) -> None:
-        """Measure the style's moments."""
+        """Compute mean and deviation of each channel of the style."""
         self._mean, self._std = moments(to_lab(style.pixels))
 
     def stylize(
@@ -68,7 +69,7 @@ class Reinhard2001(Method):
 
 
 def to_lab(rgb: torch.Tensor) -> torch.Tensor:
-    """Return l-alpha-beta values, float64 (B, 3, H, W), of RGB in [0, 1]."""
+    """Return the l-alpha-beta values, float64 (B, 3, H, W), of RGB (B, 3, H, W) in [0, 1]."""
     lms = _mix(_RGB_TO_LMS, rgb.double().clamp_min(_FLOOR))
     return _mix(_LMS_TO_LAB, lms.log10())
 
@@ -88,10 +89,10 @@ def moments(lab: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def transfer(lab: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Give ``lab`` (B, 3, H, W) the wanted moments, each (B, 3, 1, 1)."""
-    own_mean, own_std = moments(lab)
-    gain = torch.where(own_std > _FLAT, std / own_std.clamp_min(_FLAT), 0.0)
-    return (lab - own_mean) * gain + mean
+    """Return ``lab`` (B, 3, H, W) with another mean and deviation, each (B, 3, 1, 1)."""
+    lab_mean, lab_std = moments(lab)
+    gain = torch.where(lab_std > _FLAT, std / lab_std.clamp_min(_FLAT), 0.0)
+    return (lab - lab_mean) * gain + mean
 
 
 def _mix(matrix: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,8 @@ import torch
 
 from nstbench.contracts import Method, Picture
 from nstbench.core.records import ImageRecord
-from nstbench.pictures.picture import load_picture, read_image, to_tensor
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import load_picture, to_tensor
 from nstbench.plugins import registry
 
 

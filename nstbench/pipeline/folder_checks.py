@@ -6,14 +6,12 @@ from pathlib import Path
 
 from nstbench.core.errors import UsageError
 from nstbench.core.text import printable
+from nstbench.pictures.decode import PICTURE_SUFFIXES
 from nstbench.plan.listener import Listener
 from nstbench.store.atomic_files import read_json
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
 
-_PICTURES = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)  # fmt: skip
 _NAMED = 3
 
 
@@ -25,7 +23,7 @@ def refuse_folder_of_pictures(root: Path) -> None:
     """
     if not root.is_dir() or (root / "run.json").exists():
         return
-    found = sorted(p.name for p in root.iterdir() if p.suffix.lower() in _PICTURES)
+    found = sorted(p.name for p in root.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
     if found:
         names = ", ".join(map(printable, found[:_NAMED])) + (", ..." if found[_NAMED:] else "")
         raise UsageError(

@@ -34,7 +34,8 @@ from nstbench.core.records import (
 )
 from nstbench.core.text import counted, printable, slugify
 from nstbench.core.yaml_values import names_or_all
-from nstbench.pictures.picture import fit, pixel_hash, read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import PROPORTION_TOLERANCE, fit, pixel_hash, write_png
 from nstbench.pipeline.folder_checks import refuse_folder_of_pictures
 from nstbench.pipeline.joined_run import Beside
 from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, has_method
@@ -58,9 +59,6 @@ from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import hash_of_keys, key_of
 from nstbench.store.run_info import read_info, write_info, write_scores, write_timings
 from nstbench.store.store import Store
-
-ASPECT_TOLERANCE = 0.02
-"""Relative difference of proportions that rounding to whole pixels can cause."""
 
 FAMILY = "imported"
 
@@ -283,7 +281,7 @@ class _Import:
         height, width = pixels.shape[:2]
         stretch = (shape[1] / shape[0]) / (width / height)
         # a difference of one pixel is rounding, also in a small picture
-        allowed = max(ASPECT_TOLERANCE, 1 / min(shape))
+        allowed = max(PROPORTION_TOLERANCE, 1 / min(shape))
         left = top = 0.0
         if self.request.fit == "crop":
             left, top = (

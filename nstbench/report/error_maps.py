@@ -39,7 +39,8 @@ from nstbench.contracts import Features, Picture, ScoringPair
 from nstbench.core.cards import PictureCard
 from nstbench.core.errors import NstbenchError
 from nstbench.core.records import Role, Status
-from nstbench.pictures.picture import read_image, to_tensor, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import to_tensor, write_png
 from nstbench.plan.listener import Listener
 from nstbench.score.feature_bank import FeatureBank
 from nstbench.score.maths.normalised_errors import (

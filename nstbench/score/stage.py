@@ -25,7 +25,8 @@ from nstbench.core.glibc_malloc import freed_memory_kept
 from nstbench.core.records import Role, Scope, Status, Timing
 from nstbench.core.text import printable
 from nstbench.nn.weights import cache as weights
-from nstbench.pictures.picture import read_image, to_tensor
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import to_tensor
 from nstbench.plan.listener import Listener
 from nstbench.plan.plan_file import read_plan
 from nstbench.plan.variants import metric_weights

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nstbench.core.errors import StoreError, fix_for
+from nstbench.core.text import printable
 
 RERUN = "Run the same command again: it writes the file again and keeps finished results."
 
@@ -53,8 +54,8 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     """Return the error for a file that cannot be written, with its fix."""
     fix = fix_for(error) or "free space or change permissions"
     return StoreError(
-        f"{path} cannot be written: {error.strerror}. What was computed before is intact: "
-        f"{fix}, then run the same command again."
+        f"{printable(path)} cannot be written: {error.strerror}. What was computed before is "
+        f"intact: {fix}, then run the same command again."
     )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from fake_board import FakeRun
 
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.report import page as report
 from nstbench.store.store import MAP_KINDS, map_path
 

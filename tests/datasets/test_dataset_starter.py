@@ -1,4 +1,4 @@
-"""The starter dataset: complete, licensed, painted once, with maps that fit."""
+"""Tests of the starter dataset: complete, licensed, painted once, with maps that fit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from nstbench.core.records import Role
+from nstbench.pictures.decode import read_image
 from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, paint
-from nstbench.pictures.picture import load_picture, read_image, read_map
+from nstbench.pictures.picture import load_picture, read_map
 from nstbench.plugins import registry
 
 SIZE = 64
@@ -25,7 +26,7 @@ def starter():
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache of its own, with the styles painted small."""
+    """A new cache, with small paintings."""
     folder = tmp_path_factory.mktemp("cache")
     module = sys.modules[registry.load("datasets", "starter").__module__]
     with pytest.MonkeyPatch.context() as patch:
@@ -77,7 +78,7 @@ def test_styles_are_painted_once(cache, styles, monkeypatch):
     def fail(*_args):
         raise AssertionError("painted again")
 
-    monkeypatch.setattr("nstbench.pictures.painter.tools.painting", fail)
+    monkeypatch.setattr("nstbench.pictures.painter.styles.painting", fail)
     before = {image.path: image.path.stat().st_mtime_ns for image in styles.images}
     again = starter().load(Role.STYLE)
     assert {image.path: image.path.stat().st_mtime_ns for image in again.images} == before

@@ -29,7 +29,8 @@ from nstbench.generate.executors.local import LocalExecutor, time_limit
 from nstbench.generate.executors.schedule import Schedule
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.pipeline.job import execute, plan_run
 from nstbench.pipeline.timing_stage import own_samples
 from nstbench.plan.config_file import build_config

@@ -22,7 +22,8 @@ from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.local import LocalExecutor
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json
 from nstbench.store.store import Store

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 import nstbench
 from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.plan_file import read_plan
 

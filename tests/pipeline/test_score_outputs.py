@@ -12,7 +12,8 @@ from PIL import Image
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import UsageError
-from nstbench.pictures.picture import fit, read_image
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import fit
 from nstbench.pipeline.job import rescore
 from nstbench.pipeline.score_outputs import Request, score_outputs
 

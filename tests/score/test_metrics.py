@@ -19,7 +19,8 @@ from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.backbones.load import BACKBONES, load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.gram import scoring_gram_matrix
-from nstbench.pictures.picture import fit, read_image, resize, to_tensor
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import fit, resize, to_tensor
 from nstbench.plugins import registry
 from nstbench.score.feature_bank import FeatureBank
 from nstbench.score.maths.frechet import GaussianSums, frechet_distance

@@ -23,7 +23,8 @@ import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Role
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.plan.config import RunConfig
 from nstbench.plan.config_file import SUITES, build_config
 from nstbench.plan.listener import Listener

@@ -20,7 +20,8 @@ from scipy.ndimage import gaussian_filter
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord
 from nstbench.core.text import printable
-from nstbench.pictures.picture import fit, read_image
+from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
+from nstbench.pictures.picture import fit, same_proportions
 
 Pixels = NDArray[np.uint8]
 
@@ -46,9 +47,6 @@ JPEG_QUALITIES = (80, 60, 40, 20, 5)
 
 REFERENCE_SIDE = 256
 FEWEST_STEPS = 3
-# Proportions of one picture at two sizes differ by rounding, up to this share.
-ASPECT_TOLERANCE = 0.02
-_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -205,8 +203,7 @@ def folder_sweep(folder: Path, size: int, name: str = "") -> Sweep:
     pictures = []
     for path in outputs:
         pixels = read_image(path)
-        ratio = (pixels.shape[1] / pixels.shape[0]) / (content.shape[1] / content.shape[0])
-        if abs(ratio - 1) > ASPECT_TOLERANCE:
+        if not same_proportions(pixels, content):
             raise UsageError(
                 f"{printable(path)} is {pixels.shape[1]} x {pixels.shape[0]}, not of the "
                 f"proportions of its content ({content.shape[1]} x {content.shape[0]}). "
@@ -220,7 +217,7 @@ def folder_sweep(folder: Path, size: int, name: str = "") -> Sweep:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _EXTENSIONS)
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _only(folder: Path, stem: str) -> Path:

@@ -21,7 +21,8 @@ from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
 from nstbench.core.errors import ImageError
 from nstbench.core.records import Availability, ImageRecord
 from nstbench.core.text import printable
-from nstbench.pictures.picture import read_image, to_pixels, to_tensor, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import to_pixels, to_tensor, write_png
 from nstbench.plugins.programs.entry import PLACE, Program
 from nstbench.plugins.programs.process import Process, ProgramFailed
 from nstbench.plugins.programs.templates import fill, placeholders, plain_text
