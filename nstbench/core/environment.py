@@ -8,9 +8,10 @@ import os
 import platform
 import re
 import subprocess
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nstbench
 from nstbench.core.errors import UsageError
@@ -160,3 +161,8 @@ def package_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = ""
     return versions
+
+
+def utc_now(precision: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """Return the present time in UTC as ISO 8601 text, for example 2026-01-31T12:00:00+00:00."""
+    return datetime.now(UTC).isoformat(timespec=precision)

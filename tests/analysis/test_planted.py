@@ -1,4 +1,4 @@
-"""Planted regressions in real runs are caught, and honest runs beside them are not."""
+"""Planted regressions in real runs are found, and runs without one pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.plan.config_file import build_config
 
 WORKER = '''
-"""Convolves for a while, and sleeps for a share of that."""
+"""Convolves, then sleeps for a share of the time that took."""
 
 import time
 
@@ -84,7 +84,7 @@ def test_a_style_weight_of_20_percent_more_or_less_is_caught(tmp_path: Path) -> 
     fail_on = "uef:+2% content_error:+2% style_error:+2%"
 
     def paint(name: str, style_weight: float) -> Baseline:
-        # a style that weighs more by a factor is a content that weighs less by it
+        # A larger weight of the style is a smaller weight of the content.
         changed = {**params, "alpha_beta": params["alpha_beta"] / style_weight}
         board = nstbench.run(
             "gatys_2015", suite="regression", out=tmp_path / name, timing_repeats=0,

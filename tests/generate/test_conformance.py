@@ -1,4 +1,4 @@
-"""The contract, checked over every registered plug-in; new files are covered by themselves."""
+"""The contract, checked on every registered plug-in; new files are included automatically."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_metric(name, check):
     check(registry.load("metrics", name))
 
 
-def test_roles_are_taken_once():
+def test_each_role_has_one_metric():
     roles = [metric_card(name).role for name in METRICS]
     for role in ("quality", "content", "style", "speed", "memory"):
         assert roles.count(role) == 1, role
@@ -73,7 +73,7 @@ def test_dataset_states_its_facts(name):
     assert info.title
     assert info.description
     assert info.licence
-    assert info.citation or info.opens_paths, "only the user's own pictures have none"
+    assert info.citation or info.opens_paths, "only pictures of the user have no citation"
     assert info.roles
     assert set(info.roles) <= set(Role)
 
@@ -91,7 +91,7 @@ def test_shipped_checkpoints_state_their_licence():
 
 
 class TestNonConformingMethods:
-    """Each check catches the mistake it is there for."""
+    """Each check finds the mistake that it is made for."""
 
     @pytest.fixture
     def mistaken(self):
@@ -109,14 +109,14 @@ class TestNonConformingMethods:
 
     def test_unseeded(self, mistaken):
         cls = mistaken(stylize=lambda self, content, **_: torch.rand_like(content.pixels))
-        with pytest.raises(conformance.NotConforming, match="generator"):
+        with pytest.raises(conformance.ConformanceError, match="generator"):
             conformance.repeats_under_a_seed(cls)
-        with pytest.raises(conformance.NotConforming, match="global generator"):
+        with pytest.raises(conformance.ConformanceError, match="global generator"):
             conformance.leaves_the_world_alone(cls)
 
     def test_changes_input(self, mistaken):
         cls = mistaken(stylize=lambda self, content, **_: content.pixels.mul_(0.5))
-        with pytest.raises(conformance.NotConforming, match="content picture"):
+        with pytest.raises(conformance.ConformanceError, match="content picture"):
             conformance.leaves_its_input_alone(cls)
 
     def test_remembers_a_style(self, mistaken):
@@ -124,7 +124,7 @@ class TestNonConformingMethods:
             self.first = getattr(self, "first", style)
 
         cls = mistaken(prepare=prepare, stylize=lambda self, content, **_: self.first.pixels)
-        with pytest.raises(conformance.NotConforming, match="prepared before"):
+        with pytest.raises(conformance.ConformanceError, match="prepared before"):
             conformance.forgets_the_last_style(cls)
 
     def test_prints(self, mistaken):
@@ -132,7 +132,7 @@ class TestNonConformingMethods:
             print("hello")
             return content.pixels.clone()
 
-        with pytest.raises(conformance.NotConforming, match="prints"):
+        with pytest.raises(conformance.ConformanceError, match="prints"):
             conformance.leaves_the_world_alone(mistaken(stylize=stylize))
 
 

@@ -105,7 +105,7 @@ def test_metrics_with_the_same_order_are_named():
     assert "not measured" in reader.rows[-2][3]
     assert "uef and odd (0.95)." in page
     assert "256 px" in page
-    assert "places that methods take on each of 4 pairs" in page
+    assert "ranks of methods on each of 4 pairs" in page
     assert result.to_dict()["agreement"][0]["within"] == 1.0
     # without two methods per pair, the correlation over all outputs is used
     alone = validation_page(replace(RESULT, agreement=frame.assign(within=np.nan, pairs=0)), {}, {})

@@ -1,4 +1,4 @@
-"""Units, and workers that are not processes, for tests of executors."""
+"""Units, and workers without a process, for tests of executors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from pathlib import Path
 from unit_records import worker_answer
 
 from nstbench.core.records import ImageRecord, Unit
-from nstbench.generate.executors.executor import (
-    WorkerSettings,
-)
+from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.pool import PoolExecutor
 
 
@@ -39,7 +37,7 @@ def take(schedule, slot, count=1):
 
 
 class FakeWorker:
-    """Answers as ``script(unit name, number of the attempt)`` says: a status or an exception."""
+    """Answers with the result of ``script(unit name, try)``: a status, or an exception to raise."""
 
     def __init__(self, pool):
         self.pool = pool
@@ -72,7 +70,7 @@ class FakeWorker:
 
 
 class FakePool(PoolExecutor):
-    """Starts fake workers and remembers what was asked of them."""
+    """Starts fake workers and counts their requests."""
 
     def __init__(self, root, slots, script, claims=None):
         settings = [WorkerSettings(root, "cpu", 1, 5.0) for _ in range(slots)]
@@ -83,7 +81,7 @@ class FakePool(PoolExecutor):
         self.requests = []
         self.busy = self.most_busy = self.closed = self.started = 0
 
-    def _start(self, settings, needless):
+    def _start(self, settings, cancelled):
         with self.lock:
             self.started += 1
         return FakeWorker(self)

@@ -1,4 +1,4 @@
-"""A trainable method in miniature: one 1x1 convolution that learns the style's mean colour.
+"""A small trainable method: one 1x1 convolution that learns the style's mean colour.
 
 It is registered as a plug-in by the tests (``--plugin tests/support/toy_colour.py``) and shows every
 hook of the training contract.

@@ -1,7 +1,7 @@
-"""Series of pictures whose order is known, to test metrics with.
+"""Makes and reads series of pictures whose order is known, to test metrics.
 
-Controlled sweeps are made here from a content and a style picture; folder sweeps are
-pictures made elsewhere. Pixels are uint8 RGB (H, W, 3) throughout, as saved outputs are.
+Controlled sweeps are made from a content and a style picture; folder sweeps are read from
+files. Pixels are uint8 RGB (H, W, 3), as in saved outputs.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def controlled_sweeps(source: Source, seeds: int = 3) -> Iterator[Sweep]:
 
     Args:
         source: the pair to make them from.
-        seeds: number of noise sweeps per picture; the others have nothing random.
+        seeds: number of noise sweeps per picture; the other sweeps are not random.
     """
     yield Sweep(BLEND, "", source, 0, _blend(source))
     for base, pixels in ((CONTENT, source.content), (STYLE, source.style)):
@@ -149,31 +149,31 @@ def make_sources(
 
 
 def folder_sweeps(folders: Sequence[Path], size: int) -> list[Sweep]:
-    """Read several folders (:func:`folder_sweep`), no two of which have the same name then.
+    """Read several folders (:func:`folder_sweep`) and give each sweep its own name.
 
-    Folders whose last names are equal are called by as many of their last names as tell them
-    apart: ``x/sweep`` and ``y/sweep``.
+    Folders with the same name are named by as much of their path as is needed to make the
+    names different: ``x/sweep`` and ``y/sweep``.
 
     Raises:
         UsageError: if a folder is given twice, or is not a sweep.
         ImageError: if a picture cannot be read.
     """
-    known: dict[Path, Path] = {}
+    first_given: dict[Path, Path] = {}
     for folder in folders:
-        twin = known.setdefault(folder.resolve(), folder)
+        twin = first_given.setdefault(folder.resolve(), folder)
         if twin is not folder:
             raise UsageError(
-                f"{printable(folder)} is the folder {printable(twin)} again. Give each folder of a "
-                "sweep once."
+                f"{printable(folder)} is the same folder as {printable(twin)}. Give each folder of "
+                "a sweep once."
             )
     return [
         folder_sweep(folder, size, name)
-        for folder, name in zip(folders, _short_names(list(known)), strict=True)
+        for folder, name in zip(folders, _short_names(list(first_given)), strict=True)
     ]
 
 
 def _short_names(folders: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of absolute paths, all of different ones, that differ."""
+    """Return, for different absolute paths, the shortest ends that differ from each other."""
     names = []
     for folder in folders:
         others = [other.parts for other in folders if other != folder]
@@ -189,7 +189,7 @@ def folder_sweep(folder: Path, size: int, name: str = "") -> Sweep:
 
     Outputs are files whose stem is a number (``0.jpg``, ``1.jpg``, ...), in the order of the
     numbers. All pictures are cropped to the middle square and scaled to ``size``. Content and style
-    are called ``name/content`` and ``name/style``, by the folder's own name if none is given.
+    are named ``name/content`` and ``name/style``; the default is the name of the folder.
 
     Raises:
         UsageError: if a picture is missing, there are fewer than three outputs, two have
@@ -221,14 +221,14 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _only(folder: Path, stem: str) -> Path:
-    found = [path for path in _pictures(folder) if path.stem.lower() == stem]
-    if len(found) != 1:
-        count = "no picture" if not found else f"{len(found)} pictures"
+    paths = [path for path in _pictures(folder) if path.stem.lower() == stem]
+    if len(paths) != 1:
+        count = "no picture" if not paths else f"{len(paths)} pictures"
         raise UsageError(
-            f"{printable(folder)} holds {count} called '{stem}'. A sweep is a folder with one "
+            f"{printable(folder)} contains {count} called '{stem}'. A sweep is a folder with one "
             f"{CONTENT}.jpg (or .png), one {STYLE}.jpg and outputs 0.jpg, 1.jpg, ..."
         )
-    return found[0]
+    return paths[0]
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -236,7 +236,7 @@ def _numbered(folder: Path) -> list[Path]:
     numbers = [number for number, _ in numbered]
     remedy = f"A sweep needs at least {FEWEST_STEPS}, each with its own number: 0.jpg, 1.jpg, ..."
     if len(set(numbers)) < len(numbers):
-        raise UsageError(f"{printable(folder)} holds two outputs of one number. {remedy}")
+        raise UsageError(f"{printable(folder)} contains two outputs with the same number. {remedy}")
     if len(numbers) < FEWEST_STEPS:
-        raise UsageError(f"{printable(folder)} holds {len(numbers)} numbered outputs. {remedy}")
+        raise UsageError(f"{printable(folder)} contains {len(numbers)} numbered outputs. {remedy}")
     return [path for _, path in sorted(numbered)]

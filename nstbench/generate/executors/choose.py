@@ -1,4 +1,4 @@
-"""From a configuration to its executor."""
+"""Resolves devices, workers and threads of a configuration, and makes its executor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Literal
 
 from nstbench.core.environment import available_cores, resolve_device
 from nstbench.generate.executors.executor import Executor, WorkerSettings
+from nstbench.generate.executors.local import LocalExecutor
+from nstbench.generate.executors.ray import RayExecutor, capacity
 from nstbench.plan.config import RunConfig
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
@@ -23,9 +25,7 @@ def resolve_workers(config: RunConfig) -> RunConfig:
     cores = available_cores()
     wanted = config.devices or (config.device,)
     if config.executor == "ray":
-        from nstbench.generate.executors.ray import capacity
-
-        # what this machine has says nothing about the nodes; Ray counts GPUs itself
+        # The devices of this machine say nothing about the nodes; Ray counts GPUs itself.
         devices = tuple("cpu" if device == "auto" else device for device in wanted)
         each = threads_per_worker(config)
         room, largest = capacity(config.ray_address, (config.workers or 1) * each, devices[0], each)
@@ -64,7 +64,10 @@ def threads_per_worker(config: RunConfig) -> int:
 
 
 def pairs_per_batch(config: RunConfig, device: str) -> int | Literal["auto"]:
-    """Return what to try on a device: a batch leaves a processor as busy as one pair does."""
+    """Return the number of pairs per batch on a device; ``auto`` is 1 on CPUs.
+
+    One pair keeps a CPU as busy as a batch does.
+    """
     given = config.pairs_per_batch
     return given if device.startswith("cuda") or given != "auto" else 1
 
@@ -94,9 +97,5 @@ def make_executor(config: RunConfig, store: Store, claims: Claims, threads: int)
         store.root, config.devices[0], config.threads or 1, config.timeout, config.memory_limit
     )
     if config.executor == "ray":
-        from nstbench.generate.executors.ray import RayExecutor
-
         return RayExecutor(*slots, timing=timing, claims=claims, address=config.ray_address)
-    from nstbench.generate.executors.local import LocalExecutor
-
     return LocalExecutor(*slots, timing=timing, claims=claims)
