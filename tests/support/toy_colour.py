@@ -1,7 +1,7 @@
 """A small trainable method: one 1x1 convolution that learns the style's mean colour.
 
-It is registered as a plug-in by the tests (``--plugin tests/support/toy_colour.py``) and shows every
-hook of the training contract.
+The tests register it as a plug-in (``--plugin tests/support/toy_colour.py``). It shows every hook
+of the training contract.
 """
 
 from __future__ import annotations
