@@ -17,7 +17,8 @@ class Painter(Dataset):
 
     By default the seeds begin at 1, so that no picture of the ``starter`` dataset (seed 0) is
     among them. Pictures are painted when they are first asked for, a second or so each, and
-    kept in ``datasets/painter`` of the cache.
+    kept in ``datasets/painter`` of the cache. Another kind of processor may paint other pixels:
+    copy that folder to train on the same pictures elsewhere.
     """
 
     info = DatasetInfo(

@@ -18,11 +18,13 @@ from nstbench.cli.score import score
 from nstbench.cli.status import status
 from nstbench.cli.train import match, train
 from nstbench.cli.validate import validate
+from nstbench.cli.help import Overview
 from nstbench.core.errors import NstbenchError, UsageError, way_out
 from nstbench.core.text import printable
 from nstbench.pipeline.interrupt import GO_ON
 
 app = typer.Typer(
+    cls=Overview,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

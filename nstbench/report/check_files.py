@@ -58,8 +58,8 @@ def as_json(result: CheckResult) -> dict[str, Any]:
 def junit(result: CheckResult) -> str:
     """Return JUnit XML: a suite per method, a case per size and metric.
 
-    A regression is a failure and what cannot be compared an error, as in the files that
-    Jenkins, GitLab and pytest write and read.
+    A regression is a failure, what cannot be compared an error and an excused row skipped, as
+    in the files that Jenkins, GitLab and pytest write and read.
     """
     methods = dict.fromkeys(finding.method for finding in result.findings)
     suites = ElementTree.Element(
@@ -67,7 +67,7 @@ def junit(result: CheckResult) -> str:
     )
     for method in methods:
         mine = [finding for finding in result.findings if finding.method == method]
-        counts = {**_counts(mine), "skipped": "0"}
+        counts = {**_counts(mine), "skipped": str(sum(finding.excused for finding in mine))}
         suite = ElementTree.SubElement(suites, "testsuite", {"name": _xml(method), **counts})
         for finding in mine:
             _case(suite, finding)
@@ -77,9 +77,9 @@ def junit(result: CheckResult) -> str:
 
 
 def _counts(findings: tuple[Finding, ...] | list[Finding]) -> dict[str, str]:
-    verdicts = [finding.verdict for finding in findings]
+    verdicts = [finding.verdict for finding in findings if not finding.excused]
     return {
-        "tests": str(len(verdicts)),
+        "tests": str(len(findings)),
         "failures": str(verdicts.count(Verdict.REGRESSION)),
         "errors": str(verdicts.count(Verdict.NOT_COMPARABLE)),
         "time": "0",
@@ -99,6 +99,7 @@ def _case(suite: ElementTree.Element, finding: Finding) -> None:
     text = _xml(check_text.sentence(finding))
     kind = {Verdict.REGRESSION: "failure", Verdict.NOT_COMPARABLE: "error"}.get(finding.verdict)
     if kind:
+        kind = "skipped" if finding.excused else kind
         attributes = {"message": text, "type": finding.verdict.value}
         ElementTree.SubElement(case, kind, attributes).text = text
     else:
@@ -149,6 +150,7 @@ def github_annotations(result: CheckResult, file: str = "") -> list[str]:
     for finding in check_text.by_weight(result):
         kind = {Verdict.REGRESSION: "error", Verdict.NOT_COMPARABLE: "warning"}.get(finding.verdict)
         if kind:
+            kind = "notice" if finding.excused else kind
             properties = [f"file={_property(file)}"] if file else []
             properties.append(f"title={_property(finding.label)}")
             lines.append(f"::{kind} {','.join(properties)}::{_data(check_text.sentence(finding))}")

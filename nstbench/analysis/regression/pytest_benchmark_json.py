@@ -19,7 +19,7 @@ from nstbench.core.records import Scope, Timing
 
 FORMAT_VERSION = "5.0.0"
 _EXTRA = ("latency_waits", "calibration", "calibration_waits", "samples_from", "size", "threads",
-          "device", "device_name")  # fmt: skip
+          "device", "device_name", "simd")  # fmt: skip
 LATENCY = MetricFacts("Latency", 1, Scope.TIMING, "speed", "s", higher_is_better=False)
 
 
@@ -148,7 +148,8 @@ def _entry(benchmark: dict[str, Any], processor: str, path: Path) -> Entry:
         latency=tuple(samples), first_call=0.0, load=0.0, prepare=(), peak_memory=None,
         parameters=None, calibration=tuple(extra.get("calibration", ())),
         environment={"threads": extra.get("threads"),
-                     "device_name": extra.get("device_name", processor)},
+                     "device_name": extra.get("device_name", processor),
+                     "simd": extra.get("simd", "")},
         samples_from=str(extra.get("samples_from", "repeats")),
         latency_waits=tuple(extra.get("latency_waits", ())),
         calibration_waits=tuple(extra.get("calibration_waits", ())),
