@@ -16,7 +16,8 @@ class Painter(Dataset):
 
     By default the seeds begin at 1, so the pictures of the ``starter`` dataset (seed 0) are not
     among them. A picture is painted when it is first needed, in about a second, and then kept
-    in ``datasets/painter`` of the cache.
+    in ``datasets/painter`` of the cache. Another kind of processor may paint other pixels; copy
+    that folder to train on the same pictures on another machine.
     """
 
     info = DatasetInfo(

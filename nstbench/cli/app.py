@@ -15,6 +15,7 @@ from nstbench import __version__
 from nstbench.cli import run as run_commands
 from nstbench.cli.check import baseline_app, check, history_app
 from nstbench.cli.extend import conformance, new_app
+from nstbench.cli.help import Overview
 from nstbench.cli.options import (
     Device,
     MethodName,
@@ -33,6 +34,7 @@ from nstbench.core.text import printable
 from nstbench.pipeline.interrupt import CONTINUE
 
 app = typer.Typer(
+    cls=Overview,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -43,6 +43,13 @@ def check(
         list[Path] | None,
         typer.Option(help="File to write: .xml (JUnit), .json or .md; repeatable."),
     ] = None,
+    speed: Annotated[
+        str,
+        typer.Option(
+            help="When speed is compared: required, if-known (a kind of processor without samples "
+            "in the baseline does not fail) or off."
+        ),
+    ] = "required",
     annotate: Annotated[
         bool, typer.Option("--annotate", help="Print GitHub annotations and add a job summary.")
     ] = False,
@@ -50,18 +57,19 @@ def check(
     """Compare a run with a baseline: exit 0 if fine, 1 if worse, 2 if not comparable."""
     from nstbench.analysis.regression.baseline import load_baseline
     from nstbench.analysis.regression.check import check as compare
-    from nstbench.analysis.regression.tolerances import parse_tolerances
+    from nstbench.analysis.regression.tolerances import parse_speed, parse_tolerances
     from nstbench.cli.show.checks import print_check
     from nstbench.core.yaml_values import split_names
     from nstbench.report.check_files import check_suffix, write_check
 
+    when = parse_speed(speed)
     for path in out or []:
         check_suffix(path)
         check_writable("--out", path)
     reference = load_baseline(baseline)
     tolerances = parse_tolerances(fail_on or [], reference.metrics)
     names = split_names(methods) if methods else None
-    result = compare(load_baseline(run), reference, tolerances, methods=names)
+    result = compare(load_baseline(run), reference, tolerances, methods=names, speed=when)
     print_check(result)
     for path in out or []:
         write_check(result, path)
@@ -114,23 +122,30 @@ def baseline_update(
     reason: Annotated[str, typer.Option(help="Reason for the change; saved in the file.")] = "",
     fail_on: FailOn = None,
 ) -> None:
-    """Replace a baseline by a run, print the rows that moved, and save the reason."""
+    """Replace a baseline by a run, print the rows that moved, and save the reason.
+
+    Speed samples of other kinds of processors are kept.
+    """
     from nstbench.analysis.regression.baseline import load_baseline, save_baseline
     from nstbench.analysis.regression.check import check as compare
-    from nstbench.analysis.regression.tolerances import parse_tolerances
+    from nstbench.analysis.regression.tolerances import Speed, parse_tolerances
     from nstbench.cli.show.checks import print_check
     from nstbench.report.parts.check_text import moves
 
     before, after = load_baseline(file), load_baseline(run)
-    result = compare(after, before, parse_tolerances(fail_on or [], before.metrics))
+    tolerances = parse_tolerances(fail_on or [], before.metrics)
+    result = compare(after, before, tolerances, speed=Speed.IF_KNOWN)
     print_check(result)
     moved = moves(result)
     if not reason.strip():
         raise UsageError(
             f"{file} was not changed: {len(moved)} rows would move. Give a reason: --reason '...'."
         )
-    save_baseline(after.with_update(reason.strip(), moved, before), file)
+    updated = after.with_update(reason.strip(), moved, before)
+    save_baseline(updated, file)
     typer.echo(f"{file}: {len(moved)} rows moved. Reason: {reason.strip()}")
+    if updated.kinds:
+        typer.echo(f"samples of speed: {'; '.join(map(str, updated.kinds))}")
 
 
 @baseline_app.command("show")

@@ -37,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="metric and its tolerance, as in `nstbench check`; repeatable",
     )
+    group.addoption(
+        "--nstbench-speed",
+        metavar="WHEN",
+        default="required",
+        help="when speed is compared, as of `nstbench check`: required, if-known or off",
+    )
 
 
 @pytest.fixture
@@ -48,6 +54,7 @@ def nstbench_run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[...
     """
     path = request.config.getoption("--nstbench-baseline")
     fail_on = request.config.getoption("--nstbench-fail-on")
+    speed = request.config.getoption("--nstbench-speed")
 
     def execute(methods: str | Sequence[Any] | None = None, **settings: Any) -> Board:
         import nstbench
@@ -55,26 +62,32 @@ def nstbench_run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[...
         settings.setdefault("out", tmp_path / "run")
         board = nstbench.run(methods, **settings)
         if path:
-            _compare(board, Path(path), fail_on)
+            _compare(board, Path(path), fail_on, speed)
         return board
 
     return execute
 
 
-def _compare(board: Board, path: Path, fail_on: Sequence[str]) -> None:
+def _compare(board: Board, path: Path, fail_on: Sequence[str], speed: str) -> None:
     from nstbench.analysis.regression.baseline import from_board, load_baseline
     from nstbench.analysis.regression.check import check
     from nstbench.analysis.regression.check_rows import Verdict
-    from nstbench.analysis.regression.tolerances import parse_tolerances
+    from nstbench.analysis.regression.tolerances import parse_speed, parse_tolerances
     from nstbench.core.errors import NstbenchError
     from nstbench.report.parts.check_text import headline, sentence
 
     try:
         baseline = load_baseline(path)
         tolerances = parse_tolerances(fail_on, baseline.metrics)
-        result = check(from_board(board), baseline, tolerances, methods=list(board.methods))
+        result = check(
+            from_board(board),
+            baseline,
+            tolerances,
+            methods=list(board.methods),
+            speed=parse_speed(speed),
+        )
     except NstbenchError as error:
         raise pytest.UsageError(str(error)) from None
     bad = result.of(Verdict.REGRESSION) + result.of(Verdict.NOT_COMPARABLE)
-    if bad:
+    if result.exit_code:
         pytest.fail("\n".join([headline(result), *map(sentence, bad)]), pytrace=False)

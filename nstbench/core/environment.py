@@ -88,6 +88,7 @@ def describe_environment(device: str, threads: int | None = None) -> dict[str, A
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
+        "simd": simd(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "threads": threads or torch.get_num_threads(),
@@ -96,6 +97,16 @@ def describe_environment(device: str, threads: int | None = None) -> dict[str, A
         "driver": cuda_driver() if device.startswith("cuda") else "",
         "packages": package_versions(),
     }
+
+
+def simd() -> str:
+    """Return the widest vector instructions that torch uses here, for example ``"AVX2"``.
+
+    ``ATEN_CPU_CAPABILITY`` can narrow them, and they decide about speed and rounding.
+    """
+    import torch
+
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def device_name(device: str) -> str:

@@ -60,7 +60,8 @@ def as_json(result: CheckResult) -> dict[str, Any]:
 def junit(result: CheckResult) -> str:
     """Return JUnit XML: a suite per method, a case per size and metric.
 
-    A regression is a failure, and a row that cannot be compared is an error. The format is
+    A regression is a failure, a row that cannot be compared is an error, and an excused row is
+    skipped. The format is
     that of Jenkins' ``junit-10.xsd``, which GitLab and pytest also use. It is written here
     because junitparser adds an attribute that the schema does not allow and keeps characters
     that XML forbids.
@@ -71,7 +72,7 @@ def junit(result: CheckResult) -> str:
     )
     for method in methods:
         findings = [finding for finding in result.findings if finding.method == method]
-        counts = {**_counts(findings), "skipped": "0"}
+        counts = {**_counts(findings), "skipped": str(sum(row.excused for row in findings))}
         suite = ElementTree.SubElement(suites, "testsuite", {"name": _xml(method), **counts})
         for finding in findings:
             _case(suite, finding)
@@ -81,9 +82,9 @@ def junit(result: CheckResult) -> str:
 
 
 def _counts(findings: tuple[Finding, ...] | list[Finding]) -> dict[str, str]:
-    verdicts = [finding.verdict for finding in findings]
+    verdicts = [finding.verdict for finding in findings if not finding.excused]
     return {
-        "tests": str(len(verdicts)),
+        "tests": str(len(findings)),
         "failures": str(verdicts.count(Verdict.REGRESSION)),
         "errors": str(verdicts.count(Verdict.NOT_COMPARABLE)),
         "time": "0",
@@ -103,6 +104,7 @@ def _case(suite: ElementTree.Element, finding: Finding) -> None:
     text = _xml(check_text.sentence(finding))
     kind = {Verdict.REGRESSION: "failure", Verdict.NOT_COMPARABLE: "error"}.get(finding.verdict)
     if kind:
+        kind = "skipped" if finding.excused else kind
         attributes = {"message": text, "type": finding.verdict.value}
         ElementTree.SubElement(case, kind, attributes).text = text
     else:
@@ -146,6 +148,7 @@ def github_annotations(result: CheckResult, file: str = "") -> list[str]:
     for finding in check_text.by_weight(result):
         kind = {Verdict.REGRESSION: "error", Verdict.NOT_COMPARABLE: "warning"}.get(finding.verdict)
         if kind:
+            kind = "notice" if finding.excused else kind
             properties = [f"file={_property(file)}"] if file else []
             properties.append(f"title={_property(finding.label)}")
             lines.append(f"::{kind} {','.join(properties)}::{_data(check_text.sentence(finding))}")

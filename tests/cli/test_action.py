@@ -24,7 +24,8 @@ def act(tmp_path):
     """Return a function that runs the action's last step and returns its code and calls."""
     if shutil.which("bash") is None:
         pytest.skip("there is no bash")
-    steps = yaml.safe_load(ACTION.read_text(encoding="utf-8"))["runs"]["steps"]
+    action = yaml.safe_load(ACTION.read_text(encoding="utf-8"))
+    inputs, steps = action["inputs"], action["runs"]["steps"]
     script = next(step["run"] for step in steps if step.get("id") == "check")
     command = tmp_path / "bin" / "nstbench"
     command.parent.mkdir()
@@ -38,6 +39,7 @@ def act(tmp_path):
         own = {
             "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}", "LOG": str(tmp_path),
             "OPTIONS": options, "BASELINE": "b.json", "FAIL_ON": fail_on, "OUT": "out",
+            "SPEED": inputs["speed"]["default"],
             "GITHUB_OUTPUT": str(tmp_path / "outputs"),
         }  # fmt: skip
         # as GitHub starts the shell of a step
@@ -61,7 +63,10 @@ def test_empty_options_add_no_argument(act, options):
 def test_options_are_split_at_quotes_and_not_executed(act):
     _, calls = act("--methods 'a b' --plugin $(x).py", (0,), (0, 0), "uef:+2% latency:+15%")
     assert calls[0][1:5] == ["--methods", "a b", "--plugin", "$(x).py"]
-    assert calls[1] == ["check", "out", "--baseline", "b.json", "--fail-on", "uef:+2% latency:+15%"]
+    assert calls[1] == [
+        "check", "out", "--baseline", "b.json", "--speed", "if-known",
+        "--fail-on", "uef:+2% latency:+15%",
+    ]  # fmt: skip
 
 
 def test_a_regression_fails_only_if_found_twice(act):

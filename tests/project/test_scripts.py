@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Timing
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import pixel_hash
 from nstbench.store.atomic_files import write_json
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -68,3 +70,26 @@ def test_timings_without_samples_are_left_out(
     ]  # fmt: skip
     with pytest.raises(typer.BadParameter, match="failed with samples"):
         ratios.main(tmp_path, "failed")
+
+
+def test_starter_pictures_are_made_with_their_pins(tmp_path: Path, capsys, monkeypatch) -> None:
+    module = script("starter_pictures")
+    monkeypatch.setattr(module, "STYLES", {name: module.STYLES[name] for name in ("etching",)})
+    assert module.main(["--folder", str(tmp_path), "--size", "64"]) == 0
+    made = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    shipped = json.loads((module.FOLDER / "manifest.json").read_text(encoding="utf-8"))
+    # the photographs and their maps do not depend on the size or on the processor
+    assert made["contents"] == shipped["contents"]
+    (style,) = made["styles"]
+    known = next(entry for entry in shipped["styles"] if entry["name"] == "etching")
+    assert {name: style[name] for name in ("file", "licence", "author", "collection")} == {
+        name: known[name] for name in ("file", "licence", "author", "collection")
+    }
+    for entry in (style, style["map"]):
+        pixels = read_image(tmp_path / entry["file"])
+        assert pixels.shape == (64, 64, 3)
+        assert pixel_hash(pixels) == entry["pixels"] != known["pixels"]
+    assert len(list(tmp_path.glob("*.webp"))) == 2 + 4
+    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    assert module.main(["--folder", str(tmp_path), "--size", "64"]) == 1
+    assert "1,000 may ship" in capsys.readouterr().err

@@ -2,7 +2,8 @@
 
 It holds the scores of every pair, the raw samples of every timing, and what is needed to
 know whether another run may be compared with it: versions of metrics, checksums of pixels,
-device and threads. Every update carries the reason that was given for it.
+device and threads. Samples of timings stand once per kind of processor. Every update carries
+the reason that was given for it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nstbench.analysis import stats
 from nstbench.analysis.ranking import done_scores
+from nstbench.analysis.regression.processor_kinds import Kind, kind_of
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.core.errors import StoreError, UsageError
@@ -30,7 +32,7 @@ from nstbench.store.atomic_files import write_bytes
 SCHEMA = 1
 _DIGITS = 6
 # What a timing needs beside it: the rest stands once, in the baseline's own environment.
-_TIMING_FACTS = ("device_name", "threads")
+_TIMING_FACTS = ("device_name", "simd", "threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Entry:
         scores: metric -> one value per unit; None where there is none.
         singles: metric -> value, of metrics that give one number per method.
         timing: raw samples.
+        elsewhere: raw samples of earlier runs on other kinds of processors.
     """
 
     method: str
@@ -70,6 +73,25 @@ class Entry:
     scores: Mapping[str, tuple[float | None, ...]]
     singles: Mapping[str, float]
     timing: Timing | None = None
+    elsewhere: tuple[Timing, ...] = ()
+
+    @property
+    def timings(self) -> tuple[Timing, ...]:
+        """The samples of every kind of processor, those of the last run first."""
+        return (*(() if self.timing is None else (self.timing,)), *self.elsewhere)
+
+    def with_samples_of(self, before: Entry) -> Entry:
+        """Return this entry with an earlier one's samples of the kinds that it has none of.
+
+        Samples of other parameters are dropped, as they are of another amount of work.
+        Parameters that one of both versions does not know are at their default there.
+        """
+        shared = self.params.keys() & before.params.keys()
+        if any(self.params[name] != before.params[name] for name in shared):
+            return self
+        mine = [kind_of(timing) for timing in self.timings]
+        kept = [t for t in before.timings if not any(kind.agrees(kind_of(t)) for kind in mine)]
+        return replace(self, elsewhere=(*self.elsewhere, *kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +135,24 @@ class Baseline:
         return str(self.environment.get("device", "")).partition(":")[0]
 
     def with_update(self, reason: str, moved: tuple[str, ...], before: Baseline) -> Baseline:
-        """Return this baseline as the successor of another one."""
-        return replace(self, updates=(*before.updates, Update(self.saved, reason, moved)))
+        """Return this baseline as the successor of another one.
+
+        Scores and samples of this kind of processor are those of this baseline; samples of
+        other kinds are kept from the other one.
+        """
+        old = {(entry.method, entry.size): entry for entry in before.entries}
+        entries = tuple(
+            entry.with_samples_of(old[key]) if (key := (entry.method, entry.size)) in old else entry
+            for entry in self.entries
+        )
+        updates = (*before.updates, Update(self.saved, reason, moved))
+        return replace(self, entries=entries, updates=updates)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of processors of which there are samples."""
+        found = [kind_of(timing) for entry in self.entries for timing in entry.timings]
+        return tuple(dict.fromkeys(found))
 
 
 def today() -> str:

@@ -27,7 +27,7 @@ from nstbench.analysis.regression.check_rows import (
     compare_entry,
     not_comparable,
 )
-from nstbench.analysis.regression.tolerances import Tolerance
+from nstbench.analysis.regression.tolerances import Speed, Tolerance
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.text import printable
 
@@ -49,10 +49,13 @@ class CheckResult:
 
     @property
     def exit_code(self) -> int:
-        """Return 1 if a row is a regression, else 2 if a row is not comparable, else 0."""
+        """Return 1 if a row is a regression, else 2 if one is not comparable, else 0.
+
+        Excused rows do not count.
+        """
         if self.of(Verdict.REGRESSION):
             return 1
-        return 2 if self.of(Verdict.NOT_COMPARABLE) else 0
+        return 2 if any(not f.excused for f in self.of(Verdict.NOT_COMPARABLE)) else 0
 
 
 def check(
@@ -61,6 +64,7 @@ def check(
     tolerances: Sequence[Tolerance],
     *,
     methods: Sequence[str] | None = None,
+    speed: Speed = Speed.REQUIRED,
 ) -> CheckResult:
     """Compare a run with a baseline.
 
@@ -69,10 +73,14 @@ def check(
         baseline: what it is compared with.
         tolerances: one per metric to check.
         methods: labels of the variants to compare; all of both if None.
+        speed: what to do about metrics of speed.
 
     Raises:
         UsageError: if neither side has one of the methods.
     """
+    if speed is Speed.OFF:
+        roles = {name: facts.role for name, facts in baseline.metrics.items()}
+        tolerances = [t for t in tolerances if roles[t.metric] != "speed"]
     entries = [{(e.method, e.size): e for e in side.entries} for side in (baseline, run)]
     keys = dict.fromkeys([*entries[0], *entries[1]])
     for name in methods or ():
@@ -87,6 +95,11 @@ def check(
         if methods is None or key[0] in methods:
             before, after = entries[0].get(key), entries[1].get(key)
             drafts += compare_entry(key, before, after, baseline, run, tolerances)
+    if speed is Speed.IF_KNOWN:
+        drafts = [
+            replace(d, finding=replace(d.finding, excused=True)) if d.unknown_kind else d
+            for d in drafts
+        ]
     if not drafts:
         drafts = [not_comparable(("all methods", 0), "", "there is no row to compare")]
     return CheckResult(
@@ -140,7 +153,8 @@ def _notes(run: Baseline, baseline: Baseline) -> list[str]:
     old, new = dict(baseline.environment), dict(run.environment)
     packages = [dict(side.pop("packages", None) or {}) for side in (old, new)]
     facts = {"nstbench": (baseline.version, run.version)} | {
-        name: (old.get(name), new.get(name)) for name in ("python", "device_name", "threads")
+        name: (old.get(name), new.get(name))
+        for name in ("python", "device_name", "simd", "threads")
     }
     facts |= {name: (packages[0].get(name), packages[1].get(name)) for name in packages[0]}
     return [f"{name}: {a} / {b}" for name, (a, b) in facts.items() if a != b]

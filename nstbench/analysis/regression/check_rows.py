@@ -12,9 +12,10 @@ from scipy import stats as tests
 
 from nstbench.analysis import stats
 from nstbench.analysis.regression.baseline import Baseline, Entry, MetricFacts
+from nstbench.analysis.regression.processor_kinds import kind_of, of_kind
 from nstbench.analysis.regression.tolerances import Tolerance
 from nstbench.analysis.relative_speed import relative_latency
-from nstbench.core.records import Role, Scope, Status, Timing
+from nstbench.core.records import Role, Scope, Status
 
 COVERAGE = "coverage"
 
@@ -64,6 +65,7 @@ class Finding:
         count: pairs or samples behind the test.
         undecidable: it moved beyond its tolerance, in either direction, and with so few values no
             test could call that significant.
+        excused: it cannot be compared, and the caller accepts that.
     """
 
     method: str
@@ -82,6 +84,7 @@ class Finding:
     p_holm: float = math.nan
     count: int = 0
     undecidable: bool = False
+    excused: bool = False
 
     @property
     def label(self) -> str:
@@ -99,12 +102,14 @@ class Draft:
         exceeds: it got worse by more than its tolerance.
         improves: it got better by more than its tolerance.
         least_p: smallest p-value that the test can give with so few values.
+        unknown_kind: the baseline has no samples of this kind of processor.
     """
 
     finding: Finding
     exceeds: bool = False
     improves: bool = False
     least_p: float = 0.0
+    unknown_kind: bool = False
 
 
 def compare_entry(
@@ -139,7 +144,7 @@ def compare_entry(
         if reason:
             draft = not_comparable(key, tolerance.metric, reason)
         elif facts.role == "speed":
-            draft = _speed(key, before.timing, after.timing, tolerance)
+            draft = _speed(key, before, after, tolerance)
         elif facts.scope == Scope.PAIR:
             draft = _quality(key, before, after, baseline, tolerance)
         else:
@@ -277,12 +282,19 @@ def _signed_rank(worse: stats.Floats) -> float:
     return float(chances[ranks[worse > 0].sum() :].sum())
 
 
-def _speed(key: Key, before: Timing | None, after: Timing | None, tolerance: Tolerance) -> Draft:
-    """Compare the samples of calibrated latency."""
+def _speed(key: Key, old: Entry, new: Entry, tolerance: Tolerance) -> Draft:
+    """Compare the samples of calibrated latency on one kind of processor."""
     name = tolerance.metric
-    if before is None or after is None:
-        where = "baseline" if before is None else "run"
+    after = new.timing
+    if not old.timings or after is None:
+        where = "run" if old.timings else "baseline"
         return not_comparable(key, name, f"the {where} has no timing")
+    kind = kind_of(after)
+    before = of_kind(old.timings, kind)
+    if before is None:
+        known = "; ".join(str(kind_of(timing)) for timing in old.timings)
+        reason = f"the baseline has no samples of this kind of processor ({kind}), only of {known}"
+        return replace(not_comparable(key, name, reason), unknown_kind=True)
     threads = [timing.environment.get("threads") for timing in (before, after)]
     if threads[0] != threads[1]:
         return not_comparable(key, name, f"other threads: {threads[0]} / {threads[1]}")

@@ -1,10 +1,11 @@
-"""What ``--fail-on`` says: how far a metric may move before a check looks closer."""
+"""What ``--fail-on`` and ``--speed`` say: how far a metric may move, and what is compared."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from nstbench.analysis.regression.baseline import MetricFacts
 from nstbench.core.errors import UsageError, did_you_mean
@@ -14,6 +15,33 @@ DEFAULTS = {"quality": 0.02, "content": 0.02, "style": 0.02, "speed": 0.15}
 """Role of a metric -> share of its value by which it may get worse."""
 
 _PATTERN = re.compile(r"(?P<metric>[^:]+):(?P<sign>[+-]?)(?P<number>\d+(?:\.\d*)?)(?P<percent>%?)")
+
+
+class Speed(StrEnum):
+    """What a check does about speed."""
+
+    REQUIRED = "required"
+    """Speed that cannot be compared is like any other row that cannot."""
+    IF_KNOWN = "if-known"
+    """Speed is compared if the baseline has samples of this kind of processor."""
+    OFF = "off"
+    """Speed has no rows."""
+
+
+def parse_speed(text: str) -> Speed:
+    """Parse the value of ``--speed``.
+
+    Raises:
+        UsageError: for any other value.
+    """
+    try:
+        return Speed(text)
+    except ValueError:
+        known = [str(speed) for speed in Speed]
+        raise UsageError(
+            f"--speed {text}: must be {', '.join(known[:-1])} or {known[-1]}."
+            f"{did_you_mean(text, known)}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,9 @@ def print_baseline(baseline: Baseline) -> None:
             f"{facts.get('threads', 'unknown')} threads"
         )
     )
+    if baseline.kinds:
+        kinds = "; ".join(map(str, baseline.kinds))
+        out.print(escape(f"samples of {len(baseline.kinds)} kinds of processors: {kinds}"))
     table = Table()
     names = [name for name, facts in baseline.metrics.items() if facts.scope == "pair"]
     for column in ("method", "size", "units", *names, "latency [kernels]", "samples"):

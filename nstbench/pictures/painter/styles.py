@@ -3,7 +3,12 @@
 Each style is a function that composes a picture (subject, light, palette) and
 then paints it in the manner of its medium. Composition and palette change with
 the seed, so a style is a whole collection; seed 0 is the picture in the
-``starter`` dataset. One seed gives the same picture bit for bit on one machine.
+``starter`` dataset.
+
+One seed gives the same picture bit for bit on one kind of processor. Another kind may give
+other pixels, because NumPy and SciPy round differently with other instructions. The
+``starter`` dataset therefore ships its pictures as files (``datasets/starter_pictures``, made by
+``scripts/starter_pictures.py``); the painter is the source of further pictures for training.
 """
 
 from __future__ import annotations

@@ -62,7 +62,9 @@ def headline(result: CheckResult) -> str:
     counts = Counter(finding.verdict for finding in result.findings)
     parts = [f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]]
     word = {0: "No regression", 1: "Regression", 2: "Not comparable"}[result.exit_code]
-    return f"{word}: {', '.join(parts)}"
+    excused = any(finding.excused for finding in result.findings)
+    rest = "; no speed was compared on this kind of processor" if excused else ""
+    return f"{word}: {', '.join(parts)}{rest}"
 
 
 def by_weight(result: CheckResult) -> list[Finding]:
