@@ -1,4 +1,4 @@
-"""Baseline files: written, read, updated with a reason, exchanged with pytest-benchmark."""
+"""Baseline files: writing, reading, updates with a reason, exchange with pytest-benchmark."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(*arguments: str | Path):
     return CliRunner().invoke(app, list(map(str, arguments)))
 
 
-def test_a_file_holds_everything_and_stays_small(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_file_contains_everything_and_stays_small(baseline: Baseline, tmp_path: Path) -> None:
     save_baseline(baseline, tmp_path / "base.json")
     assert load_baseline(tmp_path / "base.json") == baseline
     assert (tmp_path / "base.json").stat().st_size < 20_000
@@ -65,7 +65,7 @@ def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
     assert entry.timing.environment == {"threads": 2}
 
 
-def test_update_prints_what_moved_and_keeps_the_reason(baseline: Baseline, tmp_path: Path) -> None:
+def test_update_prints_changes_and_keeps_the_reason(baseline: Baseline, tmp_path: Path) -> None:
     file, new = tmp_path / "base.json", tmp_path / "new.json"
     save_baseline(baseline, file)
     entries = [
@@ -94,7 +94,7 @@ def test_update_prints_what_moved_and_keeps_the_reason(baseline: Baseline, tmp_p
 
 
 def test_shown_numbers_are_those_of_the_check(baseline: Baseline, tmp_path: Path) -> None:
-    """Every style counts alike, and of an even number of samples the middle is between two."""
+    """Styles have equal weights; the median of an even number of samples is between two."""
     entry = next(e for e in baseline.entries if e.method == "gatys_2015")
     style = entry.units[0][1]
     scores = tuple(3.5 if unit[1] == style else 1.25 for unit in entry.units)
@@ -120,7 +120,7 @@ def test_shown_numbers_are_those_of_the_check(baseline: Baseline, tmp_path: Path
     assert cells[3:] == [significant(mean), significant(1.5), "4"]
 
 
-def test_save_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Path) -> None:
+def test_save_overwrites_a_file_only_with_force(baseline: Baseline, tmp_path: Path) -> None:
     source, file = tmp_path / "run.json", tmp_path / "base.json"
     save_baseline(baseline, source)
     assert run("baseline", "save", source, file).exit_code == 0
@@ -128,7 +128,7 @@ def test_save_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Path)
     assert run("baseline", "save", source, file, "--force").exit_code == 0
 
 
-def test_import_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Path) -> None:
+def test_import_overwrites_a_file_only_with_force(baseline: Baseline, tmp_path: Path) -> None:
     source, bench, file = (tmp_path / f"{name}.json" for name in ("run", "bench", "base"))
     save_baseline(baseline, source)
     assert run("baseline", "export", source, bench).exit_code == 0
@@ -150,10 +150,10 @@ def test_import_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Pat
         ("{", UsageError, "not JSON"),
         ("[]", UsageError, "has no entries"),
         ('{"entries": [], "schema": 99}', StoreError, "newer nstbench"),
-        ('{"entries": [{"method": 3}], "schema": 1}', UsageError, "is no baseline: name"),
+        ('{"entries": [{"method": 3}], "schema": 1}', UsageError, "is not a baseline: name"),
     ],
 )
-def test_what_is_no_baseline_is_refused(tmp_path: Path, text, kind, words) -> None:
+def test_other_files_are_refused(tmp_path: Path, text, kind, words) -> None:
     path = tmp_path / "base.json"
     if text is not None:
         path.write_text(text)
@@ -167,9 +167,7 @@ def test_what_is_no_baseline_is_refused(tmp_path: Path, text, kind, words) -> No
 # --- pytest-benchmark --------------------------------------------------------------------
 
 
-def test_timings_survive_the_way_through_pytest_benchmark(
-    baseline: Baseline, tmp_path: Path
-) -> None:
+def test_timings_are_the_same_after_export_and_import(baseline: Baseline, tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     write_json(file, as_pytest_benchmark(baseline))
     back = read_pytest_benchmark(file)
@@ -202,7 +200,7 @@ def test_samples_of_pytest_benchmark_become_a_baseline(tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", "-q", "test_it.py", "--benchmark-json=b.json",
          "-p", "no:cacheprovider"],
         check=True, capture_output=True, cwd=tmp_path,
-        # a worker of a parallel test run would not take the time of anything
+        # Workers of a parallel test run do not time benchmarks.
         env={name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")},
     )  # fmt: skip
     baseline = read_pytest_benchmark(tmp_path / "b.json")
