@@ -1,4 +1,4 @@
-"""Print the table of docs/settings.md: every setting of a run, its option and its default.
+"""Print the table of docs/settings.md: every setting of a run with its option and default.
 
 Usage: ``python docs/settings.py``; with ``--write`` it replaces the table on the page.
 """
@@ -40,7 +40,7 @@ def _plain(value: object) -> str:
 
 
 def written() -> str:
-    """Return the table that stands on the page."""
+    """Return the table that is on the page."""
     return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
 
 

@@ -37,7 +37,7 @@ class MeanColour(Method):
         # marks metrics that measure the same statistics, because they favour the method.
         trained_on=(),
         deviations=("One sentence per known difference from the paper.",),
-        # Files that must exist before `load`; see nstbench.nn.weights.cache.Weight.
+        # Files that must be there before `load`; see nstbench.contracts.Weight.
         weights=(),
     )
 

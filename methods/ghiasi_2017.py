@@ -22,7 +22,15 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from pydantic import Field
 
-from nstbench.contracts import Availability, Flexibility, ImageRecord, MethodInfo, OnStep, Picture
+from nstbench.contracts import (
+    Availability,
+    Flexibility,
+    ImageRecord,
+    MethodInfo,
+    OnStep,
+    Picture,
+    Weight,
+)
 from nstbench.core.cards import WeightCard
 from nstbench.core.errors import UsageError
 from nstbench.nn.backbones.load import load_backbone
@@ -33,7 +41,6 @@ from nstbench.nn.generators.magenta import PARAMETERS, PREDICT, TRANSFORM, Magen
 from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.generators.style_prediction import ArbitraryStyleNetwork, statistics_of
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.nn.weights.cache import Weight
 from nstbench.training.feed_forward import FeedForwardParams, perceptual_loss
 from nstbench.training.trainable import (
     Batch,

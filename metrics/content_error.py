@@ -24,6 +24,7 @@ class ContentError(PairMetric):
         " mean of VGG-16 and AlexNet.",
         features=CONTENT_FEATURES,
         role="content",
+        ideal="content",
         order=30,
     )
 

@@ -31,7 +31,7 @@ def metric_class(name: str) -> type[Any]:
     """
     from nstbench.score.torchmetrics_adapter import standalone_class
 
-    return standalone_class(name)
+    return standalone_class(name, __name__)
 
 
 def __getattr__(name: str) -> Any:

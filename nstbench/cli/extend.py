@@ -1,14 +1,18 @@
-"""The commands ``nstbench new`` and ``nstbench conformance``: for authors of plug-ins."""
+"""The commands ``nstbench new`` and ``nstbench conformance`` for authors of plug-ins."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nstbench.cli.options import Plugins, add_plugins
 from nstbench.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from nstbench.generate.conformance import Verdict
 
 new_app = typer.Typer(no_args_is_help=True, help="Begin a plug-in of your own.")
 
@@ -28,42 +32,45 @@ def new_method(
 
 
 def conformance(
-    method: Annotated[str, typer.Argument(help="Name of a method.")],
+    name: Annotated[str, typer.Argument(help="Name of a method or a metric.")],
     config: Annotated[
         Path | None,
         typer.Option("-c", "--config", help="Configuration file that defines programs."),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Check a method against the contract, with the suite that the project's own ones pass."""
+    """Check a method or a metric against the contract, with the checks of the project's own."""
     add_plugins(plugin)
+    from nstbench.generate import conformance, metric_conformance
     from nstbench.plan.config import MethodSpec
     from nstbench.plan.config_file import build_config
-    from nstbench.plan.variants import add_configured, make_variant
+    from nstbench.plan.variants import add_configured, make_variant, metric_card
+    from nstbench.plugins import registry
 
     if config is not None:
         add_configured(build_config({}, file=config))
-    from nstbench.plugins import registry
-
-    registry.find("methods", method)
-    state = make_variant(MethodSpec(name=method), {}).card.availability
+    if name in registry.names("metrics"):
+        state, examine = metric_card(name).availability, metric_conformance.examine
+    else:
+        registry.find("methods", name)
+        variant = make_variant(MethodSpec(name=name), {})
+        state, examine = variant.card.availability, conformance.examine
     if not state.ok:
-        fix_for = f" {state.remedy}." if state.remedy else ""
-        raise UsageError(f"'{method}' cannot be checked here: {state.reason}.{fix_for}")
-    if not _conforms(method):
+        remedy = f" {state.remedy}." if state.remedy else ""
+        raise UsageError(f"'{name}' cannot be checked here: {state.reason}.{remedy}")
+    if not _conforms(name, examine(name)):
         raise typer.Exit(1)
 
 
-def _conforms(method: str) -> bool:
-    """Print each verdict as it falls; return True if there was nothing to complain of."""
+def _conforms(name: str, verdicts: Iterable[Verdict]) -> bool:
+    """Print each verdict at once; return True if all checks passed."""
     from rich.markup import escape
 
     from nstbench.cli.show.console import console
-    from nstbench.generate.conformance import examine
 
     output = console()
     failed = count = 0
-    for verdict in examine(method):
+    for verdict in verdicts:
         count += 1
         failed += bool(verdict.problem)
         mark = "[red]fails [/red]" if verdict.problem else "[green]passes[/green]"
@@ -73,5 +80,5 @@ def _conforms(method: str) -> bool:
             output.print(f"       wanted: {escape(verdict.demands)}", soft_wrap=True)
             output.print(f"       found:  {escape(verdict.problem)}", soft_wrap=True)
     kept = f"breaks {failed} of {count}" if failed else f"keeps all {count}"
-    output.print(f"[bold]{escape(method)}[/bold] {kept} rules of the contract.")
+    output.print(f"[bold]{escape(name)}[/bold] {kept} rules of the contract.")
     return not failed

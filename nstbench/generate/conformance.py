@@ -12,7 +12,7 @@ import inspect
 import io
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -306,8 +306,12 @@ def examine(name: str) -> Iterator[Verdict]:
         UsageError: if there is no such method.
         PluginError: if it cannot be imported.
     """
-    cls = registry.load("methods", name)
-    for check in METHOD_CHECKS:
+    yield from verdicts(registry.load("methods", name), METHOD_CHECKS)
+
+
+def verdicts(cls: type[Any], checks: Iterable[Callable[[Any], None]]) -> Iterator[Verdict]:
+    """Run checks over one class of a plug-in and yield each verdict at once."""
+    for check in checks:
         problem, start = "", time.perf_counter()
         printed = io.StringIO()
         try:

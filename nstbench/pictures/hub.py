@@ -24,10 +24,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nstbench.core.errors import ImageError, NstbenchError, UsageError
-from nstbench.core.paths import cache_dir
+from nstbench.core.paths import cache_dir, offline
 from nstbench.core.records import Availability
 from nstbench.core.text import printable, slugify
-from nstbench.nn.weights.cache import offline
 from nstbench.pictures.decode import read_image
 from nstbench.pictures.picture import write_png
 from nstbench.store.atomic_files import read_json, write_bytes, write_json

@@ -19,8 +19,13 @@ def refuse_folder_of_pictures(root: Path) -> None:
     """Raise if the folder contains pictures: outputs would later be read as content pictures.
 
     Raises:
-        UsageError: if the folder contains pictures and no run.
+        UsageError: if the path is a file, or the folder contains pictures and no run.
     """
+    if root.exists() and not root.is_dir():
+        raise UsageError(
+            f"--out {printable(root)}: move the file that is where a folder is needed, or "
+            "choose another folder."
+        )
     if not root.is_dir() or (root / "run.json").exists():
         return
     found = sorted(p.name for p in root.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)

@@ -19,7 +19,7 @@ from nstbench.plan.config import MethodSpec, RunConfig, parse_named
 from nstbench.plugins import registry
 
 if TYPE_CHECKING:
-    from nstbench.nn.weights.cache import Weight
+    from nstbench.contracts import Weight
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
 from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.generators.decoder import MirroredDecoder, reflect_borders, restore_decoder
 from nstbench.nn.generators.runtime import for_inference
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.nn.weights.cache import Weight
 from nstbench.training.trainable import Task, TrainableMethod, Training
 
 

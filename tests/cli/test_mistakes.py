@@ -81,7 +81,7 @@ def test_numbers_that_mean_no_work_are_refused(arguments):
 
 @pytest.mark.parametrize("command", [["match", "noise"], ["validate", "--metrics", "ssim"]])
 def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("a file")
     for out in (tmp_path / "file" / "x.json", tmp_path / "folder.json"):
         (tmp_path / "folder.json").mkdir(exist_ok=True)
         result = call(*command, "--contents", "no/such/folder", "--out", out)
@@ -128,7 +128,7 @@ def test_errors_of_files_end_with_code_2_and_a_way_out_that_fits():
         ("EACCES", "change permissions"),
         ("ENOENT", "check how the path is written"),
         ("EISDIR", "move the folder that lies where a file is needed"),
-        ("ENOTDIR", "move the file that lies where a folder is needed"),
+        ("ENOTDIR", "move the file that is where a folder is needed"),
         ("ENOSPC", "free space"),
     ):
         result = subprocess.run(
@@ -155,11 +155,11 @@ def test_what_is_no_matter_of_files_keeps_its_traceback():
 
 def test_a_run_folder_that_is_a_file_is_refused(picture_folders, tmp_path):
     contents, styles = picture_folders
-    (tmp_path / "readme.txt").write_text("in the way")
+    (tmp_path / "readme.txt").write_text("a file")
     result = call("run", "--methods", "noise", "--contents", contents, "--styles", styles,
                   "--out", tmp_path / "readme.txt", "--dry-run")  # fmt: skip
     assert isinstance(result.exception, NstbenchError)
-    assert "move the file that lies where a folder is needed" in str(result.exception)
+    assert "move the file that is where a folder is needed" in str(result.exception)
     assert "ree space" not in str(result.exception)
 
 

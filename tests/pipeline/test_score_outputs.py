@@ -184,7 +184,7 @@ def test_a_name_that_could_be_two_pairs_is_refused(tmp_path):
         )
 
 
-def test_a_run_of_methods_is_not_buried(picture_folders, tmp_path, workspace):
+def test_a_run_of_methods_is_not_overwritten(picture_folders, tmp_path, workspace):
     contents, styles = picture_folders
     nstbench.run(["content_copy"], contents, styles, limit=1, size=48, metrics=("ssim",),
                  timing_repeats=0, formats=("csv",), out=tmp_path / "run")  # fmt: skip

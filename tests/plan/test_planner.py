@@ -13,7 +13,8 @@ import pytest
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import ImageRecord, Status, UnitRecord
 from nstbench.pictures import picture
-from nstbench.pictures.picture import pixel_hash, read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import pixel_hash, write_png
 from nstbench.plan import inputs
 from nstbench.plan.config_file import build_config
 from nstbench.plan.inputs import write_inputs

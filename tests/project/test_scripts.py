@@ -1,4 +1,4 @@
-"""The scripts of studies: what they must refuse, and what they must stand."""
+"""The scripts refuse curves of other settings, and leave out timings without samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_curves_of_other_settings_are_refused(tmp_path: Path) -> None:
     settings = {"style": "mosaic", "steps": 100, "width": 0.5}
     keep(tmp_path / "new", settings)
     assert json.loads((tmp_path / "new" / "settings.json").read_text()) == settings
-    keep(tmp_path / "new", {**settings, "steps": 50})  # no curve was made by the first ones yet
+    keep(tmp_path / "new", {**settings, "steps": 50})  # the first settings have no curve yet
     (tmp_path / "new" / "curves.csv").write_text("norm,seed\n")
     keep(tmp_path / "new", {**settings, "steps": 50})
     with pytest.raises(UsageError, match=r"steps 50 / 100\)"):
@@ -42,7 +42,7 @@ def test_curves_of_other_settings_are_refused(tmp_path: Path) -> None:
         keep(tmp_path / "new", settings)
 
 
-def test_timings_without_samples_are_passed_over(
+def test_timings_without_samples_are_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def timing(name: str, latency: tuple[float, ...], calibration: tuple[float, ...]) -> Timing:

@@ -140,7 +140,7 @@ def test_full_disk_is_named_and_the_run_goes_on_when_there_is_space(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("room", [9_000, 40_000])
-def test_files_that_cannot_grow_end_the_command_with_the_way_out(
+def test_files_that_cannot_grow_end_the_command_with_a_fix(
     pictures: Path, undisturbed: Board, tmp_path: Path, room: int
 ) -> None:
     """What a disk quota does, by a limit that every system knows: of pictures, or of the page."""
@@ -188,7 +188,7 @@ def test_report_that_cannot_be_written_leaves_the_old_one(
     assert not list(page.parent.glob(".partial*"))
 
 
-def test_worker_whose_log_cannot_be_opened_ends_the_run_with_the_way_out(
+def test_worker_whose_log_cannot_be_opened_ends_the_run_with_a_fix(
     pictures: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "run").mkdir()
@@ -263,7 +263,7 @@ def test_newer_run_is_refused_by_whatever_reads_or_writes_it(
 
 @pytest.mark.parametrize("name", ["plan.json", "timings.json", "scores.parquet"])
 @pytest.mark.parametrize("data", [b"", b"{", b"[1, 2]", b'{"units": [{"key": 3}]}', b"\0" * 900])
-def test_damaged_file_is_named_and_the_same_command_mends_it(
+def test_damaged_file_is_named_and_the_same_command_repairs_it(
     pictures: Path, finished: Path, undisturbed: Board, name: str, data: bytes
 ) -> None:
     (finished / name).write_bytes(data)
@@ -381,7 +381,7 @@ def test_damaged_output_costs_its_own_scores_and_is_named(finished: Path) -> Non
     assert "1 files are damaged" in render_page(board)
 
 
-def test_output_that_is_no_png_is_not_opened_by_the_report(finished: Path) -> None:
+def test_output_that_is_not_a_png_is_not_opened_by_the_report(finished: Path) -> None:
     """Pillow would start Ghostscript for this one."""
     picture = next((finished / "outputs" / "noise").rglob("*.png"))
     picture.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n")

@@ -127,7 +127,7 @@ def test_newer_schema_is_refused(tmp_path):
         Store.open(tmp_path)
 
 
-def test_cards_of_another_version_are_refused_with_the_way_out(tmp_path):
+def test_cards_of_another_version_are_refused_with_a_fix(tmp_path):
     from nstbench.analysis.load_board import load_board
 
     card = {"variant": "mine", "method": "mine"}

@@ -22,7 +22,7 @@ class ToyColour(TrainableMethod):
 
     info: ClassVar[MethodInfo] = MethodInfo(
         title="Toy colour",
-        authors="nobody",
+        authors="the nstbench developers",
         year=2026,
         paper="https://example.org",
         family="toy",

@@ -14,11 +14,12 @@ from rich.table import Table
 
 from nstbench.cli.show.console import console
 from nstbench.cli.show.lists import entries, reason
+from nstbench.contracts import Weight
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.core.records import Flexibility, Scope
-from nstbench.nn.weights.cache import Weight, fetch
+from nstbench.nn.weights.cache import fetch
 from nstbench.nn.weights.status import State, WeightStatus, status
 from nstbench.pipeline.time_spent import shares
 from nstbench.plan.config import MethodSpec
