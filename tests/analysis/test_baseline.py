@@ -1,4 +1,4 @@
-"""Baseline files: written, read, updated with a reason, exchanged with pytest-benchmark."""
+"""Baseline files: writing, reading, updates with a reason, exchange with pytest-benchmark."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(*arguments: str | Path):
     return CliRunner().invoke(app, list(map(str, arguments)))
 
 
-def test_a_file_holds_everything_and_stays_small(baseline: Baseline, tmp_path: Path) -> None:
+def test_a_file_contains_everything_and_stays_small(baseline: Baseline, tmp_path: Path) -> None:
     save_baseline(baseline, tmp_path / "base.json")
     assert load_baseline(tmp_path / "base.json") == baseline
     assert (tmp_path / "base.json").stat().st_size < 20_000
@@ -54,7 +54,7 @@ def test_scores_are_those_of_the_run(tmp_path: Path) -> None:
     assert entry.timing.environment == {"threads": 2}
 
 
-def test_update_prints_what_moved_and_keeps_the_reason(baseline: Baseline, tmp_path: Path) -> None:
+def test_update_prints_changes_and_keeps_the_reason(baseline: Baseline, tmp_path: Path) -> None:
     file, new = tmp_path / "base.json", tmp_path / "new.json"
     save_baseline(baseline, file)
     entries = [
@@ -83,7 +83,7 @@ def test_update_prints_what_moved_and_keeps_the_reason(baseline: Baseline, tmp_p
 
 
 def test_shown_numbers_are_those_of_the_check(baseline: Baseline, tmp_path: Path) -> None:
-    """Every style counts alike, and of an even number of samples the middle is between two."""
+    """Styles have equal weights; the median of an even number of samples is between two."""
     entry = next(e for e in baseline.entries if e.method == "gatys_2015")
     style = entry.units[0][1]
     scores = tuple(3.5 if unit[1] == style else 1.25 for unit in entry.units)
@@ -109,7 +109,7 @@ def test_shown_numbers_are_those_of_the_check(baseline: Baseline, tmp_path: Path
     assert cells[3:] == [significant(mean), significant(1.5), "4"]
 
 
-def test_save_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Path) -> None:
+def test_save_overwrites_a_file_only_with_force(baseline: Baseline, tmp_path: Path) -> None:
     source, file = tmp_path / "run.json", tmp_path / "base.json"
     save_baseline(baseline, source)
     assert run("baseline", "save", source, file).exit_code == 0
@@ -124,10 +124,10 @@ def test_save_takes_care_of_an_existing_file(baseline: Baseline, tmp_path: Path)
         ("{", UsageError, "not JSON"),
         ("[]", UsageError, "has no entries"),
         ('{"entries": [], "schema": 99}', StoreError, "newer nstbench"),
-        ('{"entries": [{"method": 3}], "schema": 1}', UsageError, "is no baseline: name"),
+        ('{"entries": [{"method": 3}], "schema": 1}', UsageError, "is not a baseline: name"),
     ],
 )
-def test_what_is_no_baseline_is_refused(tmp_path: Path, text, kind, words) -> None:
+def test_other_files_are_refused(tmp_path: Path, text, kind, words) -> None:
     path = tmp_path / "base.json"
     if text is not None:
         path.write_text(text)

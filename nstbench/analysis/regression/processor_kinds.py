@@ -32,7 +32,7 @@ class Kind:
         return ", ".join(part for part in (self.model, self.simd) if part) or "unknown"
 
     def agrees(self, other: Kind) -> bool:
-        """Return whether the facts that both kinds have are equal; older records have fewer facts."""
+        """Return whether the facts that both kinds have are equal (older records have fewer)."""
         pairs = ((self.model, other.model), (self.simd, other.simd))
         return all(mine == theirs or not mine or not theirs for mine, theirs in pairs)
 

@@ -1,4 +1,4 @@
-"""What ``--fail-on`` and ``--speed`` say: how far a metric may move, and what is compared."""
+"""Settings of a check: tolerances (``--fail-on``), and when speed is compared (``--speed``)."""
 
 from __future__ import annotations
 
@@ -46,30 +46,41 @@ def parse_speed(text: str) -> Speed:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How much worse a metric may become: a share of its value, or units of its own."""
+    """How much worse a metric may become.
+
+    Attributes:
+        metric: name of the metric.
+        amount: a share of the value if ``relative``, else a change in units of the metric.
+        relative: see ``amount``.
+
+    Example:
+        >>> tolerance = Tolerance("uef", 0.02)
+        >>> str(tolerance), tolerance.allowed(5.0)
+        ('2 %', 0.1)
+    """
 
     metric: str
     amount: float
     relative: bool = True
 
     def __str__(self) -> str:
-        """Return it as it is written, without the sign."""
+        """Return the amount as ``--fail-on`` takes it, without the sign."""
         return f"{100 * self.amount:g} %" if self.relative else f"{self.amount:g}"
 
     def allowed(self, level: float) -> float:
-        """Return the change that is allowed at a level, in units of the metric."""
+        """Return the allowed change of a value ``level``, in units of the metric."""
         return self.amount * abs(level) if self.relative else self.amount
 
 
 def parse_tolerances(
     texts: Sequence[str], metrics: Mapping[str, MetricFacts]
 ) -> tuple[Tolerance, ...]:
-    """Parse ``metric:+2%`` and ``metric:+0.01``; without any, take the defaults of the roles.
+    """Parse ``metric:+2%`` and ``metric:+0.01``; without texts, return the defaults of the roles.
 
-    The sign is the direction that counts as worse, and may be left out.
+    The sign is the direction that counts as worse; it is optional.
 
     Args:
-        texts: what was given; one text may hold several, separated by commas or spaces.
+        texts: tolerances; one text may contain several, separated by commas or spaces.
         metrics: the baseline's metrics.
 
     Raises:
@@ -78,17 +89,17 @@ def parse_tolerances(
     """
     parts = [part for text in texts for part in re.split(r"[,\s]+", text) if part]
     if not parts:
-        found = tuple(
+        defaults = tuple(
             Tolerance(name, DEFAULTS[facts.role])
             for name, facts in metrics.items()
             if facts.role in DEFAULTS
         )
-        if not found:
+        if not defaults:
             raise UsageError(
                 "The baseline has no metric with a default tolerance; name metrics with "
                 f"--fail-on 'METRIC:+2%'. It has: {', '.join(metrics) or 'none'}."
             )
-        return found
+        return defaults
     tolerances = tuple(_parse(part, metrics) for part in parts)
     names = [tolerance.metric for tolerance in tolerances]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -101,7 +112,7 @@ def _parse(text: str, metrics: Mapping[str, MetricFacts]) -> Tolerance:
     match = _PATTERN.fullmatch(text)
     if match is None:
         raise UsageError(
-            f"--fail-on {text}: write METRIC:+2% (a share) or METRIC:+0.01 (in its own units)."
+            f"--fail-on {text}: write METRIC:+2% (a share) or METRIC:+0.01 (in its unit)."
         )
     name = match["metric"]
     if name not in metrics:
@@ -118,7 +129,7 @@ def _parse(text: str, metrics: Mapping[str, MetricFacts]) -> Tolerance:
     clocked = facts.unit == "s" or facts.unit.endswith("/s")
     if facts.scope == Scope.TIMING and clocked and facts.role != "speed":
         raise UsageError(
-            f"--fail-on {text}: {name} is one reading of a clock and has no samples to test; "
+            f"--fail-on {text}: {name} is a single time without samples to test; "
             "check the latency instead."
         )
     amount = float(match["number"]) / (100 if match["percent"] else 1)
