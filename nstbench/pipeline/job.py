@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
-from nstbench.core.environment import describe_environment, resolve_device
+from nstbench.core.environment import describe_environment, resolve_device, utc_now
 from nstbench.core.errors import WeightsError
 from nstbench.core.records import Timing
 from nstbench.core.yaml_values import names_or_all
@@ -144,7 +143,7 @@ def _score(
         scores = score_units(store.root, config.device, listener)
         write_timings(store, timings)
         write_scores(store, timing_scores(scores, timings, plan.metrics))
-    finished = {"finished": _now(), **spent.summary()}
+    finished = {"finished": utc_now(), **spent.summary()}
     write_info(store, {**info, **finished})
     listener.stage("report", 1)
     with spent.on("report"):
@@ -196,7 +195,7 @@ def _info(config: RunConfig, plan: Plan, command: str) -> dict[str, Any]:
         "plan_hash": hash_of_keys(unit.key for unit in plan.units),
         "environment": describe_environment(config.device, config.threads),
         "version": nstbench.__version__,
-        "started": _now(),
+        "started": utc_now(),
         "finished": "",
     }
 
@@ -235,7 +234,3 @@ def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) 
         listener.finished(unit, record)
         listener.advanced()
         spent.add(record)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,7 +10,6 @@ import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
 from nstbench.core.cards import MethodCard, PictureCard
-from nstbench.core.environment import describe_environment, resolve_device
+from nstbench.core.environment import describe_environment, resolve_device, utc_now
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import (
     Availability,
@@ -127,21 +126,17 @@ def score_outputs(
         "plan_hash": hash_of_keys(unit.key for unit in plan.units),
         "environment": describe_environment(device),
         "version": nstbench.__version__,
-        "started": _now(),
+        "started": utc_now(),
         "finished": "",
     }
     write_plan(store, plan, info)
     write_timings(store, timings)
     scores = score_units(store.root, device, listener)
     write_scores(store, timing_scores(scores, timings, plan.metrics))
-    write_info(store, read_info(store.root) | {"finished": _now()})
+    write_info(store, read_info(store.root) | {"finished": utc_now()})
     board = load_board(store.root)
     write_report(board, store.root / "report", request.formats)
     return board
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _open(root: Path) -> Store:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nstbench.contracts import Picture
-from nstbench.core.environment import describe_environment, resolve_device
+from nstbench.core.environment import describe_environment, resolve_device, utc_now
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.isolation import isolated
 from nstbench.core.paths import checkpoints_dir
@@ -332,7 +331,7 @@ def _card(
         seconds=loop.seconds,
         start=f"{start.name} (sha256 {start.card.sha256})" if start is not None else "",
         start_seconds=start.card.total_seconds if start is not None else 0.0,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=utc_now(),
         loss_curve=loop.curve(),
         environment=describe_environment(str(loop.fabric.device), order.threads),
         deviations=_deviations(job, start, loop.done),

@@ -112,7 +112,7 @@ def test_a_board_that_makes_room_for_another_is_told(settings):
     assert "held a run of other methods, pictures or settings" in note
 
 
-def test_scores_of_pictures_made_elsewhere_are_not_buried(settings):
+def test_scores_of_imported_pictures_are_not_overwritten(settings):
     execute(build_config(settings | {"methods": "content_copy", "out": settings["out"] / "first"}))
     outputs = settings["out"] / "first" / "inputs" / "content"
     one = next(outputs.iterdir())

@@ -13,12 +13,12 @@ import json
 import logging
 import os
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nstbench.contracts import Progress, Source, Weight
+from nstbench.core.environment import utc_now
 from nstbench.core.errors import WeightsError
 from nstbench.core.paths import cache_dir, offline
 from nstbench.core.records import Availability
@@ -239,7 +239,7 @@ def _make(weight: Weight, source: Source, target: Path, progress: Progress | Non
         note = {
             "source": source.describe(),
             "sha256": digest,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "made": utc_now(),
         }
         written = folder / "note.json"
         written.write_text(json.dumps(note, indent=1), encoding="utf-8")
