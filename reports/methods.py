@@ -22,7 +22,7 @@ class Methods(Section):
     def html(self, board: Board) -> str:
         """Return the cards in the order of the configuration, baselines last."""
         ids = method_ids(board)
-        sizes = {t.variant: t.parameters for t in board.timings if t.parameters}
+        sizes = {t.method: t.parameters for t in board.timings if t.parameters}
         cards = [
             {
                 "card": card,

@@ -61,7 +61,7 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _weights(board: Board) -> list[dict[str, Any]]:
     """Return each weight file once, with the methods and metrics that read it."""
-    readers = [(c.variant, c.weights) for c in board.methods.values() if c.availability.ok]
+    readers = [(c.method, c.weights) for c in board.methods.values() if c.availability.ok]
     readers += [(c.title, c.weights) for c in board.metrics.values() if c.availability.ok]
     files: dict[tuple[str, str], dict[str, Any]] = {}
     for reader, cards in readers:

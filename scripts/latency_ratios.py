@@ -30,7 +30,7 @@ def main(
     """Print the table of a run."""
     measured = [timing for timing in read_timings(run) if timing.latency]
     timings = sorted(measured, key=lambda timing: -np.median(timing.latency))
-    base = next((timing for timing in timings if timing.variant.startswith(reference)), None)
+    base = next((timing for timing in timings if timing.method.startswith(reference)), None)
     if base is None:
         raise typer.BadParameter(f"{run} has no timing of {reference} with samples")
     print(table(timings, base))  # noqa: T201  the table is the result
@@ -49,7 +49,7 @@ def table(timings: list[Timing], base: Timing) -> str:
     for timing in timings:
         low, median, high = np.percentile(timing.latency, (25, 50, 75))
         cells = (
-            f"`{timing.variant}`",
+            f"`{timing.method}`",
             significant(float(median)),
             f"{significant(float(low))} to {significant(float(high))}",
             significant(float(reference / median)),

@@ -172,7 +172,7 @@ def store() -> None:
         write_plan(run, made, {})
         missing = made.units[len(made.units) // 2]
         write_records(run, made.units, settings)
-        path = run.record_path(missing.method, missing.key)
+        path = run.record_path(missing.plugin, missing.key)
         path.unlink()
         arguments = ["status", str(run.root)]
         start = time.perf_counter()

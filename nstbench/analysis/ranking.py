@@ -175,7 +175,7 @@ def _coverage(
     labels = pd.concat([units[["method", "plugin"]], scores[["method", "plugin"]]])
     plugins = labels.drop_duplicates("method").set_index("method")["plugin"].to_dict()
     board["plugin"] = board["method"].map(
-        plugins | {label: card.method for label, card in methods.items()}
+        plugins | {label: card.plugin for label, card in methods.items()}
     )
     board["flexibility"] = [
         methods[label].flexibility if label in methods else "" for label in board["method"]

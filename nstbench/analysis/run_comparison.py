@@ -346,16 +346,16 @@ def speeds(first: Board, other: Board) -> pd.DataFrame:
         (other / first) and ``calibrated_ratio``, the same ratio of latencies in units of the
         calibration kernel (:mod:`nstbench.analysis.relative_speed`); NaN without calibration.
     """
-    timed = {(t.variant, t.size): t for t in other.timings if t.latency}
+    timed = {(t.method, t.size): t for t in other.timings if t.latency}
     rows = []
     for timing in first.timings:
-        match = timed.get((timing.variant, timing.size))
+        match = timed.get((timing.method, timing.size))
         if match is None or not timing.latency:
             continue
         one, two = statistics.median(timing.latency), statistics.median(match.latency)
         rows.append(
             {
-                "method": timing.variant,
+                "method": timing.method,
                 "size": timing.size,
                 "first": one,
                 "other": two,

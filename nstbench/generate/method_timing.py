@@ -27,8 +27,8 @@ class TimingRequest:
 
     Attributes:
         key: key of the timing.
-        variant: label of the method variant.
-        method: registry name of the method.
+        method: label of the method variant.
+        plugin: registry name of the method.
         params: its parameters.
         content: the content to stylize.
         style: the style to prepare.
@@ -40,8 +40,8 @@ class TimingRequest:
     """
 
     key: str
-    variant: str
     method: str
+    plugin: str
     params: Mapping[str, Any]
     content: ImageRecord
     style: ImageRecord
@@ -65,7 +65,7 @@ def time_method(request: TimingRequest, store: Store, device: torch.device, thre
     """
     with (
         isolated(threads),
-        contextlib.closing(make_method(request.method, request.params)) as method,
+        contextlib.closing(make_method(request.plugin, request.params)) as method,
     ):
         content, style = (
             read_input(store.root, record, device, request.size)
@@ -73,8 +73,8 @@ def time_method(request: TimingRequest, store: Store, device: torch.device, thre
         )
         measured = _measured(method, content, style, request, device)
         return Timing(
-            variant=request.variant,
             method=request.method,
+            plugin=request.plugin,
             size=request.size,
             device=str(device),
             parameters=method.parameter_count(),

@@ -35,7 +35,7 @@ _BATCH_TOLERANCE = 1e-3
 _DEVICE_TOLERANCE = 1e-2
 
 EXAMPLE_TIMING = Timing(
-    variant="example", method="example", size=SIDE, device="cpu", latency=(0.2, 0.3, 0.1),
+    method="example", plugin="example", size=SIDE, device="cpu", latency=(0.2, 0.3, 0.1),
     first_call=0.5, load=1.5, prepare=(0.02, 0.04), peak_memory=1 << 20, parameters=1000,
     calibration=(0.01, 0.01), environment={}, training=60.0, flops=10**9, batch=4,
     batch_seconds=(0.5, 0.6),

@@ -124,7 +124,7 @@ class Runner:
             except StoreError:
                 raise
             except (Exception, SystemExit, KeyboardInterrupt) as error:
-                refuse_full_disk(units[0].variant, error)
+                refuse_full_disk(units[0].method, error)
                 outcomes = message_of(error)
             if isinstance(outcomes, str) or any(o["status"] != Status.DONE for o in outcomes):
                 self.close()
@@ -225,7 +225,7 @@ class Runner:
         if not torch.equal(untouched, content):
             raise BadOutputError("the method changed its input picture; work on a copy instead")
         pixels = to_pixels(output)
-        path = self.store.output_path(unit.method, unit.key)
+        path = self.store.output_path(unit.plugin, unit.key)
         write_png(path, pixels)
         return {
             "status": Status.DONE,
@@ -234,10 +234,10 @@ class Runner:
         }
 
     def _load(self, unit: Unit) -> _Loaded:
-        identity = json.dumps([unit.method, dict(unit.params)], sort_keys=True)
+        identity = json.dumps([unit.plugin, dict(unit.params)], sort_keys=True)
         if self._loaded is None or self._loaded.identity != identity:
             self.close()
-            method = make_method(unit.method, unit.params)
+            method = make_method(unit.plugin, unit.params)
             _, seconds = timed(lambda: method.load(self.device), self.device)
             self._loaded = _Loaded(identity, method, seconds)
         return self._loaded
@@ -278,7 +278,7 @@ class Runner:
 
     def _failure(self, unit: Unit, error: BaseException) -> Facts:
         """Return the facts of a failure; write the last finite picture of a divergence."""
-        refuse_full_disk(unit.variant, error)
+        refuse_full_disk(unit.method, error)
         if isinstance(error, Diverged) and error.last_finite is not None:
             path = self.store.trace_path(unit.key).with_name(f"{unit.key}_last_finite.png")
             write_png(path, to_pixels(error.last_finite.clamp(0, 1)))

@@ -52,7 +52,7 @@ class Trace:
             }
             for seconds, step in self._steps
         ]
-        trace = {"variant": unit.variant, "method": unit.method, "steps": rows}
+        trace = {"method": unit.method, "plugin": unit.plugin, "steps": rows}
         write_json(store.trace_path(unit.key), trace)
 
 

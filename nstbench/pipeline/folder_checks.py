@@ -9,7 +9,7 @@ from nstbench.core.text import printable
 from nstbench.pictures.decode import PICTURE_SUFFIXES
 from nstbench.plan.listener import Listener
 from nstbench.store.atomic_files import read_json
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 _NAMED = 3
@@ -37,7 +37,7 @@ def refuse_folder_of_pictures(root: Path) -> None:
         )
 
 
-def meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Listener) -> None:
+def meet_another_plan(store: Store, leases: Leases, plan_hash: str, listener: Listener) -> None:
     """Raise if another process runs another plan in this folder, or if it has imported pictures.
 
     A note tells that the report of an earlier run with other settings will be overwritten.
@@ -45,7 +45,7 @@ def meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Li
     Raises:
         UsageError: in both cases.
     """
-    claims.join()
+    leases.join()
     known = read_json(store.root / "run.json")
     if not isinstance(known, dict) or known.get("plan_hash") == plan_hash:
         return
@@ -54,7 +54,7 @@ def meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Li
             f"--out {store.root}: the folder contains scores of imported pictures, and this run "
             "would overwrite their report. Choose another folder."
         )
-    if claims.company:
+    if leases.company:
         raise UsageError(
             f"Another process is running another plan in {store.root}. Choose another folder with "
             "--out, or wait until it has finished. Processes may share a folder if they run the "

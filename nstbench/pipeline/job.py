@@ -39,7 +39,7 @@ from nstbench.plugins import registry
 from nstbench.report.files import check_formats, write_report
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.keys import hash_of_keys
-from nstbench.store.leases import BOARD, Claims
+from nstbench.store.leases import BOARD, Leases
 from nstbench.store.run_info import (
     plain_card,
     read_cards,
@@ -102,12 +102,12 @@ def execute(
     listener.planned(plan)
     if dry_run:
         return None
-    claims = Claims(store.root)
-    executor = make_executor(config, store, claims, threads)
+    leases = Leases(store.root)
+    executor = make_executor(config, store, leases, threads)
     try:
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)
-            meet_another_plan(store, claims, info["plan_hash"], listener)
+            meet_another_plan(store, leases, info["plan_hash"], listener)
             write_inputs(store, plan.inputs)
             info = write_plan(store, plan, info)
             spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
@@ -116,14 +116,14 @@ def execute(
             with spent.on("generate"):
                 _generate(plan, executor, listener, spent)
             # one process at a time; other processes then use its timings and scores
-            with claims.hold(BOARD):
+            with leases.hold(BOARD):
                 with spent.on("time"):
                     timings = time_methods(config, plan, store, executor, listener, interrupt)
                 executor.close()
                 board = _score(config, plan, store, info, listener, timings, spent)
     finally:
         executor.close()
-        claims.close()
+        leases.close()
     if interrupt.asked:
         raise Interrupted(board)
     return board

@@ -341,7 +341,7 @@ class _Import:
         return units, blocked
 
     def _record(self, unit: Unit, made: Made) -> None:
-        path = self.store.output_path(unit.method, unit.key)
+        path = self.store.output_path(unit.plugin, unit.key)
         record = UnitRecord.of(
             unit,
             Status.DONE,
@@ -368,7 +368,7 @@ class _Import:
 
 def _card(name: str, request: Request) -> MethodCard:
     return MethodCard(
-        variant=name, method=slugify(name), title=name, authors="", year=0, paper="", code="",
+        method=name, plugin=slugify(name), title=name, authors="", year=0, paper="", code="",
         family=FAMILY, flexibility="", licence="", trained_on=(),
         deviations=(f"Scored from files: {', '.join(request.patterns)}",),
         params={}, defaults={}, weights=(), availability=Availability(),

@@ -37,7 +37,7 @@ class MethodSpec(BaseModel):
     label: str = ""
 
     @property
-    def variant(self) -> str:
+    def board_label(self) -> str:
         """Label on the board."""
         if self.label:
             return self.label

@@ -24,10 +24,10 @@ _OWN_PARTS = ("content", "content_map", "style", "style_map", "seed")
 def method_parts(variant: Variant) -> dict[str, Any]:
     """Return the parts of a key that identify a variant: code, parameters, weights."""
     card = variant.card
-    source = source_hash(registry.find("methods", card.method)) if variant.method else "broken"
+    source = source_hash(registry.find("methods", card.plugin)) if variant.method else "broken"
     params = variant.method.params.model_dump(mode="python") if variant.method else card.params
     return {
-        "method": card.method,
+        "plugin": card.plugin,
         "source": source,
         "params": {name: _content_of(value) for name, value in params.items()},
         "weights": {weight.name: weight.sha256 for weight in card.weights},
@@ -122,8 +122,8 @@ class UnitMaker:
         key, without_code = self._text.keys(pieces)
         return Unit(
             key=accepted.get(without_code, key),
-            variant=self._variant.card.variant,
             method=self._variant.card.method,
+            plugin=self._variant.card.plugin,
             params=self._params,
             content=content,
             style=style,

@@ -65,7 +65,7 @@ def resolve_methods(config: RunConfig) -> list[Variant]:
     for name in config.method_params:
         registry.find("methods", name)
     variants = [make_variant(spec, config.method_params.get(spec.name, {})) for spec in specs]
-    labels = [variant.card.variant for variant in variants]
+    labels = [variant.card.method for variant in variants]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise UsageError(f"--methods: '{twice[0]}' is named twice. Give one of them a label.")
@@ -107,8 +107,8 @@ def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
     method: Method = cls(params)
     info = method.info
     card = MethodCard(
-        variant=spec.variant,
-        method=spec.name,
+        method=spec.board_label,
+        plugin=spec.name,
         title=info.title,
         authors=info.authors,
         year=info.year,
@@ -206,7 +206,7 @@ def _availability(requires: Iterable[str], needed: Iterable[Any]) -> Availabilit
 
 def _broken_card(spec: MethodSpec, reason: str) -> MethodCard:
     return MethodCard(
-        variant=spec.variant, method=spec.name, title=spec.name, authors="", year=0, paper="",
+        method=spec.board_label, plugin=spec.name, title=spec.name, authors="", year=0, paper="",
         code="", family="", flexibility="", licence="", trained_on=(), deviations=(),
         params=spec.params, defaults={}, weights=(),
         availability=Availability(False, reason, "fix the plug-in"),

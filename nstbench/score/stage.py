@@ -146,7 +146,7 @@ class ScoreStage:
         damaged = False
         for work in self._read_ahead(units, missing_sets, reader):
             unit = work.unit
-            name = f"{unit['variant']} · {unit['content']} × {unit['style']}"
+            name = f"{unit['method']} · {unit['content']} × {unit['style']}"
             listener.began(name)
             records = dict(work.known)
             try:
@@ -179,7 +179,7 @@ class ScoreStage:
         done = len(group.done)
         if names and done < len(group.pairs):
             listener.note(
-                f"{', '.join(names)} of {group.done[0]['variant']}: no value for {done} of "
+                f"{', '.join(names)} of {group.done[0]['method']}: no value for {done} of "
                 f"{len(group.pairs)} outputs. Set metrics compare all outputs with all styles, so "
                 "values of incomplete sets are not comparable between methods."
             )
@@ -196,7 +196,7 @@ class ScoreStage:
             known = self._known(keys)
             wanted = frozenset(keys.keys() - known.keys()).union(missing_sets)
             # this run's own path, because the record may have been copied from another run
-            path = self.store.output_path(unit["method"], unit["key"])
+            path = self.store.output_path(unit["plugin"], unit["key"])
             output = reader.submit(read_image, path) if wanted else None
             ahead.append(_Work(unit, keys, known, wanted, output))
             if len(ahead) > READ_AHEAD:
@@ -229,7 +229,7 @@ class ScoreStage:
     ) -> list[dict[str, Any]]:
         if "error" in record:
             later = " (the next run or score tries again)" if record.get("again") else ""
-            listener.note(f"{metric} of {unit['variant']} has no value: {record['error']}{later}")
+            listener.note(f"{metric} of {unit['method']} has no value: {record['error']}{later}")
             return []
         return [_row(unit, metric, part, value) for part, value in record["values"].items()]
 
@@ -277,8 +277,8 @@ class ScoreStage:
         for unit in read_plan(self.store.root):
             of_size = pairs.setdefault(unit["size"], set())
             of_size.add((unit["content"], unit["style"], unit["seed"]))
-            group = groups.setdefault((unit["variant"], unit["size"]), _Group(of_size))
-            record = None if "status" in unit else self.store.record(unit["method"], unit["key"])
+            group = groups.setdefault((unit["method"], unit["size"]), _Group(of_size))
+            record = None if "status" in unit else self.store.record(unit["plugin"], unit["key"])
             if record is not None and record.status is Status.DONE:
                 entry = {**unit, "output_sha256": record.output_sha256}
                 group.done.append(entry)
@@ -343,8 +343,8 @@ def timing_scores(
     rows = [
         _row(
             {
-                "variant": timing.variant,
                 "method": timing.method,
+                "plugin": timing.plugin,
                 "content": "",
                 "style": "",
                 "size": timing.size,
@@ -365,8 +365,8 @@ def timing_scores(
 
 def _row(unit: Unit, metric: str, part: str, value: float | None) -> dict[str, Any]:
     return {
-        "method": unit["variant"],
-        "plugin": unit["method"],
+        "method": unit["method"],
+        "plugin": unit["plugin"],
         "content": unit["content"],
         "style": unit["style"],
         "size": unit["size"],

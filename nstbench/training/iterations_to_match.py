@@ -190,7 +190,7 @@ def _methods(text: str) -> dict[str, Method]:
         variant = make_variant(spec, {})
         if variant.method is None or not variant.card.availability.ok:
             raise UsageError(f"--methods {spec.name}: {variant.card.availability.reason}.")
-        methods[variant.card.variant] = variant.method
+        methods[variant.card.method] = variant.method
     return methods
 
 

@@ -33,7 +33,7 @@ def train_missing(config: RunConfig, variants: Iterable[Variant], listener: List
     styles = open_dataset(config.styles, "--styles").load(Role.STYLE).images[: config.limit]
     for variant in variants:
         for order in _orders(config, variant, styles):
-            listener.note(f"training {variant.card.variant} for {', '.join(order.style)}")
+            listener.note(f"training {variant.card.method} for {', '.join(order.style)}")
             train(order, listener)
 
 
@@ -66,4 +66,4 @@ def _orders(
             "device": config.device,
             "threads": config.threads,
         }
-        yield Order(method=MethodSpec(name=variant.card.method, params=variant.given), **given)
+        yield Order(method=MethodSpec(name=variant.card.plugin, params=variant.given), **given)

@@ -117,7 +117,7 @@ def test_calibrated_ratio_does_not_depend_on_the_machine(first: Board) -> None:
     table = comparison.speeds(first, dataclasses.replace(first, timings=slower))
     assert table["ratio"].to_numpy() == pytest.approx(3)
     assert table["calibrated_ratio"].to_numpy() == pytest.approx(1)
-    timing = next(t for t in first.timings if t.variant == "gatys_2015")
+    timing = next(t for t in first.timings if t.method == "gatys_2015")
     one = table[table["method"] == "gatys_2015"].iloc[0]
     assert one["first"] == statistics.median(timing.latency)
 

@@ -180,7 +180,7 @@ def test_a_seed_given_twice_is_refused(seeds):
 
 def test_a_memory_limit_below_an_idle_worker_is_refused(tmp_path):
     unit = Unit(
-        key="0" * 64, variant="noise", method="noise", params={},
+        key="0" * 64, method="noise", plugin="noise", params={},
         content=ImageRecord("c", Path("c.png"), sha256="c"),
         style=ImageRecord("s", Path("s.png"), sha256="s"),
         size=32, fit="crop", seed=0, unit_seed=1, parts={},

@@ -36,7 +36,7 @@ from nstbench.pipeline.timing_stage import own_samples
 from nstbench.plan.config_file import build_config
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 PLUGIN = """
@@ -91,7 +91,7 @@ def add(tmp_path):
         registry.add_file(file)
         return [
             Unit(
-                key=f"{name}{place}".rjust(64, "0"), variant=name, method=name, params={},
+                key=f"{name}{place}".rjust(64, "0"), method=name, plugin=name, params={},
                 content=ImageRecord(content, f"{content}.png", sha256=content),
                 style=ImageRecord(style, f"{style}.png", sha256=style),
                 size=48, fit="inside", seed=0, unit_seed=place, parts={"place": place},
@@ -125,7 +125,7 @@ def test_a_unit_in_a_batch_has_the_same_result_as_alone(add):
     assert traces(add.store, planned) == totals
     for batched, u in zip(found, planned, strict=True):
         assert (batched.status, batched.batch) == (Status.DONE, 3)
-        assert add.store.record(u.method, u.key).batch == 3
+        assert add.store.record(u.plugin, u.key).batch == 3
         assert batched.content == u.content.name
     assert len({r.seconds for r in found}) == 1, "an equal share"
     assert found[0].prepare_seconds == found[1].prepare_seconds, "prepared once per style"
@@ -150,7 +150,7 @@ def test_a_pair_that_fails_does_not_affect_the_others(add, body, message):
     assert [r.status for r in found] == [Status.DONE, Status.FAILED, Status.DONE]
     assert message in found[1].message
     assert "Traceback" in found[1].traceback
-    kept = [add.store.record(u.method, u.key) for u in planned]
+    kept = [add.store.record(u.plugin, u.key) for u in planned]
     assert [record.status for record in kept] == ["done", "failed", "done"]
 
 
@@ -177,7 +177,7 @@ def test_a_batch_that_fails_as_a_whole_writes_no_record(add, body, message):
     planned = add(f"{GOOD}\n{body}\nreturn outputs")
     found, _ = run_batch(add.store, planned)
     assert message in found
-    assert [add.store.record(u.method, u.key) for u in planned] == [None] * 3
+    assert [add.store.record(u.plugin, u.key) for u in planned] == [None] * 3
 
 
 def test_a_full_disk_is_not_recorded_as_a_failure_of_the_batch(add):
@@ -188,7 +188,7 @@ def test_a_full_disk_is_not_recorded_as_a_failure_of_the_batch(add):
         planned = add(body)
         with pytest.raises(StoreError, match=r"no space left.*same command again"):
             run_batch(add.store, planned)
-        assert [add.store.record(u.method, u.key) for u in planned] == [None] * 3
+        assert [add.store.record(u.plugin, u.key) for u in planned] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_units_of_a_batch_that_fails_in_a_real_worker_are_done_one_by_one(add, b
     local = LocalExecutor(settings)
     seen = []
     found = local.run(
-        planned, lambda u, *step: seen.append((u.key, *step)), batched={planned[0].variant}
+        planned, lambda u, *step: seen.append((u.key, *step)), batched={planned[0].method}
     )
     records = {u.key: record for u, record in found}
     local.close()
@@ -215,7 +215,7 @@ def test_a_batch_in_a_real_worker_reports_steps_of_each_pair(add):
     local = LocalExecutor(WorkerSettings(add.store.root, "cpu", 1, 60.0, pairs_per_batch=2))
     seen = []
     found = local.run(
-        planned, lambda u, *step: seen.append((u.key, *step)), batched={planned[0].variant}
+        planned, lambda u, *step: seen.append((u.key, *step)), batched={planned[0].method}
     )
     records = [record.batch for _, record in found]
     local.close()
@@ -266,7 +266,7 @@ def test_a_wanted_size_is_kept_until_it_fails():
 
 
 def names(tasks):
-    return [f"{task.unit.variant}{task.unit.content.name[1:]}" for task in tasks]
+    return [f"{task.unit.method}{task.unit.content.name[1:]}" for task in tasks]
 
 
 def test_a_batch_is_of_one_variant_and_in_the_order_of_the_plan():
@@ -337,8 +337,8 @@ class BatchWorker(FakeWorker):
 class BatchPool(FakePool):
     """A pool whose workers do batches."""
 
-    def __init__(self, root, slots, wanted, together=lambda names: None, claims=None):
-        super().__init__(root, slots, lambda name, attempt: Status.DONE, claims)
+    def __init__(self, root, slots, wanted, together=lambda names: None, leases=None):
+        super().__init__(root, slots, lambda name, attempt: Status.DONE, leases)
         for slot in range(slots):
             self.workers.settings[slot] = WorkerSettings(
                 root, "cpu", 1, 5.0, pairs_per_batch=wanted
@@ -355,7 +355,7 @@ def results(pool, planned, seen=None):
         if seen is not None:
             seen.append((one.parts["name"], *step))
 
-    batched = {u.variant for u in planned}
+    batched = {u.method for u in planned}
     found = [(u.parts["name"], r) for u, r in pool.run(planned, report, batched=batched)]
     pool.close()
     return found
@@ -445,10 +445,10 @@ def test_after_a_failed_batch_finish_begins_none_of_its_units(tmp_path):
 
 def test_units_that_another_process_has_are_left_out_of_a_batch(tmp_path):
     planned = units(a=4)
-    other, ours = Claims(tmp_path), Claims(tmp_path)
+    other, ours = Leases(tmp_path), Leases(tmp_path)
     other.take(planned[1].key)
     Store(tmp_path).write_record(UnitRecord.of(planned[2], Status.FAILED, finished="by it"))
-    pool = BatchPool(tmp_path, 1, 4, claims=ours)
+    pool = BatchPool(tmp_path, 1, 4, leases=ours)
 
     def finish_in_the_other_process():
         Store(tmp_path).write_record(UnitRecord.of(planned[1], Status.FAILED, finished="it"))
@@ -463,9 +463,9 @@ def test_units_that_another_process_has_are_left_out_of_a_batch(tmp_path):
     assert {name: record.from_other_process for name, record in found.items()} == {
         0: False, 1: True, 2: True, 3: False,
     }  # fmt: skip
-    for claims in (ours, other):
-        claims.close()
-    assert not (tmp_path / "claims").exists()
+    for leases in (ours, other):
+        leases.close()
+    assert not (tmp_path / "leases").exists()
 
 
 def test_two_processes_share_units_in_batches(tmp_path):
@@ -477,15 +477,15 @@ def test_two_processes_share_units_in_batches(tmp_path):
             failed = UnitRecord.of(planned[name], Status.FAILED, finished="x")
             Store(tmp_path).write_record(failed)
 
-    claims = [Claims(tmp_path) for _ in range(2)]
-    pools = [BatchPool(tmp_path, 2, 3, finished, claims[n]) for n in range(2)]
+    leases = [Leases(tmp_path) for _ in range(2)]
+    pools = [BatchPool(tmp_path, 2, 3, finished, leases[n]) for n in range(2)]
     for pool in pools:
         pool.script = lambda name, attempt: finished([name]) or Status.DONE
     found = [[], []]
 
     def work(n):
         found[n] = results(pools[n], planned)
-        claims[n].close()
+        leases[n].close()
 
     threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(2)]
     for thread in threads:
@@ -504,7 +504,7 @@ def test_two_processes_share_units_in_batches(tmp_path):
 def time_of(add, body, **given):
     one = add(body)[0]
     request = TimingRequest(
-        "k", one.variant, one.method, {}, one.content, one.style, size=48, repeats=2, **given
+        "k", one.method, one.plugin, {}, one.content, one.style, size=48, repeats=2, **given
     )
     return Runner(add.store, "cpu", 1).time(request)
 
@@ -564,7 +564,7 @@ def test_other_numbers_of_pairs_are_refused(given):
 def test_auto_means_one_pair_on_cpus(tmp_path, given, cpu, cuda):
     config = build_config({"pairs_per_batch": given, "out": tmp_path, "device": "cpu"})
     config = resolve_workers(config).model_copy(update={"devices": ("cpu", "cuda:0"), "workers": 3})
-    executor = make_executor(config, Store(tmp_path), Claims(tmp_path), 1)
+    executor = make_executor(config, Store(tmp_path), Leases(tmp_path), 1)
     slots = [executor.workers.settings[slot].pairs_per_batch for slot in range(3)]
     assert slots == [cpu, cuda, cpu]
 
@@ -614,7 +614,7 @@ def test_a_run_in_batches_makes_the_same_table_as_one_without(settings, tmp_path
     assert {name: sorted(found) for name, found in sizes.items()} == {
         "content_copy": [1] * 4, "gatys_2015": [1, 3, 3, 3], "adain_2017": [1, 3, 3, 3],
     }  # fmt: skip
-    timings = {timing.method: timing for timing in board.timings}
+    timings = {timing.plugin: timing for timing in board.timings}
     assert {timing.samples_from for timing in timings.values()} == {"repeats"}
     assert timings["adain_2017"].batch == 3
     assert timings["content_copy"].batch_seconds == ()

@@ -18,7 +18,7 @@ from nstbench.generate.executors.executor import (
 )
 from nstbench.generate.executors.schedule import Schedule
 from nstbench.generate.method_timing import TimingRequest
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 # --- schedule ----------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def test_slots_take_the_longest_group_and_stay_with_it():
 def test_an_idle_slot_helps_the_largest_group_from_its_end():
     schedule = Schedule(units(a=4, b=6), 3, {"a": 1.0, "b": 1.0})
     first, second = schedule.next(0), schedule.next(1)
-    assert (first.unit.variant, second.unit.variant) == ("b", "a")
+    assert (first.unit.method, second.unit.method) == ("b", "a")
     helper = schedule.next(2)
     assert helper.unit.key == units(b=6)[-1].key
     schedule.done(first)
@@ -262,14 +262,14 @@ def test_two_processes_share_the_units(tmp_path):
 
         return script
 
-    claims = [Claims(tmp_path) for _ in range(2)]
-    pools = [FakePool(tmp_path, 2, script_of(n), claims[n]) for n in range(2)]
+    leases = [Leases(tmp_path) for _ in range(2)]
+    pools = [FakePool(tmp_path, 2, script_of(n), leases[n]) for n in range(2)]
     found = [{}, {}]
 
     def work(n):
         found[n] = {u.key: r for u, r in pools[n].run(planned, lambda *_: None)}
         pools[n].close()
-        claims[n].close()
+        leases[n].close()
 
     threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(2)]
     for thread in threads:
@@ -280,17 +280,17 @@ def test_two_processes_share_the_units(tmp_path):
     attempts = pools[0].attempts + pools[1].attempts
     assert set(attempts.values()) == {1}, "no unit ran twice"
     assert min(len(pool.attempts) for pool in pools) > 0, "both processes ran units"
-    assert not (tmp_path / "claims").exists()
+    assert not (tmp_path / "leases").exists()
 
 
 def test_an_outdated_record_does_not_count_as_a_result(tmp_path):
     old = unit(0)
     Store(tmp_path).write_record(UnitRecord.of(old, Status.FAILED, finished="before"))
-    claims = Claims(tmp_path)
-    pool = FakePool(tmp_path, 1, lambda name, attempt: Status.DONE, claims)
+    leases = Leases(tmp_path)
+    pool = FakePool(tmp_path, 1, lambda name, attempt: Status.DONE, leases)
     ((_, record),) = pool.run([old], lambda *_: None, None, {old.key: "before"})
     assert record.status == Status.DONE
     ((_, record),) = pool.run([old], lambda *_: None, None, {})
     assert record.from_other_process
     pool.close()
-    claims.close()
+    leases.close()

@@ -15,7 +15,7 @@ from nstbench.pipeline import timing_stage
 from nstbench.pipeline.job import execute
 from nstbench.plan.config_file import build_config
 from nstbench.store.atomic_files import read_json
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 PLUGIN = """
@@ -97,7 +97,7 @@ def test_two_processes_on_one_folder_make_one_table_and_run_each_unit_once(setti
     assert [process.returncode for process in processes] == [0, 0], outcomes
     assert table(settings["out"]) == table(tmp_path / "alone")
     assert len(records(settings["out"])) == 12
-    assert not (settings["out"] / "claims").exists()
+    assert not (settings["out"] / "leases").exists()
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
     else:
         assert not (settings["out"] / "report" / "leaderboard.csv").exists()
     assert 0 < len(before) < 12
-    assert not (settings["out"] / "claims").exists()
+    assert not (settings["out"] / "leases").exists()
     (tmp_path / "go on").touch()
     board = execute(build_config(settings))
     after = {record["key"]: record["finished"] for record in records(settings["out"])}
@@ -154,11 +154,11 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
 def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
     settings |= {"methods": "content_copy"}
     execute(build_config(settings))
-    other = Claims(settings["out"])
+    other = Leases(settings["out"])
     other.join()
     with pytest.raises(UsageError, match="is running another plan"):
         execute(build_config(settings | {"methods": "pixel_blend"}))
-    assert [c["variant"] for c in read_json(settings["out"] / "run.json")["methods"]] == [
+    assert [c["method"] for c in read_json(settings["out"] / "run.json")["methods"]] == [
         "content_copy"
     ]
     other.close()

@@ -108,7 +108,7 @@ def test_no_unit_is_missing_after_a_node_was_killed(settings, tmp_path):
     tables = [tmp_path / run / "report" / "leaderboard.csv" for run in ("run", "alone")]
     assert tables[0].read_bytes() == tables[1].read_bytes()
     assert len(list((out / "logs").glob("ray_*.log"))) >= 2
-    assert not (out / "claims").exists()
+    assert not (out / "leases").exists()
 
 
 def test_without_ray_the_error_tells_how_to_install_it(settings, monkeypatch):

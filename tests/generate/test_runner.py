@@ -63,8 +63,8 @@ def setup(tmp_path):
         return Unit(
             **{
                 "key": name.rjust(64, "0"),
-                "variant": name,
                 "method": name,
+                "plugin": name,
                 "params": {},
                 "content": ImageRecord("c", "content.png", sha256="c"),
                 "style": ImageRecord("s", "style.png", sha256="s"),
@@ -100,7 +100,7 @@ def test_a_unit_that_is_done_has_picture_trace_and_record(setup):
     record = run(store, unit)
     assert record.status == Status.DONE
     assert record.seconds > 0
-    assert store.record(unit.method, unit.key).output_sha256 == record.output_sha256
+    assert store.record(unit.plugin, unit.key).output_sha256 == record.output_sha256
     content = read_image(store.root / "content.png")
     assert np.array_equal(read_image(store.root / record.output), 255 - content)
     trace = read_json(store.trace_path(unit.key))["steps"]
@@ -166,7 +166,7 @@ def test_full_disk_inside_a_method_is_not_recorded_as_its_failure(setup):
     unit = add("raise OSError(28, 'No space left on device')")
     with pytest.raises(StoreError, match=r"no space left.*same command again"):
         run(store, unit)
-    assert store.record(unit.method, unit.key) is None, "the unit runs again later"
+    assert store.record(unit.plugin, unit.key) is None, "the unit runs again later"
     assert run(store, add("raise OSError(2, 'no such file')")).status == Status.FAILED
 
 
@@ -183,7 +183,7 @@ def test_a_method_that_changes_its_style_changes_a_copy(setup):
     other = add("return self.style.clone()[..., :40, :48]")
     for each in (unit, other):
         assert runner.run(each, lambda step: None).status == Status.DONE
-    output = read_image(store.output_path(other.method, other.key))
+    output = read_image(store.output_path(other.plugin, other.key))
     assert np.array_equal(output, before), "the next method gets the unchanged style"
 
 
@@ -324,7 +324,7 @@ def test_the_next_unit_runs_after_a_method_ended_its_process(setup, monkeypatch)
     assert "exit code 7" in records[0].message
     assert "SIGSEGV" in records[1].message
     for unit, record in zip(units, records, strict=True):
-        assert store.record(unit.method, unit.key).status == record.status
+        assert store.record(unit.plugin, unit.key).status == record.status
 
 
 def test_threads_that_a_method_leaves_behind_do_not_block_a_worker(setup, monkeypatch):
@@ -414,7 +414,7 @@ def test_timing_keeps_every_sample_apart_from_load_and_prepare(setup):
         """,
     )
     request = TimingRequest(
-        "k", unit.variant, unit.method, {}, unit.content, unit.style, size=32, repeats=5
+        "k", unit.method, unit.plugin, {}, unit.content, unit.style, size=32, repeats=5
     )
     local = executor(store)
     timing = local.time(request)
@@ -433,7 +433,7 @@ def test_timing_of_a_broken_method_is_a_message(setup):
     store, add = setup
     unit = add("raise ValueError('no')")
     request = TimingRequest(
-        "k", unit.variant, unit.method, {}, unit.content, unit.style, size=32, repeats=5
+        "k", unit.method, unit.plugin, {}, unit.content, unit.style, size=32, repeats=5
     )
     local = executor(store)
     answer = local.time(request)

@@ -100,7 +100,7 @@ def test_facts_of_the_class_are_those_of_its_defaults() -> None:
         ),
         (MethodSpec(name="reinhard_2001"), set()),
     ],
-    ids=lambda value: value.variant if isinstance(value, MethodSpec) else "",
+    ids=lambda value: value.board_label if isinstance(value, MethodSpec) else "",
 )
 def test_metrics_that_are_home(spec: MethodSpec, homes: set[str]) -> None:
     card = catalog.make_variant(spec, {}).card

@@ -37,9 +37,9 @@ def save_outputs(board, folder, method="pixel_blend"):
     folder.mkdir()
     given = {"old-bridge": "Old Bridge", "wave": "Wave"}
     for unit in read_plan(board.root):
-        if unit["variant"] == method:
+        if unit["method"] == method:
             names = (given.get(unit[role], unit[role]) for role in ("content", "style"))
-            path = board.root / "outputs" / unit["method"] / unit["key"][:2] / f"{unit['key']}.png"
+            path = board.root / "outputs" / unit["plugin"] / unit["key"][:2] / f"{unit['key']}.png"
             write_png(folder / f"{'__'.join(names)}.png", read_image(path))
 
 
@@ -62,7 +62,7 @@ def test_the_same_pictures_have_the_same_numbers_on_one_board(run, tmp_path):
     for metric in ("ssim", "fd_vgg16"):
         assert rows.loc["mine", metric] == rows.loc["pixel_blend", metric]
         assert rows.loc["style_copy", metric] == before.loc["style_copy", metric]
-    assert {t.variant for t in both.timings} == {t.variant for t in run.timings}
+    assert {t.method for t in both.timings} == {t.method for t in run.timings}
     assert both.info["config"]["contents"] == str(tmp_path / "contents")
 
 

@@ -370,7 +370,7 @@ def test_a_run_of_programs(entries, picture_folders, tmp_path):
     assert "no program 'no-such-program'" in messages["absent"]
     page = (tmp_path / "run" / "report" / "index.html").read_text()
     assert "no &lt;such&gt; layer" in page
-    timings = {timing.variant: timing for timing in board.timings}
+    timings = {timing.method: timing for timing in board.timings}
     assert timings["served"].load > 3, "it sleeps three seconds before it is ready"
     assert min(timings["served"].latency) < 3
     assert timings["good"].peak_memory is None
@@ -390,7 +390,7 @@ def test_nothing_survives_a_worker_that_is_killed(method, tmp_path, monkeypatch)
     for name in ("content", "style"):
         write_png(store.root / f"{name}.png", np.zeros((40, 48, 3), np.uint8))
     unit = Unit(
-        key="0" * 64, variant="paper", method="paper", params={},
+        key="0" * 64, method="paper", plugin="paper", params={},
         content=ImageRecord("c", Path("content.png"), sha256="c"),
         style=ImageRecord("s", Path("style.png"), sha256="s"),
         size=48, fit="inside", seed=0, unit_seed=1,
@@ -413,7 +413,7 @@ def test_programs_of_a_file_can_be_chosen_and_given_parameters(entries):
     text = entries.read_text().replace("--out {output}", "--out {output} --alpha {alpha}", 1)
     entries.write_text(text.replace("    flexibility", "    params: {alpha: 0.5}\n    flexibility"))
     config = build_config({"methods": "good:alpha=0.9,content_copy"}, file=entries)
-    assert [spec.variant for spec in config.methods] == ["good:alpha=0.9", "content_copy"]
+    assert [spec.board_label for spec in config.methods] == ["good:alpha=0.9", "content_copy"]
     assert config.programs[0].cwd == entries.parent / "repository"
     assert config.programs[0].params == {"alpha": 0.5}
 
@@ -444,7 +444,7 @@ def test_a_change_of_code_or_command_makes_results_stale(entries, picture_folder
         config = build_config(options, file=entries)
         add_configured(config)
         plan = make_plan(config, Store(config.folder), resolve_methods(config))
-        return {unit.variant: unit.key for unit in plan.units}
+        return {unit.method: unit.key for unit in plan.units}
 
     first = keys()
     assert keys() == first

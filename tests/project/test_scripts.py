@@ -49,7 +49,7 @@ def test_timings_without_samples_are_left_out(
 ) -> None:
     def timing(name: str, latency: tuple[float, ...], calibration: tuple[float, ...]) -> Timing:
         return Timing(
-            variant=name, method=name, size=64, device="cpu", latency=latency, first_call=0.0,
+            method=name, plugin=name, size=64, device="cpu", latency=latency, first_call=0.0,
             load=0.0, prepare=(), peak_memory=None, parameters=None, calibration=calibration,
             environment={},
         )  # fmt: skip

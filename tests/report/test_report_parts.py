@@ -224,7 +224,7 @@ def test_cheapest_method_by_number_of_pictures(board: Board) -> None:
 
 def test_a_method_with_unknown_training_time_is_omitted(board: Board) -> None:
     timings = tuple(
-        dataclasses.replace(t, training=None) if t.variant in ("johnson_2016", "ghiasi_2017") else t
+        dataclasses.replace(t, training=None) if t.method in ("johnson_2016", "ghiasi_2017") else t
         for t in board.timings
     )
     foreign = dataclasses.replace(board, timings=timings)
@@ -257,6 +257,6 @@ def test_training_curves_come_from_the_cards(board: Board) -> None:
     curve = johnson.trainings[1].loss_curve
     assert johnson.losses[1].curves[1].loss[-1] == curve[-1]["style"] / curve[0]["style"]
     shared = board.methods["johnson_2016"]
-    twice = {**board.methods, "other": dataclasses.replace(shared, variant="other")}
+    twice = {**board.methods, "other": dataclasses.replace(shared, method="other")}
     both = trainings.trained(dataclasses.replace(board, methods=twice))
     assert [each.label for each in both] == [each.label for each in found.values()]

@@ -38,7 +38,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 
 
 def test_middle_half_has_the_quartiles_of_the_timed_calls(board: Board) -> None:
-    timing = next(t for t in board.timings if t.variant == "johnson_2016")
+    timing = next(t for t in board.timings if t.method == "johnson_2016")
     low, _, high = statistics.quantiles(timing.latency, n=4, method="inclusive")
     row = next(r for r in leaderboard_rows(board) if r.method == "johnson_2016")
     speed = board.metric_with_role("speed")

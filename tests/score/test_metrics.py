@@ -505,7 +505,7 @@ def test_a_failing_metric_does_not_affect_the_others() -> None:
 # --- timing metrics ----------------------------------------------------------------------
 
 TIMING = Timing(
-    variant="m", method="m", size=256, device="cpu", latency=(4.0, 1.0, 2.0, 3.0), first_call=9.0,
+    method="m", plugin="m", size=256, device="cpu", latency=(4.0, 1.0, 2.0, 3.0), first_call=9.0,
     load=0.5, prepare=(0.1, 0.3, 0.2), peak_memory=2**20, parameters=1000, calibration=(0.1,),
     environment={}, training=60.0, flops=4_000,
 )  # fmt: skip

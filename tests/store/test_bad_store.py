@@ -196,7 +196,7 @@ def test_worker_whose_log_cannot_be_opened_ends_the_run_with_a_fix(
     (tmp_path / "run" / "logs").write_text("in the way")
     with pytest.raises(StoreError, match=r"logs.*cannot be written: .*move the file that lies"):
         run(pictures, tmp_path / "run")
-    assert not (tmp_path / "run" / "claims").exists()
+    assert not (tmp_path / "run" / "leases").exists()
 
 
 # --- a read-only store -------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_read_only_run_is_read_and_never_changed(pictures: Path, read_only: Path
         with pytest.raises(StoreError, match=message):
             rescore(root, metrics="ssim,gram_distance", device="cpu")
         with pytest.raises(StoreError, match=message):
-            Store(root).write_record(unit_record("0" * 64, method="noise"))
+            Store(root).write_record(unit_record("0" * 64, plugin="noise"))
     pd.testing.assert_frame_equal(load_board(root).leaderboard, board.leaderboard)
 
 
@@ -315,7 +315,7 @@ def test_record_that_names_a_file_elsewhere_is_not_followed(finished: Path) -> N
     [
         {"status": "finished"}, {"status": None}, {"seconds": "fast"}, {"output": 3},
         {"output_sha256": None}, {"calibration": ["x"]}, {"waits": 3}, {"parts": []},
-        {"message": {}}, {"size": "large"}, {"content": None}, {"variant": 5},
+        {"message": {}}, {"size": "large"}, {"content": None}, {"method": 5},
     ],
 )  # fmt: skip
 def test_altered_record_counts_as_none(finished: Path, change: dict[str, Any]) -> None:
@@ -333,8 +333,8 @@ def test_damaged_timing_is_taken_again(pictures: Path, tmp_path: Path) -> None:
     (path,) = (tmp_path / "run" / "timings").rglob("*.json")
     path.write_text('{"latency": "fast"}')
     board = run(pictures, tmp_path / "run", **given)
-    assert [timing.variant for timing in board.timings] == ["content_copy"]
-    assert read_json(path)["variant"] == "content_copy"
+    assert [timing.method for timing in board.timings] == ["content_copy"]
+    assert read_json(path)["method"] == "content_copy"
 
 
 @pytest.mark.parametrize(

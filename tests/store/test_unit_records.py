@@ -31,7 +31,7 @@ def test_every_attribute_is_stored_but_one():
     assert read_record(plain_record(other)) == RECORD
 
 
-@pytest.mark.parametrize("name", ["key", "variant", "method", "content", "style", "status"])
+@pytest.mark.parametrize("name", ["key", "method", "plugin", "content", "style", "status"])
 def test_a_record_without_its_identity_is_none(name):
     plain = plain_record(RECORD)
     del plain[name]

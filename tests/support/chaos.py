@@ -164,7 +164,7 @@ class Chaos:
         files = list((root / "outputs").rglob("*.json"))
         assert len(files) == UNITS
         assert all(json.loads(file.read_text())["status"] == "done" for file in files)
-        assert not (root / "claims").exists()
+        assert not (root / "leases").exists()
 
     def _log_lines(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []

@@ -122,8 +122,8 @@ def training(profile: Profile, index: int) -> TrainingCard:
 def method_card(profile: Profile) -> MethodCard:
     """Return the card of a fake method."""
     return MethodCard(
-        variant=profile.name,
-        method=profile.name.split(":")[0],
+        method=profile.name,
+        plugin=profile.name.split(":")[0],
         title=profile.name.replace("_", " et al. "),
         authors="A. Author, B. Buthor",
         year=2016,
@@ -335,7 +335,7 @@ class FakeRun:
     def _timings(self) -> tuple[Timing, ...]:
         return tuple(
             Timing(
-                variant=p.name, method=p.name.split(":")[0], size=size, device="cpu",
+                method=p.name, plugin=p.name.split(":")[0], size=size, device="cpu",
                 latency=tuple(p.latency * f for f in (0.97, 1.0, 1.02, 1.1)),
                 first_call=p.latency * 2, load=0.3, prepare=(p.prepare, p.prepare * 1.1),
                 peak_memory=int(p.memory), parameters=1_700_000, calibration=(0.11, 0.12),

@@ -15,7 +15,7 @@ from nstbench.generate.executors.pool import PoolExecutor
 
 def unit(name, variant="m", style="s"):
     return Unit(
-        key=f"{variant}{name}".rjust(64, "0"), variant=variant, method=variant, params={},
+        key=f"{variant}{name}".rjust(64, "0"), method=variant, plugin=variant, params={},
         content=ImageRecord(f"c{name}", Path("c.png"), sha256="c"),
         style=ImageRecord(style, Path("s.png"), sha256=style),
         size=32, fit="crop", seed=0, unit_seed=1, parts={"name": name},
@@ -31,7 +31,7 @@ def take(schedule, slot, count=1):
     names = []
     for _ in range(count):
         task = schedule.next(slot)
-        names.append(f"{task.unit.variant}{task.unit.content.name[1:]}")
+        names.append(f"{task.unit.method}{task.unit.content.name[1:]}")
         schedule.done(task)
     return names
 
@@ -72,9 +72,9 @@ class FakeWorker:
 class FakePool(PoolExecutor):
     """Starts fake workers and counts their requests."""
 
-    def __init__(self, root, slots, script, claims=None):
+    def __init__(self, root, slots, script, leases=None):
         settings = [WorkerSettings(root, "cpu", 1, 5.0) for _ in range(slots)]
-        super().__init__(*settings, claims=claims)
+        super().__init__(*settings, leases=leases)
         self.script = script
         self.lock = threading.Lock()
         self.attempts = Counter()

@@ -15,7 +15,7 @@ def units_of(scores, status="done"):
 
 def method_card(variant, plugin, flexibility):
     return MethodCard(
-        variant=variant, method=plugin, title="", authors="", year=2015, paper="", code="",
+        method=variant, plugin=plugin, title="", authors="", year=2015, paper="", code="",
         family="", flexibility=flexibility, licence="MIT", trained_on=(), deviations=(),
         params={}, defaults={}, weights=(), availability=Availability(),
     )  # fmt: skip

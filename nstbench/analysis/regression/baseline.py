@@ -180,7 +180,7 @@ def from_board(board: Board) -> Baseline:
     """Return the baseline of a run."""
     scores = done_scores(board.scores, board.units)
     scores = scores[scores["part"] == ""]
-    timings = {(timing.variant, timing.size): timing for timing in board.timings}
+    timings = {(timing.method, timing.size): timing for timing in board.timings}
     groups = board.units.groupby(["method", "size"], sort=False)
     pictures: dict[str, dict[str, str]] = {}
     for card in board.pictures:
@@ -225,7 +225,7 @@ def _entry(board: Board, units: pd.DataFrame, scores: pd.DataFrame, timing: Timi
     card_of = board.methods[method]
     return Entry(
         method=method,
-        plugin=card_of.method,
+        plugin=card_of.plugin,
         size=size,
         params=dict(card_of.params),
         weights={weight.name: weight.sha256 for weight in card_of.weights},

@@ -29,7 +29,7 @@ def print_method(name: str) -> None:
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
     for label, value in (
-        ("name", card.method), ("authors", f"{card.authors} ({card.year})"),
+        ("name", card.plugin), ("authors", f"{card.authors} ({card.year})"),
         ("paper", card.paper), ("authors' code", card.code), ("family", card.family),
         ("flexibility", card.flexibility), ("licence", card.licence or "not stated"),
         ("optimises", ", ".join(card.trained_on)),

@@ -40,24 +40,24 @@ class BatchSizes:
 
     def of(self, unit: Unit, wanted: WantedSize) -> int:
         """Return how many units like this one to run together, at least 1."""
-        if unit.variant not in self._batched:
+        if unit.method not in self._batched:
             return 1
         with self._lock:
-            kind = unit.variant, unit.size
+            kind = unit.method, unit.size
             size = self._sizes.get(kind, _FIRST_SIZE) if wanted == "auto" else wanted
             return min(size, self._limits.get(kind, size))
 
     def fitted(self, unit: Unit, count: int) -> None:
         """Record that a batch of ``count`` units succeeded."""
         with self._lock:
-            kind = unit.variant, unit.size
+            kind = unit.method, unit.size
             if count >= self._sizes.get(kind, _FIRST_SIZE):
                 self._sizes[kind] = min(2 * count, _LARGEST_SIZE)
 
     def failed(self, unit: Unit, count: int) -> None:
         """Record that a batch of ``count`` units failed."""
         with self._lock:
-            kind = unit.variant, unit.size
+            kind = unit.method, unit.size
             self._limits[kind] = min(max(1, count // 2), self._limits.get(kind, count))
 
 

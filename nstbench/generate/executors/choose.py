@@ -9,7 +9,7 @@ from nstbench.generate.executors.executor import Executor, WorkerSettings
 from nstbench.generate.executors.local import LocalExecutor
 from nstbench.generate.executors.ray import RayExecutor, capacity
 from nstbench.plan.config import RunConfig
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 
@@ -72,13 +72,13 @@ def pairs_per_batch(config: RunConfig, device: str) -> int | Literal["auto"]:
     return given if device.startswith("cuda") or given != "auto" else 1
 
 
-def make_executor(config: RunConfig, store: Store, claims: Claims, threads: int) -> Executor:
+def make_executor(config: RunConfig, store: Store, leases: Leases, threads: int) -> Executor:
     """Return the executor that a resolved configuration asks for; no worker is started yet.
 
     Args:
         config: a configuration from :func:`resolve_workers`.
         store: the run folder.
-        claims: the leases of this process.
+        leases: the leases of this process.
         threads: CPU threads of each worker.
     """
     slots = [
@@ -97,5 +97,5 @@ def make_executor(config: RunConfig, store: Store, claims: Claims, threads: int)
         store.root, config.devices[0], config.threads or 1, config.timeout, config.memory_limit
     )
     if config.executor == "ray":
-        return RayExecutor(*slots, timing=timing, claims=claims, address=config.ray_address)
-    return LocalExecutor(*slots, timing=timing, claims=claims)
+        return RayExecutor(*slots, timing=timing, leases=leases, address=config.ray_address)
+    return LocalExecutor(*slots, timing=timing, leases=leases)

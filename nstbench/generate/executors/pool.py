@@ -30,7 +30,7 @@ from nstbench.generate.executors.slot_driver import (
 )
 from nstbench.generate.executors.worker_slots import WorkerSlots
 from nstbench.generate.method_timing import TimingRequest
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 _TIMING_SLOT = -1
@@ -46,21 +46,21 @@ class PoolExecutor(ABC):
     Args:
         slots: settings of the worker of each slot.
         timing: settings of the worker that times; those of the first slot if None.
-        claims: claims of this process, if several processes may use the run folder.
+        leases: leases of this process, if several processes may use the run folder.
     """
 
     def __init__(
         self,
         *slots: WorkerSettings,
         timing: WorkerSettings | None = None,
-        claims: Claims | None = None,
+        leases: Leases | None = None,
     ) -> None:
         self._slots = len(slots)
         self._timing_slot = 0 if slots == (timing or slots[0],) else _TIMING_SLOT
         settings = dict(enumerate(slots)) | {self._timing_slot: timing or slots[0]}
         self.workers = WorkerSlots(settings, lambda *given: self._start(*given))
         self._store = Store(slots[0].store)
-        self._claims = claims
+        self._leases = leases
         self._threads: list[threading.Thread] = []
         self._schedule: Schedule | None = None
         self._finishing = False
@@ -103,7 +103,7 @@ class PoolExecutor(ABC):
             workers=self.workers,
             schedule=self._schedule,
             batch_sizes=BatchSizes(batched),
-            claims=self._claims,
+            leases=self._leases,
             outdated=outdated or {},
             events=queue.SimpleQueue(),
             single_slot=self._slots == 1,

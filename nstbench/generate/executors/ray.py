@@ -32,7 +32,7 @@ from nstbench.generate.executors.local import LocalWorker
 from nstbench.generate.executors.pool import PoolExecutor
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import Program
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 
 _POLL_SECONDS = 0.5
 _STEP_SECONDS = 0.5
@@ -104,7 +104,7 @@ class RayExecutor(PoolExecutor):
     Args:
         slots: settings of the worker of each slot; ``cuda`` is the GPU that Ray assigns.
         timing: settings of the worker that times; those of the first slot if None.
-        claims: claims of this process in the run folder.
+        leases: leases of this process in the run folder.
         address: address of the cluster; one is started here if None.
     """
 
@@ -112,10 +112,10 @@ class RayExecutor(PoolExecutor):
         self,
         *slots: WorkerSettings,
         timing: WorkerSettings | None = None,
-        claims: Claims | None = None,
+        leases: Leases | None = None,
         address: str | None = None,
     ) -> None:
-        super().__init__(*slots, timing=timing, claims=claims)
+        super().__init__(*slots, timing=timing, leases=leases)
         cpus = max(sum(slot.threads for slot in slots), (timing or slots[0]).threads)
         self._ray = connect(address, cpus)
 

@@ -89,9 +89,9 @@ class Schedule:
         self._unbatched: deque[Task] = deque()
         groups: dict[tuple[str, int], _Group] = {}
         for unit in units:
-            key = unit.variant, unit.size
+            key = unit.method, unit.size
             if key not in groups:
-                groups[key] = _Group((costs or {}).get(unit.variant, 1.0))
+                groups[key] = _Group((costs or {}).get(unit.method, 1.0))
             groups[key].units.append(unit)
         self._groups = list(groups.values())
         if slots > 1:

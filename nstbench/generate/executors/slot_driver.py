@@ -19,7 +19,7 @@ from nstbench.generate.executors.executor import (
 )
 from nstbench.generate.executors.schedule import Schedule, Task
 from nstbench.generate.executors.worker_slots import WorkerSlots
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 from nstbench.store.unit_records import sound_record
 
@@ -63,7 +63,7 @@ class SharedState:
         workers: the workers of all slots.
         schedule: hands out the tasks.
         batch_sizes: units per batch, found by trying.
-        claims: claims of this process in the run folder; None if no other process uses it.
+        leases: leases of this process in the run folder; None if no other process uses it.
         outdated: key -> ``finished`` of records that exist and do not count.
         events: receives progress, results and the ends of slots.
         single_slot: True if the executor has one slot only.
@@ -73,7 +73,7 @@ class SharedState:
     workers: WorkerSlots
     schedule: Schedule
     batch_sizes: BatchSizes
-    claims: Claims | None
+    leases: Leases | None
     outdated: Mapping[str, str]
     events: queue.SimpleQueue[SlotEvent]
     single_slot: bool
@@ -98,7 +98,7 @@ class SlotDriver:
         self._workers = shared.workers
         self._schedule = shared.schedule
         self._batch_sizes = shared.batch_sizes
-        self._claims = shared.claims
+        self._leases = shared.leases
         self._outdated = shared.outdated
         self._emit: Callable[[SlotEvent], None] = shared.events.put
         self._single_slot = shared.single_slot
@@ -131,22 +131,22 @@ class SlotDriver:
         most = self._workers.settings[self._slot].pairs_per_batch
         size = self._batch_sizes.of(task.unit, most)
         tasks = [task, *self._schedule.more_for_batch(self._slot, task, size - 1)]
-        claimed = [task for task in tasks if self._claim(task)]
-        if len(claimed) == 1:
-            self._run_one(claimed[0])
-        elif claimed:
-            self._run_batch(claimed)
+        leased = [task for task in tasks if self._lease_file(task)]
+        if len(leased) == 1:
+            self._run_one(leased[0])
+        elif leased:
+            self._run_batch(leased)
 
-    def _claim(self, task: Task) -> bool:
-        """Claim a task; give it back to the schedule if another process has it."""
-        if self._claims is None or self._claims.take(task.unit.key):
+    def _lease_file(self, task: Task) -> bool:
+        """Lease a task; give it back to the schedule if another process has it."""
+        if self._leases is None or self._leases.take(task.unit.key):
             return True
         self._schedule.postponed(task)
         return False
 
     def _release(self, task: Task) -> None:
-        if self._claims is not None:
-            self._claims.release(task.unit.key)
+        if self._leases is not None:
+            self._leases.release(task.unit.key)
 
     def _run_one(self, task: Task) -> None:
         """Run a task to its record, or give it back to the schedule."""
@@ -184,9 +184,9 @@ class SlotDriver:
 
     def _record_of_another_process(self, unit: Unit) -> UnitRecord | None:
         """Return the record that another process wrote since the plan was made, marked as such."""
-        if self._claims is None:
+        if self._leases is None:
             return None
-        record = self._store.record(unit.method, unit.key)
+        record = self._store.record(unit.plugin, unit.key)
         if record is None or record.finished == self._outdated.get(unit.key):
             return None
         return replace(record, from_other_process=True)
@@ -255,7 +255,7 @@ class SlotDriver:
 
     def _is_alone(self) -> bool:
         """Return True if no other worker runs at the same time, of this process or another."""
-        return self._single_slot and not (self._claims and self._claims.company)
+        return self._single_slot and not (self._leases and self._leases.company)
 
     def _write_failure(self, unit: Unit, status: Status, message: str, started: str) -> UnitRecord:
         """Write and return the record of a unit whose worker ended before it could do so."""

@@ -72,13 +72,13 @@ def costs_of(board: Board) -> list[Cost]:
     for timing in _timed(board):
         training = _training(board, timing)
         if training is not None:
-            costs.append(_cost(board, timing, ids[timing.variant], training))
+            costs.append(_cost(board, timing, ids[timing.method], training))
     return costs
 
 
 def unknown_costs(board: Board) -> list[str]:
     """Return the labels of the timed methods whose training time per style is unknown."""
-    return [timing.variant for timing in _timed(board) if _training(board, timing) is None]
+    return [timing.method for timing in _timed(board) if _training(board, timing) is None]
 
 
 def _timed(board: Board) -> list[Timing]:
@@ -86,8 +86,8 @@ def _timed(board: Board) -> list[Timing]:
     return [
         timing
         for timing in board.timings
-        if timing.variant in board.methods
-        and board.methods[timing.variant].flexibility != Flexibility.BASELINE
+        if timing.method in board.methods
+        and board.methods[timing.method].flexibility != Flexibility.BASELINE
         and timing.size == size
         and timing.latency
     ]
@@ -95,19 +95,19 @@ def _timed(board: Board) -> list[Timing]:
 
 def _training(board: Board, timing: Timing) -> float | None:
     """Return the seconds of training per new style; ``None`` if they are unknown."""
-    per_style = board.methods[timing.variant].flexibility in TRAINED_PER_STYLE
+    per_style = board.methods[timing.method].flexibility in TRAINED_PER_STYLE
     return timing.training if per_style else 0.0
 
 
 def _cost(board: Board, timing: Timing, key: str, training: float) -> Cost:
-    card = board.methods[timing.variant]
+    card = board.methods[timing.method]
     device = timing.environment.get("device_name", "")
     other_devices = dict.fromkeys(
         w.training.device for w in card.weights if w.training and w.training.device != device
     )
     return Cost(
         key=key,
-        label=timing.variant,
+        label=timing.method,
         flexibility=card.flexibility,
         training=training,
         prepare=median(timing.prepare) if timing.prepare else 0.0,

@@ -206,7 +206,7 @@ def middle_half(board: Board, row: Row, speed: MetricCard | None) -> Interval | 
     """
     value = row.of(speed).value
     for timing in board.timings:
-        if (timing.variant, timing.size) == (row.method, row.size) and len(timing.latency) > 2:
+        if (timing.method, timing.size) == (row.method, row.size) and len(timing.latency) > 2:
             low, median, high = statistics.quantiles(timing.latency, n=4, method="inclusive")
             if math.isclose(median, value):
                 return Interval(value, low, high)

@@ -39,8 +39,8 @@ def trained(board: Board) -> list[Trained]:
     for variant, card in board.methods.items():
         for weight in card.weights:
             if weight.training is not None:
-                keys.setdefault(card.method, ids[variant])
-                weights.setdefault(card.method, {})[weight.sha256] = weight
+                keys.setdefault(card.plugin, ids[variant])
+                weights.setdefault(card.plugin, {})[weight.sha256] = weight
     return [
         _trained(keys[method], method, [w.training for w in files.values() if w.training])
         for method, files in weights.items()
