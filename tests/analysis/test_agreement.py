@@ -61,7 +61,7 @@ def test_a_metric_of_content_contradicts_one_of_style(run, picture_folders, tmp_
          "--out", str(tmp_path / "trust.json")],
     )  # fmt: skip
     assert told.exit_code == 0, told.output
-    assert "places that methods take on each of 4 pairs" in " ".join(told.output.split())
+    assert "ranks of methods on each of 4 pairs" in " ".join(told.output.split())
     assert "Nearly equal (0.9 or more): none" in told.output
     rows = json.loads((tmp_path / "trust.json").read_text())["agreement"]
     found = {(row["metric"], row["other"]): row["within"] for row in rows}

@@ -12,7 +12,7 @@ from fake_board import FakeRun
 from typer.testing import CliRunner
 
 from nstbench.analysis.regression.baseline import Baseline, from_board, load_baseline, save_baseline
-from nstbench.analysis.regression.check import CheckResult, check, moves
+from nstbench.analysis.regression.check import CheckResult, check
 from nstbench.analysis.regression.check_rows import Verdict
 from nstbench.analysis.regression.processor_kinds import Kind, kind_of, of_kind
 from nstbench.analysis.regression.tolerances import Speed, parse_tolerances
@@ -20,6 +20,7 @@ from nstbench.cli.app import app
 from nstbench.core.environment import describe_environment
 from nstbench.core.errors import UsageError
 from nstbench.report.check_files import github_annotations, junit
+from nstbench.report.parts.check_text import moves
 
 INTEL = Kind("Xeon", "AVX512")
 EPYC_2 = Kind("EPYC", "AVX2")

@@ -149,54 +149,54 @@ class TestNonConformingMetrics:
         return make
 
     def test_empty_citation(self, mistaken):
-        with pytest.raises(conformance.NotConforming, match="citation"):
+        with pytest.raises(conformance.ConformanceError, match="citation"):
             metric_conformance.states_its_facts(mistaken(facts={"citation": ""}))
 
     @pytest.mark.parametrize("facts", [{"ideal": "content"}, {"higher_is_better": True}])
     def test_wrong_ideal_or_direction(self, mistaken, facts):
-        with pytest.raises(conformance.NotConforming, match="a copy of the"):
+        with pytest.raises(conformance.ConformanceError, match="a copy of the"):
             metric_conformance.gives_its_ideal_the_best_value(mistaken(facts=facts))
 
     def test_best_value_outside_of_the_stated_range(self, mistaken):
         cls = mistaken(facts={"range": (-10.0, 100.0)})
-        with pytest.raises(conformance.NotConforming, match="the best value is -10"):
+        with pytest.raises(conformance.ConformanceError, match="the best value is -10"):
             metric_conformance.gives_its_ideal_the_best_value(cls)
 
     def test_value_outside_of_the_stated_range(self, mistaken):
-        with pytest.raises(conformance.NotConforming, match="range"):
+        with pytest.raises(conformance.ConformanceError, match="range"):
             metric_conformance.stays_in_its_range(mistaken(facts={"range": (0.0, 1e-6)}))
 
     def test_changes_its_input(self, mistaken):
         def compute(self, pair):
             return {"": pair.output.pixels.mul_(0.5).mean(dim=(1, 2, 3))}
 
-        with pytest.raises(conformance.NotConforming, match="changes output"):
+        with pytest.raises(conformance.ConformanceError, match="changes output"):
             metric_conformance.leaves_its_input_alone(mistaken(compute=compute))
 
     def test_mixes_the_outputs_of_a_batch(self, mistaken):
         def compute(self, pair):
             return {"": pair.output.pixels.mean().expand(len(pair.output.pixels))}
 
-        with pytest.raises(conformance.NotConforming, match="of a batch"):
+        with pytest.raises(conformance.ConformanceError, match="of a batch"):
             metric_conformance.scores_a_batch_like_single_pairs(mistaken(compute=compute))
 
     def test_one_value_for_a_batch(self, mistaken):
         def compute(self, pair):
             return {"": pair.output.pixels.mean()[None]}
 
-        with pytest.raises(conformance.NotConforming, match="shape"):
+        with pytest.raises(conformance.ConformanceError, match="shape"):
             metric_conformance.scores_a_batch_like_single_pairs(mistaken(compute=compute))
 
     def test_divides_by_zero_on_flat_pictures(self, mistaken):
         def compute(self, pair):
             return {"": 1 / pair.output.pixels.std(dim=(1, 2, 3))}
 
-        with pytest.raises(conformance.NotConforming, match="flat output: part '' is inf"):
+        with pytest.raises(conformance.ConformanceError, match="flat output: part '' is inf"):
             metric_conformance.is_finite_on_flat_pictures(mistaken(compute=compute))
 
     def test_draws_random_numbers(self, mistaken):
         cls = mistaken(compute=lambda self, pair: {"": torch.rand(1)})
-        with pytest.raises(conformance.NotConforming, match="two calls"):
+        with pytest.raises(conformance.ConformanceError, match="two calls"):
             metric_conformance.repeats_itself(cls)
 
     def test_verdicts_name_the_check_and_its_demand(self, mistaken):

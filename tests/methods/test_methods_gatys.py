@@ -205,7 +205,8 @@ def test_bfloat16_reaches_the_loss_of_float32(run):
         with torch.no_grad():
             exact = judge.objective(content, judge.style_targets(style), 1.0)(output)
         losses[precision] = float(exact["total"])
-    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    # one-sided: on some processors bfloat16 takes another path to a lower loss
+    assert losses["bfloat16"] <= 1.02 * losses["float32"]
 
 
 class TestSeveralStyles:

@@ -46,8 +46,8 @@ def test_run_draws_a_bar_of_what_run_json_says(picture_folders, tmp_path):
     info = load_board(tmp_path / "run").info
     assert info["stage_seconds"]["report"] > 0
     lines = result.output.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("Where "))
-    assert lines[start] == f"Where {info['wall_seconds']:.1f} s went:"
+    start = next(i for i, line in enumerate(lines) if line.startswith("Time by stage"))
+    assert lines[start] == f"Time by stage, {info['wall_seconds']:.1f} s:"
     bar = lines[start + 1].strip()
     assert len(bar) == 72
     # as many letters as its share of the bar

@@ -16,7 +16,7 @@ import torch
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.generate import conformance
-from nstbench.generate.executors import pool
+from nstbench.generate.executors import slot_driver
 from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.local import LocalExecutor
 from nstbench.pictures.picture import write_png
@@ -382,7 +382,7 @@ def test_a_run_of_programs(entries, picture_folders, tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are adopted on Linux")
 def test_nothing_survives_a_worker_that_is_killed(method, tmp_path, monkeypatch):
     """A killed worker cannot clean up; the supervisor does."""
-    monkeypatch.setattr(pool, "_LOST_RETRIES", 0)
+    monkeypatch.setattr(slot_driver, "DEATH_RETRIES", 0)
     path = tmp_path / "pids"
     body = CHILDREN.replace("PATH", repr(str(path))).replace("{{", "{").replace("}}", "}")
     method(body + "\ntime.sleep(600)")

@@ -29,7 +29,7 @@ from nstbench.core.board import Board
 from nstbench.core.errors import StoreError
 from nstbench.generate import runner
 from nstbench.pictures.picture import write_png
-from nstbench.pipeline import job as pipeline
+from nstbench.pipeline import job
 from nstbench.pipeline.job import execute, rescore
 from nstbench.plan.config_file import build_config
 from nstbench.report.files import write_comparison, write_report
@@ -194,7 +194,7 @@ def test_worker_whose_log_cannot_be_opened_ends_the_run_with_a_fix(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "logs").write_text("in the way")
-    with pytest.raises(StoreError, match=r"logs.*cannot be written: .*move the file that lies"):
+    with pytest.raises(StoreError, match=r"logs.*cannot be written: .*move the file that is"):
         run(pictures, tmp_path / "run")
     assert not (tmp_path / "run" / "leases").exists()
 
@@ -280,7 +280,7 @@ def test_damaged_file_is_named_and_the_same_command_repairs_it(
 @pytest.mark.parametrize(
     "change",
     [
-        {"key": "../../../secret"}, {"method": "../../secret"}, {"method": ""}, {"key": ".x"},
+        {"key": "../../../secret"}, {"plugin": "../../secret"}, {"plugin": ""}, {"key": ".x"},
         {"size": "big"}, {"status": "finished"}, {"key": "a/b"}, {"content": None},
     ],
 )  # fmt: skip
@@ -396,15 +396,9 @@ def test_output_that_is_not_a_png_is_not_opened_by_the_report(finished: Path) ->
 def test_clock_that_runs_backwards_changes_no_result(
     pictures: Path, undisturbed: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Backwards(datetime):
-        times = iter(datetime(2026, 1, 1, tzinfo=UTC) - timedelta(hours=n) for n in range(10_000))
-
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return next(cls.times)
-
-    monkeypatch.setattr(pipeline, "datetime", Backwards)
-    monkeypatch.setattr(runner, "datetime", Backwards)
+    times = iter(datetime(2026, 1, 1, tzinfo=UTC) - timedelta(hours=n) for n in range(10_000))
+    for module in (job, runner):
+        monkeypatch.setattr(module, "utc_now", lambda precision="": next(times).isoformat())
     board = run(pictures, tmp_path / "run")
     assert board.info["finished"] < board.info["started"]
     pd.testing.assert_frame_equal(board.leaderboard, undisturbed.leaderboard)

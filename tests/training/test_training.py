@@ -357,8 +357,8 @@ class TestRuns:
         assert {training.steps for training in known.values()} == {6}
         assert all(len(training.loss_curve) > 1 for training in known.values())
         records = list(Store(tmp_path / "second").records("toy_colour"))
-        assert [record["status"] for record in records] == ["done"] * 4
-        names = {name for record in records for name in record["parts"]["checkpoint"]}
+        assert [record.status for record in records] == ["done"] * 4
+        names = {name for record in records for name in record.parts["checkpoint"]}
         assert names == {"toy_colour--s0", "toy_colour--s1"}
         cards = [c.card for c in installed().find("toy_colour", {})]
         assert [card.steps for card in cards] == [6, 6]
