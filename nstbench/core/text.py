@@ -54,7 +54,7 @@ def slugify(text: str) -> str:
 
 
 def path_name(name: str) -> str:
-    """Return a name for a file of a picture or checkpoint: its slug, or a checksum if that is empty.
+    """Return the slug of a name for a file of the store, or a checksum if the slug is empty.
 
     Example:
         >>> path_name("monet/01"), path_name("\u795e\u5948\u5ddd")

@@ -45,7 +45,8 @@ def fit(pixels: np.ndarray, size: int, fit: Fit) -> np.ndarray:
             pixels, or half of ``size``. ``"stretch"`` scales the whole picture to a square.
 
     Returns:
-        uint8 RGB, (size, size, 3) for ``"crop"`` and ``"stretch"``. Fitting a second time changes nothing.
+        uint8 RGB, (size, size, 3) for ``"crop"`` and ``"stretch"``. Fitting
+        a second time changes nothing.
 
     Raises:
         ValueError: if ``pixels`` is not uint8 RGB, or ``fit`` is another word.

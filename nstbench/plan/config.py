@@ -95,8 +95,8 @@ class RunConfig(BaseModel):
     )
     fit: Literal["crop", "inside", "stretch"] = Field(
         "crop",
-        description="part of a picture to use; crop: the central square; inside: all; stretch: all, "
-        "resized to a square",
+        description="part of a picture to use; crop: the central square; inside: all; stretch: "
+        "all, resized to a square",
     )
     seeds: tuple[int, ...] = Field(
         (0,),

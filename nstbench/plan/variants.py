@@ -13,7 +13,6 @@ from nstbench.contracts import Method
 from nstbench.core.cards import MethodCard, MetricCard, WeightCard
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
 from nstbench.core.records import Availability
-from nstbench.core.text import printable
 from nstbench.plan.config import MethodSpec, RunConfig, parse_named
 from nstbench.plugins import registry
 from nstbench.plugins.params import check_params

@@ -92,7 +92,7 @@ def test_outputs_of_another_size_are_scaled_and_of_another_shape_refused(run, tm
     units = beside(run, tmp_path / "mine").units.query("method == 'mine'")
     assert sorted(units["status"]) == ["done", "failed"]
     (message,) = units.query("status == 'failed'")["message"]
-    assert "but the content of the run beside is" in message
+    assert "but the content of the run is" in message
 
 
 def test_a_pair_without_a_picture_is_a_gap(run, tmp_path):
