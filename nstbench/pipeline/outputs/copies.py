@@ -100,7 +100,7 @@ class Copies:
         notes = changes_note(one for one in found.values() if isinstance(one, Made))
         if self.given or self.fit == "inside":
             return notes
-        first = {p[1].content: one for p, one in reversed(found.items()) if isinstance(one, Made)}
+        first = {p[1].content: one for p, one in found.items() if isinstance(one, Made)}
         for content, made in list(first.items())[:_DOUBTED]:
             pixels, original = read_image(made.file), self._read(contents[content].path)
             if note := shapes.doubt(self.fit, printable(made.file.name), pixels, original):
