@@ -53,15 +53,19 @@ def slugify(text: str) -> str:
     return slug[:_LONGEST].strip("-_")
 
 
-def path_name(name: str) -> str:
+def path_name(name: str, otherwise: str = "image") -> str:
     """Return the slug of a name for a file of the store, or a checksum if the slug is empty.
+
+    Args:
+        name: any text.
+        otherwise: word before the checksum.
 
     Example:
         >>> path_name("monet/01"), path_name("\u795e\u5948\u5ddd")
         ('monet-01', 'image-acd3a434')
     """
     digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()
-    return slugify(name) or f"image-{digest[:8]}"
+    return slugify(name) or f"{otherwise}-{digest[:8]}"
 
 
 def unique_slugs(paths: Sequence[PurePath]) -> list[str]:

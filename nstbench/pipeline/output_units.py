@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nstbench.core.cards import PictureCard
 from nstbench.core.records import ImageRecord, Unit
-from nstbench.core.text import counted, printable, slugify
+from nstbench.core.text import counted, path_name, printable
 from nstbench.pipeline.output_patterns import Outputs, Pair
 from nstbench.store.keys import SCHEMA, key_of
 
@@ -40,6 +40,11 @@ def missing(outputs: Outputs, pair: Pair) -> str:
     for place, text in zip(("content", "style", "seed"), pair, strict=True):
         name = name.replace(f"{{{place}}}", str(text))
     return f"there is no file {printable(name)}"
+
+
+def store_name(method: str) -> str:
+    """Return the name of a method's folder in the run folder."""
+    return path_name(method, "method")
 
 
 def found_line(method: str, found: int, absent: int, refused: int) -> str:
@@ -86,6 +91,6 @@ def unit_of(
     digest = made.sha256 if isinstance(made, Made) else ""
     parts = parts_of(method, Pair(content.name, style.name, seed), digest)
     return Unit(
-        key=key_of(parts), method=method, plugin=slugify(method), params={}, content=content,
+        key=key_of(parts), method=method, plugin=store_name(method), params={}, content=content,
         style=style, size=size, fit="", seed=seed, unit_seed=0, parts=parts,
     )  # fmt: skip

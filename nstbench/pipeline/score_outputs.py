@@ -30,13 +30,20 @@ from nstbench.core.records import (
     Unit,
     UnitRecord,
 )
-from nstbench.core.text import counted, printable, shown_name, slugify
+from nstbench.core.text import counted, printable, shown_name
 from nstbench.core.yaml_values import names_or_all
 from nstbench.pictures.picture import Fit
 from nstbench.pipeline.folder_checks import refuse_folder_of_pictures
 from nstbench.pipeline.joined_run import Beside
 from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, has_method, root_of
-from nstbench.pipeline.output_units import Made, found_line, missing, problem_of, unit_of
+from nstbench.pipeline.output_units import (
+    Made,
+    found_line,
+    missing,
+    problem_of,
+    store_name,
+    unit_of,
+)
 from nstbench.pipeline.outputs.copies import Copies, shapes_of
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
@@ -237,10 +244,10 @@ class _Import:
             name = "" if has_method(pattern) else next(names)
             methods, unmatched = find_outputs(pattern, name, contents, styles)
             for method, outputs in methods.items():
-                if slugify(method) in map(slugify, found) or not slugify(method):
+                if store_name(method) in map(store_name, found):
                     raise UsageError(
-                        f"--name {method}: two methods are called so, or nothing of the name "
-                        "can stand in a file name. Give another name."
+                        f"--name {method}: another method is called so, or has the same folder "
+                        f"'{store_name(method)}' in the run. Give another name."
                     )
                 found[method] = outputs
             self.skipped += [SkippedImage(path, reason) for path, reason in unmatched]
@@ -341,7 +348,7 @@ class _Import:
 
 def _card(name: str, request: Request) -> MethodCard:
     return MethodCard(
-        method=name, plugin=slugify(name), title=name, authors="", year=0, paper="", code="",
+        method=name, plugin=store_name(name), title=name, authors="", year=0, paper="", code="",
         family=FAMILY, flexibility="", licence="", trained_on=(),
         deviations=(f"Scored from files: {', '.join(request.patterns)}",),
         params={}, defaults={}, weights=(), availability=Availability(),

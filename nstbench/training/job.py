@@ -16,7 +16,7 @@ from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.isolation import isolated
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import Flexibility, ImageRecord, Role
-from nstbench.core.text import path_name, slugify
+from nstbench.core.text import path_name, shown_name, slugify
 from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
 from nstbench.plan.variants import make_variant, open_dataset
@@ -180,7 +180,7 @@ def _recipe(method: TrainableMethod, order: Order) -> Recipe:
 
 def _styles(order: Order) -> tuple[ImageRecord, ...]:
     files = [name for name in order.style if Path(name).expanduser().is_file()]
-    names = [name for name in order.style if name not in files]
+    names = [shown_name(name) for name in order.style if name not in files]
     from_files = [
         record for file in files for record in open_dataset(file, "--style").load(Role.STYLE).images
     ]

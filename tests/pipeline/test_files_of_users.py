@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -181,14 +182,18 @@ def test_names_in_form_d_and_other_signs(files):
     write_png(files / "contents/神奈川.png", smooth(75, 112, 4))
     for content in ("a", "[x]#50%"):
         write_png(files / f"out/{content}__{composed}.png", smooth(75, 112, 5))
-    board, notes = score(files)
+    board, notes = score(files, formats=("html", "csv"))
     assert notes.lines == ["mine: 2 pictures found, 1 missing"]
     units = board.units.set_index("content")
     assert set(units.index) == {"a", "[x]#50%", "神奈川"}
     assert set(units["style"]) == {composed}
     assert units.loc["神奈川", "message"].endswith(f"out/神奈川__{composed}.png")
-    tables = [p.read_text(encoding="utf-8") for p in (board.root / "report").glob("*.csv")]
-    assert any("[x]#50%" in table and composed in table for table in tables)
+    assert {"[x]#50%", "a"} == set(board.scores["content"]) - {""}
+    table = pd.read_parquet(board.root / "scores.parquet")
+    assert composed in set(table["style"])
+    page = (board.root / "report/index.html").read_text(encoding="utf-8")
+    assert "[x]#50%" in page
+    assert "image-" not in " ".join(board.units["content"])
     stored = [p.name for p in board.root.rglob("*.png")]
     assert all(name.isascii() for name in stored)
 
@@ -270,3 +275,12 @@ def test_outputs_of_several_sizes_are_brought_to_one(files):
     assert set(board.units["status"]) == {"done"}
     assert {read_image(board.root / p).shape for p in board.units["output"]} == {(75, 112, 3)}
     assert "1 output resized to the shape of the other outputs" in notes.notes[0]
+
+
+def test_a_method_of_any_script(files):
+    write_png(files / "神奈川/a__m.png", smooth(75, 112))
+    pattern = f"{files}/神奈川/{{content}}__{{style}}.png"
+    board, notes = score(files, patterns=(pattern,), names=())
+    assert list(board.methods) == ["神奈川"]
+    assert set(board.units["status"]) == {"done"}
+    assert "called 神奈川" in notes.notes[0]

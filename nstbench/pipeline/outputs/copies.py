@@ -15,11 +15,11 @@ from PIL import Image
 from nstbench.core.cards import PictureCard
 from nstbench.core.errors import ImageError
 from nstbench.core.records import ImageRecord, Role
-from nstbench.core.text import counted, printable, slugify
+from nstbench.core.text import counted, printable
 from nstbench.pictures.decode import read_image
 from nstbench.pictures.picture import fit, pixel_hash, write_png
 from nstbench.pipeline.output_patterns import Pair
-from nstbench.pipeline.output_units import Made, Size, parts_of
+from nstbench.pipeline.output_units import Made, Size, parts_of, store_name
 from nstbench.pipeline.outputs import shapes
 from nstbench.store.keys import key_of
 from nstbench.store.store import Store
@@ -166,7 +166,7 @@ class Copies:
         return replace(made, shape=(pixels.shape[0], pixels.shape[1]), sha256=digest)
 
     def _path(self, place: Place, digest: str) -> Path:
-        return self.store.output_path(slugify(place[0]), key_of(parts_of(*place, digest)))
+        return self.store.output_path(store_name(place[0]), key_of(parts_of(*place, digest)))
 
     def _keep(self, role: Role, record: ImageRecord, pixels: np.ndarray) -> PictureCard:
         digest = pixel_hash(pixels)
