@@ -134,9 +134,21 @@ def _score_outputs(
     for option, words in (("fit", ("inside", "crop", "stretch")), ("pairs", ("all", "found"))):
         if given[option] not in words:
             raise UsageError(f"--{option} {given[option]}: must be one of {', '.join(words)}.")
-    folder = given["out"] or Path("runs") / ("_".join(given["names"]) or "outputs")
+    folder = given["out"] or Path("runs") / _run_name(patterns, given["names"])
     request = Request(
         patterns=tuple(patterns), metrics=metrics, device=device, **{**given, "out": folder}
     )
     command = shlex.join(["nstbench", *sys.argv[1:]])
     return score_outputs(request, command=command, listener=listener)
+
+
+def _run_name(patterns: list[str], names: tuple[str, ...]) -> str:
+    """Return the name of the run folder if ``--out`` is not given."""
+    from nstbench.core.text import path_name
+    from nstbench.pipeline.output_patterns import folder_name, has_method
+
+    if names:
+        return "_".join(names)
+    if len(patterns) == 1 and not has_method(patterns[0]):
+        return path_name(folder_name(patterns[0]))
+    return "outputs"

@@ -62,7 +62,7 @@ def path_name(name: str, otherwise: str = "image") -> str:
 
     Example:
         >>> path_name("monet/01"), path_name("\u795e\u5948\u5ddd")
-        ('monet-01', 'image-acd3a434')
+        ('monet-01', 'image-70334ac3')
     """
     digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()
     return slugify(name) or f"{otherwise}-{digest[:8]}"

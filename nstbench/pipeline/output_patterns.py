@@ -67,10 +67,14 @@ class Spellings:
     Attributes:
         names: spelling -> names of the pictures that it may stand for.
         folders: name of a picture -> its folder, empty without one.
+        all: the spellings.
+        all_folders: the folders.
     """
 
     names: Mapping[str, tuple[str, ...]]
     folders: Mapping[str, str]
+    all: tuple[str, ...]
+    all_folders: tuple[str, ...]
 
     def meant(self, spelling: str, before: str) -> tuple[str, ...]:
         """Return the pictures of a spelling; folders in the text ``before`` it decide."""
@@ -120,6 +124,34 @@ def has_method(pattern: str) -> bool:
     return "{method}" in pattern
 
 
+def folder_name(pattern: str) -> str:
+    """Return a name for the method of a pattern without ``{method}``: that of its folder."""
+    return shown_name(root_of(pattern).resolve().name) or "outputs"
+
+
+def expected_files(pattern: str, pair: Pair) -> list[str]:
+    """Return the names that the output of a pair may have; two if a picture is in a sub-folder.
+
+    Example:
+        >>> expected_files("out/{content}__{style}.png", Pair("a", "monet/01"))
+        ['out/a__monet/01.png', 'out/monet/a__01.png']
+    """
+    names = {"content": pair.content, "style": pair.style, "seed": str(pair.seed)}
+    ahead = pattern
+    for role, name in names.items():
+        folder, slash, last = name.rpartition("/")
+        place = ahead.find(f"{{{role}}}")
+        if slash and place >= 0:
+            start = ahead.rfind("/", 0, place) + 1
+            ahead = f"{ahead[:start]}{folder}/{ahead[start:]}".replace(f"{{{role}}}", last)
+    found = []
+    for text in (pattern, ahead):
+        for role, name in names.items():
+            text = text.replace(f"{{{role}}}", name)
+        found.append(text)
+    return list(dict.fromkeys(found))
+
+
 def root_of(pattern: str) -> Path:
     """Check the placeholders; return the folder before the first one.
 
@@ -163,7 +195,10 @@ def _spellings(records: Iterable[ImageRecord]) -> Spellings:
             others.setdefault(spelling, []).append(record.name)
     # a name that a picture has stands for no other picture
     given = {s: tuple(n) for s, n in others.items() if s and s not in names}
-    return Spellings(given | names, folders)
+    found = given | names
+    return Spellings(
+        found, folders, tuple(found), tuple(sorted({f for f in folders.values() if f}))
+    )
 
 
 def _place(
@@ -205,14 +240,10 @@ def _matches(
     text: str, pattern: str, spellings: Mapping[str, Spellings]
 ) -> Iterator[tuple[re.Match[str], str]]:
     """Yield each match of a file's path with the pattern, and the content's spelling in it."""
-    styles = tuple(spellings["style"].names)
-    folders = tuple(
-        tuple(sorted({f for f in spellings[role].folders.values() if f}))
-        for role in ("content", "style")
-    )
-    for content in spellings["content"].names:
+    folders = spellings["content"].all_folders, spellings["style"].all_folders
+    for content in spellings["content"].all:
         if content in text:
-            match = _regex(pattern, content, styles, folders).fullmatch(text)
+            match = _regex(pattern, content, spellings["style"].all, folders).fullmatch(text)
             if match:
                 yield match, content
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from nstbench.core.cards import PictureCard
 from nstbench.core.records import ImageRecord, Unit
 from nstbench.core.text import counted, path_name, printable
-from nstbench.pipeline.output_patterns import Outputs, Pair
+from nstbench.pipeline.output_patterns import Outputs, Pair, expected_files
 from nstbench.store.keys import SCHEMA, key_of
 
 Size = tuple[int, int]
@@ -36,10 +36,8 @@ class Made:
 
 def missing(outputs: Outputs, pair: Pair) -> str:
     """Return the message for a pair without an output, with the expected file name."""
-    name = outputs.expected
-    for place, text in zip(("content", "style", "seed"), pair, strict=True):
-        name = name.replace(f"{{{place}}}", str(text))
-    return f"there is no file {printable(name)}"
+    names = map(printable, expected_files(outputs.expected, pair))
+    return f"there is no file {' or '.join(names)}"
 
 
 def store_name(method: str) -> str:

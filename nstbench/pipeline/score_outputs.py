@@ -35,7 +35,7 @@ from nstbench.core.yaml_values import names_or_all
 from nstbench.pictures.picture import Fit
 from nstbench.pipeline.folder_checks import refuse_folder_of_pictures
 from nstbench.pipeline.joined_run import Beside
-from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, has_method, root_of
+from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, folder_name, has_method
 from nstbench.pipeline.output_units import (
     Made,
     found_line,
@@ -258,7 +258,7 @@ class _Import:
         request = self.request
         unnamed = [p for p in request.patterns if not has_method(p)]
         if len(unnamed) == 1 and not request.names:
-            name = shown_name(root_of(unnamed[0]).resolve().name) or "outputs"
+            name = folder_name(unnamed[0])
             self.notes.append(
                 f"the method is called {name} after the folder of --outputs; --name gives it "
                 "another name."

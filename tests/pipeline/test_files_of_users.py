@@ -18,7 +18,7 @@ from nstbench.core.records import ImageRecord
 from nstbench.pictures.decode import read_image
 from nstbench.pictures.likeness import edge_correlation
 from nstbench.pictures.picture import write_png
-from nstbench.pipeline.output_patterns import find_outputs
+from nstbench.pipeline.output_patterns import Pair, expected_files, find_outputs
 from nstbench.pipeline.outputs.shapes import as_fit, best_fit, has_proportions, without_padding
 from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.listener import Listener
@@ -249,6 +249,16 @@ def test_a_stem_of_several_styles_without_folder_is_left_out(tmp_path, monkeypat
     ((file, reason),) = unmatched
     assert file.name == "a__01.png"
     assert "several pictures are called 01" in reason
+
+
+def test_expected_names_of_a_picture_in_a_folder():
+    both = expected_files("o/{method}/{style}/{content}_{seed}.png", Pair("v/1", "m/01", 2))
+    assert both == ["o/{method}/m/01/v/1_2.png"]
+    plain = expected_files("{content}__{style}.png", Pair("a", "b"))
+    assert plain == ["a__b.png"]
+    assert expected_files("{content}__{style}.png", Pair("a", "m/01")) == [
+        "a__m/01.png", "m/a__01.png"
+    ]  # fmt: skip
 
 
 def test_seeds_in_names(files):
