@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 
 from nstbench.contracts import (
@@ -18,29 +21,40 @@ from nstbench.contracts import (
     SkippedImage,
 )
 from nstbench.core.errors import ImageError, UsageError
-from nstbench.core.text import natural_key, printable, unique_slugs
-from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
+from nstbench.core.text import natural_key, printable, shown_name
+from nstbench.pictures.decode import OTHER_READERS, PICTURE_SUFFIXES, other_reader, read_image
+from nstbench.pictures.likeness import same_picture
 from nstbench.pictures.picture import read_map
 
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
 MAP_SUFFIX = "_sem.png"
 REASONS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A picture file before it is opened."""
+    """A picture before it is opened.
 
-    path: Path
-    relative: Path
-    slug: str
-    semantic_map: Path | None
+    Attributes:
+        name: its name on the board.
+        files: its file; several files if their names differ by the suffix only.
+        maps: semantic maps by picture file.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    maps: Mapping[Path, Path]
 
 
 class Folder(Dataset):
     """Pictures under a folder in natural order.
 
+    A picture has the name of its file without suffix, as in ``Café``. If several folders have a
+    file of that name, its path under the folder is added, as in ``monet/01``.
+
     Each picture is decoded once, to check that it can be read. ``X_sem.png`` in the same
     folder as ``X.jpg`` is the semantic map of that picture, and is not used as a picture.
+    Of ``X.png`` and ``X.jpg`` with the same picture, the larger file is used.
     Files that cannot be used are listed with the reason; files and folders whose names begin
     with a dot are ignored.
     """
@@ -68,7 +82,8 @@ class Folder(Dataset):
         """Return the usable pictures in natural order of their relative paths.
 
         Raises:
-            UsageError: if the path does not exist or contains no usable picture.
+            UsageError: if the path does not exist or contains no usable picture, or if two files
+                have one name and show different pictures.
         """
         root = self.params.path.expanduser()
         if not root.exists():
@@ -81,7 +96,7 @@ class Folder(Dataset):
         for candidate in candidates:
             if len(images) == self.params.limit:
                 break
-            record, problems = _examine(candidate)
+            record, problems = _examine(candidate, base)
             skipped += problems
             if record is not None:
                 images.append(record)
@@ -128,6 +143,8 @@ def _sort_out(files: list[Path], base: Path, skipped: list[SkippedImage]) -> lis
             maps[_picture_stem(path)] = path
         elif path.suffix.lower() in PICTURE_SUFFIXES:
             pictures.append(path)
+        elif path.suffix.lower() in OTHER_READERS:
+            skipped.append(SkippedImage(path, other_reader(path.suffix.lower())))
         else:
             skipped.append(SkippedImage(path, "the extension is not that of a picture"))
     stems = {path.with_suffix("") for path in pictures}
@@ -136,42 +153,76 @@ def _sort_out(files: list[Path], base: Path, skipped: list[SkippedImage]) -> lis
         for stem, path in maps.items()
         if stem not in stems
     ]
-    relative = [path.relative_to(base) for path in pictures]
+    of_picture = {p: maps[p.with_suffix("")] for p in pictures if p.with_suffix("") in maps}
+    places: dict[str, list[Path]] = {}
+    for path in pictures:
+        place = shown_name(path.relative_to(base).with_suffix("").as_posix())
+        places.setdefault(place, []).append(path)
+    counts = Counter(_last(place) for place in places)
     return [
-        _Candidate(path, rel, slug, maps.get(path.with_suffix("")))
-        for path, rel, slug in zip(pictures, relative, unique_slugs(relative), strict=True)
+        _Candidate(_last(place) if counts[_last(place)] == 1 else place, tuple(files), of_picture)
+        for place, files in places.items()
     ]
+
+
+def _last(place: str) -> str:
+    return place.rpartition("/")[2]
 
 
 def _picture_stem(semantic_map: Path) -> Path:
     return semantic_map.with_name(semantic_map.name[: -len(MAP_SUFFIX)])
 
 
-def _examine(candidate: _Candidate) -> tuple[ImageRecord | None, list[SkippedImage]]:
+def _examine(candidate: _Candidate, base: Path) -> tuple[ImageRecord | None, list[SkippedImage]]:
     """Decode a picture and its map; return the record, if usable, and the problems."""
-    path, labels = candidate.path, candidate.semantic_map
-    try:
-        pixels = read_image(path)
-    except ImageError as error:
-        problems = [SkippedImage(path, _without_path(error, path))]
-        if labels is not None:
-            problems.append(SkippedImage(labels, "its picture cannot be used"))
+    problems: list[SkippedImage] = []
+    readable: dict[Path, np.ndarray] = {}
+    for file in candidate.files:
+        try:
+            readable[file] = read_image(file)
+        except ImageError as error:
+            problems.append(SkippedImage(file, _without_path(error, file)))
+            if file in candidate.maps and len(candidate.files) == 1:
+                labels = candidate.maps[file]
+                problems.append(SkippedImage(labels, "its picture cannot be used"))
+    if not readable:
         return None, problems
-    problems = []
+    path = _one_of(readable, problems)
+    labels = candidate.maps.get(path)
     if labels is not None:
         try:
-            read_map(labels, pixels)
+            read_map(labels, readable[path])
         except ImageError as error:
             problems.append(SkippedImage(labels, _without_path(error, labels)))
             labels = None
     record = ImageRecord(
-        name=candidate.slug,
+        name=candidate.name,
         path=path,
-        source=printable(candidate.relative.as_posix()),
+        source=printable(path.relative_to(base).as_posix()),
         semantic_map=labels,
         collection=printable(path.absolute().parent.name),
     )
     return record, problems
+
+
+def _one_of(files: Mapping[Path, np.ndarray], problems: list[SkippedImage]) -> Path:
+    """Return the largest of several files of one picture; add the others to ``problems``.
+
+    Raises:
+        UsageError: if the files show different pictures.
+    """
+    chosen = max(files, key=lambda file: (files[file].size, file.suffix.lower() in LOSSLESS))
+    for file, pixels in files.items():
+        if file == chosen:
+            continue
+        if not same_picture(pixels, files[chosen]):
+            first, second = (f for f in files if f in (file, chosen))
+            raise UsageError(
+                f"{printable(first)} and {printable(second)} show different pictures and have the "
+                "same name without suffix, so outputs cannot tell them apart. Rename one of them."
+            )
+        problems.append(SkippedImage(file, f"the same picture as {printable(chosen.name)}"))
+    return chosen
 
 
 def _without_path(error: ImageError, path: Path) -> str:

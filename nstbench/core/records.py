@@ -67,7 +67,8 @@ class ImageRecord:
     """One picture file with its provenance.
 
     Attributes:
-        name: short unique slug in its dataset, for file names and tables.
+        name: unique name in its dataset, for tables and messages; of a file of the user, the name
+            without suffix. It may contain any printable character, so it is not part of a path.
         path: the file on disk.
         licence: SPDX identifier or a phrase; empty if unknown.
         author: author of the picture.

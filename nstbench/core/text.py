@@ -20,6 +20,19 @@ def printable(text: object) -> str:
     )
 
 
+def shown_name(name: object) -> str:
+    """Return the name of a file as tables show it and patterns compare it.
+
+    Unicode normal form C on one line: macOS stores ``é`` as two characters, most programs as one.
+    The case of letters is kept.
+
+    Example:
+        >>> shown_name("ce\u0301zanne") == "c\u00e9zanne"
+        True
+    """
+    return printable(unicodedata.normalize("NFC", str(name)))
+
+
 def encodable(text: str) -> str:
     """Return the text with characters that UTF-8 cannot encode as escapes (odd file names)."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -38,6 +51,21 @@ def slugify(text: str) -> str:
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9_]+", "-", ascii_text.lower())
     return slug[:_LONGEST].strip("-_")
+
+
+def path_name(name: str, otherwise: str = "image") -> str:
+    """Return the slug of a name for a file of the store, or a checksum if the slug is empty.
+
+    Args:
+        name: any text.
+        otherwise: word before the checksum.
+
+    Example:
+        >>> path_name("monet/01"), path_name("\u795e\u5948\u5ddd")
+        ('monet-01', 'image-70334ac3')
+    """
+    digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()
+    return slugify(name) or f"{otherwise}-{digest[:8]}"
 
 
 def unique_slugs(paths: Sequence[PurePath]) -> list[str]:

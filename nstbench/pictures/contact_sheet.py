@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from nstbench.core.records import ImageRecord
 from nstbench.pictures.decode import read_image
-from nstbench.pictures.picture import fit
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 
@@ -42,7 +41,9 @@ def contact_sheet(records: Sequence[ImageRecord], thumb: int = 192) -> np.ndarra
     for number, record in enumerate(records):
         left = margin + number % columns * cell_width
         top = margin + number // columns * cell_height
-        picture = Image.fromarray(fit(read_image(record.path), thumb, "inside"))
+        picture = ImageOps.contain(
+            Image.fromarray(read_image(record.path)), (thumb, thumb), Image.Resampling.LANCZOS
+        )
         sheet.paste(
             picture, (left + (thumb - picture.width) // 2, top + (thumb - picture.height) // 2)
         )

@@ -14,13 +14,22 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError, features
 
 from nstbench.core.errors import ImageError
 from nstbench.core.text import printable
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+PICTURE_SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif", ".jpe"
+)  # fmt: skip
 """Suffixes, in small letters, by which picture files are found in a folder."""
+
+OTHER_READERS = {
+    ".heic": "pillow-heif",
+    ".heif": "pillow-heif",
+    ".jxl": "pillow-jxl-plugin",
+}
+"""Suffixes of pictures that nstbench does not read, with the package that reads them."""
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 30
@@ -28,8 +37,13 @@ MAX_BYTES = 1 << 30
 MIN_SIDE = 16
 MAX_ASPECT = 16.0
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+# Older versions of Pillow have no decoder for AVIF.
+_AVIF = "avif" in features.get_supported()
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(("AVIF",) if _AVIF else ()))
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_JXL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
@@ -48,7 +62,7 @@ def read_image(path: Path) -> np.ndarray:
     it is the smallest of 1 (floats only), 255 and 65535 that no sample exceeds.
 
     Args:
-        path: a JPEG, PNG, WebP, BMP, TIFF or GIF file with any suffix.
+        path: a JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF file with any suffix.
 
     Returns:
         uint8 RGB (H, W, 3), contiguous and writable.
@@ -87,9 +101,7 @@ def _decode(data: bytes) -> np.ndarray:
     try:
         opened = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError as error:
-        if data.startswith(_MAGIC):
-            raise ImageError("its header is damaged or of an unsupported kind") from error
-        raise ImageError("not a JPEG, PNG, WebP, BMP, TIFF or GIF picture") from error
+        raise ImageError(_unknown(data)) from error
     with opened as image:
         _check_size(*image.size)
         image.load()
@@ -102,6 +114,34 @@ def _decode(data: bytes) -> np.ndarray:
         white.paste(rgb, mask=alpha)
         rgb = white
     return np.array(_turn(np.asarray(rgb), orientation), order="C")
+
+
+def _unknown(data: bytes) -> str:
+    """Return the reason why Pillow does not know the format of a file."""
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if data.startswith(_JXL_MAGIC):
+        return other_reader(".jxl")
+    if brand in _HEIC_BRANDS:
+        return other_reader(".heic")
+    if brand in _AVIF_BRANDS and not _AVIF:
+        return "AVIF needs Pillow 11.3 or later; run pip install --upgrade pillow"
+    if data.startswith(_MAGIC) or brand in _AVIF_BRANDS:
+        return "its header is damaged or of an unsupported kind"
+    return "not a JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF picture"
+
+
+def other_reader(suffix: str) -> str:
+    """Return the reason why a file with a suffix of ``OTHER_READERS`` is left out.
+
+    Example:
+        >>> other_reader(".heic")
+        'nstbench does not read HEIC; convert the file to PNG with the package pillow-heif'
+    """
+    kind = suffix[1:].upper()
+    return (
+        f"nstbench does not read {kind}; convert the file to PNG with the package "
+        f"{OTHER_READERS[suffix]}"
+    )
 
 
 def _check_size(width: int, height: int) -> None:

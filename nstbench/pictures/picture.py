@@ -23,7 +23,10 @@ from nstbench.store.atomic_files import write_bytes
 if TYPE_CHECKING:
     import torch
 
-Fit = Literal["crop", "inside"]
+Fit = Literal["crop", "inside", "stretch"]
+
+SHORTEST_SIDE = 64
+"""Pixels that both sides of a picture fitted ``"inside"`` have, or half of the size if less."""
 
 # Scaling to whole pixels changes the proportions a little. A larger difference means that the
 # two files show different pictures, or different parts of one.
@@ -37,18 +40,23 @@ def fit(pixels: np.ndarray, size: int, fit: Fit) -> np.ndarray:
         pixels: uint8 RGB (H, W, 3).
         size: target size in pixels.
         fit: ``"crop"`` scales the shorter side to ``size`` and cuts out the middle;
-            ``"inside"`` scales the longer side to ``size`` and keeps the proportions.
+            ``"inside"`` scales the longer side to ``size`` and keeps the proportions. A narrow
+            picture becomes longer than that, so that its shorter side has ``SHORTEST_SIDE``
+            pixels, or half of ``size``. ``"stretch"`` scales the whole picture to a square.
 
     Returns:
-        uint8 RGB, (size, size, 3) for ``"crop"``. Fitting a second time changes nothing.
+        uint8 RGB, (size, size, 3) for ``"crop"`` and ``"stretch"``. Fitting
+        a second time changes nothing.
 
     Raises:
         ValueError: if ``pixels`` is not uint8 RGB, or ``fit`` is another word.
 
     Example:
         >>> wide = np.zeros((60, 120, 3), np.uint8)
-        >>> fit(wide, 30, "crop").shape, fit(wide, 30, "inside").shape
-        ((30, 30, 3), (15, 30, 3))
+        >>> [fit(wide, 30, word).shape for word in ("crop", "inside", "stretch")]
+        [(30, 30, 3), (15, 30, 3), (30, 30, 3)]
+        >>> fit(np.zeros((900, 70, 3), np.uint8), 128, "inside").shape
+        (823, 64, 3)
     """
     return _fit(pixels, size, fit, Image.Resampling.LANCZOS)
 
@@ -237,11 +245,16 @@ def _fit(pixels: np.ndarray, size: int, fit: Fit, filter: Image.Resampling) -> n
         box = (left, top, left + side, top + side)
         target = (size, size)
     elif fit == "inside":
-        scale = size / max(height, width)
+        # networks have no position left in their deepest layers if a side is too short
+        shortest = min(SHORTEST_SIDE, size // 2)
+        scale = max(size / max(height, width), shortest / min(height, width))
         box = (0.0, 0.0, float(width), float(height))
         target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    elif fit == "stretch":
+        box = (0.0, 0.0, float(width), float(height))
+        target = (size, size)
     else:
-        raise ValueError(f"fit must be 'crop' or 'inside', not {fit!r}")
+        raise ValueError(f"fit must be 'crop', 'inside' or 'stretch', not {fit!r}")
     if target == (width, height):
         return np.ascontiguousarray(pixels)
     return np.array(Image.fromarray(pixels).resize(target, filter, box=box))

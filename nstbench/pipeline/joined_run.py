@@ -82,9 +82,8 @@ class Beside:
         Raises:
             UsageError: if a method of both has the same name.
         """
-        same = {card.plugin for card in self.board.methods.values()} & {
-            card.plugin for card in plan.methods.values()
-        }
+        theirs = {card.plugin for card in self.board.methods.values()}
+        same = [label for label, card in plan.methods.items() if card.plugin in theirs]
         if same:
             raise UsageError(
                 f"--name {min(same)}: {printable(self.root)} has a method of that name. Give "

@@ -1,27 +1,37 @@
 """Find pictures of any program by a pattern of their names.
 
 ``out/{content}__{style}.png`` matches one file per pair. ``{content}`` and ``{style}`` are names of
-pictures (file names without extension, or nstbench's slugs), ``{method}`` is any name, and ``*`` is
-any text in one folder or file name.
+pictures (file names without suffix), ``{method}`` is any name, ``{seed}`` a whole number, and ``*``
+is any text in one folder or file name. Names are compared in Unicode normal form C.
+
+A picture in a sub-folder, such as ``monet/01``, is found as ``out/a__monet/01.png``, and with its
+folder before the file name, as ``out/monet/a__01.png``.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord
-from nstbench.core.text import natural_key, printable
+from nstbench.core.text import natural_key, printable, shown_name
 
-_FIELDS = ("content", "style", "method")
+_FIELDS = ("content", "style", "method", "seed")
 _PLACE = re.compile(r"\{(\w*)\}|\*+")
 
-Pair = tuple[str, str]
+
+class Pair(NamedTuple):
+    """Names of content and style, and the seed of the output (0 without ``{seed}``)."""
+
+    content: str
+    style: str
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +39,17 @@ class Outputs:
     """The outputs of one method.
 
     Attributes:
-        files: (content, style) by nstbench's names -> file.
+        files: pair by names of the pictures -> file.
         expected: pattern of the file names, for messages.
     """
 
     files: Mapping[Pair, Path]
     expected: str
+
+    @property
+    def seeds(self) -> frozenset[int]:
+        """Seeds of the files."""
+        return frozenset(pair.seed for pair in self.files)
 
 
 @dataclass(slots=True)
@@ -43,6 +58,30 @@ class Found:
 
     methods: dict[str, dict[Pair, Path]] = field(default_factory=lambda: defaultdict(dict))
     unmatched: list[tuple[Path, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Spellings:
+    """Spellings of the pictures of one role in file names.
+
+    Attributes:
+        names: spelling -> names of the pictures that it may stand for.
+        folders: name of a picture -> its folder, empty without one.
+        all: the spellings.
+        all_folders: the folders.
+    """
+
+    names: Mapping[str, tuple[str, ...]]
+    folders: Mapping[str, str]
+    all: tuple[str, ...]
+    all_folders: tuple[str, ...]
+
+    def meant(self, spelling: str, before: str) -> tuple[str, ...]:
+        """Return the pictures of a spelling; folders in the text ``before`` it decide."""
+        names = self.names[spelling]
+        if len(names) == 1:
+            return names
+        return tuple(n for n in names if self.folders[n] and f"/{self.folders[n]}/" in before)
 
 
 def find_outputs(
@@ -60,18 +99,18 @@ def find_outputs(
         UsageError: if the pattern has no or an unknown placeholder, or matches no folder or
             file, or if a file matches two pairs.
     """
-    root = _root(pattern)
+    root = root_of(pattern)
     files = sorted((f for f in root.rglob("*") if f.is_file()), key=lambda f: natural_key(str(f)))
-    tokens = {"content": _tokens(contents), "style": _tokens(styles)}
+    spellings = {"content": _spellings(contents), "style": _spellings(styles)}
     found = Found()
     for file in files:
-        _place(file, pattern, name, tokens, found)
+        _place(file, pattern, name, spellings, found)
     if not found.methods:
         examples = ", ".join(printable(f.relative_to(root)) for f in files[:3]) or "no file"
         raise UsageError(
             f"--outputs {pattern}: of {len(files)} files under {printable(root)} none is called "
-            f"so for a content ({_some(tokens['content'])}) and a style "
-            f"({_some(tokens['style'])}). There is {examples}."
+            f"so for a content ({_some(contents)}) and a style ({_some(styles)}). There is "
+            f"{examples}."
         )
     methods = {
         method: Outputs(pairs, pattern.replace("{method}", method))
@@ -85,13 +124,45 @@ def has_method(pattern: str) -> bool:
     return "{method}" in pattern
 
 
-def _root(pattern: str) -> Path:
-    """Check the placeholders; return the folder before the first one."""
+def folder_name(pattern: str) -> str:
+    """Return a name for the method of a pattern without ``{method}``: that of its folder."""
+    return shown_name(root_of(pattern).resolve().name) or "outputs"
+
+
+def expected_files(pattern: str, pair: Pair) -> list[str]:
+    """Return the names that the output of a pair may have; two if a picture is in a sub-folder.
+
+    Example:
+        >>> expected_files("out/{content}__{style}.png", Pair("a", "monet/01"))
+        ['out/a__monet/01.png', 'out/monet/a__01.png']
+    """
+    names = {"content": pair.content, "style": pair.style, "seed": str(pair.seed)}
+    ahead = pattern
+    for role, name in names.items():
+        folder, slash, last = name.rpartition("/")
+        place = ahead.find(f"{{{role}}}")
+        if slash and place >= 0:
+            start = ahead.rfind("/", 0, place) + 1
+            ahead = f"{ahead[:start]}{folder}/{ahead[start:]}".replace(f"{{{role}}}", last)
+    found = []
+    for text in (pattern, ahead):
+        for role, name in names.items():
+            text = text.replace(f"{{{role}}}", name)
+        found.append(text)
+    return list(dict.fromkeys(found))
+
+
+def root_of(pattern: str) -> Path:
+    """Check the placeholders; return the folder before the first one.
+
+    Raises:
+        UsageError: if a placeholder is missing or unknown, or if there is no such folder.
+    """
     named = [match[1] for match in _PLACE.finditer(pattern) if match[1] is not None]
     for wrong in (n for n in named if n not in _FIELDS):
         raise UsageError(
             f"--outputs {pattern}: there is no placeholder {{{wrong}}}; use {{content}}, "
-            "{style} and, for several methods, {method}."
+            "{style} and, for several methods or seeds, {method} and {seed}."
         )
     for needed in ("content", "style"):
         if needed not in named:
@@ -107,54 +178,103 @@ def _root(pattern: str) -> Path:
     return root
 
 
-def _tokens(records: Iterable[ImageRecord]) -> dict[str, str]:
-    """Return every spelling of a picture's name -> the name; file names come before slugs."""
+def _spellings(records: Iterable[ImageRecord]) -> Spellings:
+    """Return the spellings of each picture: its name, the name of its file, and its path."""
     records = list(records)
-    by_slug = {record.name: record.name for record in records}
-    stems = [(Path(record.source or record.path).stem, record.name) for record in records]
-    unique = {stem: name for stem, name in stems if [s for s, _ in stems].count(stem) == 1}
-    return {**by_slug, **unique}
+    names = {shown_name(record.name): (record.name,) for record in records}
+    folders: dict[str, str] = {}
+    others: dict[str, list[str]] = {}
+    for record in records:
+        place = PurePosixPath(shown_name(Path(record.source or record.path).as_posix()))
+        folder = place.parent.as_posix()
+        named, _, last = record.name.rpartition("/")
+        known = record.source and not place.is_absolute() and ":" not in folder
+        folders[record.name] = named or (folder if known and folder != "." else "")
+        spelled = {last, place.stem, *({place.with_suffix("").as_posix()} if known else ())}
+        for spelling in spelled - {shown_name(record.name)}:
+            others.setdefault(spelling, []).append(record.name)
+    # a name that a picture has stands for no other picture
+    given = {s: tuple(n) for s, n in others.items() if s and s not in names}
+    found = given | names
+    return Spellings(
+        found, folders, tuple(found), tuple(sorted({f for f in folders.values() if f}))
+    )
 
 
 def _place(
-    file: Path,
-    pattern: str,
-    name: str,
-    tokens: Mapping[str, Mapping[str, str]],
-    found: Found,
+    file: Path, pattern: str, name: str, spellings: Mapping[str, Spellings], found: Found
 ) -> None:
     """Assign a file to the pair of its name, or to the unmatched files."""
-    text = file.as_posix()
+    text = shown_name(file.as_posix())
     hits: set[tuple[str, Pair]] = set()
-    for content in (token for token in tokens["content"] if token in text):
-        match = _regex(pattern, content, tuple(tokens["style"])).fullmatch(text)
-        if match:
-            method = printable(match.groupdict().get("method") or name)
-            hits.add((method, (tokens["content"][content], tokens["style"][match["style"]])))
+    unclear = ""
+    for match, content in _matches(text, pattern, spellings):
+        method = match.groupdict().get("method") or name
+        seed = int(match.groupdict().get("seed") or 0)
+        meant = [
+            spellings[role].meant(spelling, _before(text, match, role))
+            for role, spelling in (("content", content), ("style", match["style"]))
+        ]
+        hits |= {(method, Pair(c, s, seed)) for c in meant[0] for s in meant[1]}
+        if not all(meant):
+            unclear = content if not meant[0] else match["style"]
     if len(hits) > 1:
-        pairs = " or ".join(f"{c} × {s}" for _, (c, s) in sorted(hits))
+        pairs = " or ".join(f"{p.content} × {p.style}" for _, p in sorted(hits))
         raise UsageError(
             f"--outputs {pattern}: {printable(file)} could be {pairs}. "
             "Separate the names by text that is in neither of them, such as '__'."
         )
     if not hits:
-        found.unmatched.append((file, "its name has no content and style of this run"))
+        reason = "its name has no content and style of this run"
+        if unclear:
+            reason = f"several pictures are called {unclear}, and its path has the folder of none"
+        found.unmatched.append((file, reason))
         return
     ((method, pair),) = hits
     known = found.methods[method].setdefault(pair, file)
     if known != file:
-        found.unmatched.append((file, f"a second picture of the pair of {known.name}"))
+        found.unmatched.append((file, f"a second picture of the pair of {printable(known.name)}"))
+
+
+def _matches(
+    text: str, pattern: str, spellings: Mapping[str, Spellings]
+) -> Iterator[tuple[re.Match[str], str]]:
+    """Yield each match of a file's path with the pattern, and the content's spelling in it."""
+    folders = spellings["content"].all_folders, spellings["style"].all_folders
+    for content in spellings["content"].all:
+        if content in text:
+            match = _regex(pattern, content, spellings["style"].all, folders).fullmatch(text)
+            if match:
+                yield match, content
+
+
+def _before(text: str, match: re.Match[str], role: str) -> str:
+    """Return the folders before the file or folder name that contains a placeholder."""
+    return "/" + text[: text.rfind("/", 0, match.start(role)) + 1]
 
 
 @cache
-def _regex(pattern: str, content: str, styles: tuple[str, ...]) -> re.Pattern[str]:
-    """Return the pattern for one content; a repeated placeholder stands for the same text."""
-    longest_first = "|".join(re.escape(s) for s in sorted(styles, key=len, reverse=True))
-    choices = {"content": re.escape(content), "style": longest_first, "method": "[^/]+"}
+def _regex(
+    pattern: str, content: str, styles: tuple[str, ...], folders: tuple[tuple[str, ...], ...]
+) -> re.Pattern[str]:
+    """Return the pattern for one content; a repeated placeholder stands for the same text.
+
+    Folders of pictures may stand before the name that contains their placeholder.
+    """
+    choices = {
+        "content": re.escape(content), "style": _any_of(styles), "method": "[^/]+",
+        "seed": "[0-9]+",
+    }  # fmt: skip
+    pattern = shown_name(Path(pattern).expanduser().as_posix())
+    places = list(_PLACE.finditer(pattern))
+    starts: dict[int, set[str]] = defaultdict(set)
+    for place in places:
+        if place[1] in ("content", "style"):
+            start = pattern.rfind("/", 0, place.start()) + 1
+            starts[start].update(folders[("content", "style").index(place[1])])
     parts, end, seen = [], 0, set()
-    pattern = Path(pattern).expanduser().as_posix()
-    for place in _PLACE.finditer(pattern):
-        parts.append(re.escape(pattern[end : place.start()]))
+    for place in places:
+        parts.append(_fixed(pattern, end, place.start(), starts))
         end = place.end()
         if place[1] is None:
             parts.append("[^/]*")
@@ -166,6 +286,21 @@ def _regex(pattern: str, content: str, styles: tuple[str, ...]) -> re.Pattern[st
     return re.compile("".join([*parts, re.escape(pattern[end:])]))
 
 
-def _some(tokens: Mapping[str, str]) -> str:
-    shown = [printable(token) for token in list(tokens)[:3]]
-    return ", ".join(shown) + (", ..." if len(tokens) > 3 else "")
+def _fixed(pattern: str, begin: int, end: int, starts: Mapping[int, Iterable[str]]) -> str:
+    """Return the fixed text between two placeholders, with optional folders of pictures in it."""
+    text = ""
+    for start in sorted(s for s in starts if begin <= s <= end and (s > begin or s == 0)):
+        text += re.escape(pattern[begin:start])
+        begin = start
+        if known := tuple(starts[start]):
+            text += f"(?:(?:{_any_of(known)})/){{0,2}}"
+    return text + re.escape(pattern[begin:end])
+
+
+def _any_of(texts: Iterable[str]) -> str:
+    return "|".join(re.escape(text) for text in sorted(texts, key=lambda t: (-len(t), t)))
+
+
+def _some(records: Sequence[ImageRecord]) -> str:
+    shown = [printable(record.name) for record in records[:3]]
+    return ", ".join(shown) + (", ..." if len(records) > 3 else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -59,6 +60,15 @@ class TerminalListener(Listener):
         """Print the plan."""
         self.console.print(plan_table(plan))
         self.console.print(escape(plan_summary(plan)), soft_wrap=True)
+        self._planned_notes(plan)
+
+    def found(self, plan: Plan, lines: Sequence[str]) -> None:
+        """Print the number of pictures of each method whose outputs are scored."""
+        for line in lines:
+            self.console.print(_plain(line), soft_wrap=True)
+        self._planned_notes(plan)
+
+    def _planned_notes(self, plan: Plan) -> None:
         skipped = plan.skipped
         for skip in skipped[:_NOTED_SKIPS]:
             self.note(f"left out {skip.path}: {skip.reason}")

@@ -1,27 +1,26 @@
 """Score imported pictures: they become a run like any other.
 
 Each content is scaled to the shape of its outputs, and each style to the same longer side. So a
-score equals that of the same picture from a method of the registry.
+score equals that of the same picture from a method of the registry. Sizes that differ a little are
+used, with a note (:mod:`nstbench.pipeline.outputs.shapes`).
 """
 
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
-from PIL import Image
 
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
 from nstbench.core.cards import MethodCard, PictureCard
 from nstbench.core.environment import describe_environment, resolve_device, utc_now
-from nstbench.core.errors import ImageError, UsageError
+from nstbench.core.errors import UsageError
 from nstbench.core.records import (
     Availability,
     ImageRecord,
@@ -31,22 +30,21 @@ from nstbench.core.records import (
     Unit,
     UnitRecord,
 )
-from nstbench.core.text import counted, printable, slugify
+from nstbench.core.text import counted, printable, shown_name
 from nstbench.core.yaml_values import names_or_all
-from nstbench.pictures.decode import read_image
-from nstbench.pictures.picture import PROPORTION_TOLERANCE, fit, pixel_hash, write_png
+from nstbench.pictures.picture import Fit
 from nstbench.pipeline.folder_checks import refuse_folder_of_pictures
 from nstbench.pipeline.joined_run import Beside
-from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, has_method
+from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, folder_name, has_method
 from nstbench.pipeline.output_units import (
     Made,
-    Size,
+    found_line,
     missing,
-    parts_of,
     problem_of,
-    shapes_of,
+    store_name,
     unit_of,
 )
+from nstbench.pipeline.outputs.copies import Copies, shapes_of
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
 from nstbench.plan.plan import Outcome, Plan
@@ -55,7 +53,7 @@ from nstbench.plan.variants import metric_cards, open_dataset
 from nstbench.report.files import write_report
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.atomic_files import read_json
-from nstbench.store.keys import hash_of_keys, key_of
+from nstbench.store.keys import hash_of_keys
 from nstbench.store.run_info import read_info, write_info, write_scores, write_timings
 from nstbench.store.store import Store
 
@@ -68,13 +66,15 @@ class Request:
 
     Attributes:
         patterns: one or more patterns (:mod:`nstbench.pipeline.output_patterns`).
-        names: a name for each pattern without ``{method}``, in order.
+        names: a name for each pattern without ``{method}``, in order; a single pattern may do
+            without, and has the name of its folder then.
         contents: dataset or folder of the content pictures.
         styles: dataset or folder of the style pictures.
         out: run folder.
         size: longer side to scale outputs to; ``None`` for their own size.
-        fit: ``"inside"`` if outputs show the whole content; ``"crop"`` if they show its
-            middle, cut to their own proportions.
+        fit: what an output shows: ``"inside"`` the whole content; ``"crop"`` its middle, cut to
+            the proportions of the output; ``"stretch"`` the whole content, resized to the shape of
+            the output.
         pairs: ``"all"`` expects every content with every style; ``"found"`` only pairs with
             a picture.
         metrics: ``"all"`` or names separated by commas.
@@ -91,7 +91,7 @@ class Request:
     styles: str
     out: Path
     size: int | None = None
-    fit: Literal["crop", "inside"] = "inside"
+    fit: Fit = "inside"
     pairs: Literal["all", "found"] = "all"
     metrics: str = "all"
     device: str = "auto"
@@ -104,7 +104,7 @@ def score_outputs(
 ) -> Board:
     """Score imported pictures, and write a run folder with a report.
 
-    A pair without a picture, or with a picture that cannot be read or has the wrong shape, is
+    A pair without a picture, or with a picture that cannot be read or has other proportions, is
     a failed unit with the reason. Files without a pair are listed as left out.
 
     Raises:
@@ -115,9 +115,12 @@ def score_outputs(
     device = resolve_device(request.device)
     store = _open(request.out)
     beside = None if request.beside is None else Beside(request.beside)
-    plan = _Import(request, store, device, beside).plan()
+    importer = _Import(request, store, device, beside)
+    plan = importer.plan()
     timings = [] if beside is None else list(beside.board.timings)
-    listener.planned(plan)
+    listener.found(plan, importer.lines)
+    for note in importer.notes:
+        listener.note(note)
     info = {
         "name": request.out.name,
         "command": command,
@@ -156,7 +159,12 @@ def _open(root: Path) -> Store:
 
 
 class _Import:
-    """Makes the plan and the records of a run from files."""
+    """Makes the plan and the records of a run from files.
+
+    Attributes:
+        notes: notes for the user.
+        lines: number of pictures of each method, in words.
+    """
 
     def __init__(
         self, request: Request, store: Store, device: str, beside: Beside | None = None
@@ -167,32 +175,37 @@ class _Import:
         self.store = store
         self.device = device
         self.skipped: list[SkippedImage] = []
+        self.notes: list[str] = []
+        self.lines: list[str] = []
 
     def plan(self) -> Plan:
         """Find, read and copy the pictures; return the plan with its outcomes."""
         contents, styles = self._load(Role.CONTENT), self._load(Role.STYLE)
         methods = self._methods(contents, styles)
-        files = [
-            (m, pair, f) for m, outputs in methods.items() for pair, f in outputs.files.items()
-        ]
-        # decoding, compressing and waiting for the disk release the interpreter lock
-        with ThreadPoolExecutor() as pool:
-            made = list(pool.map(lambda item: self._copy(*item), files))
-        pictures = {(method, pair): made[i] for i, (method, pair, _) in enumerate(files)}
-        shapes = shapes_of(pictures)
-        if not shapes:
+        files = {
+            (method, pair): file
+            for method, outputs in methods.items()
+            for pair, file in outputs.files.items()
+        }
+        given = {} if self.beside is None else self.beside.shapes()
+        copies = Copies(self.store, self.request.fit, self.size, given)
+        by_name = {record.name: record for record in contents}
+        pictures = copies.outputs(files, by_name)
+        self.notes += copies.notes(pictures, by_name)
+        shapes = given or shapes_of(pictures)
+        sides = [max(shape) for shape in shapes.values()] or copies.refused_sizes
+        if not sides:
             reason = next(str(p) for p in pictures.values())
             raise UsageError(f"--outputs: no picture can be read. {reason}.")
-        size = self.size or round(statistics.median(max(s) for s in shapes.values()))
-        if self.beside is not None:
-            shapes = self.beside.shapes()
+        size = self.size or round(statistics.median(sides))
+        shape = Counter(shapes.values()).most_common(1)[0][0] if shapes else None
         cards: dict[tuple[str, str], PictureCard | str] = {}
         for record in styles:
-            cards[Role.STYLE, record.name] = self._style(record, size)
+            cards[Role.STYLE, record.name] = copies.style(record, size, shape)
         for record in contents:
             if record.name in shapes:
-                cards[Role.CONTENT, record.name] = self._content(record, shapes[record.name])
-        units, blocked = self._units(methods, pictures, shapes, cards, contents, styles, size)
+                cards[Role.CONTENT, record.name] = copies.content(record, shapes[record.name])
+        units, blocked = self._units(methods, pictures, cards, contents, styles, size)
         found = tuple(card for card in cards.values() if isinstance(card, PictureCard))
         plan = Plan(
             config=self._config(methods, size),
@@ -225,83 +238,38 @@ class _Import:
         self, contents: Sequence[ImageRecord], styles: Sequence[ImageRecord]
     ) -> dict[str, Outputs]:
         request = self.request
-        unnamed = [p for p in request.patterns if not has_method(p)]
-        if len(unnamed) != len(request.names):
-            given, wanted = counted(len(request.names), "name"), counted(len(unnamed), "pattern")
-            raise UsageError(
-                f"--name: {given} for {wanted} without {{method}}. Give one --name after each."
-            )
-        names = iter(request.names)
+        names = iter(self._names())
         found: dict[str, Outputs] = {}
         for pattern in request.patterns:
             name = "" if has_method(pattern) else next(names)
             methods, unmatched = find_outputs(pattern, name, contents, styles)
             for method, outputs in methods.items():
-                if slugify(method) in map(slugify, found) or not slugify(method):
+                if store_name(method) in map(store_name, found):
                     raise UsageError(
-                        f"--name {method}: two methods are called so, or nothing of the name "
-                        "can stand in a file name. Give another name."
+                        f"--name {method}: another method is called so, or has the same folder "
+                        f"'{store_name(method)}' in the run. Give another name."
                     )
                 found[method] = outputs
             self.skipped += [SkippedImage(path, reason) for path, reason in unmatched]
         return found
 
-    # -- pictures -------------------------------------------------------------------------
-
-    def _copy(self, method: str, pair: Pair, file: Path) -> Made | str:
-        """Copy an output into the run folder, or return the reason why it cannot be read."""
-        try:
-            pixels = read_image(file)
-        except ImageError as error:
-            return str(error)
-        if self.size:
-            pixels = fit(pixels, self.size, "inside")
-        digest = pixel_hash(pixels)
-        path = self.store.output_path(slugify(method), key_of(parts_of(method, pair, digest)))
-        write_png(path, pixels)
-        return Made(file, (pixels.shape[0], pixels.shape[1]), digest)
-
-    def _style(self, record: ImageRecord, size: int) -> PictureCard | str:
-        try:
-            return self._keep(Role.STYLE, record, fit(read_image(record.path), size, "inside"))
-        except ImageError as error:
-            return str(error)
-
-    def _content(self, record: ImageRecord, shape: Size) -> PictureCard | str:
-        """Scale a content to the shape of its outputs, or return the reason why it does not fit."""
-        try:
-            pixels = read_image(record.path)
-        except ImageError as error:
-            return str(error)
-        height, width = pixels.shape[:2]
-        stretch = (shape[1] / shape[0]) / (width / height)
-        # a difference of one pixel is rounding, also in a small picture
-        allowed = max(PROPORTION_TOLERANCE, 1 / min(shape))
-        left = top = 0.0
-        if self.request.fit == "crop":
-            left, top = (
-                max(0.0, width * (1 - stretch) / 2),
-                max(0.0, height * (1 - 1 / stretch) / 2),
+    def _names(self) -> tuple[str, ...]:
+        """Return a name for each pattern without ``{method}``; one is derived from its folder."""
+        request = self.request
+        unnamed = [p for p in request.patterns if not has_method(p)]
+        if len(unnamed) == 1 and not request.names:
+            name = folder_name(unnamed[0])
+            self.notes.append(
+                f"the method is called {name} after the folder of --outputs; --name gives it "
+                "another name."
             )
-        elif abs(stretch - 1) > allowed:
-            return (
-                f"outputs of {shape[1]} x {shape[0]} px do not have the proportions of the "
-                f"content '{record.name}' ({width} x {height}); if the program cuts out the "
-                "middle of the content, say --fit crop"
+            return (name,)
+        if len(unnamed) != len(request.names):
+            given, wanted = counted(len(request.names), "name"), counted(len(unnamed), "pattern")
+            raise UsageError(
+                f"--name: {given} for {wanted} without {{method}}. Give one --name after each."
             )
-        scaled = Image.fromarray(pixels).resize(
-            (shape[1], shape[0]),
-            Image.Resampling.LANCZOS,
-            box=(left, top, width - left, height - top),
-        )
-        return self._keep(Role.CONTENT, record, np.array(scaled))
-
-    def _keep(self, role: Role, record: ImageRecord, pixels: np.ndarray) -> PictureCard:
-        digest = pixel_hash(pixels)
-        file = Path("inputs") / role / f"{digest[:20]}.png"
-        write_png(self.store.root / file, pixels)
-        facts = (record.licence, record.author, record.source)
-        return PictureCard(role, record.name, str(file), digest, *facts)
+        return tuple(map(shown_name, request.names))
 
     # -- units ----------------------------------------------------------------------------
 
@@ -309,36 +277,48 @@ class _Import:
         self,
         methods: Mapping[str, Outputs],
         pictures: Mapping[tuple[str, Pair], Made | str],
-        shapes: Mapping[str, Size],
         cards: Mapping[tuple[str, str], PictureCard | str],
         contents: Sequence[ImageRecord],
         styles: Sequence[ImageRecord],
         size: int,
     ) -> tuple[list[Unit], dict[str, Outcome]]:
-        expected: Collection[Pair] = {(c.name, s.name) for c in contents for s in styles}
-        if self.beside is not None:
-            expected = self.beside.pairs
-        if self.request.pairs == "found":
-            found = {pair for outputs in methods.values() for pair in outputs.files}
-            expected = {pair for pair in expected if pair in found}
+        expected = self._expected(methods, contents, styles)
         units: list[Unit] = []
         blocked: dict[str, Outcome] = {}
         for method, outputs in methods.items():
-            for style in styles:
-                for content in contents:
-                    pair = content.name, style.name
-                    if pair not in expected:
-                        continue
-                    inputs = [cards.get((Role.CONTENT, pair[0])), cards.get((Role.STYLE, pair[1]))]
-                    made = pictures.get((method, pair), missing(outputs, content, style))
-                    problem = problem_of(made, inputs, shapes.get(pair[0]), self.beside is not None)
-                    unit = unit_of(method, content, style, size, made)
-                    units.append(unit)
-                    if problem:
-                        blocked[unit.key] = Outcome(Status.FAILED, problem)
-                    elif isinstance(made, Made):
-                        self._record(unit, made)
+            found = absent = refused = 0
+            for seed, style, content in product(sorted(outputs.seeds), styles, contents):
+                pair = Pair(content.name, style.name, seed)
+                if (content.name, style.name) not in expected:
+                    continue
+                inputs = [cards.get((Role.CONTENT, pair.content)), cards[Role.STYLE, pair.style]]
+                is_there = (method, pair) in pictures
+                made = pictures[method, pair] if is_there else missing(outputs, pair)
+                unit = unit_of(method, content, style, seed, size, made)
+                units.append(unit)
+                if problem := problem_of(made, inputs):
+                    blocked[unit.key] = Outcome(Status.FAILED, problem)
+                elif isinstance(made, Made):
+                    self._record(unit, made)
+                found += is_there
+                absent += not is_there
+                refused += is_there and bool(problem)
+            self.lines.append(found_line(method, found, absent, refused))
         return units, blocked
+
+    def _expected(
+        self,
+        methods: Mapping[str, Outputs],
+        contents: Sequence[ImageRecord],
+        styles: Sequence[ImageRecord],
+    ) -> Collection[tuple[str, str]]:
+        """Return the content and style of each pair that is on the board."""
+        expected = {(c.name, s.name) for c in contents for s in styles}
+        if self.beside is not None:
+            expected = set(self.beside.pairs)
+        if self.request.pairs == "found":
+            expected &= {pair[:2] for outputs in methods.values() for pair in outputs.files}
+        return expected
 
     def _record(self, unit: Unit, made: Made) -> None:
         path = self.store.output_path(unit.plugin, unit.key)
@@ -368,7 +348,7 @@ class _Import:
 
 def _card(name: str, request: Request) -> MethodCard:
     return MethodCard(
-        method=name, plugin=slugify(name), title=name, authors="", year=0, paper="", code="",
+        method=name, plugin=store_name(name), title=name, authors="", year=0, paper="", code="",
         family=FAMILY, flexibility="", licence="", trained_on=(),
         deviations=(f"Scored from files: {', '.join(request.patterns)}",),
         params={}, defaults={}, weights=(), availability=Availability(),

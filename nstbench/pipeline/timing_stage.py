@@ -162,7 +162,7 @@ def own_samples(
         # the pairs of a batch have one latency together
         and record.batch == 1
     ]
-    if config.fit != "crop" or len(same) < config.timing_repeats:
+    if config.fit == "inside" or len(same) < config.timing_repeats:
         return []
     # without the waits: other programs do not make a method slow
     own = statistics.median((r.seconds or 0.0) - sum(r.waits) for r in same)

@@ -93,9 +93,10 @@ class RunConfig(BaseModel):
         description="side at which methods are timed; repeatable; the size of the run if unset",
         json_schema_extra={"option": "--timing-size"},
     )
-    fit: Literal["crop", "inside"] = Field(
+    fit: Literal["crop", "inside", "stretch"] = Field(
         "crop",
-        description="part of a picture to use; crop: the central square; inside: all",
+        description="part of a picture to use; crop: the central square; inside: all; stretch: "
+        "all, resized to a square",
     )
     seeds: tuple[int, ...] = Field(
         (0,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nstbench.core.records import Unit, UnitRecord
@@ -15,6 +16,9 @@ class Listener:
 
     def planned(self, plan: Plan) -> None:
         """Report the plan, before the run starts."""
+
+    def found(self, plan: Plan, lines: Sequence[str]) -> None:
+        """Report the plan of imported pictures, with the number of pictures of each method."""
 
     def stage(self, name: str, total: int, seconds: float | None = None) -> None:
         """Report a new stage with ``total`` items and an estimate in ``seconds``."""

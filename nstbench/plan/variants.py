@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from nstbench.contracts import Method
@@ -216,22 +216,21 @@ def _broken_card(spec: MethodSpec, reason: str) -> MethodCard:
 def open_dataset(text: str, option: str) -> Any:
     """Return the dataset of an option: a registry name or a path.
 
+    An existing path is opened as a path, even if it contains a colon.
+
     Raises:
         UsageError: if it is neither, or its parameters are wrong, or it is unavailable.
     """
-    try:
-        name, params = parse_named(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text}: {error}.") from None
     known = registry.names("datasets")
-    if name not in known:
-        path = Path(text).expanduser()
-        if not path.exists():
-            raise UsageError(
-                f"{option} {text}: neither a dataset nor an existing folder."
-                f"{did_you_mean(name, known)} Datasets: {', '.join(known)}."
-            )
-        name, params = _path_dataset(known), {"path": str(path.resolve())}
+    name, params = text, {}
+    path = Path(text).expanduser()
+    if text not in known:
+        if path.exists():
+            name, params = _path_dataset(known), {"path": str(path.resolve())}
+        elif text.partition(":")[0] not in known:
+            raise UsageError(_no_dataset(text, option, known))
+        else:
+            name, params = _named_dataset(text, option)
     cls = registry.load("datasets", name)
     dataset = cls(check_params(cls.Params, params, f"dataset '{name}'"))
     state = dataset.availability()
@@ -239,6 +238,31 @@ def open_dataset(text: str, option: str) -> Any:
         fix_for = f" {state.remedy}" if state.remedy else ""
         raise UsageError(f"{option} {text}: {state.reason}.{fix_for}")
     return dataset
+
+
+def _named_dataset(text: str, option: str) -> tuple[str, dict[str, Any]]:
+    try:
+        return parse_named(text)
+    except ValueError as error:
+        name = text.partition(":")[0]
+        raise UsageError(
+            f"{option} {text}: {error}. Write {name}:parameter=value, or folder:path=FOLDER for a "
+            "folder whose name has a colon."
+        ) from None
+
+
+def _no_dataset(text: str, option: str, known: Sequence[str]) -> str:
+    """Return the message for a text that is neither a path nor the name of a dataset."""
+    name = text.partition(":")[0]
+    hint = "" if _looks_like_a_path(text) else did_you_mean(name, known)
+    return (
+        f"{option} {text}: neither a dataset nor an existing folder.{hint} "
+        f"Datasets: {', '.join(known)}. A folder may also be given as folder:path=FOLDER."
+    )
+
+
+def _looks_like_a_path(text: str) -> bool:
+    return "/" in text or "\\" in text or PureWindowsPath(text).drive != ""
 
 
 def _path_dataset(known: Iterable[str]) -> str:

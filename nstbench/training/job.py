@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.isolation import isolated
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import Flexibility, ImageRecord, Role
-from nstbench.core.text import slugify
+from nstbench.core.text import path_name, shown_name, slugify
 from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
 from nstbench.plan.variants import make_variant, open_dataset
@@ -111,9 +111,10 @@ def jobs(order: Order) -> list[Job]:
         return [Job(order, method, recipe, (), slugify(order.name))]
     styles = _styles(order)
     if recipe.styles == StyleUse.ONE:
+        labels = [_label(order, method, style.name) for style in styles]
         return [
-            Job(order, method, recipe, (style,), _label(order, method, style.name))
-            for style in styles
+            Job(order, method, recipe, (style,), _distinct(label, style.name, labels))
+            for style, label in zip(styles, labels, strict=True)
         ]
     arbitrary = method.info.flexibility == Flexibility.ARBITRARY
     given = "" if arbitrary else (styles[0].name if len(styles) == 1 else _short(order.styles))
@@ -179,7 +180,7 @@ def _recipe(method: TrainableMethod, order: Order) -> Recipe:
 
 def _styles(order: Order) -> tuple[ImageRecord, ...]:
     files = [name for name in order.style if Path(name).expanduser().is_file()]
-    names = [name for name in order.style if name not in files]
+    names = [shown_name(name) for name in order.style if name not in files]
     from_files = [
         record for file in files for record in open_dataset(file, "--style").load(Role.STYLE).images
     ]
@@ -201,7 +202,12 @@ def _label(order: Order, method: TrainableMethod, base: str) -> str:
         return slugify(order.name)
     decisive = method.decisive_params(given=True)
     tail = key_of(decisive)[:6] if decisive else ""
-    return "-".join(part for part in (slugify(base), tail) if part)
+    return "-".join(part for part in (base and path_name(base), tail) if part)
+
+
+def _distinct(label: str, style: str, labels: Sequence[str]) -> str:
+    """Return the label, with a checksum of the style if several styles have it (Cat and cat)."""
+    return label if labels.count(label) == 1 else f"{label}-{key_of({'style': style})[:6]}"
 
 
 def _short(text: str) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import odd_images
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Collection, Role
 from nstbench.core.text import natural_key, slugify, unique_slugs
 from nstbench.pictures.picture import load_picture, write_png
+from nstbench.plan.variants import open_dataset
 from nstbench.plugins import registry
 
 PIXELS = odd_images.gradient(32, 40)
@@ -119,7 +121,7 @@ def test_semantic_maps_belong_to_their_pictures(tmp_path: Path) -> None:
     assert maps == {
         "plain": None,
         "seth": "seth_sem.png",
-        "mia-v2": "Mia.v2_SEM.PNG",
+        "Mia.v2": "Mia.v2_SEM.PNG",
         "wrong": None,
     }
     assert list(reasons(found)) == ["wrong_sem.png"]
@@ -185,19 +187,94 @@ def test_names_are_safe_and_unique(tmp_path: Path) -> None:
         picture(tmp_path / name)
     found = load(tmp_path)
     assert len(found.images) == len(names)
-    slugs = [image.name for image in found.images]
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,79}", slug) for slug in slugs)
-    assert len(set(slugs)) == len(slugs)
+    shown = [image.name for image in found.images]
+    assert all(name.isprintable() for name in shown)
+    assert len(set(shown)) == len(shown)
     by_file = {image.path.relative_to(tmp_path).as_posix(): image.name for image in found.images}
-    assert by_file["Vincent van Gogh — Café.png"] == "vincent-van-gogh-cafe"
-    assert by_file["line\nbreak.png"] == "line-break"
-    assert by_file["<script>.png"] == "script"
-    assert by_file["cat.png"].startswith("cat-")
-    assert by_file["😀.png"].startswith("image-")
+    assert by_file["Vincent van Gogh — Café.png"] == "Vincent van Gogh — Café"
+    assert by_file["line\nbreak.png"] == "line\\nbreak"
+    assert by_file["<script>.png"] == "<script>"
+    assert (by_file["cat.png"], by_file["sub/cat.png"]) == ("cat", "sub/cat")
+    assert (by_file["Cat.png"], by_file["sub/CAT.JPG"]) == ("Cat", "CAT")
+    assert by_file["😀.png"] == "😀"
+    assert by_file[os.fsdecode(b"\xff\xfe.png")] == "\\udcff\\udcfe"
     assert all("\n" not in image.source for image in found.images)
-    # When a picture is removed, the names of the others do not change.
+    # The names of the others do not depend on whether a picture can be read.
     (tmp_path / "sub/CAT.JPG").write_bytes(b"")
-    assert {image.name for image in load(tmp_path).images} < set(slugs)
+    assert {image.name for image in load(tmp_path).images} < set(shown)
+
+
+def test_equal_stems_get_their_folder(tmp_path: Path) -> None:
+    for name in ("monet/01.jpg", "cezanne/01.jpg", "monet/02.jpg", "cezanne/deep/03.png"):
+        picture(tmp_path / name)
+    found = [image.name for image in load(tmp_path).images]
+    assert found == ["cezanne/01", "03", "monet/01", "02"]
+
+
+def test_names_have_normal_form_c(tmp_path: Path) -> None:
+    picture(tmp_path / unicodedata.normalize("NFD", "cézanne.png"))
+    (image,) = load(tmp_path).images
+    assert image.name == unicodedata.normalize("NFC", "cézanne")
+
+
+def test_one_picture_in_two_files_is_used_once(tmp_path: Path) -> None:
+    pixels = odd_images.gradient(64, 80)
+    picture(tmp_path / "a.png", pixels)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=60)
+    Image.fromarray(pixels).resize((40, 32)).save(tmp_path / "a.bmp")
+    found = load(tmp_path)
+    assert [(image.name, image.path.name) for image in found.images] == [("a", "a.png")]
+    assert set(reasons(found).values()) == {"the same picture as a.png"}
+    (tmp_path / "a.png").write_bytes(b"")
+    assert [image.path.name for image in load(tmp_path).images] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("second", ["a.jpg", unicodedata.normalize("NFD", "ä.png")])
+def test_two_pictures_of_one_name_are_refused_by_both_names(tmp_path: Path, second: str) -> None:
+    first = unicodedata.normalize("NFC", second).replace(".jpg", ".png")
+    picture(tmp_path / first)
+    picture(tmp_path / second, 255 - PIXELS)
+    with pytest.raises(UsageError, match="show different pictures") as refusal:
+        load(tmp_path)
+    assert first in str(refusal.value)
+    assert second in str(refusal.value)
+
+
+def test_formats_of_phones(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.avif", quality=95)
+    Image.fromarray(PIXELS).save(tmp_path / "b.jfif", "JPEG")
+    for name in ("c.HEIC", "d.jxl", "e.heif"):
+        (tmp_path / name).write_bytes(b"data")
+    (tmp_path / "f.png").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    found = load(tmp_path)
+    assert [image.name for image in found.images] == ["a", "b"]
+    difference = np.abs(load_picture(found.images[0], 40, "inside").pixels[0].numpy().transpose(
+        1, 2, 0) * 255 - PIXELS)  # fmt: skip
+    assert difference.mean() < 6
+    listed = reasons(found)
+    assert "HEIC" in listed["c.HEIC"]
+    assert "pillow-heif" in listed["c.HEIC"]
+    assert "pillow-heif" in listed["f.png"]
+    assert "pillow-jxl-plugin" in listed["d.jxl"]
+
+
+def test_an_existing_path_with_a_colon_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("x:y", "C:\\photos", "starter:limit=2"):
+        picture(tmp_path / name / "a.png")
+        found = open_dataset(name, "--contents").load(Role.CONTENT)
+        assert [image.name for image in found.images] == ["a"]
+    given = open_dataset("folder:path=C:\\photos", "--contents").load(Role.CONTENT)
+    assert len(given.images) == 1
+    for missing in ("./no:thing", "D:\\photos", "\\\\server\\photos:x"):
+        with pytest.raises(UsageError, match="neither a dataset nor an existing") as refusal:
+            open_dataset(missing, "--styles")
+        assert "folder:path=" in str(refusal.value)
+        assert f"--styles {missing}" in str(refusal.value)
+    with pytest.raises(UsageError, match="Write starter:parameter=value"):
+        open_dataset("starter:3", "--styles")
 
 
 def test_nothing_usable_is_a_usage_error(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_rows_of_an_image_folder(image_folder: Path, own_cache: Path) -> None:
     ]
     assert [i.collection for i in found.images] == ["0", "1", "2", "3", "4", "9"]
     assert [(str(s.path), s.reason) for s in found.skipped] == [
-        ("row-6", "not a JPEG, PNG, WebP, BMP, TIFF or GIF picture")
+        ("row-6", "not a JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF picture")
     ]
     for i, image in enumerate(found.images):
         assert image.path.is_relative_to(own_cache)

@@ -316,7 +316,7 @@ def test_very_wide_picture_is_read_and_fitted(tmp_path: Path, kind: str) -> None
     assert shown.shape == stored.shape
     assert np.abs(shown[::50, ::50].astype(int) - stored[::50, ::50]).max() <= (kind == "JPEG") * 9
     assert fit(shown, 256, "crop").shape == (256, 256, 3)
-    assert fit(shown, 256, "inside").shape == (16, 256, 3)
+    assert fit(shown, 256, "inside").shape == (64, 1024, 3)
 
 
 def test_square_of_20000_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
@@ -447,6 +447,30 @@ def test_crop_takes_the_middle() -> None:
     np.testing.assert_array_equal(fit(upright, 64, "crop"), upright[32:96])
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "expected"),
+    [
+        ((900, 70), 128, (823, 64)),
+        ((70, 900), 128, (64, 823)),
+        ((64, 128), 128, (64, 128)),
+        ((100, 210), 64, (32, 67)),
+        ((474, 712), 256, (170, 256)),
+    ],
+)
+def test_inside_keeps_a_shortest_side(
+    shape: tuple[int, int], size: int, expected: tuple[int, int]
+) -> None:
+    fitted = fit(odd_images.gradient(*shape), size, "inside")
+    assert fitted.shape[:2] == expected
+    np.testing.assert_array_equal(fit(fitted, size, "inside"), fitted)
+
+
+def test_stretch_takes_the_whole_picture() -> None:
+    pixels = odd_images.gradient(75, 112)
+    expected = np.asarray(Image.fromarray(pixels).resize((96, 96), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(fit(pixels, 96, "stretch"), expected)
+
+
 def test_shrinking_is_antialiased() -> None:
     checkers = np.indices((256, 256)).sum(axis=0) % 2 * 255
     pixels = np.repeat(checkers[..., None], 3, axis=2).astype(np.uint8)
@@ -454,8 +478,8 @@ def test_shrinking_is_antialiased() -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="'crop' or 'inside'"):
-        fit(odd_images.gradient(), 32, "stretch")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'crop', 'inside' or 'stretch'"):
+        fit(odd_images.gradient(), 32, "cut")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="uint8 RGB"):
         fit(np.zeros((4, 4, 3)), 32, "crop")
     with pytest.raises(ValueError, match="uint8 RGB"):

@@ -35,10 +35,9 @@ def run(tmp_path):
 def save_outputs(board, folder, method="pixel_blend"):
     """Save what a method of a run made under names that people would choose."""
     folder.mkdir()
-    given = {"old-bridge": "Old Bridge", "wave": "Wave"}
     for unit in read_plan(board.root):
         if unit["method"] == method:
-            names = (given.get(unit[role], unit[role]) for role in ("content", "style"))
+            names = (unit[role] for role in ("content", "style"))
             path = board.root / "outputs" / unit["plugin"] / unit["key"][:2] / f"{unit['key']}.png"
             write_png(folder / f"{'__'.join(names)}.png", read_image(path))
 
@@ -109,7 +108,7 @@ def test_names_and_options_that_contradict_are_refused(run, tmp_path):
     with pytest.raises(UsageError, match="is not a run folder"):
         beside(run, tmp_path / "mine", beside=tmp_path / "mine")
     pattern = str(tmp_path / "mine/{content}__{style}.png")
-    for option, value in (("--contents", str(tmp_path)), ("--size", "32")):
+    for option, value in (("--contents", str(tmp_path)), ("--size", "32"), ("--fit", "crop")):
         command = ["score", "--outputs", pattern, "--name", "m", "--beside", str(run.root)]
         result = CliRunner().invoke(app, [*command, option, value])
         assert isinstance(result.exception, UsageError)

@@ -76,7 +76,7 @@ def test_scores_equal_those_of_a_run_on_the_same_pictures(workspace):
         np.asarray(content) / 255 @ luma, np.asarray(output) / 255 @ luma, gaussian_weights=True,
         sigma=1.5, use_sample_covariance=False, data_range=1.0,
     )  # fmt: skip
-    assert values(board, "ssim")["mine", "old-bridge", "wave"] == pytest.approx(expected, rel=1e-6)
+    assert values(board, "ssim")["mine", "Old Bridge", "Wave"] == pytest.approx(expected, rel=1e-6)
     assert (workspace / "run/report/index.html").stat().st_size > 10_000
     assert "mine" in (workspace / "run/report/leaderboard.csv").read_text()
     again = rescore(workspace / "run", metrics="ssim", device="cpu")
@@ -105,15 +105,15 @@ def test_every_gap_is_a_failed_unit_with_its_reason(workspace):
     (out / "b_stylized_w2.png").unlink()
     (out / "b_stylized_Wave.png").write_bytes(b"no picture")
     (out / "c_stylized_Wave.png").write_bytes((out / "Old Bridge_stylized_w2.png").read_bytes())
-    Image.new("RGB", (60, 40)).save(out / "Old Bridge_stylized_w2.png")
+    Image.new("RGB", (48, 32)).save(out / "Old Bridge_stylized_w2.png")
     Image.new("RGB", (72, 48)).save(out / "Old Bridge_stylized_Wave.jpg")
     pattern = f"{out}/{{content}}_stylized_{{style}}.*"
     board = score_outputs(request(workspace, patterns=(pattern,)))
     found = board.units.set_index(["content", "style"])
     assert sorted(found["status"]) == ["done", "failed", "failed", "failed"]
     assert "there is no file" in found.loc[("b", "w2"), "message"]
-    assert "not a JPEG, PNG" in found.loc[("b", "wave"), "message"]
-    messages = " ".join(found.loc["old-bridge", "message"])
+    assert "not a JPEG, PNG" in found.loc[("b", "Wave"), "message"]
+    messages = " ".join(found.loc["Old Bridge", "message"])
     assert "px, but most outputs of this content are" in messages
     left_out = json.loads((workspace / "run/run.json").read_text())["skipped"]
     reasons = {entry["path"].rpartition("/")[2]: entry["reason"] for entry in left_out}
@@ -139,7 +139,7 @@ def test_cropped_outputs_need_a_word(workspace):
         Image.fromarray(fit(read_image(path), 48, "crop")).save(path)
     board = score_outputs(request(workspace))
     assert set(board.units["status"]) == {"failed"}
-    assert "say --fit crop" in board.units["message"][0]
+    assert "The edges fit crop best" in board.units["message"][0]
     cropped = score_outputs(request(workspace, fit="crop", out=workspace / "cropped"))
     assert set(cropped.units["status"]) == {"done"}
     (card,) = (p for p in cropped.pictures if (p.role, p.name) == ("content", "b"))
@@ -154,7 +154,7 @@ def test_cropped_outputs_need_a_word(workspace):
         ({"patterns": ("{w}/out/{contents}_{style}.png",)}, r"no placeholder \{contents\}"),
         ({"patterns": ("{w}/nowhere/{content}_{style}.png",)}, "there is no folder"),
         ({"patterns": ("{w}/out/good/{content}-{style}.png",)}, "of 4 files under .* none"),
-        ({"names": ()}, "0 names for 1 pattern without"),
+        ({"names": (), "patterns": ("o/{content}_{style}.png",) * 2}, "0 names for 2 patterns"),
         ({"names": ("a",), "patterns": ("o/{content}_{style}.png",) * 2}, "1 name for 2 patterns"),
         ({"contents": "no/such/folder"}, "--contents no/such/folder"),
         ({"metrics": "ssmi"}, "Did you mean 'ssim'"),

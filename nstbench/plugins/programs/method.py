@@ -20,7 +20,7 @@ from pydantic import Field, create_model
 from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
 from nstbench.core.errors import ImageError
 from nstbench.core.records import Availability, ImageRecord
-from nstbench.core.text import printable
+from nstbench.core.text import path_name, printable
 from nstbench.pictures.decode import read_image
 from nstbench.pictures.picture import to_pixels, to_tensor, write_png
 from nstbench.plugins.programs.entry import PLACE, Program
@@ -142,11 +142,11 @@ class ProgramMethod(Method):
         out.mkdir()
         return {
             "content": str(_write(folder / "content", content)),
-            "style": str(folder / "style" / f"{self._style.name}.png"),
+            "style": str(folder / "style" / f"{path_name(self._style.name)}.png"),
             "output": str(out / "output.png"),
             "out_dir": str(out),
-            "content_name": content.name,
-            "style_name": self._style.name,
+            "content_name": path_name(content.name),
+            "style_name": path_name(self._style.name),
             "size": max(content.height, content.width),
             "width": content.width,
             "height": content.height,
@@ -288,7 +288,7 @@ def _folder() -> Path:
 
 
 def _write(folder: Path, picture: Picture) -> Path:
-    path = folder / f"{picture.name}.png"
+    path = folder / f"{path_name(picture.name)}.png"
     write_png(path, to_pixels(picture.pixels))
     return path
 

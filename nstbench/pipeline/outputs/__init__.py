@@ -1,0 +1,1 @@
+"""Pictures made by another program: their sizes, and their copies in the run folder."""
