@@ -186,6 +186,32 @@ def _fit_methods(
     return np.asarray(effects + level, dtype=np.float64)
 
 
+def seed_spread(values: Floats, layout: Layout, seeds: Floats) -> Floats:
+    """Return the standard deviation over seeds of the mean over styles.
+
+    A pair counts for a method only if the method has a score of it for every seed.
+
+    Args:
+        values: scores (M, U).
+        layout: the nesting of the units.
+        seeds: seed of each unit, (U,).
+
+    Returns:
+        Standard deviations (M,), with one seed fewer as the divisor; NaN with fewer than two
+        seeds, or without a complete pair.
+    """
+    names = np.unique(seeds)
+    if len(names) < 2:
+        return np.full(len(values), np.nan)
+    finite = np.isfinite(values).astype(np.intp)
+    complete = np.add.reduceat(finite, layout.pair_starts, axis=-1) == len(names)
+    kept = np.where(np.repeat(complete, layout.seeds(), axis=-1), values, np.nan)
+    means = [
+        mean(style_means(kept[:, seeds == seed], layout.keep(seeds == seed))) for seed in names
+    ]
+    return np.asarray(np.std(means, axis=0, ddof=1), dtype=np.float64)
+
+
 # --- intervals ---------------------------------------------------------------------------
 
 
