@@ -211,9 +211,7 @@ def _entry(
         "icon": svg.shape(svg.SHAPES.get(row.flexibility, "circle"), 8, 8, 5.5),
         "sort_rank": rank,
         "share": f"{row.done / max(1, row.planned):.6g}",
-        "cells": [
-            _cell(row, c, is_home(method, c.card), row.label in c.best) for c in columns
-        ],
+        "cells": [_cell(row, c, is_home(method, c.card), row.label in c.best) for c in columns],
         "styles": _styles(row, per_style, pair_cards),
     }
 

@@ -143,7 +143,10 @@ def _option_type(annotation: Any, repeatable: bool) -> Any:
         return kinds[0]
     if len(kinds) == 1 and get_origin(kinds[0]) is tuple:
         item = get_args(kinds[0])[0]
-        if item in (int, Path) or repeatable:
+        if item is int:
+            # the model splits 0,1
+            return list[str]
+        if item is Path or repeatable:
             return list[item]  # type: ignore[valid-type]
         return str if item is str or get_origin(item) is Literal else None
     # a field that accepts a word is given as text, and the model parses it

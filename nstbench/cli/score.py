@@ -56,7 +56,12 @@ def score(
     device: Device = "auto",
     plugin: Plugins = None,
 ) -> None:
-    """Score a run again, for example with a new metric, or the outputs of another program."""
+    """Score a run again, for example with a new metric, or the outputs of another program.
+
+    Exit code 0, or 1 if a method has no output or no metric has a value, or 2 if the command was
+    wrong.
+    """
+    from nstbench.cli.run import fail_without_values
     from nstbench.cli.show.board import print_board
     from nstbench.pipeline.progress import TerminalListener
 
@@ -78,6 +83,7 @@ def score(
     finally:
         listener.close()
     print_board(board)
+    fail_without_values(board)
 
 
 def _score_outputs(

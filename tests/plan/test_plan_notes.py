@@ -109,7 +109,7 @@ def test_a_board_that_makes_room_for_another_is_told(settings):
     assert notes == []
     execute(build_config(settings | {"methods": "noise"}), listener=Notes())
     (note,) = notes
-    assert "held a run of other methods, pictures or settings" in note
+    assert "contains a run with other settings" in note
 
 
 def test_scores_of_imported_pictures_are_not_overwritten(settings):
@@ -133,9 +133,9 @@ def test_scores_of_imported_pictures_are_not_overwritten(settings):
 
 def test_no_run_is_written_among_pictures(settings):
     contents = settings["contents"]
-    with pytest.raises(UsageError, match="the folder holds pictures"):
+    with pytest.raises(UsageError, match="the folder contains pictures"):
         execute(build_config(settings | {"out": contents}))
-    with pytest.raises(UsageError, match="the folder holds pictures"):
+    with pytest.raises(UsageError, match="the folder contains pictures"):
         score_outputs(
             Request(
                 patterns=(f"{contents}/{{content}}__{{style}}.png",), names=("mine",),
@@ -151,4 +151,4 @@ def test_styles_without_a_checkpoint_take_a_few_lines(tmp_path):
         assert "nstbench train johnson_2016 --style" in line
         assert line.endswith("--contents FOLDER_OF_PHOTOGRAPHS")
     assert first != second
-    assert rest == "johnson_2016: ... and 9 more of the kind (in the report)"
+    assert rest == "johnson_2016: ... and 9 more reasons (in the report)"
