@@ -16,6 +16,7 @@ from nstbench.analysis.ranking import done_scores
 from nstbench.contracts import Scope, Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
+from nstbench.core.text import counted
 from nstbench.report import markdown
 from nstbench.report.latex import leaderboard_tex
 from nstbench.report.parts import numbers, standings, svg, templates
@@ -156,8 +157,9 @@ def _caption(board: Board) -> str:
     pairs = board.units[["content", "style"]].drop_duplicates()
     contents, styles = pairs["content"].nunique(), pairs["style"].nunique()
     return (
-        f"{board.leaderboard['method'].nunique()} methods on {len(pairs)} pairs "
-        f"({contents} contents, {styles} styles)"
+        f"{counted(board.leaderboard['method'].nunique(), 'method')} on "
+        f"{counted(len(pairs), 'pair')} ({counted(contents, 'content')}, "
+        f"{counted(styles, 'style')})"
     )
 
 

@@ -39,11 +39,11 @@ def ranks(values: stats.Floats, higher_is_better: bool) -> stats.Floats:
 
 def tau(first: stats.Floats, second: stats.Floats) -> float:
     """Return Kendall's tau-b of two columns (n,) over common finite entries; NaN if undefined."""
-    from scipy.stats import kendalltau  # takes a second to import
-
     both = np.isfinite(first) & np.isfinite(second)
     if both.sum() < 2:
         return float("nan")
+    from scipy.stats import kendalltau  # takes a second to import
+
     # SciPy's square roots make a perfect order one bit less than 1.
     return round(float(kendalltau(first[both], second[both]).statistic), 12)
 

@@ -4,18 +4,21 @@
 ``sitecustomize`` runs as well.
 """
 
+import importlib
 import sys
 from pathlib import Path
 
 
 def _run_own() -> None:
     """Import the ``sitecustomize`` that Python would have run without this one."""
-    here, this = str(Path(__file__).parent), sys.modules.pop("sitecustomize")
+    here, this = str(Path(__file__).parent), sys.modules.pop("sitecustomize", None)
     sys.path = [folder for folder in sys.path if folder != here]
     try:
-        import sitecustomize  # noqa: F401
+        importlib.import_module("sitecustomize")
     except ModuleNotFoundError:
-        sys.modules["sitecustomize"] = this
+        if this is not None:
+            # Python looks for this module after the import
+            sys.modules["sitecustomize"] = this
 
 
 def _install_shim() -> None:
