@@ -104,7 +104,8 @@ def model_options(model: type[BaseModel], without: Collection[str] = ()) -> list
 
     The field's description becomes the help text. An option that is not given has the value
     ``None``, so that the model's default applies; its type is that of the field, where a tuple
-    of numbers or paths is a repeatable option, and other tuples are text that the model splits.
+    of numbers or paths is a repeatable option, and other tuples are text. The model splits text
+    at commas, also that of numbers (``--seed 0,1``).
 
     Args:
         model: a pydantic model. ``json_schema_extra`` of a field may hold ``option``: the name

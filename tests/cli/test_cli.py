@@ -159,7 +159,7 @@ def test_options_have_the_types_of_their_settings(tmp_path):
     ((settings, own),) = received
     assert own
     assert settings == {
-        "text": "x", "flag": True, "count": 3, "numbers": [1, 2], "names": "a,b",
+        "text": "x", "flag": True, "count": 3, "numbers": ["1", "2"], "names": "a,b",
         "each": ["a", "b"], "size": "2kB", "word": "c",
     }  # fmt: skip
     assert run.invoke(program, ["command"]).exit_code == 0
