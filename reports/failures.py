@@ -34,8 +34,17 @@ class Failure:
     reasons: list[Reason]
 
 
+@dataclass(frozen=True)
+class MissingValue:
+    """Metrics that have no value for some outputs, for one reason."""
+
+    metrics: list[str]
+    reason: str
+    places: list[str]
+
+
 class Failures(Section):
-    """Units that failed, timed out, ran out of memory or were skipped, with the reason."""
+    """Units without an output, and outputs without a value of a metric, with the reasons."""
 
     info: ClassVar[SectionInfo] = SectionInfo("Failures", order=70)
 
@@ -49,6 +58,8 @@ class Failures(Section):
             failures=[_failure(key, units, planned) for key, units in grouped],
             units=len(not_done),
             planned=len(board.units),
+            missing=_missing(board.missing),
+            notes=[str(note) for note in board.info.get("notes") or []],
             unavailable=[
                 *_unavailable("method", {n: c.availability for n, c in board.methods.items()}),
                 *_unavailable("metric", {n: c.availability for n, c in board.metrics.items()}),
@@ -75,6 +86,19 @@ def _reason(message: str, units: pd.DataFrame, form: str) -> Reason:
     pairs = [form.format_map(unit) for unit in units.to_dict("records")]
     tracebacks = [str(t) for t in dict.fromkeys(units["traceback"]) if isinstance(t, str) and t]
     return Reason(message, pairs, tracebacks)
+
+
+def _missing(table: pd.DataFrame) -> list[MissingValue]:
+    """Return the values that metrics do not have: one row per reason and list of metrics."""
+    if table.empty:
+        return []
+    units = ["method", "content", "style", "size", "seed"]
+    causes = table.groupby([*units, "reason"], sort=False, dropna=False)["metric"].agg(tuple)
+    rows: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (method, content, style, _, _, reason), metrics in causes.items():
+        where = f"{method} · {content} × {style}" if content else str(method)
+        rows.setdefault((str(reason), metrics), []).append(where)
+    return [MissingValue(list(names), reason, places) for (reason, names), places in rows.items()]
 
 
 def _unavailable(kind: str, states: dict[str, Availability]) -> list[dict[str, str]]:

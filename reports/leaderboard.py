@@ -16,12 +16,12 @@ from nstbench.analysis.ranking import done_scores
 from nstbench.contracts import Scope, Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
+from nstbench.core.text import counted
 from nstbench.report import markdown
 from nstbench.report.latex import leaderboard_tex
 from nstbench.report.parts import numbers, standings, svg, templates
 from nstbench.report.parts.rows import (
     ENOUGH,
-    Interval,
     Row,
     by_size,
     contenders,
@@ -76,6 +76,8 @@ class Cell:
         bar: the interval as a small chart.
         home: True if the method optimises what the metric measures.
         best: True for the best value of the column.
+        covered: units with a value, such as "4/6", if done units lack one.
+        seeds: standard deviation over seeds, if there are several.
     """
 
     text: str
@@ -84,6 +86,8 @@ class Cell:
     bar: Markup
     home: bool
     best: bool
+    covered: str = ""
+    seeds: str = ""
 
 
 class Leaderboard(Section):
@@ -153,8 +157,9 @@ def _caption(board: Board) -> str:
     pairs = board.units[["content", "style"]].drop_duplicates()
     contents, styles = pairs["content"].nunique(), pairs["style"].nunique()
     return (
-        f"{board.leaderboard['method'].nunique()} methods on {len(pairs)} pairs "
-        f"({contents} contents, {styles} styles)"
+        f"{counted(board.leaderboard['method'].nunique(), 'method')} on "
+        f"{counted(len(pairs), 'pair')} ({counted(contents, 'content')}, "
+        f"{counted(styles, 'style')})"
     )
 
 
@@ -208,14 +213,15 @@ def _entry(
         "icon": svg.shape(svg.SHAPES.get(row.flexibility, "circle"), 8, 8, 5.5),
         "sort_rank": rank,
         "share": f"{row.done / max(1, row.planned):.6g}",
-        "cells": [
-            _cell(row.of(c.card), c, is_home(method, c.card), row.label in c.best) for c in columns
-        ],
+        "cells": [_cell(row, c, is_home(method, c.card), row.label in c.best) for c in columns],
         "styles": _styles(row, per_style, pair_cards),
     }
 
 
-def _cell(value: Interval, column: Column, home: bool, best: bool) -> Cell:
+def _cell(row: Row, column: Column, home: bool, best: bool) -> Cell:
+    value = row.of(column.card)
+    spread = row.seeds.get(column.card.name, math.nan)
+
     def text(number: float) -> str:
         return column.form(number / column.divisor)
 
@@ -227,6 +233,8 @@ def _cell(value: Interval, column: Column, home: bool, best: bool) -> Cell:
         bar=svg.interval_bar(value, column.low, column.high),
         home=home and value.known,
         best=best,
+        covered=row.covered.get(column.card.name, "") if value.known else "",
+        seeds="" if math.isnan(spread) else text(spread),
     )
 
 
@@ -260,6 +268,16 @@ def _styles(row: Row, per_style: pd.DataFrame, cards: list[MetricCard]) -> list[
     ]
 
 
+def _with_notes(row: Row, card: MetricCard) -> str:
+    """Return a value with its interval, its spread over seeds, and its coverage if incomplete."""
+    divisor = numbers.scaled(card.unit)[0]
+    text = row.of(card).over(divisor).text()
+    spread = row.seeds.get(card.name, math.nan) / divisor
+    seeds = "" if math.isnan(spread) else f" ± {numbers.significant(spread, 2)} over seeds"
+    covered = row.covered.get(card.name, "") if row.of(card).known else ""
+    return text + seeds + (f" ({covered})" if covered else "")
+
+
 def _markdown(board: Board) -> str:
     """Return the leaderboard with intervals, units and arrows in Markdown, baselines last."""
     metrics = measured_metrics(board)
@@ -271,7 +289,7 @@ def _markdown(board: Board) -> str:
     rows = []
     for row in sorted(leaderboard_rows(board), key=lambda row: row.baseline):
         name = f"{row.label} (baseline)" if row.baseline else row.label
-        values = [row.of(card).over(numbers.scaled(card.unit)[0]).text() for card in metrics]
+        values = [_with_notes(row, card) for card in metrics]
         rows.append([row.rank, name, row.flexibility, row.coverage, *values])
     parts = [
         markdown.table(heads, rows, "rll" + "r" * (len(heads) - 3)),

@@ -14,6 +14,7 @@ from nstbench.plan.plan_file import read_plan
 from nstbench.store.run_info import (
     read_cards,
     read_info,
+    read_missing,
     read_scores,
     read_timings,
 )
@@ -46,6 +47,7 @@ def load_board(root: Path) -> Board:
         methods=cards.methods,
         metrics=cards.metrics,
         pictures=cards.pictures,
+        missing=read_missing(root),
     )
 
 

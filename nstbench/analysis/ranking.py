@@ -64,6 +64,7 @@ def build_leaderboard(
     means = _pair_means(tables, metrics, seed, resamples)
     singles = _single_values(scores, metrics)
     board = board.join(means, on=["method", "size"]).join(singles, on=["method", "size"])
+    board = _add_coverage(board, metrics)
     board = _add_ranks(board, tables, quality_metric(metrics, _measured(scores)))
     order = HEAD + COVERAGE + _metric_columns(board, metrics)
     board = board.sort_values(["size", "rank", "method"], kind="stable")
@@ -202,10 +203,29 @@ def _pair_means(
             # Student's interval can reach beyond the range of a metric.
             frame[f"{name}_low"] = np.clip(low, *metrics[name].range)
             frame[f"{name}_high"] = np.clip(high, *metrics[name].range)
+            values = table.of((name, ""))
+            frame[f"{name}_count"] = np.isfinite(values).sum(axis=1)
+            frame[f"{name}_seeds"] = stats.seed_spread(values, table.layout, table.seeds)
         frames.append(frame)
     if not frames:
         return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=["method", "size"]))
     return pd.concat(frames).set_index(["method", "size"])
+
+
+def _add_coverage(board: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
+    """Add the coverage of each metric to the rows where it differs from that of the outputs.
+
+    A metric without any value at a size is not covered there by any method, so it gets no text.
+    """
+    added = {}
+    for name in metrics:
+        if f"{name}_count" not in board:
+            continue
+        count = board[f"{name}_count"].fillna(0).astype(int)
+        measured = count.groupby(board["size"]).transform("max") > 0
+        text = count.astype(str) + "/" + board["planned"].astype(str)
+        added[f"{name}_coverage"] = text.where(measured & (count < board["done"]), "")
+    return board.assign(**added)
 
 
 def _single_values(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
@@ -276,10 +296,12 @@ def _significant_counts(
 
 
 def _metric_columns(board: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> list[str]:
-    """Return the metric columns in table order, without limits that no method has."""
+    """Return the metric columns in table order, without further columns that are empty."""
     columns = []
     for name in metrics:
-        limits = [f"{name}_low", f"{name}_high"]
+        further = [f"{name}_low", f"{name}_high", f"{name}_seeds"]
         columns.append(name)
-        columns += [c for c in limits if c in board and board[c].notna().any()]
+        columns += [c for c in further if c in board and board[c].notna().any()]
+        covered = f"{name}_coverage"
+        columns += [covered] if covered in board and (board[covered] != "").any() else []
     return columns

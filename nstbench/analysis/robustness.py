@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau, rankdata
 
 from nstbench.analysis import stats
 from nstbench.analysis.score_table import Column, ScoreTable, pair_columns, score_tables
@@ -34,7 +33,7 @@ def ranks(values: stats.Floats, higher_is_better: bool) -> stats.Floats:
     """
     result = np.full(len(values), np.nan)
     finite = np.isfinite(values)
-    result[finite] = rankdata(-values[finite] if higher_is_better else values[finite])
+    result[finite] = stats.average_ranks(-values[finite] if higher_is_better else values[finite])
     return result
 
 
@@ -43,6 +42,8 @@ def tau(first: stats.Floats, second: stats.Floats) -> float:
     both = np.isfinite(first) & np.isfinite(second)
     if both.sum() < 2:
         return float("nan")
+    from scipy.stats import kendalltau  # takes a second to import
+
     # SciPy's square roots make a perfect order one bit less than 1.
     return round(float(kendalltau(first[both], second[both]).statistic), 12)
 
@@ -76,7 +77,8 @@ def borda(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFra
 def _points(means: stats.Floats, higher_is_better: bool) -> stats.Floats:
     """Return the share of the other methods that each method (M,) beats."""
     worst = -np.inf if higher_is_better else np.inf
-    place = rankdata(np.where(np.isfinite(means), means, worst) * (-1 if higher_is_better else 1))
+    sign = -1 if higher_is_better else 1
+    place = stats.average_ranks(sign * np.where(np.isfinite(means), means, worst))
     if len(means) < 2:
         return np.full(len(means), np.nan)
     return np.asarray((len(means) - place) / (len(means) - 1))
@@ -177,7 +179,7 @@ def _correlations(
     for i, j in itertools.combinations_with_replacement(range(len(values)), 2):
         both = np.isfinite(values[i]) & np.isfinite(values[j])
         x, y = values[i][both], values[j][both]
-        spearman = _correlation(rankdata(x), rankdata(y))
+        spearman = _correlation(stats.average_ranks(x), stats.average_ranks(y))
         pairs, within = _within(values[i], values[j], both, table.layout)
         row = (int(both.sum()), pairs, spearman, tau(x, y), within)
         first, second = table.columns[i][0], table.columns[j][0]
@@ -195,6 +197,8 @@ def _within(
         The number of pairs with such a unit, and the correlation.
     """
     contested = both.sum(axis=0) >= 2
+    if not contested.any():
+        return 0, float("nan")
     pair = np.repeat(np.arange(len(layout.pair_starts)), layout.seeds())
     present = both[:, contested]
     first, second = (_centred_ranks(v[:, contested], present)[present] for v in (x, y))
@@ -204,7 +208,8 @@ def _within(
 def _centred_ranks(values: stats.Floats, present: np.ndarray) -> stats.Floats:
     """Return the ranks of the present rows of each column (M, U) minus the column's mean rank."""
     # Missing rows get infinity, so they rank after all present ones.
-    place = rankdata(np.where(present, values, np.inf), axis=0)
+    filled = np.where(present, values, np.inf)
+    place = np.apply_along_axis(stats.average_ranks, 0, filled)
     return np.asarray(place - (present.sum(axis=0) + 1) / 2)
 
 

@@ -23,6 +23,7 @@ from nstbench.analysis.relative_speed import relative_latency
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.core.records import Scope, Timing
+from nstbench.core.text import counted
 
 SAME, PARTLY, DIFFERS = "same", "in part", "differs"
 
@@ -106,7 +107,8 @@ def _pictures(first: Board, other: Board) -> Check:
         for c, s in pairs[0] & pairs[1]
         if ("content", c) in shared and ("style", s) in shared
     }
-    details = f"{len(common)} pairs have the same pixels, of {len(pairs[0])} / {len(pairs[1])}"
+    same = counted(len(common), "pair")
+    details = f"{same} with the same pixels, of {len(pairs[0])} / {len(pairs[1])}"
     if pairs[0] == pairs[1] == common:
         return Check("Pictures", SAME, details)
     if common:
@@ -146,7 +148,7 @@ def _metrics(first: Board, other: Board) -> Check:
     single = versions[0].keys() ^ versions[1].keys()
     parts = sorted(changed) + [f"in one run only: {_names(single)}"] * bool(single)
     if not parts:
-        return Check("Metrics and their versions", SAME, f"{len(versions[0])} metrics")
+        return Check("Metrics and their versions", SAME, counted(len(versions[0]), "metric"))
     return Check("Metrics and their versions", PARTLY, "; ".join(parts),
                  "These metrics are not compared.")  # fmt: skip
 
@@ -155,7 +157,7 @@ def _methods(first: Board, other: Board) -> Check:
     names = [set(board.methods) for board in (first, other)]
     single = [sorted(names[0] - names[1]), sorted(names[1] - names[0])]
     if not any(single):
-        return Check("Methods", SAME, f"{len(names[0])} methods")
+        return Check("Methods", SAME, counted(len(names[0]), "method"))
     details = "; ".join(
         f"only in {letter}: {_names(missing)}"
         for letter, missing in zip(("the first", "the other"), single, strict=True)
@@ -236,7 +238,7 @@ def _packages(first: Board, other: Board) -> Check:
     python = [{"python": _environment(b).get("python", "")} for b in (first, other)]
     details = _changes(packages[0] | python[0], packages[1] | python[1])
     if not details:
-        return Check("Python and packages", SAME, f"{len(packages[0])} packages")
+        return Check("Python and packages", SAME, counted(len(packages[0]), "package"))
     return Check("Python and packages", DIFFERS, details,
                  "Other builds round differently; iterative methods amplify that.")  # fmt: skip
 

@@ -28,6 +28,7 @@ class ScoreTable:
         columns: metric and part along the first axis.
         values: float64 (columns, methods, units); NaN where there is no finite score.
         layout: how the units nest in pairs and styles.
+        seeds: seed of each unit, float64 (units,).
     """
 
     size: int
@@ -35,6 +36,7 @@ class ScoreTable:
     columns: tuple[Column, ...]
     values: Floats
     layout: Layout
+    seeds: Floats
 
     def of(self, column: Column) -> Floats:
         """Return the scores (methods, units) of one column."""
@@ -82,7 +84,8 @@ def _table(size: int, block: pd.DataFrame, columns: tuple[Column, ...]) -> Score
     numbers = block["value"].to_numpy(dtype=np.float64, na_value=np.nan)
     values.flat[place] = np.where(np.isfinite(numbers), numbers, np.nan)
     layout = Layout.of(units["style"].to_numpy(), units["content"].to_numpy())
-    return ScoreTable(size, tuple(methods), columns, values, layout)
+    seeds = units["seed"].to_numpy(dtype=np.float64)
+    return ScoreTable(size, tuple(methods), columns, values, layout, seeds)
 
 
 def _refuse_duplicates(block: pd.DataFrame, place: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -109,6 +109,17 @@ def style_means(values: Floats, layout: Layout) -> Floats:
     return _group_mean(_group_mean(values, layout.pair_starts), layout.style_starts)
 
 
+def average_ranks(values: Floats) -> Floats:
+    """Rank values (N,) without NaN from 1; equal values share the mean of their ranks.
+
+    Example:
+        >>> average_ranks(np.array([3.0, 1.0, 3.0]))
+        array([2.5, 1. , 2.5])
+    """
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], dtype=np.float64)
+
+
 def mean(values: Floats) -> Floats:
     """Average the last axis over its finite entries; NaN where there is none."""
     return _group_mean(values, np.zeros(1, dtype=np.intp))[..., 0]
@@ -175,6 +186,32 @@ def _fit_methods(
     return np.asarray(effects + level, dtype=np.float64)
 
 
+def seed_spread(values: Floats, layout: Layout, seeds: Floats) -> Floats:
+    """Return the standard deviation over seeds of the mean over styles.
+
+    A pair counts for a method only if the method has a score of it for every seed.
+
+    Args:
+        values: scores (M, U).
+        layout: the nesting of the units.
+        seeds: seed of each unit, (U,).
+
+    Returns:
+        Standard deviations (M,), with one seed fewer as the divisor; NaN with fewer than two
+        seeds, or without a complete pair.
+    """
+    names = np.unique(seeds)
+    if len(names) < 2:
+        return np.full(len(values), np.nan)
+    finite = np.isfinite(values).astype(np.intp)
+    complete = np.add.reduceat(finite, layout.pair_starts, axis=-1) == len(names)
+    kept = np.where(np.repeat(complete, layout.seeds(), axis=-1), values, np.nan)
+    means = [
+        mean(style_means(kept[:, seeds == seed], layout.keep(seeds == seed))) for seed in names
+    ]
+    return np.asarray(np.std(means, axis=0, ddof=1), dtype=np.float64)
+
+
 # --- intervals ---------------------------------------------------------------------------
 
 
@@ -212,12 +249,12 @@ def interval(means: Floats, *, seed: int, resamples: int) -> tuple[Floats, Float
 def _interval(means: Floats, seed: int, resamples: int) -> tuple[Floats, Floats]:
     """Return the interval of complete rows (R, n), n >= 2."""
     n = means.shape[1]
-    quantile = float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    quantile = float(special.stdtrit(n - 1, (1 + LEVEL) / 2))
     if n < FEWEST_STYLES_TO_RESAMPLE:
         centre = means.mean(axis=1)
         reach = quantile * means.std(axis=1, ddof=1) / np.sqrt(n)
         return centre - reach, centre + reach
-    level = float(stats.norm.cdf(-np.sqrt(n / (n - 1)) * quantile))
+    level = float(special.ndtr(-np.sqrt(n / (n - 1)) * quantile))
     draws = np.random.default_rng([seed, n]).multinomial(n, np.full(n, 1 / n), size=resamples)
     low, high = np.quantile(means @ (draws.T / n), [level, 1 - level], axis=1)
     return low, high
@@ -253,7 +290,7 @@ def paired_t(differences: Floats, scale: Floats) -> Floats:
     error = np.sqrt(squares / np.maximum(n * (n - 1), 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(centre == 0, 0.0, np.abs(centre) / error)
-    p = 2 * stats.t.sf(t, np.maximum(n - 1, 1))
+    p = 2 * special.stdtr(np.maximum(n - 1, 1), -t)
     return np.where(testable, p, np.nan)
 
 
@@ -278,9 +315,11 @@ def signed_rank(differences: Floats, scale: Floats) -> Floats:
     counts = kept.sum(axis=1)
     # Rows with equally many values are tested in one call.
     for count in np.unique(counts[(counts > 0) & np.isfinite(p)]):
+        from scipy.stats import wilcoxon  # takes a second to import, and few boards need it
+
         rows = np.flatnonzero((counts == count) & np.isfinite(p))
         values = differences[rows][kept[rows]].reshape(len(rows), count)
-        p[rows] = stats.wilcoxon(values, axis=1).pvalue
+        p[rows] = wilcoxon(values, axis=1).pvalue
     return p
 
 

@@ -30,7 +30,7 @@ from nstbench.cli.status import status
 from nstbench.cli.train import add_train, match
 from nstbench.cli.validate import validate
 from nstbench.core.errors import NstbenchError, UsageError, fix_for
-from nstbench.core.text import printable
+from nstbench.core.text import counted, printable
 from nstbench.pipeline.interrupt import CONTINUE
 
 app = typer.Typer(
@@ -99,7 +99,7 @@ def maps(
         count = write_maps(run, device, listener)
     finally:
         listener.close()
-    typer.echo(f"error maps of {count} outputs")
+    typer.echo(f"error maps of {counted(count, 'output')}")
     board = load_board(run)
     for path in write_report(board, run / "report", board.info["config"]["formats"]):
         typer.echo(path)
@@ -195,7 +195,6 @@ def datasets_preview(
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("contact_sheet.png"),
 ) -> None:
     """Write a contact sheet of a dataset."""
-    from nstbench.core.text import counted
     from nstbench.pictures.contact_sheet import contact_sheet
     from nstbench.pictures.picture import write_png
     from nstbench.plan.variants import open_dataset

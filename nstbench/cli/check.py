@@ -10,6 +10,7 @@ import typer
 
 from nstbench.cli.options import check_writable
 from nstbench.core.errors import UsageError
+from nstbench.core.text import counted
 
 if TYPE_CHECKING:
     from nstbench.analysis.regression.check import CheckResult
@@ -26,16 +27,18 @@ BaselineFile = Annotated[Path, typer.Argument(metavar="FILE", help="Baseline fil
 FailOn = Annotated[
     list[str] | None,
     typer.Option(
-        help="Metric and its tolerance: 'uef:+2%'; repeatable. If unset: 2 % for UEF, content and "
-        "style error, 15 % for latency."
+        help="Metric and its tolerance: 'uef:+2%'; repeatable. It changes or adds to the "
+        "defaults: 2 % for UEF, content and style error, 15 % for latency."
     ),
 ]
+Only = Annotated[list[str] | None, typer.Option(help="Check only these metrics: a,b; repeatable.")]
 
 
 def check(
     run: Run,
     baseline: Annotated[Path, typer.Option(help="Baseline file, or another run folder.")],
     fail_on: FailOn = None,
+    only: Only = None,
     methods: Annotated[
         str | None, typer.Option(help="Methods to compare: a,b; those of both sides if unset.")
     ] = None,
@@ -67,7 +70,7 @@ def check(
         check_suffix(path)
         check_writable("--out", path)
     reference = load_baseline(baseline)
-    tolerances = parse_tolerances(fail_on or [], reference.metrics)
+    tolerances = parse_tolerances(fail_on or [], reference.metrics, only or [])
     names = split_names(methods) if methods else None
     result = compare(load_baseline(run), reference, tolerances, methods=names, speed=when)
     print_check(result)
@@ -121,8 +124,9 @@ def baseline_update(
     file: BaselineFile,
     reason: Annotated[str, typer.Option(help="Reason for the change; saved in the file.")] = "",
     fail_on: FailOn = None,
+    only: Only = None,
 ) -> None:
-    """Replace a baseline by a run, print the rows that moved, and save the reason.
+    """Replace a baseline by a run, print the rows that changed, and save the reason.
 
     Speed samples of other kinds of processors are kept.
     """
@@ -133,17 +137,18 @@ def baseline_update(
     from nstbench.report.parts.check_text import moves
 
     before, after = load_baseline(file), load_baseline(run)
-    tolerances = parse_tolerances(fail_on or [], before.metrics)
+    tolerances = parse_tolerances(fail_on or [], before.metrics, only or [])
     result = compare(after, before, tolerances, speed=Speed.IF_KNOWN)
     print_check(result)
     moved = moves(result)
     if not reason.strip():
         raise UsageError(
-            f"{file} was not changed: {len(moved)} rows would move. Give a reason: --reason '...'."
+            f"{file} was not changed. The run would change {counted(len(moved), 'row')} of it. "
+            "Give a reason: --reason '...'."
         )
     updated = after.with_update(reason.strip(), moved, before)
     save_baseline(updated, file)
-    typer.echo(f"{file}: {len(moved)} rows moved. Reason: {reason.strip()}")
+    typer.echo(f"{file}: {counted(len(moved), 'row')} changed. Reason: {reason.strip()}")
     if updated.kinds:
         typer.echo(f"samples of speed: {'; '.join(map(str, updated.kinds))}")
 
@@ -179,6 +184,7 @@ def history_show(
         Path | None, typer.Option(help="Page to write; FOLDER/index.html if unset.")
     ] = None,
     fail_on: FailOn = None,
+    only: Only = None,
 ) -> None:
     """Draw quality and relative speed of each method per version, with change points."""
     from nstbench.analysis.regression.history import load_history, trends
@@ -188,7 +194,8 @@ def history_show(
     from nstbench.store.atomic_files import write_bytes
 
     versions = load_history(folder)
-    per_method = trends(versions, parse_tolerances(fail_on or [], versions[-1].baseline.metrics))
+    metrics = versions[-1].baseline.metrics
+    per_method = trends(versions, parse_tolerances(fail_on or [], metrics, only or []))
     print_trends(per_method)
     path = out or folder / "index.html"
     write_bytes(path, history_page(versions, per_method).encode())

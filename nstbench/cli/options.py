@@ -104,7 +104,8 @@ def model_options(model: type[BaseModel], without: Collection[str] = ()) -> list
 
     The field's description becomes the help text. An option that is not given has the value
     ``None``, so that the model's default applies; its type is that of the field, where a tuple
-    of numbers or paths is a repeatable option, and other tuples are text that the model splits.
+    of numbers or paths is a repeatable option, and other tuples are text. The model splits text
+    at commas, also that of numbers (``--seed 0,1``).
 
     Args:
         model: a pydantic model. ``json_schema_extra`` of a field may hold ``option``: the name
@@ -143,7 +144,10 @@ def _option_type(annotation: Any, repeatable: bool) -> Any:
         return kinds[0]
     if len(kinds) == 1 and get_origin(kinds[0]) is tuple:
         item = get_args(kinds[0])[0]
-        if item in (int, Path) or repeatable:
+        if item is int:
+            # the model splits 0,1
+            return list[str]
+        if item is Path or repeatable:
             return list[item]  # type: ignore[valid-type]
         return str if item is str or get_origin(item) is Literal else None
     # a field that accepts a word is given as text, and the model parses it

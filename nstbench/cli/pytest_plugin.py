@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--nstbench-baseline`` and ``--nstbench-fail-on``."""
+    """Add the options of the plug-in; all begin with ``--nstbench``."""
     group = parser.getgroup("nstbench", "nstbench: quality and speed of style transfer")
     group.addoption(
         "--nstbench-baseline",
@@ -36,6 +36,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         help="metric and its tolerance, as in `nstbench check`; repeatable",
+    )
+    group.addoption(
+        "--nstbench-only",
+        metavar="METRIC",
+        action="append",
+        default=[],
+        help="check only these metrics, as in `nstbench check`; repeatable",
     )
     group.addoption(
         "--nstbench-speed",
@@ -54,6 +61,7 @@ def nstbench_run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[...
     """
     path = request.config.getoption("--nstbench-baseline")
     fail_on = request.config.getoption("--nstbench-fail-on")
+    only = request.config.getoption("--nstbench-only")
     speed = request.config.getoption("--nstbench-speed")
 
     def execute(methods: str | Sequence[Any] | None = None, **settings: Any) -> Board:
@@ -62,13 +70,15 @@ def nstbench_run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[...
         settings.setdefault("out", tmp_path / "run")
         board = nstbench.run(methods, **settings)
         if path:
-            _compare(board, Path(path), fail_on, speed)
+            _compare(board, Path(path), fail_on, only, speed)
         return board
 
     return execute
 
 
-def _compare(board: Board, path: Path, fail_on: Sequence[str], speed: str) -> None:
+def _compare(
+    board: Board, path: Path, fail_on: Sequence[str], only: Sequence[str], speed: str
+) -> None:
     from nstbench.analysis.regression.baseline import from_board, load_baseline
     from nstbench.analysis.regression.check import check
     from nstbench.analysis.regression.check_rows import Verdict
@@ -78,7 +88,7 @@ def _compare(board: Board, path: Path, fail_on: Sequence[str], speed: str) -> No
 
     try:
         baseline = load_baseline(path)
-        tolerances = parse_tolerances(fail_on, baseline.metrics)
+        tolerances = parse_tolerances(fail_on, baseline.metrics, only)
         result = check(
             from_board(board),
             baseline,

@@ -46,7 +46,8 @@ def run(
 ) -> None:
     """Run methods over pictures, score and time them, and write the report.
 
-    Exit code 0, or 1 if a method that could run has no output, or 2 if the command was wrong.
+    Exit code 0, or 1 if a method that could run has no output or no metric has a value, or 2 if
+    the command was wrong.
     """
     _run(settings, config, profile, dry_run)
 
@@ -101,7 +102,7 @@ def _run(settings: Mapping[str, Any], config: Path | None, profile: bool, dry_ru
     from nstbench.pipeline.progress import TerminalListener
 
     command = shlex.join(["nstbench", *sys.argv[1:]])
-    listener = TerminalListener()
+    listener = TerminalListener(full=dry_run)
     try:
         board = execute(built, command=command, listener=listener, dry_run=dry_run)
     except Interrupted as interrupted:
@@ -115,15 +116,19 @@ def _run(settings: Mapping[str, Any], config: Path | None, profile: bool, dry_ru
     print_board(board)
     if profile:
         print_profile(board)
-    _fail_without_output(board)
+    fail_without_values(board)
 
 
-def _fail_without_output(board: Board) -> None:
-    """End with exit code 1 if a method that could run, or the whole run, has no output."""
+def fail_without_values(board: Board) -> None:
+    """End with exit code 1 if a method that could run has no output, or no output has a score."""
     from nstbench.generate.outcomes import without_output
 
     methods = without_output(board.units)
     if methods:
         names = ", ".join(map(printable, methods))
         typer.echo(f"No output of: {names}. The report gives the reasons.", err=True)
-        raise typer.Exit(1)
+    elif board.metrics and not board.measured:
+        typer.echo("No metric has a value. The report gives the reasons.", err=True)
+    else:
+        return
+    raise typer.Exit(1)

@@ -12,7 +12,7 @@ def status(run: RunFolder) -> None:
     from rich.table import Table
 
     from nstbench.core.text import printable
-    from nstbench.pipeline.status import STATES, TO_DO, read_status, work_of
+    from nstbench.pipeline.status import STATES, TO_DO, read_status, time_left, work_of
 
     progress = read_status(run)
     total = progress.total
@@ -30,6 +30,8 @@ def status(run: RunFolder) -> None:
     output = Console()
     output = output if output.is_terminal else Console(width=200)
     output.print(table)
+    if left := time_left(progress):
+        output.print(left, highlight=False)
     for worker in progress.workers:
         output.print(
             f"{escape(printable(worker.host))}, process {worker.process}: {work_of(worker)}; "

@@ -30,19 +30,24 @@ if TYPE_CHECKING:
 
 def validate(
     metrics: Annotated[str, METRICS] = "all",
-    contents: Annotated[str, CONTENTS] = "starter",
-    styles: Annotated[str, STYLES] = "starter",
-    limit: Annotated[int, FIRST] = 2,
+    contents: Annotated[str | None, CONTENTS] = None,
+    styles: Annotated[str | None, STYLES] = None,
+    limit: Annotated[int | None, FIRST] = None,
     folder: Annotated[
         list[Path] | None,
         typer.Option(help="Folder with a content, a style and numbered outputs; repeatable."),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(help="Run folder: also compare the metrics on its outputs."),
+        typer.Option(
+            help="Run folder: compare the metrics on its outputs. The series of pictures are then "
+            "scored only if one of their options is given, such as --contents."
+        ),
     ] = None,
-    size: Annotated[int, SIZE] = 256,
-    seeds: Annotated[int, typer.Option(min=1, help="Series of noise per picture.")] = 3,
+    size: Annotated[int | None, SIZE] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Series of noise per picture; 3 if unset.")
+    ] = None,
     device: Device = "auto",
     out: Annotated[
         Path | None,
@@ -50,16 +55,17 @@ def validate(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Test whether the metrics put pictures in an order that is known."""
+    """Test whether the metrics put pictures in an order that is known.
+
+    Without --folder and --run, the pictures are series made from two contents and two styles of
+    the starter pictures at 256 px.
+    """
     from nstbench.analysis.validation.agreement import run_agreement
-    from nstbench.analysis.validation.picture_series import make_sources
-    from nstbench.analysis.validation.validate import validate as validate_metrics
     from nstbench.cli.show.console import console
     from nstbench.cli.show.validation import print_validation
     from nstbench.core.environment import resolve_device
     from nstbench.core.records import Role
     from nstbench.core.yaml_values import names_or_all
-    from nstbench.pipeline.progress import TerminalListener
     from nstbench.plan.variants import metric_cards, open_dataset
 
     add_plugins(plugin)
@@ -69,12 +75,21 @@ def validate(
     cards = metric_cards(names_or_all(metrics))
     # before the series of pictures, which take minutes: a wrong folder is reported at once
     agreement = None if run is None else run_agreement(run, cards)
-    content_images = open_dataset(contents, "--contents").load(Role.CONTENT).images[:limit]
-    style_images = open_dataset(styles, "--styles").load(Role.STYLE).images[:limit]
-    sources = make_sources(content_images, style_images, size)
-    with closing(TerminalListener()) as listener:
-        result = validate_metrics(
-            cards, sources, folder or [], size=size, seeds=seeds, device=device, listener=listener
+    asked = any(option is not None for option in (contents, styles, limit, size, seeds))
+    # series from datasets are made unless only a run or folders are asked for
+    from_datasets = contents is not None or styles is not None or not folder
+    contents, styles = contents or "starter", styles or "starter"
+    limit, size, seeds = limit or 2, size or 256, seeds or 3
+    content_images: Sequence[ImageRecord] = ()
+    style_images: Sequence[ImageRecord] = ()
+    if run is not None and not asked and not folder:
+        result = _nothing()
+    else:
+        if from_datasets:
+            content_images = open_dataset(contents, "--contents").load(Role.CONTENT).images[:limit]
+            style_images = open_dataset(styles, "--styles").load(Role.STYLE).images[:limit]
+        result = _series(
+            cards, content_images, style_images, folder or [], size=size, seeds=seeds, device=device
         )
     if agreement is not None:
         result = replace(result, agreement=agreement)
@@ -82,8 +97,8 @@ def validate(
     print_validation(result, output)
     if out is not None:
         facts = {
-            "Contents": _named(contents, content_images),
-            "Styles": _named(styles, style_images),
+            "Contents": _named(contents, content_images) if content_images else "none",
+            "Styles": _named(styles, style_images) if style_images else "none",
             "Folders": ", ".join(map(str, folder or [])) or "none",
             "Run": "none" if run is None else str(run),
             "Side": f"{size} px",
@@ -92,6 +107,36 @@ def validate(
         }
         for path in _write(result, cards, facts, out):
             output.print(str(path), soft_wrap=True)
+
+
+def _series(
+    cards: Mapping[str, MetricCard],
+    contents: Sequence[ImageRecord],
+    styles: Sequence[ImageRecord],
+    folders: Sequence[Path],
+    *,
+    size: int,
+    seeds: int,
+    device: str,
+) -> Validation:
+    """Score the series of pictures, and show the progress."""
+    from nstbench.analysis.validation.picture_series import make_sources
+    from nstbench.analysis.validation.validate import validate as validate_metrics
+    from nstbench.pipeline.progress import TerminalListener
+
+    with closing(TerminalListener()) as listener:
+        listener.stage("pictures", len(contents) * len(styles))
+        sources = make_sources(contents, styles, size) if contents else []
+        return validate_metrics(
+            cards, sources, folders, size=size, seeds=seeds, device=device, listener=listener
+        )
+
+
+def _nothing() -> Validation:
+    """Return a validation without series of pictures."""
+    from nstbench.analysis.validation.validate import validate as validate_metrics
+
+    return validate_metrics({}, [])
 
 
 def _named(dataset: str, images: Sequence[ImageRecord]) -> str:

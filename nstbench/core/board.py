@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,17 @@ class Board:
             rank_high, method, plugin, flexibility, size, coverage`` (``"15/16"``), ``done,
             planned``, then each metric under its registry name, with ``<metric>_low`` and
             ``<metric>_high`` (95 % interval) where there is one. Missing numbers are NaN.
+            ``<metric>_coverage`` (``"4/6"``) is there if a method has fewer values of the metric
+            than done units, and empty for the other methods. ``<metric>_seeds`` is the standard
+            deviation of the value over the seeds of a run with several seeds.
             Baselines are ranked together with the methods and have flexibility ``"baseline"``.
             Ranks (``Int64``) are missing at sizes without a value of the ordering metric.
         timings: raw timing records.
         methods: variant label -> card, in the order of the configuration.
         metrics: metric name -> card, in table order.
         pictures: cards of all contents and styles.
+        missing: one row per value that a metric does not have: ``method, content, style, size,
+            seed, metric, reason``. Set metrics leave ``content`` and ``style`` empty.
     """
 
     root: Path
@@ -66,6 +71,9 @@ class Board:
     methods: Mapping[str, MethodCard]
     metrics: Mapping[str, MetricCard]
     pictures: tuple[PictureCard, ...]
+    missing: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["method", "metric", "reason"])
+    )
 
     @property
     def measured(self) -> frozenset[str]:

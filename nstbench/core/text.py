@@ -108,6 +108,14 @@ def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], text
 
 
+def readable_seconds(seconds: float) -> str:
+    """Return a duration as text: ``"45 s"``, ``"3 min"``, ``"2 h 10 min"``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: ``"1 pair"``, ``"2 pairs"``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

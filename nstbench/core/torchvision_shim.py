@@ -46,3 +46,8 @@ def ensure_torchvision() -> torch.library.Library | None:
     for schema in _SCHEMAS:
         library.define(schema)
     return library
+
+
+def shim_in_use() -> bool:
+    """Return True if torchvision is installed and can be imported only with the shim."""
+    return ensure_torchvision() is not None

@@ -27,6 +27,22 @@ def names_or_all(text: str) -> list[str] | str:
     return "all" if text.strip() == "all" else split_names(text)
 
 
+def read_numbers(value: Any) -> Any:
+    """Split texts like ``0,1`` in a list; return other values unchanged.
+
+    Example:
+        >>> read_numbers("0,1"), read_numbers(["0,1", "2"]), read_numbers(3)
+        (['0', '1'], ['0', '1', '2'], [3])
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [value]
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        return value
+    split = (split_names(part) if isinstance(part, str) else [part] for part in parts)
+    return [item for part in split for item in part]
+
+
 def read_value(text: str) -> Any:
     """Read one value as YAML, with two exceptions.
 

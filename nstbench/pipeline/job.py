@@ -20,11 +20,15 @@ from nstbench.generate.executors.executor import Executor
 from nstbench.nn.weights import cache as weights
 from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
 from nstbench.pipeline.interrupt import Interrupted, finishing_first
-from nstbench.pipeline.time_spent import Spent
+from nstbench.pipeline.time_spent import (
+    KERNEL_SECONDS_PER_PIXEL,
+    Spent,
+    kernel_seconds_per_pixel,
+)
 from nstbench.pipeline.timing_stage import time_methods
 from nstbench.plan.config import RunConfig
 from nstbench.plan.inputs import write_inputs
-from nstbench.plan.listener import Listener
+from nstbench.plan.listener import Listener, NoteKeeper
 from nstbench.plan.plan import Plan
 from nstbench.plan.plan_file import write_plan
 from nstbench.plan.planner import make_plan
@@ -51,6 +55,9 @@ from nstbench.store.run_info import (
 )
 from nstbench.store.store import Store
 from nstbench.training.missing import train_missing
+
+LEAST_GUESS = 20.0
+"""Seconds of guessed work from which on the speed of this machine is measured."""
 
 
 def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
@@ -91,14 +98,14 @@ def execute(
         StoreError: if the run folder cannot be written.
         Interrupted: after Ctrl-C, with the board of the finished units.
     """
-    listener = listener or Listener()
+    listener = NoteKeeper(listener or Listener())
     threads = threads_per_worker(config)
     config, variants = _resolve(config)
     if config.train_missing and not dry_run:
         train_missing(config, variants, listener)
     began = time.perf_counter()
     store = Store.open(config.folder)
-    plan = make_plan(config, store, variants)
+    plan = scaled_to_machine(make_plan(config, store, variants), threads)
     listener.planned(plan)
     if dry_run:
         return None
@@ -134,7 +141,7 @@ def _score(
     plan: Plan,
     store: Store,
     info: Mapping[str, Any],
-    listener: Listener,
+    listener: NoteKeeper,
     timings: list[Timing],
     spent: Spent,
 ) -> Board:
@@ -143,7 +150,7 @@ def _score(
         scores = score_units(store.root, config.device, listener)
         write_timings(store, timings)
         write_scores(store, timing_scores(scores, timings, plan.metrics))
-    finished = {"finished": utc_now(), **spent.summary()}
+    finished = {"finished": utc_now(), "notes": listener.notes, **spent.summary()}
     write_info(store, {**info, **finished})
     listener.stage("report", 1)
     with spent.on("report"):
@@ -169,7 +176,7 @@ def rescore(
     Raises:
         UsageError: if the folder holds no run, or a metric or the device is unknown.
     """
-    listener = listener or Listener()
+    listener = NoteKeeper(listener or Listener())
     device = resolve_device(device)
     info = read_info(root)
     store = Store(root)
@@ -180,6 +187,7 @@ def rescore(
     scores = score_units(root, device, listener)
     known = read_cards(root, info).metrics
     write_scores(store, timing_scores(scores, read_timings(root), known))
+    write_info(store, info | {"notes": listener.notes})
     board = load_board(root)
     write_report(board, root / "report", info["config"]["formats"])
     return board
@@ -195,9 +203,35 @@ def _info(config: RunConfig, plan: Plan, command: str) -> dict[str, Any]:
         "plan_hash": hash_of_keys(unit.key for unit in plan.units),
         "environment": describe_environment(config.device, config.threads),
         "version": nstbench.__version__,
+        "expected_seconds": dict(plan.costs),
         "started": utc_now(),
         "finished": "",
     }
+
+
+# --- estimate ----------------------------------------------------------------------------
+
+
+def scaled_to_machine(plan: Plan, threads: int) -> Plan:
+    """Return the plan with its guessed costs scaled by the speed of this machine.
+
+    The guesses of methods are for the machine where :data:`KERNEL_SECONDS_PER_PIXEL` was
+    measured. A plan of a few seconds is not worth a measurement, and the machines of a Ray
+    cluster are not this one.
+
+    Args:
+        plan: a plan with estimates.
+        threads: CPU threads of each worker.
+    """
+    guess = sum(plan.costs.get(u.method, 0.0) for u in plan.pending if u.method in plan.guessed)
+    if guess < LEAST_GUESS or plan.config.executor == "ray":
+        return plan
+    factor = kernel_seconds_per_pixel(plan.config.devices[0], threads) / KERNEL_SECONDS_PER_PIXEL
+    scaled = {
+        name: seconds * factor if name in plan.guessed else seconds
+        for name, seconds in plan.costs.items()
+    }
+    return replace(plan, costs=scaled)
 
 
 # --- weights -----------------------------------------------------------------------------

@@ -1,17 +1,23 @@
-"""Seconds of a run by stage, and of its methods."""
+"""Seconds of a run by stage and by method, and the seconds that are left."""
 
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from nstbench.core.records import UnitRecord
+from nstbench.core.records import Status, UnitRecord
 
 # the stages before and after generation, in order
 _BEFORE, _AFTER = ("weights",), ("time", "score", "report")
+
+KERNEL_SECONDS_PER_PIXEL = 2.5e-6
+"""Seconds of the calibration kernel per pixel where the guesses of methods were measured."""
+
+_KERNEL_SAMPLES = 3
 
 
 class Spent:
@@ -65,6 +71,73 @@ class Spent:
             "setup_seconds": setup,
             "harness_seconds": max(0.0, generate - stylize - setup),
         }
+
+
+def kernel_seconds_per_pixel(device: str, threads: int) -> float:
+    """Time the calibration kernel and return its median in seconds per pixel.
+
+    Args:
+        device: torch device.
+        threads: CPU threads of a worker.
+    """
+    import torch
+
+    from nstbench.generate.clock import calibrate
+
+    # see calibrate() for the two sizes
+    side = 256 if device.startswith("cuda") else 128
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        seconds = calibrate(torch.device(device), _KERNEL_SAMPLES).seconds
+    finally:
+        torch.set_num_threads(before)
+    return statistics.median(seconds) / side**2
+
+
+class TimeLeft:
+    """Estimates the seconds until all units are done, from the units that are done.
+
+    The first finished unit of a variant replaces the estimate of the plan, and later ones are
+    averaged with it.
+
+    Args:
+        costs: variant -> estimated seconds of one unit.
+        pending: the variants of the units to run, one entry per unit.
+        workers: number of units that run at the same time.
+    """
+
+    def __init__(self, costs: Mapping[str, float], pending: Iterable[str], workers: int) -> None:
+        self._costs, self._workers = costs, max(1, workers)
+        self._left = Counter(pending)
+        self._measured: defaultdict[str, list[float]] = defaultdict(list)
+
+    def add(self, record: UnitRecord, *, was_pending: bool = True) -> None:
+        """Count a finished unit; a unit that is done measures its variant.
+
+        Args:
+            record: its record.
+            was_pending: False for a unit that was not among the pending ones.
+        """
+        if was_pending:
+            self._left[record.method] -= 1
+        if record.status is Status.DONE and record.seconds is not None:
+            self._measured[record.method].append(record.seconds)
+
+    def cost(self, method: str) -> float:
+        """Return the seconds of one unit of a variant."""
+        measured = self._measured.get(method)
+        if measured:
+            return sum(measured) / len(measured)
+        return self._costs.get(method, 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds until all units are done."""
+        work = sum(self.cost(method) * max(0, count) for method, count in self._left.items())
+        # the last units cannot be shared by all workers
+        slots = min(self._workers, max(1, sum(max(0, count) for count in self._left.values())))
+        return work / slots
 
 
 def shares(info: Mapping[str, Any]) -> dict[str, float]:

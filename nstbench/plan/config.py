@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from nstbench.core.environment import check_device
 from nstbench.core.yaml_values import (
     add_parameter,
     names_or_all,
+    read_numbers,
     read_size,
     split_outside_brackets,
 )
@@ -20,6 +23,11 @@ from nstbench.plan.study import Study
 from nstbench.plugins.programs.entry import Program
 
 _LONGEST = 200
+_CHECKSUM = 8
+_OF_THE_PLAN = {
+    "methods", "programs", "method_params", "study", "contents", "styles", "limit",
+    "contents_per_style", "size", "fit", "seeds", "plugins",
+}  # fmt: skip
 _MOST_PAIRS = 1024
 
 
@@ -90,7 +98,8 @@ class RunConfig(BaseModel):
     size: int = Field(512, ge=32, le=8192, description="side of the pictures in pixels")
     timing_sizes: tuple[int, ...] = Field(
         (),
-        description="side at which methods are timed; repeatable; the size of the run if unset",
+        description="sides at which methods are timed: 256,512; repeatable; the size of the run if "
+        "unset",
         json_schema_extra={"option": "--timing-size"},
     )
     fit: Literal["crop", "inside", "stretch"] = Field(
@@ -101,7 +110,7 @@ class RunConfig(BaseModel):
     seeds: tuple[int, ...] = Field(
         (0,),
         min_length=1,
-        description="seed of a repetition of all units; repeatable",
+        description="seeds, each a repetition of all units: 0,1,2; repeatable",
         json_schema_extra={"option": "--seed"},
     )
     device: str = Field("auto", description="device: auto, cpu, cuda or cuda:N")
@@ -143,7 +152,10 @@ class RunConfig(BaseModel):
     )
     timeout: float = Field(3600, gt=0, description="time limit of a unit in seconds")
     out: Path | None = Field(
-        None, description="run folder; if unset, runs/<suite> in the working folder"
+        None,
+        description="run folder; if unset, runs/<suite> in the working folder, and for other "
+        "methods, pictures or settings than those of a suite a folder of their own: "
+        "runs/<name>-<checksum>",
     )
     resume: Literal["missing", "never", "always"] = Field(
         "missing",
@@ -191,6 +203,11 @@ class RunConfig(BaseModel):
                 raise ValueError(f"seed {seed} is given twice, and would repeat the same work")
         return value
 
+    @field_validator("seeds", "timing_sizes", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: Any) -> Any:
+        return read_numbers(value)
+
     @field_validator("pairs_per_batch", mode="before")
     @classmethod
     def _read_count(cls, value: Any) -> Any:
@@ -226,9 +243,21 @@ class RunConfig(BaseModel):
 
     @property
     def folder(self) -> Path:
-        """Folder of the run."""
-        custom = f"sweep_{self.study.method}" if self.study else "custom"
-        return self.out or Path("runs") / (self.suite or custom)
+        """Folder of the run; ``build_config`` sets ``out`` where the suite does not decide it."""
+        return self.out or Path("runs") / (self.suite or self.folder_name)
+
+    @property
+    def folder_name(self) -> str:
+        """Name of a folder that no run with other units has: a word and a short checksum."""
+        word = f"sweep_{self.study.method}" if self.study else self.suite or "custom"
+        return f"{word}-{self.plan_checksum[:_CHECKSUM]}"
+
+    @property
+    def plan_checksum(self) -> str:
+        """Checksum of the settings that decide the units."""
+        settings = self.model_dump(mode="json", include=_OF_THE_PLAN)
+        text = json.dumps(settings, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse_methods(text: str) -> tuple[MethodSpec, ...] | Literal["all"]:

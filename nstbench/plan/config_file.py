@@ -24,6 +24,18 @@ SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "starter"
 
 
+# pydantic's sentences about values that cannot be read, in the words of the other messages
+_PLAIN = {
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+}
 _PICTURE_SETTINGS = ("contents", "styles", "train_contents")
 _MOST_BYTES = 100_000
 
@@ -79,9 +91,27 @@ def build_config(
         # the default "all" would add every method to the variants of the study
         merged.setdefault("methods", ())
     try:
-        return RunConfig.model_validate(merged)
+        config = RunConfig.model_validate(merged)
     except ValidationError as error:
         raise UsageError(_describe(error, file)) from None
+    return _with_folder(config, known)
+
+
+def _with_folder(config: RunConfig, known: Mapping[str, Path]) -> RunConfig:
+    """Return a configuration without ``out`` with a folder that only the same units have.
+
+    The unchanged suite keeps the folder ``runs/<suite>``. Any other run would take over the
+    board there.
+    """
+    if config.out is not None:
+        return config
+    if config.suite:
+        settings = read_settings(known[config.suite]) | {"suite": config.suite}
+        if "study" in settings:
+            settings.setdefault("methods", ())
+        if RunConfig.model_validate(settings).plan_checksum == config.plan_checksum:
+            return config
+    return config.model_copy(update={"out": Path("runs") / config.folder_name})
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -129,7 +159,7 @@ def _describe(error: ValidationError, file: Path | None) -> str:
             hint = did_you_mean(name, RunConfig.model_fields)
             lines.append(f"There is no setting called '{name}'.{hint}")
         else:
-            reason = problem["msg"].removeprefix("Value error, ")
+            reason = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
             lines.append(f"{option_of(name)}: {reason} (got {_shown(problem['input'])})")
     where = f" (in {file} or on the command line)" if file else ""
     return "\n".join(lines) + where

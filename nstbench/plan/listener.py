@@ -40,3 +40,49 @@ class Listener:
 
     def close(self) -> None:
         """Close the display."""
+
+
+class NoteKeeper(Listener):
+    """Passes all events on, each note once, and keeps the notes for the report.
+
+    Args:
+        listener: receives the events.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.notes: list[str] = []
+
+    def planned(self, plan: Plan) -> None:
+        """Pass the plan on."""
+        self.listener.planned(plan)
+
+    def stage(self, name: str, total: int, seconds: float | None = None) -> None:
+        """Pass the stage on."""
+        self.listener.stage(name, total, seconds)
+
+    def began(self, label: str) -> None:
+        """Pass the item on."""
+        self.listener.began(label)
+
+    def step(self, unit: Unit, index: int, total: int) -> None:
+        """Pass the step on."""
+        self.listener.step(unit, index, total)
+
+    def finished(self, unit: Unit, record: UnitRecord) -> None:
+        """Pass the record on."""
+        self.listener.finished(unit, record)
+
+    def advanced(self) -> None:
+        """Pass the event on."""
+        self.listener.advanced()
+
+    def note(self, message: str) -> None:
+        """Keep a note, and pass it on if it is new."""
+        if message not in self.notes:
+            self.notes.append(message)
+            self.listener.note(message)
+
+    def close(self) -> None:
+        """Close the display."""
+        self.listener.close()

@@ -35,6 +35,7 @@ class Plan:
         pictures: cards of the contents and styles.
         skipped: files that the dataset or the image reader left out.
         costs: variant -> seconds of one unit, measured on finished units or estimated.
+        guessed: variants whose cost is an estimate.
         outdated: key -> ``finished`` of existing records that the run replaces.
         batched: variants whose methods can stylise several pairs at once.
         variants: the methods with their parameters, resolved once for the whole run.
@@ -55,6 +56,7 @@ class Plan:
     failed: Mapping[str, Outcome] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
     inputs: tuple[Input, ...] = ()
+    guessed: frozenset[str] = frozenset()
 
     @property
     def expected_seconds(self) -> float:

@@ -43,6 +43,7 @@ def make_plan(config: RunConfig, store: Store, variants: Sequence[Variant]) -> P
     failed: dict[str, Outcome] = {}
     outdated: dict[str, str] = {}
     costs: dict[str, float] = {}
+    guessed: set[str] = set()
     methods: dict[str, MethodCard] = {}
     for variant in variants:
         label = variant.card.method
@@ -66,6 +67,7 @@ def make_plan(config: RunConfig, store: Store, variants: Sequence[Variant]) -> P
             costs[label] = sum(measured) / len(measured)
         elif variant.method is not None:
             costs[label] = variant.method.expected_seconds(config.size)
+            guessed.add(label)
     inputs = (*contents.inputs, *styles.inputs)
     return Plan(
         config=config,
@@ -86,6 +88,7 @@ def make_plan(config: RunConfig, store: Store, variants: Sequence[Variant]) -> P
         ),
         variants=tuple(variants),
         inputs=inputs,
+        guessed=frozenset(guessed),
     )
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import nstbench
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
+from nstbench.core.torchvision_hook import install as prepare_torchvision
 from nstbench.plugins.programs.entry import Program
 
 KINDS = ("methods", "metrics", "datasets", "reports")
@@ -153,6 +154,7 @@ class Registry:
             from nstbench.plugins.programs.method import method_class
 
             return method_class(plugin.program)
+        prepare_torchvision()
         try:
             if plugin.entry_point is not None:
                 loaded = plugin.entry_point.load()
@@ -270,19 +272,37 @@ def _classes(kind: str, module: ModuleType) -> list[type]:
     ]
 
 
+def _and_lacks(kinds: Iterable[str], module: ModuleType) -> str:
+    """Return the incomplete classes of a file and what each lacks; empty if there is none."""
+    found: dict[str, list[str]] = {}
+    for kind in kinds:
+        base = _base_class(kind)
+        for value in vars(module).values():
+            if not (inspect.isclass(value) and issubclass(value, base)):
+                continue
+            if value.__module__ != module.__name__:
+                continue
+            lacks = [f"{name}()" for name in sorted(getattr(value, "__abstractmethods__", ()))]
+            lacks += [] if hasattr(value, "info") else ["info"]
+            if lacks:
+                found[value.__name__] = lacks
+    return "".join(f"; class {name} lacks {', '.join(lacks)}" for name, lacks in found.items())
+
+
 def _only_class(kind: str, module: ModuleType) -> type:
     classes = _classes(kind, module)
     if len(classes) != 1:
         base = _base_class(kind).__name__
         raise PluginError(
             f"{module.__file__} must define exactly one {base} with an `info` attribute and "
-            f"all abstract methods; it defines {len(classes)}"
+            f"all abstract methods; it defines {len(classes)}{_and_lacks((kind,), module)}"
         )
     return classes[0]
 
 
 def _kind_of(path: Path) -> str:
     """Import a file and return the kind of the plug-in that it defines."""
+    prepare_torchvision()
     try:
         module = _import_file("files", path)
     except Exception as error:
@@ -290,6 +310,8 @@ def _kind_of(path: Path) -> str:
             f"--plugin {path}: cannot be imported: {type(error).__name__}: {error}"
         ) from error
     kinds = [kind for kind in KINDS if _classes(kind, module)]
+    if not kinds and (lacks := _and_lacks(KINDS, module)):
+        raise UsageError(f"--plugin {path}: no class is complete{lacks}.")
     if len(kinds) != 1:
         raise UsageError(
             f"--plugin {path}: the file must define exactly one class derived from Method, "

@@ -89,6 +89,8 @@ def _cell(row: Row, card: MetricCard, rows: list[Row]) -> str:
     if value.bounded:
         ends = [_number(form(end / divisor)) for end in (value.low, value.high)]
         text += f" {{\\scriptsize [{ends[0]}, {ends[1]}]}}"
+    if covered := row.covered.get(card.name, ""):
+        text += f" {{\\scriptsize ({covered})}}"
     return text
 
 

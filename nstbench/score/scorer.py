@@ -22,6 +22,9 @@ A temporary error, such as a lack of memory or missing weights, has ``"again": T
 does not depend on the pictures, so it is not stored, and the next run tries again.
 """
 
+NOT_FINITE = "not a finite number"
+"""The end of the reason of a value that is NaN or infinite."""
+
 _log = logging.getLogger(__name__)
 
 # Errors that depend on the pictures only. They are stored as results.
@@ -121,7 +124,7 @@ class Scorer:
             return _failed(name, error)
         not_finite = [p or "value" for p, value in values.items() if not math.isfinite(value)]
         if not_finite:
-            return {"error": f"{', '.join(not_finite)} is not a finite number"}
+            return {"error": f"{', '.join(not_finite)} is {NOT_FINITE}"}
         return {"values": values}
 
 

@@ -34,10 +34,11 @@ from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
 from nstbench.plugins.source_hash import module_files, source_hash
 from nstbench.score import feature_bank
-from nstbench.score.scorer import Scorer
+from nstbench.score.missing_values import SET_REASON, MissingValues
+from nstbench.score.scorer import NOT_FINITE, Scorer
 from nstbench.store.atomic_files import RERUN
 from nstbench.store.keys import SCHEMA, key_of
-from nstbench.store.run_info import SCORE_COLUMNS, read_cards, read_info
+from nstbench.store.run_info import SCORE_COLUMNS, read_cards, read_info, write_missing
 from nstbench.store.store import Store
 
 Unit = Mapping[str, Any]
@@ -109,6 +110,7 @@ class ScoreStage:
         self.scorer = Scorer(self.metrics, self.device)
         self._identity = {name: self._metric_parts(name) for name in self.metrics}
         self._picture = lru_cache(PICTURES)(self._read_picture)
+        self.missing = MissingValues()
 
     def run(self, listener: Listener) -> pd.DataFrame:
         """Score every finished unit and return the tidy scores, set metrics included."""
@@ -121,6 +123,9 @@ class ScoreStage:
                 if group.done:
                     rows += self._score_group(group, reader, writer, listener)
             writer.finish()
+        write_missing(self.store, self.missing.rows)
+        for note in self.missing.notes():
+            listener.note(note)
         return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
     def close(self) -> None:
@@ -138,7 +143,7 @@ class ScoreStage:
         listener: Listener,
     ) -> list[dict[str, Any]]:
         units = group.done
-        set_keys = {name: self._set_key(name, units) for name in self._of_sets(group, listener)}
+        set_keys = {name: self._set_key(name, units) for name in self._of_sets(group)}
         sets = self._known(set_keys)
         missing_sets = set_keys.keys() - sets.keys()
         self.scorer.reset(missing_sets)
@@ -153,36 +158,34 @@ class ScoreStage:
                 made = self._score_pair(work)
             except ImageError as error:
                 damaged, made = True, {}
-                listener.note(
-                    f"{name} has no scores: {error}. "
-                    "Delete the file and run the same command again."
+                self.missing.add(
+                    sorted(work.wanted),
+                    unit,
+                    f"{error}. Delete the file and run the same command again",
                 )
             for metric, record in made.items():
                 writer.write(metric, work.keys[metric], record)
                 records[metric] = record
             for metric, score in records.items():
-                rows += self._rows(metric, score, unit, listener)
+                rows += self._rows(metric, score, unit)
             listener.advanced()
         # set metrics need every output; skip them if one is unreadable
         of_set = {} if damaged else self.scorer.set_scores(missing_sets)
         for metric, record in of_set.items():
             writer.write(metric, set_keys[metric], record)
             sets[metric] = record
-        whole = {**units[0], "content": "", "style": "", "seed": None}
+        whole = _whole(units[0])
         for metric, score in sets.items():
-            rows += self._rows(metric, score, whole, listener)
+            rows += self._rows(metric, score, whole)
         return rows
 
-    def _of_sets(self, group: _Group, listener: Listener) -> list[str]:
+    def _of_sets(self, group: _Group) -> list[str]:
         """Return the set metrics to compute; none if outputs are missing."""
         names = self._of_scope(Scope.SET)
-        done = len(group.done)
-        if names and done < len(group.pairs):
-            listener.note(
-                f"{', '.join(names)} of {group.done[0]['method']}: no value for {done} of "
-                f"{len(group.pairs)} outputs. Set metrics compare all outputs with all styles, so "
-                "values of incomplete sets are not comparable between methods."
-            )
+        done, planned = len(group.done), len(group.pairs)
+        if names and done < planned:
+            reason = f"{done} of {planned} outputs are done; {SET_REASON}"
+            self.missing.add(names, _whole(group.done[0]), reason)
             return []
         return names
 
@@ -224,14 +227,24 @@ class ScoreStage:
         pixels = to_tensor(read_image(self.store.root / card.file)).to(self.device)
         return Picture(pixels, name, card.sha256)
 
-    def _rows(
-        self, metric: str, record: Record, unit: Unit, listener: Listener
-    ) -> list[dict[str, Any]]:
+    def _rows(self, metric: str, record: Record, unit: Unit) -> list[dict[str, Any]]:
         if "error" in record:
-            later = " (the next run or score tries again)" if record.get("again") else ""
-            listener.note(f"{metric} of {unit['method']} has no value: {record['error']}{later}")
+            reason = self._reason(record, unit)
+            self.missing.add((metric,), unit, reason)
+            if record.get("again"):
+                self.missing.again(reason)
             return []
         return [_row(unit, metric, part, value) for part, value in record["values"].items()]
+
+    def _reason(self, record: Record, unit: Unit) -> str:
+        """Return why a metric has no value; the reason is the same for all metrics of a cause."""
+        reason = str(record["error"]).rstrip(".")
+        if not reason.endswith(NOT_FINITE):
+            return reason
+        inputs = self._inputs(unit) if unit["content"] else {}
+        same = bool(inputs) and inputs["content"] == inputs["style"]
+        because = ", because content and style are the same picture" if same else ""
+        return f"the value is {NOT_FINITE}{because}"
 
     # -- keys -----------------------------------------------------------------------------
 
@@ -361,6 +374,11 @@ def timing_scores(
     added = pd.DataFrame(rows, columns=SCORE_COLUMNS)
     frames = [frame for frame in (scores, added) if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else scores
+
+
+def _whole(unit: Unit) -> dict[str, Any]:
+    """Return a unit that stands for all outputs of its method."""
+    return {**unit, "content": "", "style": "", "seed": None}
 
 
 def _row(unit: Unit, metric: str, part: str, value: float | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import copy
 import io
 import pickle
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ import torch
 from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Scope
+from nstbench.core.text import counted
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.plugins import registry
@@ -75,8 +76,9 @@ class StandaloneMetric(torchmetrics.Metric):
         self, bank: FeatureBank, output: torch.Tensor, content: torch.Tensor, style: torch.Tensor
     ) -> ScoredPair:
         pictures = {"output": output, "content": content, "style": style}
+        _check_together(pictures)
         for name, pixels in pictures.items():
-            _check(name, pixels, len(output))
+            _check(name, pixels)
         x, c, s = (Picture(pixels.detach().float(), name) for name, pixels in pictures.items())
         return bank.pair(x, c, s, self.plugin.info.features)
 
@@ -267,16 +269,42 @@ def class_names() -> dict[str, str]:
     return names
 
 
-def _check(name: str, pixels: torch.Tensor, count: int) -> None:
-    """Raise for tensors that would get a meaningless score."""
-    shape = tuple(pixels.shape)
-    if len(shape) != 4 or shape[1] != 3 or not pixels.is_floating_point():
+def _check_together(pictures: Mapping[str, torch.Tensor]) -> None:
+    """Raise if the shapes or devices of the tensors do not fit each other.
+
+    Raises:
+        UsageError: the message gives all three shapes.
+    """
+    shapes = {name: tuple(pixels.shape) for name, pixels in pictures.items()}
+    got = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    for name, pixels in pictures.items():
+        if len(shapes[name]) != 4 or shapes[name][1] != 3 or not pixels.is_floating_point():
+            raise UsageError(
+                f"{name}: expected float RGB pictures (B, 3, H, W) in [0, 1], "
+                f"got {pixels.dtype}; {got}."
+            )
+    count = shapes["output"][0]
+    for name, shape in shapes.items():
+        if shape[0] not in (1, count):
+            raise UsageError(
+                f"{name}: {counted(shape[0], 'picture')} for {counted(count, 'output')}; give one "
+                f"or {count}. The shapes are: {got}."
+            )
+    if shapes["output"][2:] != shapes["content"][2:]:
         raise UsageError(
-            f"{name}: expected float RGB pictures (B, 3, H, W) in [0, 1], "
-            f"got {pixels.dtype} {shape}."
+            "output and content must have the same height and width; the style may have its own. "
+            f"The shapes are: {got}. Resize one of the two."
         )
-    if shape[0] not in (1, count):
-        raise UsageError(f"{name}: {shape[0]} pictures for {count} outputs; give one or {count}.")
+    devices = {name: str(pixels.device) for name, pixels in pictures.items()}
+    if len(set(devices.values())) > 1:
+        placed = ", ".join(f"{name} on {device}" for name, device in devices.items())
+        raise UsageError(f"the pictures must be on one device; they are: {placed}.")
+
+
+def _check(name: str, pixels: torch.Tensor) -> None:
+    """Raise for values that would get a meaningless score."""
+    if not pixels.numel():
+        raise UsageError(f"{name}: the tensor is empty, its shape is {tuple(pixels.shape)}.")
     low, high = (float(value) for value in torch.aminmax(pixels))
     if not (low >= 0 and high <= 1):
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from nstbench.store.atomic_files import RERUN, read_json, write_bytes, write_jso
 from nstbench.store.store import Store, check_schema
 
 SCORE_COLUMNS = ["method", "plugin", "content", "style", "size", "seed", "metric", "part", "value"]
+MISSING_COLUMNS = ["method", "content", "style", "size", "seed", "metric", "reason"]
 
 
 def write_info(store: Store, info: Mapping[str, Any]) -> None:
@@ -56,6 +57,24 @@ def write_scores(store: Store, scores: pd.DataFrame) -> None:
     buffer = io.BytesIO()
     scores.to_parquet(buffer, index=False)
     write_bytes(store.root / "scores.parquet", buffer.getvalue())
+
+
+def write_missing(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the values that metrics do not have, with their reasons (``MISSING_COLUMNS``)."""
+    write_json(store.root / "missing_values.json", list(rows))
+
+
+def read_missing(root: Path) -> pd.DataFrame:
+    """Return the values that metrics do not have; an empty table if the file is missing.
+
+    Raises:
+        StoreError: if the file is damaged.
+    """
+    path = root / "missing_values.json"
+    if not path.is_file():
+        return pd.DataFrame(columns=MISSING_COLUMNS)
+    with reading(path):
+        return pd.DataFrame(read_json(path), columns=MISSING_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

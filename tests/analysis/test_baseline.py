@@ -71,10 +71,12 @@ def test_update_prints_changes_and_keeps_the_reason(baseline: Baseline, tmp_path
     assert file.read_bytes() == before
     found = run("baseline", "update", new, file, "--reason", "A better decoder.")
     assert found.exit_code == 0
-    assert "rows moved. Reason: A better decoder." in found.output
+    assert "changed. Reason: A better decoder." in found.output
     (update,) = load_baseline(file).updates
     assert update.reason == "A better decoder."
-    assert any("gatys_2015 at 48 px: uef is regression" in line for line in update.moved)
+    assert any(
+        "gatys_2015 at 48 px: uef: worse than in the baseline" in line for line in update.moved
+    )
     run("baseline", "update", file, file, "--reason", "Nothing.")
     assert [u.reason for u in load_baseline(file).updates] == ["A better decoder.", "Nothing."]
     shown = run("baseline", "show", file)

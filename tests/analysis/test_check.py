@@ -17,7 +17,12 @@ from fake_board import FakeRun
 from scipy import stats as reference
 from typer.testing import CliRunner
 
-from nstbench.analysis.regression.baseline import Baseline, from_board, save_baseline
+from nstbench.analysis.regression.baseline import (
+    Baseline,
+    MetricFacts,
+    from_board,
+    save_baseline,
+)
 from nstbench.analysis.regression.check import CheckResult, check
 from nstbench.analysis.regression.check_rows import Finding, Verdict
 from nstbench.analysis.regression.one_sided_tests import signed_rank_p
@@ -398,7 +403,8 @@ def test_tolerances_are_refused_with_a_reason(baseline: Baseline, text: str, wor
 
 
 def test_tolerances_are_shares_or_units(baseline: Baseline) -> None:
-    one, other = parse_tolerances(["uef:+2%  ssim:-0.05"], baseline.metrics)
+    found = parse_tolerances(["uef:+2%  ssim:-0.05"], baseline.metrics, ["uef", "ssim"])
+    one, other = sorted(found, key=lambda tolerance: tolerance.metric, reverse=True)
     assert (one.metric, one.allowed(0.5)) == ("uef", pytest.approx(0.01))
     assert (other.metric, other.allowed(0.5)) == ("ssim", pytest.approx(0.05))
 
@@ -518,3 +524,24 @@ def test_a_summary_that_cannot_be_written_does_not_change_the_verdict(
     assert found.returncode == 0
     assert "GITHUB_STEP_SUMMARY" in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_fail_on_changes_the_defaults_and_only_restricts_them():
+    facts = {
+        "uef": MetricFacts("UEF", 1, "pair", "quality", "", False),
+        "ssim": MetricFacts("SSIM", 1, "pair", "", "", True),
+        "latency": MetricFacts("Latency", 1, "timing", "speed", "s", False),
+    }
+
+    def amounts(texts, only=()):
+        return {t.metric: t.amount for t in parse_tolerances(texts, facts, only)}
+
+    assert amounts([]) == {"uef": 0.02, "latency": 0.15}
+    assert amounts(["ssim:-50%"]) == {"uef": 0.02, "latency": 0.15, "ssim": 0.5}
+    assert amounts(["uef:+10%"]) == {"uef": 0.1, "latency": 0.15}
+    assert amounts(["ssim:-50%"], ["ssim"]) == {"ssim": 0.5}
+    assert amounts([], ["uef,latency"]) == {"uef": 0.02, "latency": 0.15}
+    with pytest.raises(UsageError, match=r"--only ssim: it has no default.*--fail-on 'ssim:2%'"):
+        amounts([], ["ssim"])
+    with pytest.raises(UsageError, match="--only usf: the baseline has no metric 'usf'"):
+        amounts([], ["usf"])

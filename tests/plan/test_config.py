@@ -53,7 +53,6 @@ def test_suite_file_and_options_win_in_this_order(tmp_path):
 def test_own_pictures_are_not_rotated_like_the_suite(tmp_path):
     assert build_config({}).contents_per_style is not None
     assert build_config({"contents": str(tmp_path)}).contents_per_style is None
-    assert build_config({"contents": str(tmp_path)}).folder == Path("runs/custom")
     assert (
         build_config({"contents": str(tmp_path), "contents_per_style": 1}).contents_per_style == 1
     )
@@ -166,3 +165,36 @@ def test_the_page_of_settings_lists_every_one_as_it_is():
     assert page.written() == page.table(), "python docs/settings.py --write"
     for name in RunConfig.model_fields:
         assert f"| `{name}` |" in page.written()
+
+
+def test_runs_with_other_units_have_other_folders(tmp_path):
+    def folder(**settings):
+        return build_config(settings).folder
+
+    assert folder() == Path("runs/starter")
+    assert build_config({"metrics": "ssim", "workers": 2}, suite="starter").folder == Path(
+        "runs/starter"
+    )
+    assert build_config({}, suite="studies/layers").folder == Path("runs/studies/layers")
+    first = folder(contents=str(tmp_path), methods="noise")
+    second = folder(contents=str(tmp_path), methods="noise,content_copy")
+    assert first.name.startswith("custom-")
+    assert second.name.startswith("custom-")
+    assert first != second
+    # the same command finds its results again, with further metrics as well
+    assert folder(contents=str(tmp_path), methods="noise", metrics="ssim", workers=3) == first
+    assert folder(methods="noise").name.startswith("starter-")
+    assert folder(methods="noise", out=tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize("given", ["0,1", ("0", "1"), ("0,1",), (0, 1), [0, "1"]])
+def test_seeds_are_separated_by_commas(given):
+    assert build_config({"seeds": given}).seeds == (0, 1)
+
+
+def test_numbers_that_cannot_be_read_get_a_plain_sentence():
+    with pytest.raises(UsageError, match=r"^--seed: must be a whole number \(got 'x'\)"):
+        build_config({"seeds": "0,x"})
+    with pytest.raises(UsageError, match=r"^--seed: seed 1 is given twice"):
+        build_config({"seeds": "1,1"})
+    assert build_config({"timing_sizes": "64,128"}).timing_sizes == (64, 128)

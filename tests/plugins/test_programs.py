@@ -504,3 +504,8 @@ def test_braces_and_quotes_of_templates():
     for quoted in ("'{a}'", '"{a}"', "\\{a}", "'x' \"y '{a}"):
         with pytest.raises(ValueError, match="is inside quotes"):
             check_unquoted(quoted)
+
+
+def test_a_program_with_our_python_imports_torchvision(method):
+    """Also where the compiled library of torchvision does not fit torch."""
+    assert stylize(method("import torchvision")).shape == (1, 3, 40, 48)

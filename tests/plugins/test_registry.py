@@ -111,3 +111,17 @@ def test_two_registries_do_not_share_what_was_added(tmp_path):
     assert "my_method" not in second.names("methods")
     first.forget_added()
     assert first.names("methods") == second.names("methods")
+
+
+def test_abstract_methods_that_a_class_lacks_are_named(tmp_path):
+    path = tmp_path / "half.py"
+    path.write_text(
+        "from nstbench.contracts import Method\n"
+        "class Half(Method):\n"
+        "    def stylize(self, content, *, generator, on_step): return content.pixels\n"
+    )
+    with pytest.raises(UsageError) as error:
+        registry.add_file(path)
+    assert str(error.value) == (
+        f"--plugin {path}: no class is complete; class Half lacks prepare(), info."
+    )

@@ -211,4 +211,4 @@ def test_set_metric_has_a_value_for_complete_methods_only(
     table = board.leaderboard.set_index("method")
     assert table["mine"].notna().to_dict() == {"all": True, "some": False}
     assert table["color_distance"].notna().all()
-    assert any("mine of some: no value for 2 of 4 outputs" in text for text in notes.told)
+    assert any("the outputs of some: 2 of 4 outputs are done" in text for text in notes.told)

@@ -189,3 +189,17 @@ def test_tensors_that_are_not_pictures_are_refused(change, message) -> None:
     x = torch.linspace(0, 1, 3 * 3 * 32 * 32).reshape(3, 3, 32, 32)
     with pytest.raises(UsageError, match=message):
         metric_class("ssim")().update(*change(x, x, x))
+
+
+@pytest.mark.parametrize("name", ["Ssim", "ColorDistance"])
+def test_pictures_of_different_sizes_are_refused_with_their_shapes(name):
+    metric = getattr(nstbench.metrics, name)()
+    pixels = torch.rand(2, 3, 48, 48)
+    narrow, style = pixels[..., :32], torch.rand(1, 3, 40, 56)
+    with pytest.raises(UsageError) as error:
+        metric.update(narrow, pixels, style)
+    for shape in ("output (2, 3, 48, 32)", "content (2, 3, 48, 48)", "style (1, 3, 40, 56)"):
+        assert shape in str(error.value)
+    with pytest.raises(UsageError, match=r"3 pictures for 2 outputs.*style \(3, 3, 48, 48\)"):
+        metric.update(pixels, pixels, torch.rand(3, 3, 48, 48))
+    metric.update(pixels, pixels[:1], style)

@@ -29,7 +29,7 @@ from nstbench.analysis.regression.check_rows import (
 )
 from nstbench.analysis.regression.tolerances import Speed, Tolerance
 from nstbench.core.errors import UsageError, did_you_mean
-from nstbench.core.text import printable
+from nstbench.core.text import counted, printable
 
 ALPHA = 1 - stats.LEVEL
 
@@ -149,8 +149,8 @@ def _verdict(draft: Draft, p_holm: float, better_holm: float, rows: int) -> Find
             finding,
             verdict=Verdict.NOT_COMPARABLE,
             undecidable=True,
-            reason=f"it exceeds the tolerance, and {finding.count} values are too few for a "
-            f"significant test of {rows} rows",
+            reason=f"it exceeds the tolerance; {finding.count} values per row are too few "
+            f"for a significant test of {counted(rows, 'row')}",
         )
     return replace(finding, reason="it exceeds the tolerance, but is not significant")
 

@@ -16,6 +16,7 @@ from nstbench.analysis.regression.processor_kinds import kind_of, of_kind
 from nstbench.analysis.regression.tolerances import Tolerance
 from nstbench.analysis.relative_speed import relative_latency
 from nstbench.core.records import Role, Scope, Status
+from nstbench.core.text import counted
 
 COVERAGE = "coverage"
 
@@ -205,7 +206,8 @@ def _coverage(key: Key, before: Entry, after: Entry) -> Draft:
         unit, status = min(lost.items())
         failed = any(status in failures for status in lost.values())
         verdict = Verdict.REGRESSION if failed else Verdict.NOT_COMPARABLE
-        reason = f"{len(lost)} units are not done any more; {unit[0]} × {unit[1]}: {status}"
+        lacking = f"{counted(len(lost), 'unit')} of the baseline without an output in the run"
+        reason = f"{lacking}; {unit[0]} × {unit[1]}: {status}"
     done = len(old) - len(lost)
     finding = Finding(
         *key, COVERAGE, verdict, reason, "units", float(len(old)), float(done),

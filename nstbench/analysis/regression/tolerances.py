@@ -73,39 +73,53 @@ class Tolerance:
 
 
 def parse_tolerances(
-    texts: Sequence[str], metrics: Mapping[str, MetricFacts]
+    texts: Sequence[str], metrics: Mapping[str, MetricFacts], only: Sequence[str] = ()
 ) -> tuple[Tolerance, ...]:
-    """Parse ``metric:+2%`` and ``metric:+0.01``; without texts, return the defaults of the roles.
+    """Return the defaults of the roles, changed by ``metric:+2%`` and ``metric:+0.01``.
 
-    The sign is the direction that counts as worse; it is optional.
+    A tolerance that is given replaces the default of the same metric, or is added. The sign is
+    the direction that counts as worse; it is optional.
 
     Args:
         texts: tolerances; one text may contain several, separated by commas or spaces.
         metrics: the baseline's metrics.
+        only: names of the metrics to check, as texts like those of ``--only``; all if empty.
 
     Raises:
         UsageError: for unknown metrics, unreadable text, a sign that points to the better
-            side, or a metric that cannot be checked.
+            side, a metric that cannot be checked, or a metric of ``only`` without a tolerance.
     """
-    parts = [part for text in texts for part in re.split(r"[,\s]+", text) if part]
-    if not parts:
-        defaults = tuple(
-            Tolerance(name, DEFAULTS[facts.role])
-            for name, facts in metrics.items()
-            if facts.role in DEFAULTS
-        )
-        if not defaults:
-            raise UsageError(
-                "The baseline has no metric with a default tolerance; name metrics with "
-                f"--fail-on 'METRIC:+2%'. It has: {', '.join(metrics) or 'none'}."
-            )
-        return defaults
+    parts = _split(texts)
     tolerances = tuple(_parse(part, metrics) for part in parts)
+    found = {
+        name: Tolerance(name, DEFAULTS[facts.role])
+        for name, facts in metrics.items()
+        if facts.role in DEFAULTS
+    } | {tolerance.metric: tolerance for tolerance in tolerances}
     names = [tolerance.metric for tolerance in tolerances]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"--fail-on: '{twice[0]}' is named twice.")
-    return tolerances
+    if not found:
+        raise UsageError(
+            "The baseline has no metric with a default tolerance; name metrics with "
+            f"--fail-on 'METRIC:+2%'. It has: {', '.join(metrics) or 'none'}."
+        )
+    wanted = _split(only)
+    for name in wanted:
+        if name not in metrics:
+            raise UsageError(
+                f"--only {name}: the baseline has no metric '{name}'.{did_you_mean(name, metrics)}"
+            )
+        if name not in found:
+            raise UsageError(
+                f"--only {name}: it has no default tolerance; add --fail-on '{name}:2%'."
+            )
+    return tuple(found[name] for name in found if not wanted or name in wanted)
+
+
+def _split(texts: Sequence[str]) -> list[str]:
+    return [part for text in texts for part in re.split(r"[,\s]+", text) if part]
 
 
 def _parse(text: str, metrics: Mapping[str, MetricFacts]) -> Tolerance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,8 @@ from nstbench.core.cards import MetricCard
 from nstbench.core.records import Flexibility, Scope
 from nstbench.pipeline.time_spent import shares
 from nstbench.report.parts.fronts import fronts_of
-from nstbench.report.parts.numbers import scaled
-from nstbench.report.parts.rows import interval_of, ordered_by, rank_text
+from nstbench.report.parts.numbers import scaled, significant
+from nstbench.report.parts.rows import coverage_of, interval_of, ordered_by, rank_text, spread_of
 
 _BOARD_METRICS = 7
 
@@ -95,5 +96,13 @@ def harness_overhead(info: Mapping[str, Any]) -> str:
 
 
 def _number(row: Mapping[Any, Any], name: str, card: MetricCard) -> str:
-    value, limits = interval_of(row, name).over(scaled(card.unit)[0]).narrow()
-    return f"{value} [dim]{limits}[/dim]" if limits else value
+    divisor = scaled(card.unit)[0]
+    value, limits = interval_of(row, name).over(divisor).narrow()
+    spread = spread_of(row, name) / divisor
+    further = [
+        limits,
+        "" if math.isnan(spread) else f"± {significant(spread, 2)} over seeds",
+        coverage_of(row, name),
+    ]
+    text = ", ".join(filter(None, further))
+    return f"{value} [dim]{text}[/dim]" if text else value

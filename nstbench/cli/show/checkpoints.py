@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from nstbench.pipeline.progress import readable_seconds
+from nstbench.core.text import readable_seconds
 from nstbench.training.checkpoints import Checkpoint, Library, installed, shipped_dir
 
 _STYLES_SHOWN = 3

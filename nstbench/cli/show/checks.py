@@ -14,6 +14,7 @@ from nstbench.analysis.regression.check_rows import Verdict
 from nstbench.analysis.regression.history import Trend
 from nstbench.analysis.relative_speed import relative_latency
 from nstbench.cli.show.console import console
+from nstbench.core.text import counted
 from nstbench.report.parts import check_text
 from nstbench.report.parts.numbers import significant
 
@@ -28,7 +29,7 @@ _STYLES = {
 def print_check(result: CheckResult) -> None:
     """Print all rows of a check and their reasons; regressions come first."""
     out = console()
-    table = Table(title=f"{result.run} against {result.baseline}", title_justify="left")
+    table = Table(title=check_text.title(result), title_justify="left")
     for column in check_text.COLUMNS:
         words = column in ("method", "metric", "verdict")
         table.add_column(column, justify="left" if words else "right")
@@ -58,7 +59,9 @@ def print_baseline(baseline: Baseline) -> None:
     )
     if baseline.kinds:
         kinds = "; ".join(map(str, baseline.kinds))
-        out.print(escape(f"samples of {len(baseline.kinds)} kinds of processors: {kinds}"))
+        out.print(
+            escape(f"samples of {counted(len(baseline.kinds), 'kind')} of processors: {kinds}")
+        )
     table = Table()
     names = [name for name, facts in baseline.metrics.items() if facts.scope == "pair"]
     for column in ("method", "size", "units", *names, "latency [kernels]", "samples"):
@@ -106,5 +109,5 @@ def print_trends(trends: list[Trend]) -> None:
                         f"tolerance since {point.undecided}, too few values for a test)"
                     )
                 )
-    rest = f", {undecided} undecided points" if undecided else ""
-    out.print(f"{count} change points in {len(trends)} trends{rest}")
+    rest = f", {counted(undecided, 'undecided point')}" if undecided else ""
+    out.print(f"{counted(count, 'change point')} in {counted(len(trends), 'trend')}{rest}")

@@ -18,8 +18,9 @@ from nstbench.report.parts.numbers import significant
 def print_validation(result: Validation, output: Console) -> None:
     """Print a row per metric and part, and the metrics that agree on the outputs of a run."""
     names = ("metric", "part")
-    _print_table("Do the metrics order pictures whose order is known?", result.summary, names,
-                 output)  # fmt: skip
+    if len(result.summary) or result.agreement.empty:
+        _print_table("Do the metrics order pictures whose order is known?", result.summary, names,
+                     output)  # fmt: skip
     for name, reason in result.unavailable.items():
         output.print(f"{escape(name)}: {escape(reason)}")
     for size, table in result.agreement.groupby("size", sort=True):

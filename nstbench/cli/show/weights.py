@@ -17,6 +17,7 @@ from nstbench.contracts import Weight
 from nstbench.core.environment import describe_environment
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
 from nstbench.core.paths import cache_dir
+from nstbench.core.torchvision_shim import shim_in_use
 from nstbench.nn.backbones.load import SHARED_WEIGHTS
 from nstbench.nn.weights.cache import fetch
 from nstbench.nn.weights.status import State, WeightStatus, status
@@ -108,6 +109,13 @@ def print_doctor() -> None:
     facts.add_row("cache", str(cache_dir()))
     for name, version in packages.items():
         facts.add_row(name, version or "[red]not installed[/red]")
+    if shim_in_use():
+        facts.add_row(
+            "torchvision shim",
+            "in use: the compiled library of torchvision does not fit this torch. Importing "
+            "torchvision works in plug-ins and {python} programs; its operators nms, qnms and "
+            "roi_align do not. Fix: install torch and torchvision from the same index.",
+        )
     output.print(facts)
     print_weights(check=False)
     problems = Table(title="unavailable", title_justify="left")

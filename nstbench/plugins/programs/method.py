@@ -21,6 +21,7 @@ from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
 from nstbench.core.errors import ImageError
 from nstbench.core.records import Availability, ImageRecord
 from nstbench.core.text import path_name, printable
+from nstbench.core.torchvision_shim import shim_in_use
 from nstbench.pictures.decode import read_image
 from nstbench.pictures.picture import to_pixels, to_tensor, write_png
 from nstbench.plugins.programs.entry import PLACE, Program
@@ -28,6 +29,7 @@ from nstbench.plugins.programs.process import Process, ProgramFailed
 from nstbench.plugins.programs.templates import fill, placeholders, plain_text
 
 _SEEDS = 2**31 - 1
+_CHILD = str(Path(__file__).with_name("child_python"))
 
 
 def method_class(program: Program) -> type[Method]:
@@ -126,6 +128,9 @@ class ProgramMethod(Method):
         env = {name: fill(text, filled) for name, text in program.env.items()}
         # without buffers, so that the log of a killed Python program is complete
         env = {**os.environ, "PYTHONUNBUFFERED": "1", **env}
+        if any("python" in placeholders(word) for word in program.words) and shim_in_use():
+            # a program that runs with this Python needs the shim for torchvision as well
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, (_CHILD, env.get("PYTHONPATH", ""))))
         return Process(words, cwd=program.cwd, env=env, folder=folder, talking=talking)
 
     def _place(self) -> dict[str, str]:

@@ -13,6 +13,14 @@ COLUMNS = ("method", "size", "metric", "baseline", "run", "change", "allowed", "
            "verdict")  # fmt: skip
 
 
+_WORDS = {
+    Verdict.FINE: "no significant change",
+    Verdict.BETTER: "better than in the baseline",
+    Verdict.REGRESSION: "worse than in the baseline",
+    Verdict.NOT_COMPARABLE: "cannot be compared with the baseline",
+}
+
+
 def cells(finding: Finding) -> tuple[str, ...]:
     """Return the cells of a finding in the order of ``COLUMNS``."""
     return (
@@ -48,13 +56,18 @@ def change(finding: Finding) -> str:
 
 def sentence(finding: Finding) -> str:
     """Return a finding as one line."""
-    text = f"{finding.label} is {finding.verdict.value}"
+    text = f"{finding.label}: {_WORDS[finding.verdict]}"
     if not math.isnan(finding.before):
-        text += f": {value(finding, finding.before)} → {value(finding, finding.after)}"
+        text += f", {value(finding, finding.before)} → {value(finding, finding.after)}"
         text += "" if math.isnan(finding.change) else f" ({change(finding)})"
     if not math.isnan(finding.p_holm):
         text += f", allowed {finding.tolerance}, p {finding.p_holm:.2g}"
     return f"{text}; {finding.reason}" if finding.reason else text
+
+
+def title(result: CheckResult) -> str:
+    """Return the names of the two sides of a check."""
+    return f"Run {result.run}, compared with the baseline {result.baseline}"
 
 
 def headline(result: CheckResult) -> str:

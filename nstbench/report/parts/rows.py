@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -83,6 +83,9 @@ class Row:
         done: number of done units.
         planned: number of planned units.
         values: metric name -> value with interval.
+        covered: metric name -> units with a value and planned units as text, for metrics that
+            lack values of done units.
+        seeds: metric name -> standard deviation of the value over seeds, if there are several.
     """
 
     id: str
@@ -96,6 +99,8 @@ class Row:
     done: int
     planned: int
     values: dict[str, Interval]
+    covered: dict[str, str] = field(default_factory=dict)
+    seeds: dict[str, float] = field(default_factory=dict)
 
     @property
     def baseline(self) -> bool:
@@ -116,6 +121,12 @@ class Row:
         """Return the value of a metric with its sign chosen so that lower is better."""
         value = self.of(metric).value
         return -value if metric.higher_is_better else value
+
+    def share(self, metric: MetricCard | None) -> float:
+        """Return the share of the planned units with a value of the metric."""
+        text = self.covered.get(metric.name, "") if metric else ""
+        count = int(text.partition("/")[0]) if text else self.done
+        return count / max(1, self.planned)
 
     def of(self, metric: MetricCard | None) -> Interval:
         """Return the row's value of a metric; NaN if it was not measured."""
@@ -177,12 +188,25 @@ def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: 
         done=int(record["done"]),
         planned=int(record["planned"]),
         values=values,
+        covered={m.name: text for m in metrics if (text := coverage_of(record, m.name))},
+        seeds={m.name: spread_of(record, m.name) for m in metrics if f"{m.name}_seeds" in record},
     )
 
 
 def interval_of(record: Mapping[Any, Any], name: str) -> Interval:
     """Return the value and interval of a metric from a record of the leaderboard."""
     return Interval(*(_float(record.get(f"{name}{end}")) for end in ("", "_low", "_high")))
+
+
+def coverage_of(record: Mapping[Any, Any], name: str) -> str:
+    """Return the units with a value of a metric, as "4/6", if done units lack it; else empty."""
+    value = record.get(f"{name}_coverage")
+    return value if isinstance(value, str) else ""
+
+
+def spread_of(record: Mapping[Any, Any], name: str) -> float:
+    """Return the standard deviation of a metric over seeds; NaN with a single seed."""
+    return _float(record.get(f"{name}_seeds"))
 
 
 def rank_text(record: Mapping[Any, Any]) -> str:
@@ -258,10 +282,13 @@ def shown_range(rows: Sequence[Row], metric: MetricCard) -> tuple[float, float]:
 def contenders(rows: Iterable[Row], *metrics: MetricCard | None) -> list[Row]:
     """Return the rows that can be called best: methods with all the metrics, no baselines.
 
-    Rows with less than :data:`ENOUGH` of their pairs are omitted, unless that omits all rows.
+    Rows with values of less than :data:`ENOUGH` of their pairs are omitted, unless that omits
+    all rows.
     """
     measured = [r for r in rows if not r.baseline and all(r.of(m).known for m in metrics)]
-    return [r for r in measured if r.done >= ENOUGH * r.planned] or measured
+    return [
+        r for r in measured if min((r.share(m) for m in (None, *metrics)), default=1) >= ENOUGH
+    ] or measured
 
 
 def by_size(rows: Iterable[Row]) -> list[list[Row]]:
