@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 
 from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Parameters, Picture
-from nstbench.pictures.picture import resize
+from nstbench.pictures.mixtures import blend
 
 
 class PixelBlend(Method):
@@ -44,5 +44,4 @@ class PixelBlend(Method):
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the blend at the content's height and width."""
-        style = resize(self._style, (content.height, content.width))
-        return torch.lerp(content.pixels, style.expand_as(content.pixels), self.params.amount)
+        return blend(content.pixels, self._style, self.params.amount)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
@@ -24,13 +24,15 @@ class Features:
     ``"style"`` or ``"style_as_content"`` (the style picture resized to the
     content's shape). The scorer runs each network once per image, to the deepest
     layer that any metric asks for. ``gram`` says that only the Gram matrices of these
-    layers are read: the activations, which are far larger, are then not kept.
+    layers are read: the activations, which are far larger, are then not kept. ``side`` scales
+    each picture first, so that its short side has that many pixels; ``None`` leaves it as it is.
     """
 
     network: str
     layers: tuple[str, ...]
     of: tuple[str, ...]
     gram: bool = False
+    side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ class ScoringPair(Protocol):
     content: Picture
     style: Picture
 
-    def features(self, network: str, of: str) -> Mapping[str, torch.Tensor]:
+    def features(
+        self, network: str, of: str, side: int | None = None
+    ) -> Mapping[str, torch.Tensor]:
         """Return layer name -> float32 activations (B, C, H, W) of ``of`` (see Features)."""
         ...
 
@@ -95,6 +99,14 @@ class ScoringPair(Protocol):
 
         ``of`` are the pictures that it depends on (see Features); without the output among
         them it serves later pairs, too, and ``make`` sees their own B, which may be 1.
+        """
+        ...
+
+    def with_output(self, output: Picture, needs: Iterable[Features]) -> ScoringPair:
+        """Return a pair of another output with the same content and style.
+
+        ``needs`` are the features that may be asked of it. What was made of content and style
+        is shared.
         """
         ...
 

@@ -1,0 +1,40 @@
+"""Baseline: the content with the style's details added.
+
+The style's high frequencies lie over the photograph like a transparency. On brush strokes it
+looks like a stylisation, on faces like a double exposure.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
+from nstbench.pictures.mixtures import overlay
+
+
+class Overlay(Method):
+    """Returns ``content + style - blurred style``, clamped."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        title="Overlay",
+        authors="",
+        year=2026,
+        paper="",
+        family="baseline",
+        flexibility=Flexibility.BASELINE,
+        licence="MIT",
+    )
+
+    _style: torch.Tensor
+
+    def prepare(self, style: Picture) -> None:
+        """Keep the style."""
+        self._style = style.pixels
+
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Return the overlay at the content's height and width."""
+        return overlay(content.pixels, self._style)
