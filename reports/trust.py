@@ -20,7 +20,7 @@ from nstbench.store.atomic_files import read_json
 VALIDATION = "validation.json"
 """File of a run folder that ``nstbench validate --out`` has written."""
 
-NORM_NAMES = {1.0: "sum", 2.0: "distance", 4.0: "p = 4", math.inf: "worse half"}
+NORM_NAMES = {1.0: "sum (default)", 2.0: "distance", 4.0: "p = 4", math.inf: "worse half"}
 
 
 class Trust(Section):
@@ -103,14 +103,16 @@ def _sensitivity(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     content, style = board.metric_with_role("content"), board.metric_with_role("style")
     if content is None or style is None or content.higher_is_better or style.higher_is_better:
         return None
-    table = robustness.sensitivity(scores, content.name, style.name)
+    quality = "" if board.quality is None else board.quality.name
+    table = robustness.sensitivity(scores, content.name, style.name, quality)
     if table["method"].nunique() < 2:
         return None
     settings = [(p, 1.0) for p in robustness.NORMS]
-    settings += [(2.0, ratio) for ratio in robustness.WEIGHT_RATIOS if ratio != 1.0]
+    p = robustness.DEFAULT_NORM
+    settings += [(p, ratio) for ratio in robustness.WEIGHT_RATIOS if ratio != 1.0]
     ranks = table.pivot_table(index="method", columns=["p", "ratio"], values="rank", dropna=False)
     taus = table.groupby(["p", "ratio"])["kendall_tau"].first()
-    default = ranks[2.0, 1.0]
+    default = ranks[p, 1.0]
     return {
         "heads": [_setting(p, ratio) for p, ratio in settings],
         "taus": [numbers.fixed(float(taus[s]), 2) for s in settings],
@@ -237,7 +239,7 @@ def _home(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     groups: list[dict[str, Any]] = []
     cells: dict[str, list[dict[str, Any]]] = {}
     for card in tables.measured_metrics(board):
-        parts = set(scores.loc[scores["metric"] == card.name, "part"]) - {""}
+        parts = set(scores.loc[scores["metric"] == card.name, "part"]) & set(card.networks)
         if len(parts) < 2:
             continue
         table = robustness.home_away(scores, card, board.methods)

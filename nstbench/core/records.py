@@ -49,6 +49,11 @@ class Scope(StrEnum):
     TIMING = "timing"
 
 
+BAR, CONTENT_OF, STYLE_OF = "bar", "content of ", "style of "
+"""Part names of a metric of quality that is relative to trivial answers: the best of them, and
+beginnings that an answer's name follows, for its content and style error. They are the same for
+all outputs of a pair."""
+
 OWN_SAMPLES_FROM_SECONDS = 1.0
 """A method at least this slow is timed by the run's own units if they had the device alone."""
 
@@ -303,7 +308,11 @@ class MethodCard:
 
 @dataclass(frozen=True, slots=True)
 class MetricCard:
-    """What a report says about one metric; kept in ``run.json``."""
+    """What a report says about one metric; kept in ``run.json``.
+
+    ``networks`` are those whose features it reads. A part that has the name of one of them is
+    the metric on that network alone.
+    """
 
     name: str
     title: str
@@ -319,6 +328,7 @@ class MetricCard:
     order: int
     availability: Availability
     weights: tuple[WeightCard, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

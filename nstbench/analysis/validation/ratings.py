@@ -20,7 +20,7 @@ import pandas as pd
 from nstbench.analysis import stats
 from nstbench.analysis.robustness import tau
 from nstbench.analysis.validation.picture_series import BLEND, CONTENT, FOLDER, STYLE
-from nstbench.core.records import MetricCard, Scope
+from nstbench.core.records import BAR, CONTENT_OF, STYLE_OF, MetricCard, Scope
 
 BOTH = "both"
 NOTHING = "nothing"
@@ -85,8 +85,10 @@ def _parts(
 ) -> Iterator[tuple[str, MetricCard]]:
     for name, card in cards.items():
         parts = set(scores.loc[scores["metric"] == name, "part"])
-        # The parts of a set metric are counts beside its value.
-        for part in sorted(parts) if card.scope == Scope.PAIR else sorted(parts & {""}):
+        # The parts of a set metric are counts beside its value, and some parts of a metric
+        # describe the pair: what is relative to trivial answers gives their errors.
+        facts = {part for part in parts if part.startswith((CONTENT_OF, STYLE_OF))} | {BAR}
+        for part in sorted(parts - facts) if card.scope == Scope.PAIR else sorted(parts & {""}):
             yield part, card
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from nstbench.contracts import Picture, ScoringPair
+from nstbench.core.records import BAR, CONTENT_OF, STYLE_OF
 from nstbench.pictures.colour_transfer import transfer_colours
 from nstbench.pictures.mixtures import blend, eight_bit
 from nstbench.score.maths.normalised_errors import (
@@ -44,7 +45,7 @@ ANSWERS: Mapping[str, Answer] = {
 
 NETWORKS = tuple(STYLE_LAYERS)
 
-HALVES = ("content", "style")
+HALVES = (CONTENT_OF, STYLE_OF)
 """What the last axis of :func:`answer_errors` holds."""
 
 
@@ -109,8 +110,8 @@ def universal_factors(pair: ScoringPair) -> dict[str, torch.Tensor]:
     bars = {"": sums.mean(dim=2).amin(dim=1)}
     bars |= {network: sums[:, :, k].amin(dim=1) for k, network in enumerate(NETWORKS)}
     parts = {part: total[part] / bars[part] for part in bars}
-    parts["bar"] = bars[""]
+    parts[BAR] = bars[""]
     halves = answers.mean(dim=2)
     for k, name in enumerate(ANSWERS, start=1):
-        parts |= {f"{half} of {name}": halves[:, k, h] for h, half in enumerate(HALVES)}
+        parts |= {half + name: halves[:, k, h] for h, half in enumerate(HALVES)}
     return parts
