@@ -23,8 +23,8 @@ import torch
 from pydantic import Field
 
 from nstbench.contracts import Availability, Flexibility, ImageRecord, MethodInfo, OnStep, Picture
+from nstbench.core.cards import WeightCard
 from nstbench.core.errors import UsageError
-from nstbench.core.records import WeightCard
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.backbones.vgg import VGG16

@@ -17,7 +17,17 @@ from nstbench.report.page import render_page
 
 
 class Results(Board):
-    """A board that writes its report page and its leaderboard, and shows itself in a notebook."""
+    """A board that writes its report page and its leaderboard, and is shown in a notebook.
+
+    :func:`run` and :func:`load_run` return it.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> results = run("content_copy", limit=1, size=32, metrics=("ssim",), device="cpu",
+        ...               timing_repeats=0, formats=(), out=mkdtemp())
+        >>> results.to_csv().splitlines()[0].split(",")[3]
+        'method'
+    """
 
     def to_html(self, path: Path | str | None = None) -> str:
         """Return the self-contained report page; write it to ``path`` if one is given."""
@@ -63,6 +73,13 @@ def run(
     Returns:
         The results; ``.scores`` and ``.leaderboard`` are pandas tables.
 
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> results = run("content_copy", limit=1, size=32, metrics=("ssim",), device="cpu",
+        ...               timing_repeats=0, formats=(), out=mkdtemp())
+        >>> results.leaderboard[["method", "coverage", "ssim"]].to_dict("records")
+        [{'method': 'content_copy', 'coverage': '1/1', 'ssim': 1.0}]
+
     Raises:
         UsageError: if a name or setting is wrong.
         Interrupted: after an interrupt, when the units in work are finished; its ``board``
@@ -94,8 +111,16 @@ def load_run(folder: str | Path) -> Results:
         folder: run folder, for example ``"runs/starter"``.
 
     Raises:
-        UsageError: if the folder holds no run.
+        UsageError: if the folder is not a run folder.
         StoreError: if one of its files is damaged.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> folder = mkdtemp()
+        >>> _ = run("content_copy", limit=1, size=32, metrics=("ssim",), device="cpu",
+        ...         timing_repeats=0, formats=(), out=folder)
+        >>> load_run(folder).units["status"].tolist()
+        ['done']
     """
     return _results(load_board(Path(folder)))
 

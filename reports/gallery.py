@@ -10,7 +10,8 @@ import pandas as pd
 
 from nstbench.contracts import Flexibility, Role, Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.core.records import MetricCard, Status
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Status
 from nstbench.report.parts import numbers, pictures, templates
 from nstbench.report.parts import rows as tables
 from nstbench.store.store import MAP_KINDS, map_path

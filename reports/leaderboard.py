@@ -14,7 +14,7 @@ from markupsafe import Markup
 from nstbench.analysis.ranking import done_scores
 from nstbench.contracts import Scope, Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.core.records import MetricCard
+from nstbench.core.cards import MetricCard
 from nstbench.report.parts import numbers, svg, templates
 from nstbench.report.parts import rows as tables
 from nstbench.report.parts.rows import Interval, Row

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from nstbench.contracts import Flexibility, Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.core.records import MethodCard
+from nstbench.core.cards import MethodCard
 from nstbench.report.parts import rows as tables
 from nstbench.report.parts import svg, templates
 

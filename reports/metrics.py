@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.core.records import MetricCard
+from nstbench.core.cards import MetricCard
 from nstbench.report.parts import templates
 
 

@@ -17,7 +17,8 @@ from scipy import stats as reference
 
 from nstbench.analysis import stats
 from nstbench.analysis.ranking import compare_methods
-from nstbench.core.records import Availability, MetricCard, Scope
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Availability, Scope
 
 LEVEL = 0.6
 """Mean score of every simulated method, in the range that real methods have."""

@@ -1,4 +1,4 @@
-"""Write what a run knows, and load it back as a :class:`~nstbench.core.board.Board`."""
+"""Load a run folder as a :class:`~nstbench.core.board.Board`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import pandas as pd
 
 from nstbench.analysis.ranking import build_leaderboard
 from nstbench.core.board import Board
-from nstbench.core.records import MethodCard, Status
+from nstbench.core.records import Status
 from nstbench.core.text import encodable
 from nstbench.plan.plan_file import read_plan
 from nstbench.store.run_info import (
-    read_card,
     read_cards,
     read_info,
     read_scores,
     read_timings,
-    reading,
 )
 from nstbench.store.store import Store
 
@@ -35,10 +33,7 @@ def load_board(root: Path) -> Board:
     """
     info = read_info(root)
     store = Store(root)
-    with reading(root / "run.json"):
-        methods: list[MethodCard] = [read_card(MethodCard, card, root) for card in info["methods"]]
-    method_cards = {card.variant: card for card in methods}
-    metric_cards, pictures = read_cards(root)
+    cards = read_cards(root, info)
     units = _units(store)
     scores = read_scores(root / "scores.parquet")
     return Board(
@@ -46,11 +41,11 @@ def load_board(root: Path) -> Board:
         info=info,
         units=units,
         scores=scores,
-        leaderboard=build_leaderboard(scores, units, metric_cards, method_cards),
+        leaderboard=build_leaderboard(scores, units, cards.metrics, cards.methods),
         timings=tuple(read_timings(root)),
-        methods=method_cards,
-        metrics=metric_cards,
-        pictures=pictures,
+        methods=cards.methods,
+        metrics=cards.metrics,
+        pictures=cards.pictures,
     )
 
 
@@ -58,8 +53,8 @@ def _units(store: Store) -> pd.DataFrame:
     rows = []
     for unit in read_plan(store.root):
         blocked = "status" in unit
-        record = {} if blocked else store.record(unit["method"], unit["key"]) or {}
-        # where it lies, whatever the record says: records may come from somebody else
+        record = None if blocked else store.record(unit["method"], unit["key"])
+        # the path follows from the key: a record from another machine may name another path
         output = store.output_path(unit["method"], unit["key"]).relative_to(store.root)
         rows.append(
             {
@@ -70,11 +65,15 @@ def _units(store: Store) -> pd.DataFrame:
                 "style": unit["style"],
                 "size": unit["size"],
                 "seed": unit["seed"],
-                "status": unit.get("status") or record.get("status", PENDING),
-                "message": encodable(unit.get("message") or record.get("message", "")),
-                "traceback": encodable(record.get("traceback", "")),
-                "seconds": record.get("seconds", float("nan")),
-                "output": str(output) if record.get("status") == Status.DONE else "",
+                "status": unit.get("status") or (record.status if record else PENDING),
+                "message": encodable(unit.get("message") or (record.message if record else "")),
+                "traceback": encodable(record.traceback if record else ""),
+                "seconds": float("nan")
+                if record is None or record.seconds is None
+                else record.seconds,
+                "output": str(output)
+                if record is not None and record.status is Status.DONE
+                else "",
             }
         )
     return pd.DataFrame(rows, columns=UNIT_COLUMNS)

@@ -15,7 +15,8 @@ import pandas as pd
 from nstbench.analysis import stats
 from nstbench.analysis.score_table import ScoreTable, pair_columns, pair_rows, score_tables
 from nstbench.core.board import quality_metric
-from nstbench.core.records import MethodCard, MetricCard, Scope, Status
+from nstbench.core.cards import MethodCard, MetricCard
+from nstbench.core.records import Scope, Status
 
 HEAD = ["rank", "rank_low", "rank_high", "method", "plugin", "flexibility", "size"]
 COVERAGE = ["coverage", "done", "planned"]

@@ -16,7 +16,8 @@ from scipy.stats import kendalltau, rankdata
 
 from nstbench.analysis import stats
 from nstbench.analysis.score_table import Column, ScoreTable, pair_columns, score_tables
-from nstbench.core.records import CONTENT_OF, STYLE_OF, MethodCard, MetricCard
+from nstbench.core.cards import MethodCard, MetricCard
+from nstbench.core.records import CONTENT_OF, STYLE_OF
 
 NORMS = (1.0, 2.0, 4.0, np.inf)
 """Exponents p of the norm that combines content and style error."""

@@ -21,7 +21,8 @@ from nstbench.analysis import stats
 from nstbench.analysis.ranking import done_scores
 from nstbench.analysis.relative_speed import relative_latency
 from nstbench.core.board import Board
-from nstbench.core.records import MetricCard, Scope, Timing
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Scope, Timing
 
 SAME, PARTLY, DIFFERS = "same", "in part", "differs"
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from nstbench.analysis.stats import Floats, Layout
-from nstbench.core.records import MetricCard, Scope
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Scope
 
 Column = tuple[str, str]
 """Metric and part; the part is empty for the metric's own value."""

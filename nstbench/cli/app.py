@@ -18,9 +18,9 @@ from nstbench.cli.score import score
 from nstbench.cli.status import status
 from nstbench.cli.train import match, train
 from nstbench.cli.validate import validate
-from nstbench.core.errors import NstbenchError, UsageError, way_out
+from nstbench.core.errors import NstbenchError, UsageError, fix_for
 from nstbench.core.text import printable
-from nstbench.pipeline.interrupt import GO_ON
+from nstbench.pipeline.interrupt import CONTINUE
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -115,7 +115,7 @@ def explain(
     from nstbench.cli.show import board as tables
     from nstbench.store.store import Store
 
-    tables.print_record(*Store(run).find_key(key))
+    tables.print_record(*Store.open(run).find_key(key))
 
 
 @app.command()
@@ -206,7 +206,7 @@ def main() -> None:
     except NstbenchError as error:
         _fail(str(error), 2)
     except OSError as error:
-        mend = way_out(error)
+        mend = fix_for(error)
         if not mend:
             raise
         where = f"{error.filename} cannot be used" if error.filename else "The disk"
@@ -218,7 +218,7 @@ def main() -> None:
     except SystemExit as ended:
         # what Typer makes of KeyboardInterrupt
         if ended.code == 130:
-            _fail(f"Interrupted. {GO_ON}", 130)
+            _fail(f"Interrupted. {CONTINUE}", 130)
         raise
 
 

@@ -48,8 +48,8 @@ def conformance(
     registry.find("methods", method)
     state = make_variant(MethodSpec(name=method), {}).card.availability
     if not state.ok:
-        way_out = f" {state.remedy}." if state.remedy else ""
-        raise UsageError(f"'{method}' cannot be checked here: {state.reason}.{way_out}")
+        fix_for = f" {state.remedy}." if state.remedy else ""
+        raise UsageError(f"'{method}' cannot be checked here: {state.reason}.{fix_for}")
     if not _conforms(method):
         raise typer.Exit(1)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nstbench.core.errors import UsageError, way_out
+from nstbench.core.errors import UsageError, fix_for
 
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file with a further plug-in.")
@@ -37,7 +37,7 @@ def check_writable(option: str, path: Path) -> None:
     else:
         return
     error = OSError(code, os.strerror(code))
-    raise UsageError(f"{option} {path} cannot be written: {error.strerror}; {way_out(error)}.")
+    raise UsageError(f"{option} {path} cannot be written: {error.strerror}; {fix_for(error)}.")
 
 
 def _may_write(folder: Path) -> bool:

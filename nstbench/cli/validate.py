@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nstbench.analysis.validation.validate import Validation
-    from nstbench.core.records import ImageRecord, MetricCard
+    from nstbench.core.cards import MetricCard
+    from nstbench.core.records import ImageRecord
 
 
 def validate(

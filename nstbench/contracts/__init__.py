@@ -1,9 +1,9 @@
 """The plug-in contract: the only import of nstbench that a simple plug-in needs.
 
-A plug-in is one file that defines exactly one class derived from one below; its public name
-is the stem of its file (``methods/gatys_2015.py`` is ``gatys_2015``). Facts about a
-plug-in are attributes of its class, and the core branches on those, never on
-names. Copy ``_template.py`` of the folder to begin a new one.
+A plug-in is one file with exactly one class derived from a class below. Its public name is the
+stem of its file: ``methods/gatys_2015.py`` is ``gatys_2015``. Facts about a plug-in are attributes
+of its class; the core reads these and never compares names. To write one, copy ``_template.py``
+of the folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What methods, metrics and datasets share: parameters, pictures, progress."""
+"""Parameters, pictures and progress, which all plug-ins use."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ OnStep = Callable[[Step], None]
 
 
 class Parameters(BaseModel):
-    """Base of every plug-in's parameters: typed, frozen, unknown names refused.
+    """Base of a plug-in's parameters: typed and frozen; unknown names are errors.
 
-    Each field has a default and a ``description``; the defaults are the paper's.
+    Give each field a default and a ``description``. The defaults are those of the paper.
+
+    Example:
+        >>> class Params(Parameters):
+        ...     iterations: int = 500
+        >>> Params(iterations=20).iterations
+        20
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=True)
@@ -27,14 +33,20 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Picture:
-    """An image as methods and metrics see it.
+    """A picture as methods and metrics receive it.
 
     Attributes:
         pixels: float32 RGB tensor (B, 3, H, W) with values in [0, 1], on the method's device.
-        name: the image's slug.
+        name: name of the picture.
         sha256: checksum of the decoded, resized pixels.
-        record: where the picture came from; ``None`` for outputs.
+        record: file and provenance of the picture; ``None`` for outputs.
         semantic_map: float32 label colours (B, 3, H, W) in [0, 1], or ``None``.
+
+    Example:
+        >>> import torch
+        >>> picture = Picture(torch.zeros(1, 3, 48, 64), "black")
+        >>> (picture.height, picture.width)
+        (48, 64)
     """
 
     pixels: torch.Tensor

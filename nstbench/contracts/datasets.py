@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nstbench.contracts.base import Parameters
-from nstbench.core.records import Availability, Collection, Role
+from nstbench.core.records import Availability, Collection, ImageRecord, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +16,17 @@ class DatasetInfo:
 
     Attributes:
         title: one line for tables.
-        description: what the pictures are.
-        roles: which roles it can fill.
-        licence: licence of the whole, or ``"per image"``.
-        citation: where it comes from.
-        version: raise it when a picture changes.
-        requires: importable Python packages beyond the core's own.
-        opens_paths: True if ``Params(path=...)`` reads any folder the user names.
+        description: the pictures in one phrase.
+        roles: roles that the dataset has pictures for.
+        licence: licence of all pictures, or ``"per image"``.
+        citation: source of the pictures.
+        version: raise it when a picture changes; it names the folder in the cache.
+        requires: importable Python packages that nstbench itself does not need.
+        opens_paths: True if ``Params(path=...)`` reads any folder that the user gives.
+
+    Example:
+        >>> DatasetInfo("Holiday", "my photographs", (Role.CONTENT,), "CC0-1.0", "me").version
+        1
     """
 
     title: str
@@ -36,7 +40,17 @@ class DatasetInfo:
 
 
 class Dataset(ABC):
-    """A source of content or style pictures."""
+    """A source of content or style pictures.
+
+    Example:
+        >>> from pathlib import Path
+        >>> class Holiday(Dataset):
+        ...     info = DatasetInfo("Holiday", "my photographs", (Role.CONTENT,), "CC0-1.0", "me")
+        ...     def load(self, role):
+        ...         return Collection((ImageRecord("beach", Path("beach.png")),))
+        >>> [image.name for image in Holiday(Holiday.Params()).load(Role.CONTENT).images]
+        ['beach']
+    """
 
     info: ClassVar[DatasetInfo]
 
@@ -47,9 +61,9 @@ class Dataset(ABC):
         self.params = params
 
     def availability(self) -> Availability:
-        """Say whether the pictures can be had here, without fetching them."""
+        """Return whether the pictures are available here; fetch nothing."""
         return Availability()
 
     @abstractmethod
     def load(self, role: Role) -> Collection:
-        """Return the pictures of one role in a fixed order, and what was left out."""
+        """Return the pictures of one role in a fixed order, and the files that were left out."""

@@ -1,4 +1,4 @@
-"""The contract of metrics: of a pair, of a set of outputs, of a timing."""
+"""The contract of metrics of a pair, of a set of outputs, and of a timing."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Layers of one network that a metric reads.
+    """Layers of one network whose activations a metric reads.
 
-    ``of`` names the images they are read from: ``"output"``, ``"content"``,
-    ``"style"`` or ``"style_as_content"`` (the style picture resized to the
-    content's shape). The scorer runs each network once per image, to the deepest
-    layer that any metric asks for. ``gram`` says that only the Gram matrices of these
-    layers are read: the activations, which are far larger, are then not kept. ``side`` scales
-    each picture first, so that its short side has that many pixels; ``None`` leaves it as it is.
+    ``of`` names the pictures: ``"output"``, ``"content"``, ``"style"`` or
+    ``"style_as_content"`` (the style picture resized to the content's shape). The scorer runs
+    each network once per picture, up to the deepest layer that a metric reads. With ``gram``,
+    the metric reads only Gram matrices of these layers, and the larger activations are not kept.
+    With ``side``, each picture is first scaled to a short side of that many pixels.
+
+    Example:
+        >>> Features("vgg16", ("relu1_1", "relu2_1"), of=("output", "style"), gram=True).network
+        'vgg16'
     """
 
     network: str
@@ -45,17 +48,21 @@ class MetricInfo:
         higher_is_better: direction of improvement.
         range: least and greatest possible value.
         unit: unit of the value; empty for pure numbers.
-        citation: where the definition comes from.
+        citation: source of the definition.
         version: raise it when the definition changes; it is part of the score's key.
-        features: network layers the metric reads.
-        weights: further files it needs (LPIPS heads, for example).
-        requires: importable Python packages beyond the core's own.
-        home_for: ``trained_on`` tags of methods that optimise what this metric measures.
-        role: the axis of the trade-off this metric stands for, if it is the one that does:
-            ``"quality"`` orders the board; ``"content"`` and ``"style"`` are its two halves;
-            ``"speed"`` and ``"memory"`` are the price.
-        order: place in tables, small first.
-        description: one sentence for the reader of a report.
+        features: network layers that the metric reads.
+        weights: further weight files (LPIPS heads, for example).
+        requires: importable Python packages that nstbench itself does not need.
+        home_for: ``trained_on`` tags of methods that optimise the statistic of this metric.
+        role: the axis of the trade-off that this metric measures, or empty: ``"quality"``
+            orders the board, ``"content"`` and ``"style"`` are its two halves, ``"speed"`` and
+            ``"memory"`` are the cost.
+        order: position in tables, small first.
+        description: one sentence for readers of the report.
+
+    Example:
+        >>> MetricInfo("mean", Scope.PAIR, False, (0.0, 1.0), "me", "mean of the output").version
+        1
     """
 
     title: str
@@ -75,9 +82,9 @@ class MetricInfo:
 
 
 class ScoringPair(Protocol):
-    """Output, content and style with their features, as the scorer hands them to metrics.
+    """Output, content and style with their features, as metrics receive them.
 
-    Batches hold B outputs of one shape; every tensor has B as first dimension.
+    A batch has B outputs of one shape; B is the first dimension of every tensor.
     """
 
     output: Picture
@@ -95,10 +102,10 @@ class ScoringPair(Protocol):
         ...
 
     def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Return what ``make`` returns, made once for all metrics; it must not be changed.
+        """Return the tensor of ``make``, computed once for all metrics; do not change it.
 
-        ``of`` are the pictures that it depends on (see Features); without the output among
-        them it serves later pairs, too, and ``make`` sees their own B, which may be 1.
+        ``of`` names the pictures that it depends on (see Features). A tensor that does not
+        depend on the output is used for later pairs too; B may then be 1.
         """
         ...
 
@@ -112,27 +119,60 @@ class ScoringPair(Protocol):
 
 
 class Metric(ABC):
-    """Base of all metrics. ``load`` is called once before the first use."""
+    """Base of all metrics. ``load`` is called once before the first use.
+
+    Derive a metric from :class:`PairMetric`, :class:`SetMetric` or :class:`TimingMetric`.
+
+    Example:
+        >>> issubclass(PairMetric, Metric)
+        True
+    """
 
     info: ClassVar[MetricInfo]
 
     def load(self, device: torch.device) -> None:  # noqa: B027  most metrics load nothing
-        """Load own weights onto ``device``."""
+        """Load the metric's own weights to ``device``."""
 
 
 class PairMetric(Metric):
-    """A metric of one output against its content and style."""
+    """A metric that compares one output with its content and style.
+
+    Example:
+        >>> class Brightness(PairMetric):
+        ...     info = MetricInfo("brightness", Scope.PAIR, True, (0.0, 1.0), "me", "mean value")
+        ...     def compute(self, pair):
+        ...         return {"": pair.output.pixels.double().mean(dim=(1, 2, 3))}
+        >>> Brightness().info.title
+        'brightness'
+    """
 
     @abstractmethod
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
-        """Return the value under ``""`` and named parts beside it, each of shape (B,)."""
+        """Return the value under ``""``, and parts under their names, each of shape (B,)."""
 
 
 class SetMetric(Metric):
-    """A metric of all outputs of one method: running sums that merge across workers.
+    """A metric of all outputs of one method: running sums that can be merged.
 
-    ``state_types`` names the classes, other than tensors and plain containers, that its
-    attributes are made of: what comes from another process may hold no others.
+    ``state_types`` names the classes of its attributes other than tensors and plain
+    containers. State from another process may contain no other classes.
+
+    Example:
+        >>> class Mean(SetMetric):
+        ...     info = MetricInfo("mean", Scope.SET, True, (0.0, 1.0), "me", "mean value")
+        ...     total, count = 0.0, 0
+        ...     def update(self, pair):
+        ...         self.total += float(pair.output.pixels.sum())
+        ...         self.count += pair.output.pixels.numel()
+        ...     def merge(self, other):
+        ...         self.total, self.count = self.total + other.total, self.count + other.count
+        ...     def compute(self):
+        ...         return {"": self.total / self.count}
+        >>> one, two = Mean(), Mean()
+        >>> one.total, one.count, two.total, two.count = 1.0, 1, 3.0, 1
+        >>> one.merge(two)
+        >>> one.compute()
+        {'': 2.0}
     """
 
     state_types: ClassVar[tuple[type, ...]] = ()
@@ -147,12 +187,21 @@ class SetMetric(Metric):
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """Return the value under ``""`` and named parts beside it."""
+        """Return the value under ``""``, and parts under their names."""
 
 
 class TimingMetric(Metric):
-    """A number read off a method's timing record."""
+    """A number of a method's timing record.
+
+    Example:
+        >>> class Slowest(TimingMetric):
+        ...     info = MetricInfo("slowest", Scope.TIMING, False, (0.0, 1e9), "me", "max", unit="s")
+        ...     def compute(self, timing):
+        ...         return {"": max(timing.latency)} if timing.latency else {}
+        >>> Slowest().info.unit
+        's'
+    """
 
     @abstractmethod
     def compute(self, timing: Timing) -> dict[str, float]:
-        """Return the value under ``""`` and parts; an empty dict if it was not measured."""
+        """Return the value under ``""`` and parts; an empty dictionary if it was not measured."""

@@ -1,4 +1,4 @@
-"""The result of a run as tables: what the Python API returns and reports are made from."""
+"""The result of a run as tables, for the Python API and the report."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 
 import pandas as pd
 
-from nstbench.core.records import MethodCard, MetricCard, PictureCard, Scope, Timing
+from nstbench.core.cards import MethodCard, MetricCard, PictureCard
+from nstbench.core.records import Scope, Timing
 
 
 def quality_metric(
     metrics: Mapping[str, MetricCard], measured: Container[str]
 ) -> MetricCard | None:
-    """Return the metric that orders a board, of those that have a number.
+    """Return the metric that orders a board.
 
-    It is the one with the role ``"quality"``; a run without its numbers (weights that nobody
-    has, for example) is ordered by the first pair metric in table order that has some, and a
-    run without any is not ordered.
+    It is the metric with the role ``"quality"``. If it has no value in this run (missing
+    weights, for example), the first pair metric in table order with a value takes its place.
+    Without any value the board is not ordered.
 
     Args:
         metrics: cards of the run's metrics, in table order.
-        measured: names of the metrics of which one finite value is there at least.
+        measured: names of the metrics with at least one finite value.
     """
     pair = [c for c in metrics.values() if c.scope == Scope.PAIR and c.name in measured]
     return next((card for card in pair if card.role == "quality"), pair[0] if pair else None)
@@ -32,10 +33,10 @@ def quality_metric(
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """Everything that is known about a run.
+    """A run: its facts, units, scores and leaderboard.
 
     Attributes:
-        root: the run folder; paths in the tables are relative to it.
+        root: run folder; paths in the tables are relative to it.
         info: ``run.json``: ``name``, ``command``, ``config``, ``suite``, ``environment``,
             ``started``, ``finished`` (ISO 8601, UTC), ``version``.
         units: one row per unit: ``key, method, plugin, content, style, size, seed, status,
@@ -48,8 +49,8 @@ class Board:
             rank_high, method, plugin, flexibility, size, coverage`` (``"15/16"``), ``done,
             planned``, then each metric under its registry name, with ``<metric>_low`` and
             ``<metric>_high`` (95 % interval) where there is one. Missing numbers are NaN.
-            Baselines are ranked beside the methods, and have flexibility ``"baseline"``.
-            Ranks (``Int64``) are missing at sizes where no method has a score to be ordered by.
+            Baselines are ranked together with the methods and have flexibility ``"baseline"``.
+            Ranks (``Int64``) are missing at sizes without a value of the ordering metric.
         timings: raw timing records.
         methods: variant label -> card, in the order of the configuration.
         metrics: metric name -> card, in table order.
@@ -78,14 +79,14 @@ class Board:
 
     @property
     def quality(self) -> MetricCard | None:
-        """The metric that orders the leaderboard, if anything does (see quality_metric)."""
+        """Metric that orders the leaderboard, or ``None`` (see :func:`quality_metric`)."""
         return quality_metric(self.metrics, self.measured)
 
     def metric_with_role(self, role: str) -> MetricCard | None:
-        """Return the metric that stands for ``role`` (see MetricInfo), if the run has it."""
+        """Return the metric with a role (see MetricInfo), or ``None`` if the run has none."""
         return next((m for m in self.metrics.values() if m.role == role), None)
 
     def trace(self, key: str) -> list[dict[str, float]]:
-        """Return the loss trace of a unit: rows of step, seconds and losses (may be empty)."""
+        """Return the loss trace of a unit: rows of step, seconds and losses; may be empty."""
         path = self.root / "traces" / f"{key}.json"
         return list(json.loads(path.read_text())["steps"]) if path.exists() else []

@@ -1,4 +1,4 @@
-"""What a run ran on, as plain data for the record."""
+"""Machine, device and versions of a run, as plain data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def check_device(device: str) -> None:
-    """Check how a device is written, and not whether there is one.
+    """Check how a device is written; do not check that it exists.
 
     Raises:
         ValueError: unless it is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -35,7 +35,7 @@ def resolve_device(device: str) -> str:
     """Return the torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        UsageError: if it is none of these, or CUDA is asked for and there is none.
+        UsageError: if it is written otherwise, or if this machine has no such CUDA device.
     """
     try:
         check_device(device)
@@ -58,10 +58,10 @@ def resolve_device(device: str) -> str:
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use: a part of the machine's, on a shared one.
+    """Return the number of cores that this process may use.
 
-    That is the affinity of the process, as a batch system or ``taskset`` sets it, and the
-    quota of its control group (Linux, version 2), as a container has it.
+    It is limited by the affinity of the process, which a batch system or ``taskset`` sets,
+    and by the quota of its control group (Linux, version 2), which a container sets.
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -70,7 +70,7 @@ def available_cores() -> int:
     try:
         quota, period = _CPU_QUOTA.read_text().split()
         cores = min(cores, math.ceil(int(quota) / int(period)))
-    # there is none, or it is "max"
+    # without a quota the file is missing or says "max"
     except (OSError, ValueError):
         pass
     return max(1, cores)
@@ -108,7 +108,7 @@ def device_name(device: str) -> str:
 
 @cache
 def cpu_name() -> str:
-    """Return the processor's product name as the system tells it."""
+    """Return the product name of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(errors="replace").splitlines():
@@ -131,7 +131,7 @@ def cuda_driver() -> str:
 
 @cache
 def git_commit() -> str:
-    """Return the commit of the checkout that this package runs from, ``+`` if it is changed."""
+    """Return the commit of the checkout of this package, with ``+`` if files are changed."""
     root = Path(nstbench.__file__).parent.parent
     if not (root / ".git").exists():
         return ""

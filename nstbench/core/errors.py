@@ -1,7 +1,14 @@
-"""Errors that a user can cause and mend.
+"""Errors that a user can cause and fix.
 
-Every one carries what was wrong, why, and the way out; the command line prints
-the message without a traceback and exits with code 2.
+    NstbenchError
+      UsageError      an option, a configuration file or a name is wrong
+      ImageError      a picture file cannot be used
+      NoValueError    a metric has no value for these pictures
+      WeightsError    network weights are missing, damaged or unexpected
+      StoreError      a run folder cannot be read or written
+
+A message names the file or option, the reason and the fix. The command line prints the message
+without a traceback and exits with code 2.
 """
 
 from __future__ import annotations
@@ -12,8 +19,8 @@ import sys
 from collections.abc import Iterable
 
 _FULL, _RIGHTS = "free space", "change permissions, or choose another place"
-_IN_THE_WAY = "move the {} that lies where a {} is needed, or choose another place"
-_WAYS_OUT = {
+_IN_THE_WAY = "move the {} that is where a {} is needed, or choose another place"
+_FIXES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EFBIG: _FULL,
@@ -41,23 +48,23 @@ class ImageError(NstbenchError):
 
 
 class NoValueError(NstbenchError):
-    """A metric has no value for these pictures, now and always: a result, and kept as one."""
+    """A metric has no value for these pictures. This is a result and is stored."""
 
 
 class WeightsError(NstbenchError):
-    """Network weights are missing, damaged or not what their checksum says."""
+    """Network weights are missing or damaged, or their checksum is not the pinned one."""
 
 
 class StoreError(NstbenchError):
     """A run folder cannot be read or written."""
 
 
-def way_out(error: OSError) -> str:
-    """Return what a user can do about a file that cannot be used, or an empty string.
+def fix_for(error: OSError) -> str:
+    """Return the fix for a file that cannot be read or written, or an empty string.
 
-    It begins with a small letter and ends without a full stop.
+    The text begins with a small letter and ends without a full stop.
     """
-    return _WAYS_OUT.get(error.errno or 0, "")
+    return _FIXES.get(error.errno or 0, "")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -67,16 +74,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the kind of an error and its text, on as many lines as that has."""
+    """Return the class of an error and its text."""
     try:
         return f"{type(error).__name__}: {error}".strip(": ")
-    # the text of a plug-in's exception is a plug-in's code
+    # a plug-in's exception may raise in its __str__
     except Exception:
         return type(error).__name__
 
 
 def ran_out_of_memory(error: object) -> bool:
-    """Return True for an error that means too little memory, of this machine or its GPU."""
+    """Return True for an error of too little memory, of the machine or of its GPU."""
     # torch raised it only if torch is loaded, and this module must not load it
     torch = sys.modules.get("torch")
     kinds = (MemoryError,) if torch is None else (MemoryError, torch.OutOfMemoryError)

@@ -1,4 +1,4 @@
-"""Keep what a plug-in does to global state from reaching the next one."""
+"""Restore global state after a plug-in, so that it does not affect the next one."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import torch
 
 @contextlib.contextmanager
 def isolated(threads: int | None = None) -> Iterator[None]:
-    """Put back afterwards what a plug-in may have changed of the process.
+    """Restore the state of the process at the end of a block.
 
-    That is: random generators of Python, NumPy and PyTorch (those of all GPUs in use, too);
+    It covers the random generators of Python, NumPy and PyTorch (of GPUs in use, too);
     gradient, inference and deterministic modes, automatic casts, anomaly detection, default
     dtype and device, precision of matrix products, cuDNN's flags, threads; NumPy's handling
     of floating-point errors, warning filters, environment variables, working folder.
 
     Args:
-        threads: thread count to begin with; unchanged if None.
+        threads: number of threads in the block; unchanged if None.
     """
     restore = [*_generators(), *_modes(), *_process()]
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        # an inner mode ends with this one, even if a plug-in enters it and never leaves
+        # leaving this mode also ends an inner mode that a plug-in entered and did not leave
         with warnings.catch_warnings(), _same_inference_mode():
             yield
     finally:
@@ -43,13 +43,13 @@ def isolated(threads: int | None = None) -> Iterator[None]:
 def _same_inference_mode() -> Iterator[None]:
     gradients = torch.is_grad_enabled()
     with torch.inference_mode(torch.is_inference_mode_enabled()):
-        # which entering it has switched
+        # entering the mode switched them
         torch.set_grad_enabled(gradients)
         yield
 
 
 def _generators() -> Iterator[Callable[[], object]]:
-    """Yield what puts the random generators back."""
+    """Yield functions that restore the random generators."""
     python, numpy_state, torch_state = (
         random.getstate(),
         np.random.get_state(),
@@ -58,14 +58,14 @@ def _generators() -> Iterator[Callable[[], object]]:
     yield lambda: random.setstate(python)
     yield lambda: np.random.set_state(numpy_state)
     yield lambda: torch.set_rng_state(torch_state)
-    # asking for the state of a GPU that nobody uses would take some hundred MiB of it
+    # reading the state of an unused GPU would allocate some hundred MiB on it
     if torch.cuda.is_initialized():
         states = torch.cuda.get_rng_state_all()
         yield lambda: torch.cuda.set_rng_state_all(states)
 
 
 def _modes() -> Iterator[Callable[[], object]]:
-    """Yield what puts the modes of PyTorch back."""
+    """Yield functions that restore the modes of PyTorch."""
     gradients, dtype, device = (
         torch.is_grad_enabled(),
         torch.get_default_dtype(),
@@ -78,14 +78,14 @@ def _modes() -> Iterator[Callable[[], object]]:
     flags = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
 
     def restore_device() -> None:
-        # setting the default again would slow down every tensor that is made from here on
+        # setting the default, even to the same device, slows down every later new tensor
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
 
     def restore_flags() -> None:
         cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = flags
 
-    # before all others: tensors that they make must not land elsewhere
+    # first: the other functions may make tensors on the default device
     yield restore_device
     yield lambda: torch.set_grad_enabled(gradients)
     yield lambda: torch.set_default_dtype(dtype)
@@ -106,7 +106,7 @@ def _restore_cast(kind: str, enabled: bool, dtype: torch.dtype) -> Callable[[], 
 
 
 def _process() -> Iterator[Callable[[], object]]:
-    """Yield what puts the rest of the process back."""
+    """Yield functions that restore the rest of the process."""
     errors, environment, folder = np.geterr(), dict(os.environ), Path.cwd()
 
     def restore_environment() -> None:

@@ -1,4 +1,4 @@
-"""Where nstbench keeps what it fetched, computed once, or trained."""
+"""Folders of fetched files, of files computed once, and of trained checkpoints."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def cache_dir() -> Path:
 
 
 def checkpoints_dir() -> Path:
-    """Return where ``nstbench train`` installs: ``NSTBENCH_CHECKPOINTS`` or the user's data folder.
+    """Return the folder of ``nstbench train``: ``NSTBENCH_CHECKPOINTS`` or the user's data folder.
 
-    Unlike the cache it holds what cannot be fetched again. The folder is not created.
+    Its files cannot be fetched again, so it is not part of the cache. The folder is not created.
     """
     override = os.environ.get("NSTBENCH_CHECKPOINTS")
     if override:

@@ -1,7 +1,7 @@
-"""Plain records that travel between the stages of a run.
+"""Records that the stages of a run pass to each other.
 
-All of them are frozen, import neither torch nor any plug-in, and turn into
-JSON without loss, so they can cross process and machine boundaries.
+They are frozen, import neither torch nor a plug-in, and convert to JSON without loss, so they
+can be sent to other processes and machines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """What became of one unit of work. Everything but ``DONE`` is a result, too."""
+    """Outcome of a unit. All outcomes are results and are stored."""
 
     DONE = "done"
     FAILED = "failed"
@@ -25,14 +25,14 @@ class Status(StrEnum):
 
 
 class Role(StrEnum):
-    """The part an image plays in a pair."""
+    """Role of a picture in a pair."""
 
     CONTENT = "content"
     STYLE = "style"
 
 
 class Flexibility(StrEnum):
-    """How many styles one trained model serves (the flexibility axis of the trade-off)."""
+    """Number of styles that one model serves (the flexibility axis of the trade-off)."""
 
     BASELINE = "baseline"
     PER_STYLE = "per-style"
@@ -42,7 +42,7 @@ class Flexibility(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a metric looks at: one output, all outputs of a method, or its timing."""
+    """Input of a metric: one output, all outputs of a method, or its timing."""
 
     PAIR = "pair"
     SET = "set"
@@ -55,12 +55,12 @@ beginnings that an answer's name follows, for its content and style error. They 
 all outputs of a pair."""
 
 OWN_SAMPLES_FROM_SECONDS = 1.0
-"""A method at least this slow is timed by the run's own units if they had the device alone."""
+"""From this latency on, the units of the run are the timing samples, if each ran alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether something can be used here; if not, why, and the command that mends it."""
+    """Whether something can be used here; if not, the reason and the command that helps."""
 
     ok: bool = True
     reason: str = ""
@@ -69,18 +69,18 @@ class Availability:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One image file with its provenance.
+    """One picture file with its provenance.
 
     Attributes:
-        name: short unique slug inside its dataset; file names and tables use it.
+        name: short unique slug in its dataset, for file names and tables.
         path: the file on disk.
-        licence: SPDX identifier or a phrase; empty when unknown (user folders).
-        author: who made the picture.
-        source: where it was taken from.
+        licence: SPDX identifier or a phrase; empty if unknown.
+        author: author of the picture.
+        source: where the dataset took it from.
         sha256: checksum of the file, where the dataset pins one.
-        semantic_map: file of the same picture painted in label colours, if there is one.
-        collection: the painter, photographer or class the picture belongs to, for
-            methods whose style is a collection.
+        semantic_map: file of the same picture in label colours, or ``None``.
+        collection: painter, photographer or class of the picture, for methods whose style
+            is a collection.
     """
 
     name: str
@@ -95,7 +95,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class SkippedImage:
-    """A file that a dataset left out, and why."""
+    """A file that a dataset left out, and the reason."""
 
     path: Path
     reason: str
@@ -103,7 +103,7 @@ class SkippedImage:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What a dataset found for one role."""
+    """The pictures of a dataset for one role, and the files that it left out."""
 
     images: tuple[ImageRecord, ...]
     skipped: tuple[SkippedImage, ...] = ()
@@ -111,12 +111,12 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One piece of generation work: a method variant applied to one pair.
+    """One piece of work: a method variant applied to one pair.
 
     ``method`` is the registry name, ``variant`` the label on the board
     (``"gatys_2015"`` or ``"gatys_2015:optimizer=adam"``).
-    ``key`` identifies the result completely (see :mod:`nstbench.store.store`); ``parts``
-    is the plain data the key was computed from.
+    ``key`` identifies the result (see :mod:`nstbench.store.keys`); it is computed from the
+    plain data in ``parts``.
     """
 
     key: str
@@ -133,16 +133,95 @@ class Unit:
 
     @property
     def label(self) -> str:
-        """What a display calls it."""
+        """Name of the unit on a display."""
         return f"{self.variant} · {self.content.name} × {self.style.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitRecord:
+    """The result of a unit, as the run folder keeps it.
+
+    Attributes:
+        key: key of the unit.
+        variant: label of the method variant.
+        method: registry name of the method.
+        content: name of the content picture.
+        style: name of the style picture.
+        size: side of the pictures in pixels.
+        seed: seed of the run's configuration.
+        unit_seed: seed of the unit's random numbers.
+        parts: the plain data that the key was computed from.
+        status: outcome.
+        message: reason of a failure; empty for units that are done.
+        traceback: traceback of a failure.
+        started: ISO 8601, UTC.
+        finished: ISO 8601, UTC.
+        device: torch device.
+        device_name: name of the processor or GPU.
+        threads: CPU threads of the worker; ``None`` where no worker ran.
+        process: process id of the worker.
+        alone: whether no other unit ran on the machine at the same time.
+        batch: number of pairs in the ``stylize_batch`` call.
+        seconds: wall-clock seconds of ``stylize``; of a batch, an equal share.
+        waits: seconds in which another program had the processor.
+        load_seconds: seconds of ``load``, which later units of the variant share.
+        prepare_seconds: seconds of ``prepare``, which later units of the style share.
+        calibration: seconds of the calibration kernel next to a slow method.
+        calibration_waits: the waits of each calibration.
+        output: path of the picture, relative to the run folder; empty unless done.
+        output_sha256: checksum of the picture's pixels.
+        source: file that the picture was imported from; empty for generated pictures.
+        from_other_process: whether another process made the record during this run; not
+            written to the run folder.
+    """
+
+    key: str
+    variant: str
+    method: str
+    content: str
+    style: str
+    size: int
+    seed: int
+    status: Status
+    unit_seed: int = 0
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+    traceback: str = ""
+    started: str = ""
+    finished: str = ""
+    device: str = ""
+    device_name: str = ""
+    threads: int | None = None
+    process: int | None = None
+    alone: bool = True
+    batch: int = 1
+    seconds: float | None = None
+    waits: tuple[float, ...] = ()
+    load_seconds: float | None = None
+    prepare_seconds: float | None = None
+    calibration: tuple[float, ...] = ()
+    calibration_waits: tuple[float, ...] = ()
+    output: str = ""
+    output_sha256: str = ""
+    source: str = ""
+    from_other_process: bool = False
+
+    @classmethod
+    def of(cls, unit: Unit, status: Status, **facts: Any) -> UnitRecord:
+        """Return the record of a unit; ``facts`` are further attributes."""
+        return cls(
+            key=unit.key, variant=unit.variant, method=unit.method, content=unit.content.name,
+            style=unit.style.name, size=unit.size, seed=unit.seed, unit_seed=unit.unit_seed,
+            parts=dict(unit.parts), status=status, **facts,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """Progress of an optimisation method.
 
-    ``losses`` may hold detached 0-d tensors: whoever receives the step converts
-    them after the clock has stopped, so that no method waits for the device.
+    ``losses`` may hold detached 0-d tensors. The receiver converts them after the clock has
+    stopped, so that the method does not wait for the device.
     """
 
     index: int
@@ -152,16 +231,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Wall-clock seconds of timed calls, and how long each waited for a processor.
+    """Wall-clock seconds of timed calls, and the seconds each waited for a processor.
 
-    ``waits`` is as long as ``seconds``, or empty where the system does not tell.
+    ``waits`` is as long as ``seconds``, or empty where the system does not report waits.
     """
 
     seconds: tuple[float, ...] = ()
     waits: tuple[float, ...] = ()
 
     def __add__(self, other: Samples) -> Samples:
-        """Return the samples of both; waits are dropped unless both know them."""
+        """Return the samples of both; drop the waits unless both have them."""
         waits = self.waits + other.waits
         seconds = self.seconds + other.seconds
         return Samples(seconds, waits if len(waits) == len(seconds) else ())
@@ -171,34 +250,33 @@ class Samples:
 class Timing:
     """Raw timing of one method variant at one size on one device.
 
-    Seconds are wall-clock; bytes are plain counts; ``None`` means "could not be
-    measured here".
+    Seconds are wall-clock. ``None`` means that this machine could not measure the value.
 
     Attributes:
         variant: label of the method variant.
         method: registry name of the method.
         size: side of the picture in pixels.
         device: torch device, for example ``"cuda:0"``.
-        latency: seconds of every timed ``stylize`` call, in order; of a call of less than
-            20 ms, means of several calls.
+        latency: seconds of every timed ``stylize`` call, in order; below 20 ms, means of
+            several calls.
         first_call: seconds of the untimed first call (cold caches, autotuning).
         load: seconds of ``load`` (weights, compilation).
-        prepare: seconds of every ``prepare`` call (the per-style cost).
+        prepare: seconds of every ``prepare`` call (the cost per style).
         peak_memory: peak bytes above the level after loading.
         parameters: trainable and fixed parameters of the loaded networks.
-        calibration: seconds of the fixed calibration kernel. Measured in turns with repeated
-            samples, it has one more entry: one before the first sample and one after each.
+        calibration: seconds of the calibration kernel. With repeated samples it has one
+            entry before the first sample and one after each.
         environment: device, threads, versions of the process that measured.
-        training: seconds of training behind the checkpoint, from its card; 0 for methods that
-            train nothing, ``None`` where it is unknown.
-        samples_from: ``"generation"`` when the units of the run itself were timed,
-            ``"repeats"`` when the same pair was repeated.
-        flops: floating-point operations of one ``stylize`` call (see :mod:`nstbench.generate.flops`).
+        training: seconds of training of the checkpoint, from its card; 0 for methods without
+            training, ``None`` where it is unknown.
+        samples_from: ``"generation"`` if the units of the run are the samples, ``"repeats"``
+            if one pair was repeated.
+        flops: floating-point operations of a ``stylize`` call, by :mod:`nstbench.generate.flops`.
         latency_waits: seconds of each latency in which another program had the processor (see
-            :func:`nstbench.generate.clock.waited`); empty where that is unknown.
-        calibration_waits: the same of each calibration.
-        batch: pictures in each of the timed batches.
-        batch_seconds: seconds of every timed batch; empty where there was none.
+            :func:`nstbench.generate.clock.waited`); empty where unknown.
+        calibration_waits: the same for each calibration.
+        batch: pictures in each timed batch.
+        batch_seconds: seconds of every timed batch; empty if no batch was timed.
     """
 
     variant: str
@@ -220,129 +298,3 @@ class Timing:
     calibration_waits: tuple[float, ...] = ()
     batch: int = 1
     batch_seconds: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingCard:
-    """How weights were trained by ``nstbench train``; kept in ``run.json``.
-
-    Attributes:
-        method: name of the method.
-        content_data: what the contents were, in words.
-        style_data: what the styles were, in words.
-        steps: number of steps of this training.
-        size: side of the square crops in pixels.
-        batch: pictures per step.
-        learning_rate: initial learning rate.
-        seconds: wall-clock seconds of this training.
-        start: the checkpoint that it began with, in words; empty for fresh weights.
-        start_seconds: seconds of training behind that checkpoint.
-        device: name of the processor that it ran on.
-        threads: CPU threads.
-        finished: ISO 8601, UTC.
-        loss_curve: mean losses over stretches of the training, each with step and seconds.
-        deviations: how it departs from the paper's training, one sentence each.
-    """
-
-    method: str
-    content_data: str
-    style_data: str
-    steps: int
-    size: int
-    batch: int
-    learning_rate: float
-    seconds: float
-    start: str
-    start_seconds: float
-    device: str
-    threads: int | None
-    finished: str
-    loss_curve: tuple[Mapping[str, float], ...]
-    deviations: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightCard:
-    """Provenance of one file of network weights; kept in ``run.json``.
-
-    Attributes:
-        name: name of the file or of the network.
-        sha256: checksum; empty if the file is not here and was not pinned.
-        licence: SPDX identifier or a phrase.
-        origin: address of those who trained the network; empty if ``training`` tells it.
-        training: how it was trained, if ``nstbench train`` did.
-    """
-
-    name: str
-    sha256: str
-    licence: str
-    origin: str = ""
-    training: TrainingCard | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MethodCard:
-    """What a report says about one method variant; kept in ``run.json``.
-
-    ``params`` holds the complete parameters of the variant, ``defaults`` the
-    method's own, ``weights`` every file that was used, checkpoints included.
-    """
-
-    variant: str
-    method: str
-    title: str
-    authors: str
-    year: int
-    paper: str
-    code: str
-    family: str
-    flexibility: str
-    licence: str
-    trained_on: tuple[str, ...]
-    deviations: tuple[str, ...]
-    params: Mapping[str, Any]
-    defaults: Mapping[str, Any]
-    weights: tuple[WeightCard, ...]
-    availability: Availability
-
-
-@dataclass(frozen=True, slots=True)
-class MetricCard:
-    """What a report says about one metric; kept in ``run.json``.
-
-    ``networks`` are those whose features it reads. A part that has the name of one of them is
-    the metric on that network alone.
-    """
-
-    name: str
-    title: str
-    scope: str
-    higher_is_better: bool
-    range: tuple[float, float]
-    unit: str
-    citation: str
-    description: str
-    version: int
-    home_for: tuple[str, ...]
-    role: str
-    order: int
-    availability: Availability
-    weights: tuple[WeightCard, ...] = ()
-    networks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PictureCard:
-    """Provenance of one content or style picture of a run; kept in ``run.json``.
-
-    ``file`` is the fitted picture inside the run folder, ``sha256`` the checksum
-    of its pixels.
-    """
-
-    role: str
-    name: str
-    file: str
-    sha256: str
-    licence: str
-    author: str
-    source: str

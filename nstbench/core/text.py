@@ -21,12 +21,12 @@ def printable(text: object) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return the text with what no encoding knows, such as parts of odd file names, as escapes."""
+    """Return the text with characters that UTF-8 cannot encode as escapes (odd file names)."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def slugify(text: str) -> str:
-    """Return the text in lower-case ``[a-z0-9_-]``, at most 60 characters, maybe empty.
+    """Return the text in lower-case ``[a-z0-9_-]``, at most 60 characters, possibly empty.
 
     Accents are dropped, every run of other characters becomes one hyphen.
     """
@@ -36,11 +36,11 @@ def slugify(text: str) -> str:
 
 
 def unique_slugs(paths: Sequence[PurePath]) -> list[str]:
-    """Return one slug per path, made of its stem, no two of them equal.
+    """Return a different slug for each path, made from its stem.
 
-    A stem that leaves nothing to make a slug of, and every one of a group with equal
-    slugs, gets a checksum of its whole path: so the name of a picture depends neither
-    on the order of the paths nor on which of its namesakes turns out unreadable.
+    A stem without usable characters gets a checksum of its whole path, and so does each
+    stem of a group with equal slugs. So a name does not depend on the order of the paths,
+    or on which files of the group are readable.
 
     Args:
         paths: different relative paths.
@@ -69,5 +69,5 @@ def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number and what it counts: ``"1 pair"``, ``"2 pairs"``."""
+    """Return a number with its noun: ``"1 pair"``, ``"2 pairs"``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,10 +1,10 @@
-"""Make ``import torchvision`` work beside a CPU-only build of torch.
+"""Make ``import torchvision`` work with a CPU build of torch.
 
-The torchvision wheels on PyPI are compiled for CUDA. Beside a CPU build of torch
-their compiled library does not load, and importing torchvision then fails while
-it registers fake implementations of ``torchvision::nms`` and ``torchvision::qnms``,
-operators that this project never calls. Declaring the two schemas first lets the
-import through. Where torchvision's own library loads, nothing is done.
+The torchvision wheels on PyPI are compiled for CUDA. With a CPU build of torch their compiled
+library does not load. The import then fails when it registers fake implementations of the
+operators ``torchvision::nms`` and ``torchvision::qnms``, which nstbench does not use. This module
+declares the two schemas first, so that the import succeeds. It does nothing where torchvision's
+own library loads.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ _SCHEMAS = (
 def ensure_torchvision() -> torch.library.Library | None:
     """Declare torchvision's operators if its compiled library cannot be loaded.
 
-    Call it before the first ``import torchvision`` (``lpips`` and parts of
-    ``torchmetrics`` import it, too). Returns the library that holds the
-    declarations, or ``None`` if none were needed.
+    Call it before the first ``import torchvision`` (``lpips`` and parts of ``torchmetrics``
+    import it, too).
+
+    Returns:
+        The library with the declarations, or ``None`` if torchvision's own library loads.
     """
     spec = importlib.util.find_spec("torchvision")
     if spec is None or not spec.submodule_search_locations:

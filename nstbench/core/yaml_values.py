@@ -1,4 +1,4 @@
-"""How parameter values are written on the command line: YAML, separated by commas."""
+"""Parameter values of the command line: YAML, separated by commas."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import Any
 import yaml
 
 MOST_VALUES = 100_000
-"""More values than any configuration needs."""
+"""Upper limit of values in one YAML text, against texts that expand without end."""
 
 
 def split_outside_brackets(text: str) -> list[str]:
-    """Split at commas that stand in no brackets; empty parts are dropped."""
+    """Split at commas outside brackets; drop empty parts."""
     parts = re.split(r",(?![^\[{(]*[\]})])", text)
     return [part.strip() for part in parts if part.strip()]
 
 
 def split_names(text: str) -> list[str]:
-    """Split a list of names at its commas; spaces around names and empty parts are dropped."""
+    """Split a list of names at its commas; drop spaces around names and empty parts."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def names_or_all(text: str) -> list[str] | str:
-    """Split a list of names; the one word ``all`` stays what it is."""
+    """Split a list of names; return the single word ``all`` unchanged."""
     return "all" if text.strip() == "all" else split_names(text)
 
 
 def read_value(text: str) -> Any:
-    """Read one value as YAML, less two of its surprises.
+    """Read one value as YAML, with two exceptions.
 
-    ``1e-4``, which YAML 1.1 takes for a string, is a number, and ``no``, which it takes for
-    a boolean, is a string (a boolean parameter understands it all the same).
+    ``1e-4`` is a number (YAML 1.1 reads a string), and ``no`` is a string (YAML 1.1 reads a
+    boolean; a boolean parameter accepts the string too).
 
     Raises:
-        ValueError: if it is no YAML.
+        ValueError: if it is not YAML.
     """
     try:
         value = number(read_yaml(text))
@@ -45,15 +45,15 @@ def read_value(text: str) -> Any:
 
 
 def read_yaml(text: str) -> Any:
-    """Read YAML that may come from anybody: plain data, of a size that its text warrants.
+    """Read plain data from YAML of an unknown author.
 
     Raises:
-        ValueError: if it is no YAML, holds anything but plain data, or repeats itself by
-            aliases to more than ``MOST_VALUES`` values.
+        ValueError: if it is not YAML, contains other than plain data, or expands by aliases
+            to more than ``MOST_VALUES`` values.
     """
     try:
         data = yaml.safe_load(text)
-    # PyYAML's own errors, and what malformed dates, numbers and nesting cause besides
+    # PyYAML's own errors, and the errors that malformed dates, numbers and nesting cause
     except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError,
             TypeError, ValueError) as error:  # fmt: skip
         raise ValueError(str(error) or type(error).__name__) from error
@@ -62,9 +62,9 @@ def read_yaml(text: str) -> Any:
 
 
 def _refuse_more_than(most: int, data: Any) -> None:
-    """Count values as often as they are referred to, which is how often others will see them.
+    """Raise if data has too many values; a value counts each time it is referred to.
 
-    A long text counts as one value per hundred characters.
+    A text counts as one value per hundred characters.
     """
     waiting = [data]
     while waiting:
@@ -79,7 +79,7 @@ def _refuse_more_than(most: int, data: Any) -> None:
 
 
 def number(value: Any) -> Any:
-    """Turn a string like ``1e-4`` into the number; return anything else as it is."""
+    """Return the number of a string like ``1e-4``; return other values unchanged."""
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
         return float(value)
     return value
@@ -113,7 +113,7 @@ def read_size(text: str) -> int:
         amount, prefix, binary = found.groups()
         return int(float(amount) * (1024 if binary else 1000) ** " kmgt".index(prefix or " "))
     except ValueError:
-        raise ValueError(f"'{text}' is no size; write 4GiB or 500MB") from None
+        raise ValueError(f"'{text}' is not a size; write 4GiB or 500MB") from None
 
 
 def readable_size(size: int) -> str:

@@ -28,6 +28,7 @@ from nstbench.core.records import (
     Step,
     Timing,
     Unit,
+    UnitRecord,
 )
 from nstbench.generate.clock import calibrate, one_sample, timed
 from nstbench.generate.method_timing import TimingRequest, time_method
@@ -37,7 +38,8 @@ from nstbench.generate.unit_inputs import make_method, read_input
 from nstbench.pictures.picture import pixel_hash, to_pixels, write_png
 from nstbench.store.store import Store
 
-Record = dict[str, Any]
+Facts = dict[str, Any]
+"""Attributes of a unit's record, as far as they are known."""
 
 
 @dataclass(eq=False)
@@ -61,7 +63,9 @@ class Runner:
         self.threads = threads
         self._loaded: _Loaded | None = None
 
-    def run(self, unit: Unit, report: Report, *, alone: bool = True, last: bool = True) -> Record:
+    def run(
+        self, unit: Unit, report: Report, *, alone: bool = True, last: bool = True
+    ) -> UnitRecord:
         """Run one unit, write its picture, trace and record, and return the record.
 
         Whatever the method does wrong becomes the unit's status.
@@ -76,22 +80,22 @@ class Runner:
         Raises:
             StoreError: if the run folder cannot be written.
         """
-        record = self._describe(unit) | {"alone": alone}
+        facts = self._started() | {"alone": alone}
         trace = Trace(report)
         with isolated(self.threads):
             try:
-                record |= self._stylize(unit, trace)
+                facts |= self._stylize(unit, trace)
             except StoreError:
                 raise
             # no keyboard reaches a worker, whose session is its own: the method raised it
             except (Exception, SystemExit, KeyboardInterrupt) as error:
-                record |= self._failure(unit, error)
+                facts |= self._failure(unit, error)
                 self.close()
-        return self._finished(unit, record, trace, keep=last or record["status"] != Status.OOM)
+        return self._finished(unit, facts, trace, keep=last or facts["status"] != Status.OOM)
 
     def run_batch(
         self, units: Sequence[Unit], report: Callable[[int, Step], None], *, alone: bool = True
-    ) -> list[Record] | str:
+    ) -> list[UnitRecord] | str:
         """Run units of one variant and size at once; leave what :meth:`run` leaves of each.
 
         Args:
@@ -106,9 +110,9 @@ class Runner:
         Raises:
             StoreError: if the run folder cannot be written.
         """
-        records = [self._describe(u) | {"alone": alone, "batch": len(units)} for u in units]
+        facts = self._started() | {"alone": alone, "batch": len(units)}
         traces = [Trace(partial(report, place)) for place in range(len(units))]
-        found: list[Record] | str
+        found: list[Facts] | str
         with isolated(self.threads):
             try:
                 found = self._stylize_batch(units, traces)
@@ -124,8 +128,8 @@ class Runner:
                 torch.cuda.empty_cache()
             return found
         return [
-            self._finished(unit, record | done, trace)
-            for unit, record, done, trace in zip(units, records, found, traces, strict=True)
+            self._finished(unit, facts | done, trace)
+            for unit, done, trace in zip(units, found, traces, strict=True)
         ]
 
     def time(self, request: TimingRequest) -> Timing:
@@ -144,7 +148,7 @@ class Runner:
 
     # -- steps of a unit ------------------------------------------------------------------
 
-    def _stylize(self, unit: Unit, trace: Trace) -> Record:
+    def _stylize(self, unit: Unit, trace: Trace) -> Facts:
         loaded = self._load(unit)
         self._prepare(loaded, unit)
         content = self._picture(unit.content)
@@ -160,7 +164,7 @@ class Runner:
         kept = self._keep(unit, output, content.pixels, untouched)
         return _spent(loaded, loaded.prepare_seconds, clock, 1) | kept
 
-    def _stylize_batch(self, units: Sequence[Unit], traces: Sequence[Trace]) -> list[Record]:
+    def _stylize_batch(self, units: Sequence[Unit], traces: Sequence[Trace]) -> list[Facts]:
         """Return for each unit what :meth:`_stylize` returns, or its failure.
 
         Raises:
@@ -210,7 +214,7 @@ class Runner:
 
     def _keep(
         self, unit: Unit, output: Any, content: torch.Tensor, untouched: torch.Tensor
-    ) -> Record:
+    ) -> Facts:
         """Check an output and write it."""
         check_output(output, content)
         if not torch.equal(untouched, content):
@@ -256,26 +260,17 @@ class Runner:
 
     # -- records --------------------------------------------------------------------------
 
-    def _describe(self, unit: Unit) -> Record:
+    def _started(self) -> Facts:
+        """Return the facts of a unit that begins now."""
         return {
-            "variant": unit.variant,
-            "method": unit.method,
-            "content": unit.content.name,
-            "style": unit.style.name,
-            "size": unit.size,
-            "seed": unit.seed,
-            "unit_seed": unit.unit_seed,
-            "parts": dict(unit.parts),
             "started": _now(),
             "device": str(self.device),
             "device_name": device_name(str(self.device)),
             "threads": self.threads,
             "process": os.getpid(),
-            "message": "",
-            "traceback": "",
         }
 
-    def _failure(self, unit: Unit, error: BaseException) -> Record:
+    def _failure(self, unit: Unit, error: BaseException) -> Facts:
         refuse_full_disk(unit.variant, error)
         if isinstance(error, Diverged) and error.last_finite is not None:
             path = self.store.trace_path(unit.key).with_name(f"{unit.key}_last_finite.png")
@@ -286,16 +281,17 @@ class Runner:
             "traceback": traceback.format_exc(),
         }
 
-    def _finished(self, unit: Unit, record: Record, trace: Trace, *, keep: bool = True) -> Record:
-        """Write the trace, then the record if it is to be kept, and return that."""
+    def _finished(self, unit: Unit, facts: Facts, trace: Trace, *, keep: bool = True) -> UnitRecord:
+        """Write the trace, then the record if it is to be kept, and return the record."""
         trace.write(self.store, unit)
-        record["finished"] = _now()
+        status = facts.pop("status")
+        record = UnitRecord.of(unit, status, **facts, finished=_now())
         if keep:
-            self.store.write_record(unit.method, unit.key, record)
+            self.store.write_record(record)
         return record
 
 
-def _spent(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) -> Record:
+def _spent(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) -> Facts:
     """Return the seconds of a unit; of a batch, an equal share."""
     return {
         "seconds": clock.seconds[0] / pairs,

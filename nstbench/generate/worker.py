@@ -39,6 +39,7 @@ def main() -> None:
     from nstbench.plugins import registry
     from nstbench.plugins.programs.entry import Program
     from nstbench.store.store import Store
+    from nstbench.store.unit_records import plain_record
 
     for file in start["plugins"]:
         registry.add_file(Path(file))
@@ -60,14 +61,18 @@ def main() -> None:
                         alone=request["alone"],
                         last=request["last"],
                     )
-                    _send(events, {"event": "result", "record": record})
+                    _send(events, {"event": "result", "record": plain_record(record)})
                 elif request["do"] == "batch":
                     found = runner.run_batch(
                         [units.validate_python(unit) for unit in request["units"]],
                         lambda place, step: _send_step(events, step, place),
                         alone=request["alone"],
                     )
-                    answer = {"message": found} if isinstance(found, str) else {"records": found}
+                    answer = (
+                        {"message": found}
+                        if isinstance(found, str)
+                        else {"records": [plain_record(record) for record in found]}
+                    )
                     _send(events, {"event": "result", **answer})
                 else:
                     timing = runner.time(timings.validate_python(request["timing"]))

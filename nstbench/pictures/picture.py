@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from nstbench.contracts import Picture
-from nstbench.core.errors import ImageError, StoreError, way_out
+from nstbench.core.errors import ImageError, StoreError, fix_for
 from nstbench.core.records import ImageRecord
 from nstbench.core.text import printable
 
@@ -156,7 +156,7 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        mend = way_out(error) or "free space or change permissions"
+        mend = fix_for(error) or "free space or change permissions"
         raise StoreError(
             f"{printable(path)} cannot be written: {error.strerror}. To mend it, {mend}, then "
             "run the same command again."
@@ -171,16 +171,18 @@ def pixel_hash(pixels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def load_picture(record: ImageRecord, size: int, fit: Fit, device: str = "cpu") -> Picture:
+def fit_picture(record: ImageRecord, size: int, fit: Fit) -> tuple[np.ndarray, np.ndarray | None]:
     """Read and fit a picture, and its semantic map with the same geometry.
 
-    The map is scaled with nearest neighbour, so that no colours appear that are no label.
+    The map is scaled with nearest neighbour, so that it keeps to its label colours.
 
     Args:
         record: the picture; ``record.sha256`` is not checked here.
         size: target size in pixels.
         fit: see :func:`fit`.
-        device: where the tensors go.
+
+    Returns:
+        Pixels and map, uint8 RGB (H, W, 3); the map is ``None`` if the record has none.
 
     Raises:
         ImageError: if the picture or its map cannot be read, or the map's proportions
@@ -188,16 +190,29 @@ def load_picture(record: ImageRecord, size: int, fit: Fit, device: str = "cpu") 
     """
     source = read_image(record.path)
     pixels = _fit(source, size, fit, Image.Resampling.LANCZOS)
-    labels = None
-    if record.semantic_map is not None:
-        labels = read_map(record.semantic_map, source)
-        # the picture's own proportions, so that map and picture agree to the pixel
-        labels = np.asarray(
-            Image.fromarray(labels).resize(
-                (source.shape[1], source.shape[0]), Image.Resampling.NEAREST
-            )
-        )
-        labels = _fit(labels, size, fit, Image.Resampling.NEAREST)
+    if record.semantic_map is None:
+        return pixels, None
+    labels = Image.fromarray(read_map(record.semantic_map, source))
+    # the picture's own proportions, so that map and picture agree to the pixel
+    height, width = source.shape[:2]
+    scaled = np.asarray(labels.resize((width, height), Image.Resampling.NEAREST))
+    return pixels, _fit(scaled, size, fit, Image.Resampling.NEAREST)
+
+
+def load_picture(record: ImageRecord, size: int, fit: Fit, device: str = "cpu") -> Picture:
+    """Read and fit a picture and its semantic map as tensors (see :func:`fit_picture`).
+
+    Args:
+        record: the picture; ``record.sha256`` is not checked here.
+        size: target size in pixels.
+        fit: see :func:`fit`.
+        device: device of the tensors.
+
+    Raises:
+        ImageError: if the picture or its map cannot be read, or the map's proportions
+            differ from the picture's.
+    """
+    pixels, labels = fit_picture(record, size, fit)
     return Picture(
         pixels=to_tensor(pixels).to(device),
         name=record.name,

@@ -1,4 +1,4 @@
-"""What a folder must not be if a run is to be written into it."""
+"""Checks of a folder before a run is written to it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NAMED = 3
 
 
 def refuse_folder_of_pictures(root: Path) -> None:
-    """Refuse a folder of somebody's pictures, among which outputs would lie as further contents.
+    """Raise if the folder contains pictures: outputs would later be read as content pictures.
 
     Raises:
-        UsageError: if the folder has pictures in it and no run.
+        UsageError: if the folder contains pictures and no run.
     """
     if not root.is_dir() or (root / "run.json").exists():
         return
@@ -29,16 +29,18 @@ def refuse_folder_of_pictures(root: Path) -> None:
     if found:
         names = ", ".join(map(printable, found[:_NAMED])) + (", ..." if found[_NAMED:] else "")
         raise UsageError(
-            f"--out {printable(root)}: the folder holds pictures ({names}) and no run. Results "
-            "would lie among them and be taken for contents the next time. Choose another folder."
+            f"--out {printable(root)}: the folder contains pictures ({names}) and no run. The next "
+            "run would read outputs as contents. Choose another folder."
         )
 
 
 def meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Listener) -> None:
-    """Refuse to write the plan of this run over that of one that goes on, or of other pictures.
+    """Raise if another process runs another plan in this folder, or if it has imported pictures.
+
+    A note tells that the report of an earlier run with other settings will be overwritten.
 
     Raises:
-        UsageError: if that would be so.
+        UsageError: in both cases.
     """
     claims.join()
     known = read_json(store.root / "run.json")
@@ -46,16 +48,16 @@ def meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Li
         return
     if "outputs" in known:
         raise UsageError(
-            f"--out {store.root}: holds scores of pictures made elsewhere, whose board this run "
-            "would bury. Choose another folder."
+            f"--out {store.root}: the folder contains scores of imported pictures, and this run "
+            "would overwrite their report. Choose another folder."
         )
     if claims.company:
         raise UsageError(
-            f"Another process is running something else in {store.root}. Choose another folder "
-            "with --out, or wait until it has finished; processes may share a folder if they "
-            "run the same plan."
+            f"Another process is running another plan in {store.root}. Choose another folder with "
+            "--out, or wait until it has finished. Processes may share a folder if they run the "
+            "same plan."
         )
     listener.note(
-        f"{store.root} held a run of other methods, pictures or settings: its board makes room for "
-        "this one's. Results that both need are used again, and none is deleted."
+        f"{store.root} contains a run with other settings. Its report will be overwritten; shared "
+        "results are used and nothing is deleted."
     )

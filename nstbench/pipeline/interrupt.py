@@ -1,4 +1,4 @@
-"""Ctrl-C: once finishes what is in work, twice stops."""
+"""Ctrl-C: the first one finishes the units in work, the second one stops at once."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from nstbench.plan.listener import Listener
 if TYPE_CHECKING:
     from nstbench.core.board import Board
 
-GO_ON = "What is finished is kept; the same command goes on from there."
+CONTINUE = "Finished units are kept; the same command continues."
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised after a run that Ctrl-C ended early; ``board`` holds what was finished."""
+    """Raised after a run that Ctrl-C ended; ``board`` has the finished units."""
 
     def __init__(self, board: Board) -> None:
-        super().__init__(f"Interrupted. {GO_ON}")
+        super().__init__(f"Interrupted. {CONTINUE}")
         self.board = board
 
 
 @dataclass
 class Interrupt:
-    """Whether somebody asked for an end."""
+    """Whether Ctrl-C was pressed."""
 
     asked: bool = False
 
@@ -37,7 +37,7 @@ class Interrupt:
 def finishing_first(finish: Callable[[], None], listener: Listener) -> Iterator[Interrupt]:
     """Let the first Ctrl-C in a block call ``finish``, and the second raise KeyboardInterrupt.
 
-    Outside of the main thread, where no signal arrives, the block just runs.
+    In a thread other than the main thread, which receives no signals, the block only runs.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
@@ -49,8 +49,8 @@ def finishing_first(finish: Callable[[], None], listener: Listener) -> Iterator[
             raise KeyboardInterrupt
         interrupt.asked = True
         finish()
-        # a handler must not wait for a terminal that the interrupted code may be writing to
-        message = "finishing what is in work, then the board; press Ctrl-C again to stop at once"
+        # a handler must not wait for the terminal, which the interrupted code may be using
+        message = "finishing the units in work, then the board; press Ctrl-C again to stop at once"
         threading.Thread(target=listener.note, args=(message,), daemon=True).start()
 
     before = signal.signal(signal.SIGINT, handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +22,15 @@ from nstbench.nn.weights import cache as weights
 from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
 from nstbench.pipeline.interrupt import Interrupted, finishing_first
 from nstbench.pipeline.time_spent import Spent
-from nstbench.pipeline.timing_stage import _time
+from nstbench.pipeline.timing_stage import time_methods
 from nstbench.plan.config import RunConfig
+from nstbench.plan.inputs import write_inputs
 from nstbench.plan.listener import Listener
 from nstbench.plan.plan import Plan
 from nstbench.plan.plan_file import write_plan
 from nstbench.plan.planner import make_plan
 from nstbench.plan.variants import (
+    Variant,
     add_configured,
     metric_cards,
     metric_weights,
@@ -36,7 +39,6 @@ from nstbench.plan.variants import (
 from nstbench.plugins import registry
 from nstbench.report.page import check_formats, write_report
 from nstbench.score.stage import score_units, timing_scores
-from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import hash_of_keys
 from nstbench.store.leases import BOARD, Claims
 from nstbench.store.run_info import (
@@ -49,44 +51,54 @@ from nstbench.store.run_info import (
     write_timings,
 )
 from nstbench.store.store import Store
+from nstbench.training.missing import train_missing
 
 
 def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
-    """Return the configuration with devices, workers and threads resolved, the store, the plan."""
+    """Return the configuration with devices, workers and threads resolved, the store, the plan.
+
+    Nothing is written.
+    """
+    config, variants = _resolve(config)
+    store = Store.open(config.folder)
+    return config, store, make_plan(config, store, variants)
+
+
+def _resolve(config: RunConfig) -> tuple[RunConfig, tuple[Variant, ...]]:
+    """Check a configuration; return it with workers and threads resolved, and its variants."""
     add_configured(config)
     check_formats(config.formats)
     config = resolve_workers(config)
     refuse_folder_of_pictures(config.folder)
-    store = Store(config.folder)
-    return config, store, make_plan(config, store)
+    return config, tuple(resolve_methods(config))
 
 
 def execute(
     config: RunConfig, *, command: str = "", listener: Listener | None = None, dry_run: bool = False
 ) -> Board | None:
-    """Run everything that the configuration asks for and has no result yet.
+    """Run a configuration; existing results are used.
 
     Args:
-        config: what to run.
-        command: the command line, for the report.
+        config: configuration of the run.
+        command: command line, for the report.
         listener: receives progress.
-        dry_run: plan only.
+        dry_run: make the plan, and nothing else.
 
     Returns:
         The board, or ``None`` for a dry run.
 
     Raises:
-        UsageError: if the configuration cannot be carried out.
+        UsageError: if the configuration is wrong.
         StoreError: if the run folder cannot be written.
-        Interrupted: after Ctrl-C, with the board of what was finished.
+        Interrupted: after Ctrl-C, with the board of the finished units.
     """
     listener = listener or Listener()
+    config, variants = _resolve(config)
     if config.train_missing and not dry_run:
-        from nstbench.training.missing import train_missing
-
-        train_missing(config, listener)
+        train_missing(config, variants, listener)
     began = time.perf_counter()
-    config, store, plan = plan_run(config)
+    store = Store.open(config.folder)
+    plan = make_plan(config, store, variants)
     listener.planned(plan)
     if dry_run:
         return None
@@ -96,18 +108,19 @@ def execute(
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)
             meet_another_plan(store, claims, info["plan_hash"], listener)
-            write_plan(store, plan, info)
+            write_inputs(store, plan.inputs)
+            info = write_plan(store, plan, info)
             spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
             with spent.on("weights"):
-                _fetch_weights(config, plan, listener)
+                _fetch_weights(plan, listener)
             with spent.on("generate"):
                 _generate(plan, executor, listener, spent)
-            # one process at a time; the others find what it measured and scored
+            # one process at a time; other processes then use its timings and scores
             with claims.hold(BOARD):
                 with spent.on("time"):
-                    timings = _time(config, plan, store, executor, listener, interrupt)
+                    timings = time_methods(config, plan, store, executor, listener, interrupt)
                 executor.close()
-                board = _score(config, plan, store, listener, timings, spent)
+                board = _score(config, plan, store, info, listener, timings, spent)
     finally:
         executor.close()
         claims.close()
@@ -120,17 +133,18 @@ def _score(
     config: RunConfig,
     plan: Plan,
     store: Store,
+    info: Mapping[str, Any],
     listener: Listener,
     timings: list[Timing],
     spent: Spent,
 ) -> Board:
-    """Score what there is, rank it and write the report."""
+    """Score the outputs, rank the methods and write the report."""
     with spent.on("score"):
         scores = score_units(store.root, config.device, listener)
         write_timings(store, timings)
         write_scores(store, timing_scores(scores, timings, plan.metrics))
     finished = {"finished": _now(), **spent.summary()}
-    write_info(store, (read_json(store.root / "run.json") or {}) | finished)
+    write_info(store, {**info, **finished})
     listener.stage("report", 1)
     with spent.on("report"):
         board = load_board(store.root)
@@ -144,11 +158,11 @@ def _score(
 def rescore(
     root: Path, *, metrics: str | None, device: str, listener: Listener | None = None
 ) -> Board:
-    """Score a run again without generating anything, and rewrite its report.
+    """Score the outputs of a run again, and write its report again.
 
     Args:
         root: run folder.
-        metrics: ``"all"`` or names separated by commas; the run's own metrics if None.
+        metrics: ``"all"`` or names separated by commas; by default the metrics of the run.
         device: device of the feature networks.
         listener: receives progress.
 
@@ -164,8 +178,8 @@ def rescore(
         info = info | {"metrics": [plain_card(card) for card in cards.values()]}
         write_info(store, info)
     scores = score_units(root, device, listener)
-    cards, _ = read_cards(root)
-    write_scores(store, timing_scores(scores, read_timings(root), cards))
+    known = read_cards(root, info).metrics
+    write_scores(store, timing_scores(scores, read_timings(root), known))
     board = load_board(root)
     write_report(board, root / "report", info["config"]["formats"])
     return board
@@ -189,10 +203,10 @@ def _info(config: RunConfig, plan: Plan, command: str) -> dict[str, Any]:
 # --- weights -----------------------------------------------------------------------------
 
 
-def _fetch_weights(config: RunConfig, plan: Plan, listener: Listener) -> None:
-    """Fetch what methods and metrics need before the clock of any method starts."""
+def _fetch_weights(plan: Plan, listener: Listener) -> None:
+    """Fetch the weights of methods and metrics, before any method is timed."""
     needed: dict[str, Any] = {}
-    for variant in resolve_methods(config):
+    for variant in plan.variants:
         if variant.method is not None and variant.card.availability.ok:
             needed |= {weight.name: weight for weight in variant.method.required_weights()}
     for name, card in plan.metrics.items():
@@ -220,9 +234,6 @@ def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) 
         listener.finished(unit, record)
         listener.advanced()
         spent.add(record)
-
-
-# --- timing ------------------------------------------------------------------------------
 
 
 def _now() -> str:

@@ -1,7 +1,7 @@
-"""A run of methods that pictures made elsewhere are to stand beside: same pairs, one board.
+"""Join an existing run with imported pictures: same pairs, one board.
 
-The run's own pictures, as its methods saw them, are the contents and styles, so every number of
-both is about the same pixels. Nothing of the run is changed; its outputs come along as links.
+The fitted pictures of the run are the contents and styles, so that all numbers are of the same
+pixels. The existing run does not change; its outputs are linked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nstbench.store.store import Store
 
 
 class Beside:
-    """What a run brings to the board of pictures made elsewhere.
+    """An existing run whose methods are on the board of imported pictures.
 
     Args:
         root: folder of the run.
@@ -55,21 +55,21 @@ class Beside:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What the run was asked for."""
+        """Settings of the run."""
         settings: Mapping[str, Any] = self.board.info.get("config", {})
         return settings
 
     @property
     def pairs(self) -> frozenset[tuple[str, str]]:
-        """Content and style of every pair that the run planned."""
+        """Content and style of every pair of the run."""
         return frozenset((unit["content"], unit["style"]) for unit in self._plan)
 
     def images(self, role: Role) -> tuple[ImageRecord, ...]:
-        """Return the run's pictures of a role, as its methods saw them."""
+        """Return the run's fitted pictures of a role."""
         return tuple(image for (of, _), image in self._images.items() if of == role)
 
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """Return content -> (height, width), which outputs must have."""
+        """Return content -> (height, width) of its outputs."""
         found = {}
         for image in self.images(Role.CONTENT):
             with Image.open(image.path) as picture:
@@ -77,7 +77,7 @@ class Beside:
         return found
 
     def join(self, plan: Plan, store: Store) -> Plan:
-        """Return a plan with the run's units before those of ``plan``, their results linked.
+        """Return a plan with the run's units before those of ``plan``; link their results.
 
         Raises:
             UsageError: if a method of both has the same name.
@@ -122,16 +122,16 @@ class Beside:
         for source, target in (
             (ours.output_path(*place), store.output_path(*place)),
             (ours.trace_path(unit.key), store.trace_path(unit.key)),
-            # last: a record promises what it speaks of
+            # last: a record means that its picture is complete
             (ours.record_path(*place), store.record_path(*place)),
         ):
             _link(source, target)
 
 
 def _link(source: Path, target: Path) -> None:
-    """Link a file, if there is one, or copy it where the disk has no links.
+    """Link a file if it exists; copy it where the file system has no hard links.
 
-    Files of a run are never written to, only put in place of others, so both may have one.
+    Both runs may share the file, because nstbench replaces files and never changes them.
     """
     if source.is_symlink() or not source.is_file():
         return

@@ -1,8 +1,8 @@
-"""Find pictures made by any program by a pattern of their names.
+"""Find pictures of any program by a pattern of their names.
 
-``out/{content}__{style}.png`` stands for one file per pair; ``{content}`` and ``{style}`` are
-the names of the pictures (the files' own, without extension, or nstbench's slugs), ``{method}``
-is any name, and ``*`` anything inside one folder or file name.
+``out/{content}__{style}.png`` matches one file per pair. ``{content}`` and ``{style}`` are names of
+pictures (file names without extension, or nstbench's slugs), ``{method}`` is any name, and ``*`` is
+any text in one folder or file name.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Outputs:
     """The outputs of one method.
 
     Attributes:
-        files: (content, style), by nstbench's names, -> file.
-        expected: how a file for a pair would be called, for messages.
+        files: (content, style) by nstbench's names -> file.
+        expected: pattern of the file names, for messages.
     """
 
     files: Mapping[Pair, Path]
@@ -39,7 +39,7 @@ class Outputs:
 
 @dataclass(slots=True)
 class Found:
-    """What a pattern found: outputs by method, and files that no pair claims with the reason."""
+    """Outputs by method, and files without a pair, with the reason."""
 
     methods: dict[str, dict[Pair, Path]] = field(default_factory=lambda: defaultdict(dict))
     unmatched: list[tuple[Path, str]] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Found:
 def find_outputs(
     pattern: str, name: str, contents: Sequence[ImageRecord], styles: Sequence[ImageRecord]
 ) -> tuple[dict[str, Outputs], list[tuple[Path, str]]]:
-    """Return method name -> outputs, and the files under the pattern's folder left over.
+    """Return method name -> outputs, and the other files in the pattern's folder.
 
     Args:
         pattern: see above.
@@ -57,8 +57,8 @@ def find_outputs(
         styles: the style pictures.
 
     Raises:
-        UsageError: if the pattern lacks a placeholder, has an unknown one, finds no folder or
-            no file, or a file could belong to two pairs.
+        UsageError: if the pattern has no or an unknown placeholder, or matches no folder or
+            file, or if a file matches two pairs.
     """
     root = _root(pattern)
     files = sorted((f for f in root.rglob("*") if f.is_file()), key=lambda f: natural_key(str(f)))
@@ -81,12 +81,12 @@ def find_outputs(
 
 
 def has_method(pattern: str) -> bool:
-    """Say whether the names of the methods stand in the pattern."""
+    """Return whether the pattern contains the method's name."""
     return "{method}" in pattern
 
 
 def _root(pattern: str) -> Path:
-    """Return the folder before the first placeholder, after checking all of them."""
+    """Check the placeholders; return the folder before the first one."""
     named = [match[1] for match in _PLACE.finditer(pattern) if match[1] is not None]
     for wrong in (n for n in named if n not in _FIELDS):
         raise UsageError(
@@ -97,7 +97,7 @@ def _root(pattern: str) -> Path:
         if needed not in named:
             raise UsageError(
                 f"--outputs {pattern}: {{{needed}}} is missing. "
-                "Write it where the picture's name stands, as in 'out/{content}__{style}.png'."
+                "Put it in place of the picture's name, as in 'out/{content}__{style}.png'."
             )
     first = _PLACE.search(pattern)
     assert first is not None
@@ -108,7 +108,7 @@ def _root(pattern: str) -> Path:
 
 
 def _tokens(records: Iterable[ImageRecord]) -> dict[str, str]:
-    """Return every way to write a picture's name -> the name; file names go before slugs."""
+    """Return every spelling of a picture's name -> the name; file names come before slugs."""
     records = list(records)
     by_slug = {record.name: record.name for record in records}
     stems = [(Path(record.source or record.path).stem, record.name) for record in records]
@@ -123,7 +123,7 @@ def _place(
     tokens: Mapping[str, Mapping[str, str]],
     found: Found,
 ) -> None:
-    """Give a file to the pair that its name tells, or to the unmatched."""
+    """Assign a file to the pair of its name, or to the unmatched files."""
     text = file.as_posix()
     hits: set[tuple[str, Pair]] = set()
     for content in (token for token in tokens["content"] if token in text):
@@ -135,10 +135,10 @@ def _place(
         pairs = " or ".join(f"{c} × {s}" for _, (c, s) in sorted(hits))
         raise UsageError(
             f"--outputs {pattern}: {printable(file)} could be {pairs}. "
-            "Separate the names by something that no name contains, such as '__'."
+            "Separate the names by text that is in neither of them, such as '__'."
         )
     if not hits:
-        found.unmatched.append((file, "its name tells no content and style of this run"))
+        found.unmatched.append((file, "its name has no content and style of this run"))
         return
     ((method, pair),) = hits
     known = found.methods[method].setdefault(pair, file)
@@ -148,7 +148,7 @@ def _place(
 
 @cache
 def _regex(pattern: str, content: str, styles: tuple[str, ...]) -> re.Pattern[str]:
-    """Return the pattern for one content; a repeated placeholder must repeat its name."""
+    """Return the pattern for one content; a repeated placeholder stands for the same text."""
     longest_first = "|".join(re.escape(s) for s in sorted(styles, key=len, reverse=True))
     choices = {"content": re.escape(content), "style": longest_first, "method": "[^/]+"}
     parts, end, seen = [], 0, set()

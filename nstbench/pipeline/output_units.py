@@ -1,4 +1,4 @@
-"""Pictures that some program has made, and the units of a run that they become."""
+"""Units of imported pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nstbench.core.records import ImageRecord, PictureCard, Unit
+from nstbench.core.cards import PictureCard
+from nstbench.core.records import ImageRecord, Unit
 from nstbench.core.text import printable, slugify
 from nstbench.pipeline.output_patterns import Outputs, Pair
 from nstbench.store.keys import SCHEMA, key_of
@@ -17,7 +18,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An output that could be read, copied into the run folder."""
+    """An output that was read and copied into the run folder."""
 
     file: Path
     shape: Size
@@ -34,7 +35,7 @@ def shapes_of(pictures: Mapping[tuple[str, Pair], Made | str]) -> dict[str, Size
 
 
 def missing(outputs: Outputs, content: ImageRecord, style: ImageRecord) -> str:
-    """Return that a pair has no output, and where it was looked for."""
+    """Return the message for a pair without an output, with the expected file name."""
     name = outputs.expected.replace("{content}", content.name).replace("{style}", style.name)
     return f"there is no file {printable(name)}"
 
@@ -45,13 +46,13 @@ def problem_of(
     shape: Size | None,
     beside_run: bool = False,
 ) -> str:
-    """Return why a unit failed, or an empty string.
+    """Return the reason why a unit failed, or an empty string.
 
     Args:
-        made: the output, or why there is none.
-        inputs: content and style, or why they cannot be used.
+        made: the output, or the reason why it is missing.
+        inputs: content and style, or the reason why they cannot be used.
         shape: (height, width) that outputs of this content must have.
-        beside_run: whether ``shape`` is that of a run's picture.
+        beside_run: whether ``shape`` is the shape of a run's picture.
     """
     if isinstance(made, str):
         return made
@@ -61,7 +62,7 @@ def problem_of(
     if shape is not None and made.shape != shape:
         found = f"{made.file.name} is {made.shape[1]} x {made.shape[0]} px"
         if beside_run:
-            return f"{found}, but the content of the run beside is {shape[1]} x {shape[0]}"
+            return f"{found}, but the content of the run is {shape[1]} x {shape[0]}"
         return (
             f"{found}, but most outputs of this content are {shape[1]} x {shape[0]}; --size scales "
             "all to one size"
@@ -70,7 +71,7 @@ def problem_of(
 
 
 def parts_of(method: str, pair: Pair, digest: str) -> dict[str, object]:
-    """Return what the key of an output is made from; a missing one has an empty digest."""
+    """Return the parts of an output's key; a missing output has an empty digest."""
     return {
         "method": method, "content": pair[0], "style": pair[1], "output": digest, "schema": SCHEMA
     }  # fmt: skip
@@ -79,7 +80,7 @@ def parts_of(method: str, pair: Pair, digest: str) -> dict[str, object]:
 def unit_of(
     method: str, content: ImageRecord, style: ImageRecord, size: int, made: Made | str
 ) -> Unit:
-    """Return the unit of a pair; one without an output has a key, too."""
+    """Return the unit of a pair, also of a pair without an output."""
     digest = made.sha256 if isinstance(made, Made) else ""
     parts = parts_of(method, (content.name, style.name), digest)
     return Unit(

@@ -1,10 +1,9 @@
-"""The terminal display of a run: the plan, a bar per stage, failures as they happen."""
+"""The terminal display of a run: its plan, a bar per stage, and failures."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from nstbench.core.records import Status, Unit
+from nstbench.core.records import Status, Unit, UnitRecord
 from nstbench.core.text import printable
 from nstbench.plan.listener import Listener
 
@@ -28,14 +27,14 @@ if TYPE_CHECKING:
     from nstbench.plan.config import RunConfig
     from nstbench.plan.plan import Outcome, Plan
 
-# A PNG of a photograph needs about this many bytes a pixel.
+# bytes per pixel of a typical PNG of a photograph
 _PNG_BYTES_PER_PIXEL = 1.9
 _NOTED_SKIPS = 5
 _NOTED_REASONS = 2
 
 
 class TerminalListener(Listener):
-    """Shows the events of a run with Rich; plain lines where there is no terminal."""
+    """Shows the events of a run with Rich; prints plain lines without a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -82,12 +81,12 @@ class TerminalListener(Listener):
         self._task = self._progress.add_task(name, total=total, item="")
 
     def began(self, label: str) -> None:
-        """Name the item in work beside the bar."""
+        """Show the item in work next to the bar."""
         self._item = label
         self._show(label)
 
     def step(self, unit: Unit, index: int, total: int) -> None:
-        """Show the units in work beside the bar, and count their parts."""
+        """Show the units in work next to the bar, and add their finished parts to it."""
         share = min(1.0, index / total) * 0.99 if total else 0.0
         self._working[unit.key] = unit, share
         if self._task is None:
@@ -100,18 +99,18 @@ class TerminalListener(Listener):
         parts = sum(share for _, share in self._working.values())
         self._progress.update(self._task, completed=self._done + parts, item=item)
 
-    def finished(self, unit: Unit, record: Mapping[str, Any]) -> None:
-        """Print a failure at once."""
+    def finished(self, unit: Unit, record: UnitRecord) -> None:
+        """Print a failure."""
         self._working.pop(unit.key, None)
         self._item = unit.label
-        if record["status"] != Status.DONE:
+        if record.status is not Status.DONE:
             self.console.print(
-                f"[red]{escape(str(record['status']))}[/red] {_plain(unit.label)}: "
-                f"{_plain(record['message'])}"
+                f"[red]{escape(str(record.status))}[/red] {_plain(unit.label)}: "
+                f"{_plain(record.message)}"
             )
 
     def advanced(self) -> None:
-        """Advance the bar; without a terminal, print a line every tenth of the way."""
+        """Advance the bar; without a terminal, print a line every tenth of the stage."""
         self._done += 1
         if self._task is not None:
             parts = sum(share for _, share in self._working.values())
@@ -140,30 +139,30 @@ class TerminalListener(Listener):
 
 
 def _plain(text: object) -> str:
-    """Return text that neither Rich nor the terminal takes for commands, lines kept."""
+    """Return text without control characters or Rich markup; keep its lines."""
     return escape("\n".join(printable(line) for line in str(text).splitlines()))
 
 
 def plan_table(plan: Plan) -> Table:
-    """Return the plan as a table: units per method by what becomes of them."""
+    """Return the plan as a table: number of units per method and state."""
     table = Table(title="Plan", title_justify="left")
     columns = ("method", "units", "cached", "failed before", "blocked", "to run")
     for column in columns if plan.failed else (c for c in columns if c != "failed before"):
         table.add_column(column, justify="left" if column == "method" else "right")
     units = Counter(unit.variant for unit in plan.units)
     cached = Counter(unit.variant for unit in plan.units if unit.key in plan.cached)
-    hindered = Counter(unit.variant for unit in plan.units if unit.key in plan.blocked)
+    blocked_units = Counter(unit.variant for unit in plan.units if unit.key in plan.blocked)
     failed = Counter(unit.variant for unit in plan.units if unit.key in plan.failed)
     for variant, count in units.items():
-        to_run = count - cached[variant] - hindered[variant]
+        to_run = count - cached[variant] - blocked_units[variant]
         lost = (failed[variant],) if plan.failed else ()
-        counts = (count, cached[variant] - failed[variant], *lost, hindered[variant], to_run)
+        counts = (count, cached[variant] - failed[variant], *lost, blocked_units[variant], to_run)
         table.add_row(escape(variant), *(str(number) for number in counts))
     return table
 
 
 def plan_summary(plan: Plan) -> str:
-    """Return the plan in a line or two: pictures, units, expected time and disk."""
+    """Return the plan in a sentence: pictures, units, estimated time and disk space."""
     pending = len(plan.pending)
     roles = Counter(picture.role for picture in plan.pictures)
     disk = pending * plan.config.size**2 * _PNG_BYTES_PER_PIXEL / 2**20
@@ -175,7 +174,7 @@ def plan_summary(plan: Plan) -> str:
 
 
 def blocked(plan: Plan) -> list[str]:
-    """Return why units cannot run, a few lines for each method: styles differ in the command."""
+    """Return the reasons why units cannot run, at most two lines per method."""
     messages: dict[str, list[str]] = {}
     for unit in plan.units:
         if unit.key in plan.blocked:
@@ -186,12 +185,12 @@ def blocked(plan: Plan) -> list[str]:
     for variant, found in sorted(messages.items()):
         lines += [f"{variant}: {message}" for message in found[:_NOTED_REASONS]]
         if more := found[_NOTED_REASONS:]:
-            lines.append(f"{variant}: ... and {len(more)} more of the kind (in the report)")
+            lines.append(f"{variant}: ... and {len(more)} more reasons (in the report)")
     return lines
 
 
 def failed_before(plan: Plan) -> list[str]:
-    """Return a line for each method whose units failed in an earlier run and stay as they are."""
+    """Return a line for each method with units that failed before and do not run again."""
     outcomes: dict[str, list[Outcome]] = {}
     for unit in plan.units:
         if unit.key in plan.failed:
@@ -210,9 +209,9 @@ def failed_before(plan: Plan) -> list[str]:
 
 
 def suite_settings(plan: Plan) -> list[str]:
-    """Return a line that says which methods do not run with their defaults on own pictures.
+    """Return a line with the methods that do not run with their defaults on the user's pictures.
 
-    With its own pictures a suite is what its name says; on others only its settings are used.
+    A run of a suite's own pictures is that suite; on other pictures only its settings are used.
     """
     if plan.config.suite:
         return []
@@ -229,9 +228,9 @@ def suite_settings(plan: Plan) -> list[str]:
     if not settings:
         return []
     return [
-        "settings of the suite, made for its small pictures, are used in place of these methods' "
-        f"defaults: {'; '.join(settings)}. A method's own come by naming them "
-        "(method:parameter=value), all of them by `method_params: {}` in a configuration file."
+        "these methods run with settings of the suite, which are made for small pictures: "
+        f"{'; '.join(settings)}. For other values, give them (method:parameter=value); for all "
+        "defaults, set `method_params: {}` in a configuration file."
     ]
 
 
@@ -242,7 +241,7 @@ def _place(config: RunConfig) -> str:
 
 
 def readable_seconds(seconds: float) -> str:
-    """Return a duration for people: ``"45 s"``, ``"3 min"``, ``"2 h 10 min"``."""
+    """Return a duration as text: ``"45 s"``, ``"3 min"``, ``"2 h 10 min"``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

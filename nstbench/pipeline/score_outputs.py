@@ -1,7 +1,7 @@
-"""Score pictures made by any program: they become a run like any other.
+"""Score imported pictures: they become a run like any other.
 
-Each content is scaled to the shape of its outputs and each style to the same longer side, so
-that a score is what it would have been had a method of the registry made the picture.
+Each content is scaled to the shape of its outputs, and each style to the same longer side. So a
+score equals that of the same picture from a method of the registry.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from PIL import Image
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
+from nstbench.core.cards import MethodCard, PictureCard
 from nstbench.core.environment import describe_environment, resolve_device
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import (
     Availability,
     ImageRecord,
-    MethodCard,
-    PictureCard,
     Role,
     SkippedImage,
     Status,
     Unit,
+    UnitRecord,
 )
 from nstbench.core.text import counted, printable, slugify
 from nstbench.core.yaml_values import names_or_all
@@ -60,14 +60,14 @@ from nstbench.store.run_info import read_info, write_info, write_scores, write_t
 from nstbench.store.store import Store
 
 ASPECT_TOLERANCE = 0.02
-"""Proportions that differ by rounding to whole pixels are the same; more is another picture."""
+"""Relative difference of proportions that rounding to whole pixels can cause."""
 
-FAMILY = "made elsewhere"
+FAMILY = "imported"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to score.
+    """Request to score imported pictures.
 
     Attributes:
         patterns: one or more patterns (:mod:`nstbench.pipeline.output_patterns`).
@@ -78,14 +78,14 @@ class Request:
         size: longer side to scale outputs to; ``None`` for their own size.
         fit: ``"inside"`` if outputs show the whole content; ``"crop"`` if they show its
             middle, cut to their own proportions.
-        pairs: ``"all"`` expects every content with every style; ``"found"`` only pairs of
-            which some method has a picture.
+        pairs: ``"all"`` expects every content with every style; ``"found"`` only pairs with
+            a picture.
         metrics: ``"all"`` or names separated by commas.
         device: torch device of the feature networks.
         formats: report files to write.
-        beside: folder of a run whose methods stand on the same board. Its pictures are the
-            contents and styles, its pairs the ones expected, its size that of the outputs, and
-            ``contents`` and ``styles`` stay empty.
+        beside: folder of a run to join. Its pictures are the contents and styles, its pairs
+            are expected, its size is the size of the outputs; ``contents`` and ``styles`` are
+            empty then.
     """
 
     patterns: tuple[str, ...]
@@ -105,14 +105,14 @@ class Request:
 def score_outputs(
     request: Request, *, command: str = "", listener: Listener | None = None
 ) -> Board:
-    """Score pictures made elsewhere and write a run folder with its report.
+    """Score imported pictures, and write a run folder with a report.
 
-    A pair without a picture, or with one that cannot be read or has the wrong shape, is a
-    failed unit with the reason; files that belong to no pair are listed as left out.
+    A pair without a picture, or with a picture that cannot be read or has the wrong shape, is
+    a failed unit with the reason. Files without a pair are listed as left out.
 
     Raises:
-        UsageError: if a pattern, name or dataset is wrong, nothing matches, or ``out`` holds
-            a run of methods.
+        UsageError: if a pattern, name or dataset is wrong, if no file matches, or if ``out``
+            contains a run of methods.
     """
     listener = listener or Listener()
     device = resolve_device(request.device)
@@ -147,19 +147,23 @@ def _now() -> str:
 
 
 def _open(root: Path) -> Store:
-    """Return the store, unless the folder holds a run that this one would bury."""
+    """Return the store of a folder.
+
+    Raises:
+        UsageError: if it contains a run whose report would be overwritten.
+    """
     refuse_folder_of_pictures(root)
     known = read_json(root / "run.json")
     if isinstance(known, dict) and "outputs" not in known:
         raise UsageError(
-            f"--out {printable(root)}: holds a run that generated its own pictures, which "
-            "scoring others there would bury. Choose another folder."
+            f"--out {printable(root)}: this would overwrite the report of an existing run. "
+            "Choose another folder."
         )
-    return Store(root)
+    return Store.open(root)
 
 
 class _Import:
-    """Turns files into the plan and records of a run."""
+    """Makes the plan and the records of a run from files."""
 
     def __init__(
         self, request: Request, store: Store, device: str, beside: Beside | None = None
@@ -172,13 +176,13 @@ class _Import:
         self.skipped: list[SkippedImage] = []
 
     def plan(self) -> Plan:
-        """Find, read and copy everything, and return the plan with its outcomes."""
+        """Find, read and copy the pictures; return the plan with its outcomes."""
         contents, styles = self._load(Role.CONTENT), self._load(Role.STYLE)
         methods = self._methods(contents, styles)
         files = [
             (m, pair, f) for m, outputs in methods.items() for pair, f in outputs.files.items()
         ]
-        # Decoding, packing and waiting for the disk leave the interpreter to other threads.
+        # decoding, compressing and waiting for the disk release the interpreter lock
         with ThreadPoolExecutor() as pool:
             made = list(pool.map(lambda item: self._copy(*item), files))
         pictures = {(method, pair): made[i] for i, (method, pair, _) in enumerate(files)}
@@ -252,7 +256,7 @@ class _Import:
     # -- pictures -------------------------------------------------------------------------
 
     def _copy(self, method: str, pair: Pair, file: Path) -> Made | str:
-        """Copy an output into the run folder, or return why it cannot be read."""
+        """Copy an output into the run folder, or return the reason why it cannot be read."""
         try:
             pixels = read_image(file)
         except ImageError as error:
@@ -271,14 +275,14 @@ class _Import:
             return str(error)
 
     def _content(self, record: ImageRecord, shape: Size) -> PictureCard | str:
-        """Scale a content to the shape of its outputs, or say why that is no fair comparison."""
+        """Scale a content to the shape of its outputs, or return the reason why it does not fit."""
         try:
             pixels = read_image(record.path)
         except ImageError as error:
             return str(error)
         height, width = pixels.shape[:2]
         stretch = (shape[1] / shape[0]) / (width / height)
-        # One pixel more or less is rounding, however small the picture.
+        # a difference of one pixel is rounding, also in a small picture
         allowed = max(ASPECT_TOLERANCE, 1 / min(shape))
         left = top = 0.0
         if self.request.fit == "crop":
@@ -345,15 +349,14 @@ class _Import:
 
     def _record(self, unit: Unit, made: Made) -> None:
         path = self.store.output_path(unit.method, unit.key)
-        record = {
-            "status": Status.DONE, "variant": unit.variant, "method": unit.method,
-            "content": unit.content.name, "style": unit.style.name, "size": unit.size,
-            "seed": unit.seed, "parts": dict(unit.parts), "message": "", "traceback": "",
-            "source": str(made.file),
-            "output": str(path.relative_to(self.store.root)),
-            "output_sha256": made.sha256,
-        }  # fmt: skip
-        self.store.write_record(unit.method, unit.key, record)
+        record = UnitRecord.of(
+            unit,
+            Status.DONE,
+            source=str(made.file),
+            output=str(path.relative_to(self.store.root)),
+            output_sha256=made.sha256,
+        )
+        self.store.write_record(record)
 
     def _config(self, methods: Iterable[str], size: int) -> RunConfig:
         request = self.request

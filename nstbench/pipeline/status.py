@@ -1,4 +1,4 @@
-"""How far a run is, and who is at it: read from its folder alone, whoever works there."""
+"""Progress of a run and its processes, read from the run folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATES = (*Status, IN_WORK, TO_DO)
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
         variants: variant -> state of :data:`STATES` -> number of its units.
@@ -38,11 +38,11 @@ class RunStatus:
 
 
 def read_status(root: Path) -> RunStatus:
-    """Count the units of a run by what became of them.
+    """Count the units of a run by state.
 
     Raises:
         UsageError: if the folder holds no run.
-        StoreError: if its plan is damaged, or was written by a newer nstbench.
+        StoreError: if its plan is damaged, or a newer nstbench wrote it.
     """
     read_info(root)
     # before the records: a unit that ends meanwhile counts as done
@@ -57,7 +57,7 @@ def read_status(root: Path) -> RunStatus:
 
 
 def work_of(worker: Owner) -> str:
-    """Say what a process is doing."""
+    """Return the work of a process in words."""
     if BOARD in worker.keys:
         return "times, scores and writes the board"
     return f"{counted(len(worker.keys), 'unit')} in work"
@@ -68,5 +68,5 @@ def _state(store: Store, unit: dict[str, Any], in_work: set[str]) -> str:
         return str(unit["status"])
     record = store.record(unit["method"], unit["key"])
     if record is not None:
-        return str(record["status"])
+        return str(record.status)
     return IN_WORK if unit["key"] in in_work else TO_DO

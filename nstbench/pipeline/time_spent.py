@@ -1,13 +1,16 @@
-"""Where the time of a run went: inside ``stylize``, or into everything around it."""
+"""Seconds of a run by stage, and of its methods."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# The stages of a run around generation, in their order.
+from nstbench.core.records import UnitRecord
+
+# the stages before and after generation, in order
 _BEFORE, _AFTER = ("weights",), ("time", "score", "report")
 
 
@@ -15,14 +18,14 @@ class Spent:
     """Adds up the seconds of a run.
 
     Args:
-        began: ``time.perf_counter()`` at the beginning.
-        workers: how many workers generate at a time; as many as there are units at most.
+        began: ``time.perf_counter()`` at the start.
+        workers: number of workers that generate; at most the number of units.
     """
 
     def __init__(self, began: float, workers: int) -> None:
         self._began, self._workers = began, workers
         self._stages: dict[str, float] = {}
-        self._stylize: dict[str, float] = {}
+        self._stylize: defaultdict[str, float] = defaultdict(float)
         self._setup: dict[tuple[Any, ...], float] = {}
 
     @contextlib.contextmanager
@@ -34,23 +37,22 @@ class Spent:
         finally:
             self._stages[stage] = time.perf_counter() - start
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Count a unit of this process."""
-        if record.get("elsewhere"):
+    def add(self, record: UnitRecord) -> None:
+        """Add the seconds of a unit; units of other processes do not count."""
+        if record.from_other_process:
             return
-        variant = str(record.get("variant"))
-        self._stylize[variant] = self._stylize.get(variant, 0.0) + record.get("seconds", 0.0)
-        # units that share a load or a preparation repeat its seconds; those that failed have none
-        who = record.get("process"), variant
-        for name, style in (("load_seconds", ""), ("prepare_seconds", record.get("style"))):
-            if name in record:
-                self._setup[(*who, style)] = record[name]
+        self._stylize[record.variant] += record.seconds or 0.0
+        # units that share a load or a preparation repeat its seconds; units that failed have none
+        worker = record.process, record.variant
+        for seconds, style in ((record.load_seconds, ""), (record.prepare_seconds, record.style)):
+            if seconds is not None:
+                self._setup[(*worker, style)] = seconds
 
     def summary(self) -> dict[str, Any]:
-        """Return wall-clock seconds, those of stages, and the workers' seconds by purpose.
+        """Return wall-clock seconds, seconds of stages, and the workers' seconds by purpose.
 
         ``method_seconds`` splits ``stylize_seconds`` by variant.
-        ``harness_seconds`` is the time of workers in generation that no method used: starting
+        ``harness_seconds`` is the time of workers in generation outside of methods: starting
         processes, reading and writing pictures and records, waiting for work.
         """
         setup, stylize = sum(self._setup.values()), sum(self._stylize.values())
@@ -66,9 +68,10 @@ class Spent:
 
 
 def shares(info: Mapping[str, Any]) -> dict[str, float]:
-    """Return what the wall-clock seconds of a run went into, in order; their sum is all of them.
+    """Return the wall-clock seconds of a run by purpose, in order.
 
-    Generation is split as its workers' time was: ``stylize``, ``load and prepare``, ``harness``.
+    Generation is split in proportion to its workers' time: ``stylize``, ``load and prepare``,
+    ``harness``.
 
     Args:
         info: ``run.json``, or a board's ``info``.

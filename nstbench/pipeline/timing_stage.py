@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from nstbench.core.environment import describe_environment
-from nstbench.core.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing
+from nstbench.core.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing, UnitRecord
 from nstbench.generate.executors.choose import pairs_per_batch
 from nstbench.generate.executors.executor import Executor
 from nstbench.generate.method_timing import TimingRequest
@@ -21,7 +21,6 @@ from nstbench.plan.plan import Plan
 from nstbench.plan.unit_keys import method_parts
 from nstbench.plan.variants import (
     Variant,
-    resolve_methods,
 )
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json, write_json
@@ -31,7 +30,7 @@ from nstbench.store.store import Store
 _TIMINGS = TypeAdapter(Timing)
 
 
-# What the process that measures imports, too, and what is no part of measuring.
+# modules that the measuring process imports, but that do not affect a measurement
 _NOT_MEASURING = (
     "nstbench.core.environment",
     "nstbench.generate.outcomes",
@@ -41,7 +40,7 @@ _NOT_MEASURING = (
 )
 
 
-def _time(
+def time_methods(
     config: RunConfig,
     plan: Plan,
     store: Store,
@@ -49,12 +48,12 @@ def _time(
     listener: Listener,
     interrupt: Interrupt,
 ) -> list[Timing]:
-    """Time every available variant at every size; samples that exist are not taken again."""
+    """Time every available variant at every size; existing timings are used."""
     if config.timing_repeats == 0:
         return []
     requests = [
         request
-        for variant in resolve_methods(config)
+        for variant in plan.variants
         for size in config.timing_sizes or (config.size,)
         if (request := _timing_request(config, plan, store, variant, size)) is not None
     ]
@@ -84,7 +83,7 @@ def _time(
 
 
 def _known_timing(path: Path) -> Timing | None:
-    """Return a timing that was taken before; ``None`` if there is none, or a damaged one."""
+    """Return an existing timing, or ``None`` if it is missing or damaged."""
     try:
         return _TIMINGS.validate_python(read_json(path))
     except ValidationError:
@@ -94,17 +93,17 @@ def _known_timing(path: Path) -> Timing | None:
 def _timing_request(
     config: RunConfig, plan: Plan, store: Store, variant: Variant, size: int
 ) -> TimingRequest | None:
-    """Return what to measure, or None if no unit of the variant was ever done."""
+    """Return the request to time a variant, or ``None`` if none of its units is done."""
     done = [
         (unit, record)
         for unit in plan.units
         if unit.variant == variant.card.variant and unit.key not in plan.blocked
-        if (record := store.record(unit.method, unit.key)) and record["status"] == Status.DONE
+        if (record := store.record(unit.method, unit.key)) and record.status is Status.DONE
     ]
     if variant.method is None or not done:
         return None
     environment = describe_environment(config.device, config.threads)
-    generation = _own_samples(config, [record for _, record in done], size, environment)
+    generation = own_samples(config, [record for _, record in done], size, environment)
     parts = method_parts(variant) | {
         "size": size,
         "device_name": environment["device_name"],
@@ -130,44 +129,43 @@ def _timing_request(
         repeats=config.timing_repeats,
         pairs_per_batch=pairs,
         generation=_all_samples(
-            Samples((record["seconds"],), tuple(record.get("waits", ()))) for record in generation
+            Samples((record.seconds or 0.0,), record.waits) for record in generation
         ),
         # units of one load share its calibration
         generation_calibration=_all_samples(
             dict.fromkeys(
-                Samples(tuple(record["calibration"]), tuple(record.get("calibration_waits", ())))
-                for record in generation
+                Samples(record.calibration, record.calibration_waits) for record in generation
             )
         ),
     )
 
 
-def _own_samples(
+def own_samples(
     config: RunConfig,
-    records: list[dict[str, Any]],
+    records: list[UnitRecord],
     size: int,
     environment: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    """Return the units that can serve as timing samples of a slow method.
+) -> list[UnitRecord]:
+    """Return the records that are timing samples of a slow method, or an empty list.
 
-    Where units had the machine alone and the same shape, repeating a slow method on one
-    pair would only cost time. A method whose own units are too few or fast, or ran beside
-    others, is repeated on one pair instead.
+    If units ran alone and have the same shape, repeating a slow method on one pair would
+    only take time. A method with too few or fast units, or with units that ran at the same
+    time as others, is repeated on one pair instead.
     """
     same = [
         record
         for record in records
-        if record["size"] == size
-        and record.get("device_name") == environment["device_name"]
-        and record.get("threads") == config.threads
-        and record.get("alone", True)
-        # a pair of a batch has no latency of its own
-        and record.get("batch", 1) == 1
+        if record.size == size
+        and record.device_name == environment["device_name"]
+        and record.threads == config.threads
+        and record.alone
+        # the pairs of a batch have one latency together
+        and record.batch == 1
     ]
     if config.fit != "crop" or len(same) < config.timing_repeats:
         return []
-    # less what other programs took: a busy machine does not make a method slow
-    own = statistics.median(r["seconds"] - sum(r.get("waits", ())) for r in same)
+    # without the waits: other programs do not make a method slow
+    own = statistics.median((r.seconds or 0.0) - sum(r.waits) for r in same)
     return same if own >= OWN_SAMPLES_FROM_SECONDS else []
 
 
@@ -176,6 +174,6 @@ def _all_samples(parts: Iterable[Samples]) -> Samples:
 
 
 def _timing_source() -> str:
-    """Return a checksum of the code that decides what is measured, and how."""
+    """Return a checksum of the code that measures."""
     files = registry.module_files("nstbench.generate.runner", without=_NOT_MEASURING)
     return key_of({file.name: file.read_text() for file in files})

@@ -1,4 +1,4 @@
-"""The configuration of a run: one model for suites, YAML files, the CLI and the API."""
+"""The configuration of a run: one model for suites, files, the command line and the API."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from nstbench.plugins.programs.entry import Program
 
 _LONGEST = 200
 _MOST_PAIRS = 1024
-# Options that are repeated and named by what they take one at a time.
+# options that are repeated have a name in the singular
 _OPTIONS = {"seeds": "--seed", "formats": "--format", "plugins": "--plugin"}
 
 
 class MethodSpec(BaseModel):
-    """A method and the parameters in which it departs from its defaults.
+    """A method, with the parameters that differ from its defaults.
 
-    ``label`` is how the variant is called on the board; by default it is the
-    method's name followed by the parameters that were given by hand.
+    ``label`` is the name of the variant on the board; the default is the method's name
+    followed by the given parameters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,10 +48,10 @@ class MethodSpec(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """Everything that decides what a run does.
+    """The settings of a run.
 
-    Suites and configuration files may set any of these fields; command-line
-    options set them last.
+    Suites and configuration files may set any of these fields; options of the command line
+    have priority.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -37,13 +37,13 @@ def suites() -> dict[str, Path]:
 def build_config(
     options: Mapping[str, Any], *, suite: str | None = None, file: Path | None = None
 ) -> RunConfig:
-    """Combine a suite, a configuration file and options, the later ones winning.
+    """Combine a suite, a configuration file and options; later ones have priority.
 
-    Programs that the file defines among its methods can be named in the options. Paths in the
-    file begin in its folder, those in options in the working folder.
+    Options may name programs that the file defines among its methods. Paths in the file are
+    relative to its folder, paths in options to the working folder.
 
-    A run on the user's own pictures starts from the default suite as well, so
-    that its methods run with the same settings as on the published board.
+    A run on the user's own pictures also starts from the default suite, so that its methods
+    have the same settings as on the published board.
 
     Raises:
         UsageError: if a name or value is wrong; the message names the option.
@@ -70,13 +70,13 @@ def build_config(
     merged = {**read_settings(known[name]), "suite": name, **from_file, **given}
     merged["programs"] = {program.name: program for program in (*programs, *more)}.values()
     if own_pictures and "contents_per_style" not in given.keys() | from_file.keys():
-        # the rotation is designed for the suite's own pictures
+        # the rotation is made for the pictures of the suite
         merged.pop("contents_per_style", None)
     if own_pictures or "study" in given:
-        # its settings are used, but this is not the work that its name stands for
+        # the run has settings of the suite, but not its pictures or methods
         merged["suite"], merged["suite_version"] = "", 0
     if merged.get("study") is not None:
-        # "all", the default elsewhere, would bury the study's variants
+        # the default "all" would add every method to the variants of the study
         merged.setdefault("methods", ())
     try:
         return RunConfig.model_validate(merged)
@@ -96,8 +96,8 @@ def read_settings(path: Path) -> dict[str, Any]:
             raise UsageError(f"The configuration file {path} is not a regular file.")
         if path.is_file() and path.stat().st_size > _MOST_BYTES:
             raise UsageError(
-                f"The configuration file {path} has more than {_MOST_BYTES:,} bytes, and so is "
-                "hardly one."
+                f"The configuration file {path} is larger than {_MOST_BYTES // 1000} kB; this is "
+                "probably not a configuration file."
             )
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -136,7 +136,7 @@ def _describe(error: ValidationError, file: Path | None) -> str:
 
 
 def _describe_method(loc: tuple[int | str, ...], reason: str) -> str:
-    """Describe what is wrong with one of the methods; ``loc`` begins with its index."""
+    """Describe an error in one of the methods; ``loc`` begins with its index."""
     entry, field = f"methods, entry {int(loc[0]) + 1}", str(loc[-1])
     if field not in MethodSpec.model_fields and len(loc) == 2:
         known = (*MethodSpec.model_fields, "command")
@@ -145,7 +145,7 @@ def _describe_method(loc: tuple[int | str, ...], reason: str) -> str:
 
 
 def _describe_study(loc: tuple[int | str, ...], reason: str) -> str:
-    """Describe what is wrong with a study, which is a grid to whoever typed ``nstbench sweep``."""
+    """Describe an error in a study; ``nstbench sweep`` calls it a grid."""
     field = str(loc[0]) if loc else ""
     if field and field not in Study.model_fields:
         return f"A study has no setting '{field}'.{did_you_mean(field, Study.model_fields)}"
@@ -158,14 +158,14 @@ def resolve_paths(
 ) -> dict[str, Any]:
     """Return the settings of a file with all relative paths joined to its folder.
 
-    That is folders of pictures (names of datasets stay names), ``out`` and ``plugins``; working
-    folders of programs are joined where the programs are read. Values of other types are left to
-    whoever validates them.
+    These are folders of pictures (names of datasets stay names), ``out`` and ``plugins``.
+    Programs join their working folders themselves. Values of wrong types are left unchanged;
+    the validation reports them.
 
     Args:
-        settings: what the file holds.
-        folder: the folder of the file.
-        more_plugins: plug-in files that are given elsewhere, which may define datasets, too.
+        settings: settings of the file.
+        folder: folder of the file.
+        more_plugins: plug-in files of the options, which may define datasets, too.
     """
     found = dict(settings)
     if isinstance(found.get("out"), str):

@@ -1,39 +1,38 @@
-"""What a run tells whoever watches it: a terminal, a notebook, a test, nobody."""
+"""Events of a run, for a display."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nstbench.core.records import Unit
+from nstbench.core.records import Unit, UnitRecord
 
 if TYPE_CHECKING:
     from nstbench.plan.plan import Plan
 
 
 class Listener:
-    """Receives the events of a run; this one ignores them all."""
+    """Receives the events of a run; this base class ignores them."""
 
     def planned(self, plan: Plan) -> None:
-        """Tell the plan before anything runs."""
+        """Report the plan, before the run starts."""
 
     def stage(self, name: str, total: int, seconds: float | None = None) -> None:
-        """Begin a stage of ``total`` items, expected to take ``seconds``."""
+        """Report a new stage with ``total`` items and an estimate in ``seconds``."""
 
     def began(self, label: str) -> None:
-        """Name the item in work."""
+        """Report the item in work."""
 
     def step(self, unit: Unit, index: int, total: int) -> None:
-        """Report progress inside a unit, of which many may be in work; 0 of 0 is its beginning."""
+        """Report a step of a unit; 0 of 0 is its start. Several units may be in work."""
 
-    def finished(self, unit: Unit, record: Mapping[str, Any]) -> None:
-        """Report a unit's record; it is no longer in work."""
+    def finished(self, unit: Unit, record: UnitRecord) -> None:
+        """Report the record of a finished unit."""
 
     def advanced(self) -> None:
         """Report one finished item of the stage."""
 
     def note(self, message: str) -> None:
-        """Tell something that the user should know, once."""
+        """Report a message for the user."""
 
     def close(self) -> None:
-        """End the display."""
+        """Close the display."""

@@ -1,24 +1,20 @@
-"""The plan of a run: its units, and what is known about them before anything runs."""
+"""The plan of a run: its units, and their outcomes so far."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nstbench.core.records import (
-    MethodCard,
-    MetricCard,
-    PictureCard,
-    SkippedImage,
-    Status,
-    Unit,
-)
+from nstbench.core.cards import MethodCard, MetricCard, PictureCard
+from nstbench.core.records import SkippedImage, Status, Unit
 from nstbench.plan.config import RunConfig
+from nstbench.plan.inputs import Input
+from nstbench.plan.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A unit's outcome that is known before anything runs."""
+    """Outcome of a unit before the run starts."""
 
     status: Status
     message: str
@@ -26,21 +22,23 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a run is going to do.
+    """The units of a run, with the methods, metrics and pictures they need.
 
     Attributes:
-        config: the configuration it was made from.
-        units: all units, those of one method together, pairs of one style together.
+        config: configuration of the run.
+        units: all units, sorted by method, then by style.
         blocked: key -> outcome of units that cannot run here.
         cached: keys of units that have a usable record.
-        failed: key -> outcome of those among them that have no output, and are not tried again.
+        failed: key -> outcome of cached units that failed before and do not run again.
         methods: variant label -> card.
         metrics: metric name -> card, in table order.
-        pictures: the contents and styles, fitted and copied into the run folder.
-        skipped: files that the datasets or the image reader left out.
-        costs: variant -> seconds of one unit: measured by units that are done, or guessed.
-        outdated: key -> ``finished`` of records of pending units that do not count.
-        batched: variants whose methods can do several pairs at once.
+        pictures: cards of the contents and styles.
+        skipped: files that the dataset or the image reader left out.
+        costs: variant -> seconds of one unit, measured on finished units or estimated.
+        outdated: key -> ``finished`` of existing records that the run replaces.
+        batched: variants whose methods can stylise several pairs at once.
+        variants: the methods with their parameters, resolved once for the whole run.
+        inputs: the fitted pictures that the run copies into its folder.
     """
 
     config: RunConfig
@@ -55,15 +53,17 @@ class Plan:
     outdated: Mapping[str, str] = field(default_factory=dict)
     batched: frozenset[str] = frozenset()
     failed: Mapping[str, Outcome] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
+    inputs: tuple[Input, ...] = ()
 
     @property
     def expected_seconds(self) -> float:
-        """Seconds that the pending units are expected to take, one after the other."""
+        """Estimated seconds of the pending units, one after the other."""
         return sum(self.costs.get(unit.variant, 0.0) for unit in self.pending)
 
     @property
     def pending(self) -> tuple[Unit, ...]:
-        """Units that must be run."""
+        """Units to run."""
         return tuple(
             u for u in self.units if u.key not in self.cached and u.key not in self.blocked
         )

@@ -23,24 +23,29 @@ _PLANNED = {"key": str, "variant": str, "method": str, "content": str, "style": 
             "size": int, "seed": int}  # fmt: skip
 
 
-def write_plan(store: Store, plan: Plan, info: Mapping[str, Any]) -> None:
-    """Write ``plan.json`` and ``run.json``; together with the records they are the run."""
+def write_plan(store: Store, plan: Plan, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``plan.json`` and ``run.json``; return the data of ``run.json``.
+
+    Args:
+        store: the run folder.
+        plan: the plan of the run.
+        info: facts of the run; the cards of the plan are added.
+    """
     write_pieces(store.root / "plan.json", _plan_pieces(plan))
-    write_info(
-        store,
-        {
-            **info,
-            "schema": SCHEMA,
-            "methods": [plain_card(card) for card in plan.methods.values()],
-            "metrics": [plain_card(card) for card in plan.metrics.values()],
-            "pictures": [plain_card(card) for card in plan.pictures],
-            "skipped": [{"path": str(s.path), "reason": s.reason} for s in plan.skipped],
-        },
-    )
+    whole = {
+        **info,
+        "schema": SCHEMA,
+        "methods": [plain_card(card) for card in plan.methods.values()],
+        "metrics": [plain_card(card) for card in plan.metrics.values()],
+        "pictures": [plain_card(card) for card in plan.pictures],
+        "skipped": [{"path": str(s.path), "reason": s.reason} for s in plan.skipped],
+    }
+    write_info(store, whole)
+    return whole
 
 
 def _plan_pieces(plan: Plan) -> Iterator[bytes]:
-    """Yield ``plan.json``, a unit a line: millions of them must not be in memory twice."""
+    """Yield ``plan.json``, one unit a line, so that millions of units need little memory."""
     before = f'{{"schema": {SCHEMA}, "units": [\n'
     for unit in plan.units:
         blocked = plan.blocked.get(unit.key)
@@ -56,7 +61,7 @@ def _plan_pieces(plan: Plan) -> Iterator[bytes]:
 
 
 def read_plan(root: Path) -> list[dict[str, Any]]:
-    """Return the units of ``plan.json`` as plain data; none if there is no such file.
+    """Return the units of ``plan.json`` as plain data; an empty list without such a file.
 
     Raises:
         StoreError: if the file is damaged.
@@ -72,11 +77,11 @@ def read_plan(root: Path) -> list[dict[str, Any]]:
                     raise TypeError(f"'{name}' of a unit is {printable(unit[name])[:40]}")
                 if kind is str:
                     unit[name] = encodable(unit[name])
-            # both become parts of paths
+            # both are parts of paths
             if not (is_plain_name(unit["key"]) and is_plain_name(unit["method"])):
                 raise ValueError(f"'{printable(unit['key'])[:80]}' is not the key of a unit")
             if "status" in unit:
                 Status(unit["status"])
                 if not isinstance(unit.get("message", ""), str):
-                    raise TypeError("the message of a unit is no text")
+                    raise TypeError("the message of a unit is not text")
     return units

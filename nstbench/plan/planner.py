@@ -1,83 +1,92 @@
-"""From a configuration to ordered units: the only place where the cartesian product is taken."""
+"""Plan a run: pair the pictures, and lay out the units in order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
-from nstbench.core.errors import ImageError, UsageError
-from nstbench.core.records import (
-    Availability,
-    Collection,
-    ImageRecord,
-    MethodCard,
-    PictureCard,
-    Role,
-    SkippedImage,
-    Status,
-    Unit,
-    WeightCard,
-)
+from nstbench.core.cards import MethodCard, WeightCard
+from nstbench.core.records import Availability, ImageRecord, Role, Status, Unit, UnitRecord
 from nstbench.plan.config import RunConfig
+from nstbench.plan.inputs import fit_pictures
 from nstbench.plan.plan import Outcome, Plan
 from nstbench.plan.unit_keys import Pieces, UnitMaker, shared_parts
-from nstbench.plan.variants import Variant, metric_cards, open_dataset, resolve_methods
+from nstbench.plan.variants import Variant, metric_cards
 from nstbench.store.store import Store
 
 _T = TypeVar("_T")
 
 
-def make_plan(config: RunConfig, store: Store) -> Plan:
-    """Resolve names, load pictures and lay out the units.
+def make_plan(config: RunConfig, store: Store, variants: Sequence[Variant]) -> Plan:
+    """Load pictures and lay out the units; write nothing.
+
+    Args:
+        config: the configuration of the run.
+        store: the run folder, whose records are read.
+        variants: the methods of the run (see :func:`nstbench.plan.variants.resolve_methods`).
 
     Raises:
-        UsageError: if a method, metric, dataset or parameter is unknown or wrong.
+        UsageError: if a metric or dataset is unknown or wrong, or a role has no usable picture.
     """
-    variants = resolve_methods(config)
     metrics = metric_cards(config.metrics)
-    contents = _pictures(config, Role.CONTENT, store)
-    styles = _pictures(config, Role.STYLE, store)
-    pairs = pair_up(list(contents.cards), list(styles.cards), config.contents_per_style)
-    found = _Found()
+    contents = fit_pictures(config, Role.CONTENT)
+    styles = fit_pictures(config, Role.STYLE)
+    pairs = pair_up(
+        [entry.fitted for entry in contents.inputs],
+        [entry.fitted for entry in styles.inputs],
+        config.contents_per_style,
+    )
+    units: list[Unit] = []
+    blocked: dict[str, Outcome] = {}
+    cached: set[str] = set()
+    failed: dict[str, Outcome] = {}
+    outdated: dict[str, str] = {}
+    costs: dict[str, float] = {}
     methods: dict[str, MethodCard] = {}
     for variant in variants:
-        states = {
-            style: _style_state(variant, original) for style, original in styles.originals.items()
-        }
-        methods[variant.card.variant] = _with_checkpoints(variant.card, states.values())
-        _lay_out(config, store, variant, pairs, states, found)
+        label = variant.card.variant
+        states = {entry.fitted: _style_state(variant, entry.original) for entry in styles.inputs}
+        methods[label] = _with_checkpoints(variant.card, states.values())
+        measured: list[float] = []
+        for unit, outcome, record in _lay_out(config, store, variant, pairs, states):
+            units.append(unit)
+            if outcome is not None:
+                blocked[unit.key] = outcome
+            elif record is not None:
+                if record.status is Status.DONE:
+                    measured.append(record.seconds or 0.0)
+                if not _counts(config, record):
+                    outdated[unit.key] = record.finished
+                    continue
+                cached.add(unit.key)
+                if record.status is not Status.DONE:
+                    failed[unit.key] = Outcome(record.status, record.message)
+        if measured:
+            costs[label] = sum(measured) / len(measured)
+        elif variant.method is not None:
+            costs[label] = variant.method.expected_seconds(config.size)
+    inputs = (*contents.inputs, *styles.inputs)
     return Plan(
         config=config,
-        units=tuple(found.units),
-        blocked=found.blocked,
-        cached=frozenset(found.cached),
+        units=tuple(units),
+        blocked=blocked,
+        cached=frozenset(cached),
         methods=methods,
         metrics=metrics,
-        pictures=(*contents.cards.values(), *styles.cards.values()),
+        pictures=tuple(entry.card for entry in inputs),
         skipped=(*contents.skipped, *styles.skipped),
-        costs=found.costs,
-        outdated=found.outdated,
-        failed=found.failed,
+        costs=costs,
+        outdated=outdated,
+        failed=failed,
         batched=frozenset(
             variant.card.variant
             for variant in variants
             if variant.method is not None and variant.method.does_batches()
         ),
+        variants=tuple(variants),
+        inputs=inputs,
     )
-
-
-@dataclass(eq=False)
-class _Found:
-    """What a plan is made of, as far as it is known."""
-
-    units: list[Unit] = field(default_factory=list)
-    blocked: dict[str, Outcome] = field(default_factory=dict)
-    cached: set[str] = field(default_factory=set)
-    costs: dict[str, float] = field(default_factory=dict)
-    outdated: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, Outcome] = field(default_factory=dict)
 
 
 def _lay_out(
@@ -86,13 +95,11 @@ def _lay_out(
     variant: Variant,
     pairs: list[tuple[ImageRecord, ImageRecord]],
     states: Mapping[ImageRecord, _StyleState],
-    found: _Found,
-) -> None:
-    """Add the units of one variant, and say which of them are done, blocked or outdated."""
+) -> Iterator[tuple[Unit, Outcome | None, UnitRecord | None]]:
+    """Yield each unit of a variant with the outcome that blocks it, or its record if it has one."""
     method = variant.card.method
     accepted = store.keys_by_inputs(method) if config.resume == "always" else {}
     existing = store.keys(method)
-    measured: list[float] = []
     shared = shared_parts(config, variant)
     pieces: Pieces = {}
     # looked up by checksum, which is unique among styles: a record is slow to hash
@@ -104,27 +111,9 @@ def _lay_out(
         for content, style in pairs:
             maker, state = makers[style.sha256]
             unit = maker.make(content, style, seed, accepted)
-            found.units.append(unit)
             outcome = _blocked(variant, state, content, style)
-            if outcome is not None:
-                found.blocked[unit.key] = outcome
-                continue
-            record = store.record(method, unit.key) if unit.key in existing else None
-            if record is None:
-                continue
-            if record["status"] == Status.DONE:
-                measured.append(record.get("seconds") or 0.0)
-            if _counts(config, record):
-                found.cached.add(unit.key)
-                if record["status"] != Status.DONE:
-                    message = str(record.get("message", ""))
-                    found.failed[unit.key] = Outcome(Status(record["status"]), message)
-            else:
-                found.outdated[unit.key] = str(record.get("finished", ""))
-    if measured:
-        found.costs[variant.card.variant] = sum(measured) / len(measured)
-    elif variant.method is not None:
-        found.costs[variant.card.variant] = variant.method.expected_seconds(config.size)
+            stored = outcome is None and unit.key in existing
+            yield unit, outcome, store.record(method, unit.key) if stored else None
 
 
 def pair_up(
@@ -132,8 +121,8 @@ def pair_up(
 ) -> list[tuple[_T, _T]]:
     """Return (content, style) pairs: all of them, or a balanced rotation.
 
-    With ``contents_per_style`` = k, style j meets contents jk, jk+1, ..., jk+k-1 modulo
-    their number, so that every style is met k times and contents differ by at most one.
+    With ``contents_per_style`` = k, style j is paired with contents jk, jk+1, ..., jk+k-1 modulo
+    their number. So every style has k pairs, and the counts of contents differ by at most one.
     """
     if contents_per_style is None or contents_per_style >= len(contents):
         return [(content, style) for style in styles for content in contents]
@@ -144,65 +133,11 @@ def pair_up(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pictures:
-    """The pictures of one role: fitted record -> card, fitted -> original record, left out."""
-
-    cards: dict[ImageRecord, PictureCard]
-    originals: dict[ImageRecord, ImageRecord]
-    skipped: list[SkippedImage]
-
-
-def _pictures(config: RunConfig, role: Role, store: Store) -> _Pictures:
-    """Fit the pictures of one role and keep them in the run folder."""
-    from nstbench.pictures.picture import load_picture, pixel_hash, to_pixels, write_png
-
-    option = "--contents" if role is Role.CONTENT else "--styles"
-    text = config.contents if role is Role.CONTENT else config.styles
-    dataset = open_dataset(text, option)
-    if role not in dataset.info.roles:
-        raise UsageError(f"{option} {text}: this dataset has no {role} pictures.")
-    collection: Collection = dataset.load(role)
-    skipped = list(collection.skipped)
-    found: dict[ImageRecord, PictureCard] = {}
-    originals: dict[ImageRecord, ImageRecord] = {}
-    seen: dict[str, str] = {}
-    for record in collection.images[: config.limit]:
-        try:
-            picture = load_picture(record, config.size, config.fit)
-        except ImageError as error:
-            skipped.append(SkippedImage(record.path, str(error)))
-            continue
-        pixels = to_pixels(picture.pixels)
-        digest = pixel_hash(pixels)
-        if digest in seen:
-            reason = f"same pixels as '{seen[digest]}'"
-            skipped.append(SkippedImage(record.path, reason))
-            continue
-        seen[digest] = record.name
-        file = Path("inputs") / role / f"{digest[:20]}.png"
-        write_png(store.root / file, pixels)
-        map_file = None
-        if picture.semantic_map is not None:
-            labels = to_pixels(picture.semantic_map)
-            map_file = file.with_name(f"{digest[:20]}_{pixel_hash(labels)[:12]}_sem.png")
-            write_png(store.root / map_file, labels)
-        fitted = replace(record, path=file, sha256=digest, semantic_map=map_file)
-        originals[fitted] = record
-        found[fitted] = PictureCard(
-            role, record.name, str(file), digest, record.licence, record.author, record.source
-        )
-    if not found:
-        reasons = "; ".join(f"{s.path.name}: {s.reason}" for s in skipped[:3])
-        raise UsageError(f"{option} {text}: no usable {role} picture. {reasons}")
-    return _Pictures(found, originals, skipped)
-
-
 _StyleState = tuple[Availability, tuple[WeightCard, ...]]
 
 
 def _style_state(variant: Variant, style: ImageRecord) -> _StyleState:
-    """Return whether a style can be done, and the files that it needs."""
+    """Return whether a method can do a style, and the weight files of the style."""
     state = variant.card.availability
     if not state.ok or variant.method is None:
         return state, ()
@@ -211,7 +146,7 @@ def _style_state(variant: Variant, style: ImageRecord) -> _StyleState:
 
 
 def _with_checkpoints(card: MethodCard, states: Iterable[_StyleState]) -> MethodCard:
-    """Return a method's card with the weights that its styles need, each once."""
+    """Return a method's card with the weights of its styles, each once."""
     found = {weight.sha256: weight for _, weights in states for weight in weights}
     return replace(card, weights=(*card.weights, *found.values()))
 
@@ -233,13 +168,13 @@ def _blocked(
     return None
 
 
-def _counts(config: RunConfig, record: Mapping[str, Any]) -> bool:
-    """Return whether a record makes running its unit needless."""
+def _counts(config: RunConfig, record: UnitRecord) -> bool:
+    """Return whether the run can use a record instead of running the unit."""
     if config.resume == "never":
         return False
-    status = record["status"]
+    status = record.status
     if status == Status.DONE:
         return True
-    # what hindered these is gone, or they would be blocked again
-    hindered = status in (Status.UNAVAILABLE, Status.SKIPPED)
-    return not hindered and status not in config.retry
+    # the cause is gone, or the unit would be blocked again
+    blocked_before = status in (Status.UNAVAILABLE, Status.SKIPPED)
+    return not blocked_before and str(status) not in config.retry

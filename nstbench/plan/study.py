@@ -1,8 +1,8 @@
 """Studies: a parameter grid of one method, run as variants and drawn as curves.
 
-A study answers which setting is better, which no single point can: every setting trades
-content for style at another rate, so each becomes a curve, traced by one parameter (as a
-rule the content weight), and curves are compared (see :mod:`nstbench.report.parts.fronts`).
+A study compares settings. As each setting trades content for style at another rate, a single
+point is not enough: each setting is a curve, traced by one parameter (usually the content weight),
+and curves are compared (see :mod:`nstbench.report.parts.fronts`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from nstbench.core.yaml_values import number, read_value, split_outside_brackets
 
 MOST_VARIANTS = 200
-"""More curves and points than this nobody can read, and few can wait for."""
+"""Upper limit of variants: a chart with more is not readable."""
 
 LOG_FROM = 10.0
-"""A range of positive numbers is spaced logarithmically if its ends are this factor apart."""
+"""Ratio of the ends from which a range of positive numbers is spaced logarithmically."""
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?::(\d+))?")
@@ -34,9 +34,9 @@ class StudyVariant:
     """One point of a study.
 
     Attributes:
-        label: what it is called on the board: the swept values only.
-        series: label of the curve it lies on.
-        value: value of the traced parameter, or ``None`` if none is traced.
+        label: label on the board: the swept values only.
+        series: label of its curve.
+        value: value of the traced parameter, or ``None`` without one.
         params: parameters that differ from the method's defaults.
     """
 
@@ -50,13 +50,13 @@ class Study(BaseModel):
     """A method, a grid of its parameters, and how the points make curves.
 
     The variants are all combinations of a series with the values of the grid. Combinations
-    that agree in everything but ``along`` lie on one curve.
+    that differ in ``along`` only are one curve.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str = Field(description="name of the method")
-    question: str = Field("", description="what the study asks, for the report")
+    question: str = Field("", description="question of the study, for the report")
     params: dict[str, Any] = Field(
         default_factory=dict, description="parameters that all variants share"
     )
@@ -65,13 +65,13 @@ class Study(BaseModel):
     )
     along: str = Field(
         "",
-        description="parameter that varies along a curve; the first of the grid with several "
-        "numbers if unset",
+        description="parameter that varies along a curve; by default the first of the grid with "
+        "several numbers",
     )
     series: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="name -> parameters of a curve, for what is no grid; a curve may have its "
-        "own values of the traced parameter",
+        description="name -> parameters of a curve, for settings that are not a grid; a curve may "
+        "have its own values of the traced parameter",
     )
     baseline: str = Field("", description="series that the others are compared with")
 
@@ -94,14 +94,14 @@ class Study(BaseModel):
             _refuse_repeats(name, values)
             beside = [self.params] if name == self.traced else [self.params, *self.series.values()]
             if any(name in params for params in beside):
-                raise ValueError(f"'{name}' is given twice: in the grid and beside it")
+                raise ValueError(f"'{name}' is given twice: in the grid and in the parameters")
         lengths = [len(values) for name, values in self.grid.items() if name != self.traced]
         curves = [len(self._traced_values(params)) or 1 for params in self.series.values() or [{}]]
         count = math.prod(lengths) * sum(curves)
         if count > MOST_VARIANTS:
             raise ValueError(
-                f"the grid has {count} variants; {MOST_VARIANTS} are the most one board takes. "
-                "Take fewer values, or run parts of the grid with an --out each"
+                f"the grid has {count} variants; a board takes at most {MOST_VARIANTS}. "
+                "Give fewer values, or run parts of the grid with separate --out folders"
             )
         labels = self.series_labels()
         if self.baseline and self.baseline not in labels:
@@ -112,7 +112,7 @@ class Study(BaseModel):
 
     @property
     def traced(self) -> str:
-        """Return the parameter that varies along a curve, or ``""``: then curves are points."""
+        """Return the parameter that varies along a curve, or ``""`` if each curve is a point."""
         numeric = (name for name, values in self.grid.items() if _several_numbers(values))
         return self.along or next(numeric, "")
 
@@ -151,7 +151,7 @@ class Study(BaseModel):
 
 
 def parse_grid(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """Read ``"alpha_beta=1e-4..1e-1:6,optimizer=adam,lbfgs"`` and the like.
+    """Read a grid such as ``"alpha_beta=1e-4..1e-1:6,optimizer=adam,lbfgs"``.
 
     A part without ``=`` is a further value of the parameter before it. Values are YAML:
     ``true``, ``3``, ``adam``, ``[relu1_1,relu2_1]``. ``a..b:n`` stands for n numbers from a
@@ -179,7 +179,7 @@ def parse_grid(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
 
 def shown(value: Any) -> str:
-    """Return a value as labels show it: ``0.0001``, ``adam``, ``relu1_1+relu2_1``."""
+    """Return a value as text for labels: ``0.0001``, ``adam``, ``relu1_1+relu2_1``."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

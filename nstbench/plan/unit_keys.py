@@ -7,20 +7,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.core.records import ImageRecord, Unit, WeightCard
+from nstbench.core.cards import WeightCard
+from nstbench.core.records import ImageRecord, Unit
 from nstbench.plan.config import RunConfig
 from nstbench.plan.variants import Variant
 from nstbench.plugins import registry
 from nstbench.store.keys import SCHEMA, KeyText, seed_of
 
 Pieces = dict[tuple[str, str], dict[str, str]]
-"""(role, checksum of a picture) -> part -> its text in a key."""
+"""(role, checksum of a picture) -> part -> text of the part in a key."""
 
 _OWN_PARTS = ("content", "content_map", "style", "style_map", "seed")
 
 
 def method_parts(variant: Variant) -> dict[str, Any]:
-    """Return what decides a method's output besides its pictures: code, parameters, weights."""
+    """Return the parts of a key that identify a variant: code, parameters, weights."""
     card = variant.card
     source = registry.source_hash("methods", card.method) if variant.method else "broken"
     params = variant.method.params.model_dump(mode="python") if variant.method else card.params
@@ -33,7 +34,7 @@ def method_parts(variant: Variant) -> dict[str, Any]:
 
 
 def _content_of(value: Any) -> Any:
-    """Replace paths by checksums: the key speaks of what a file holds, not where it lies."""
+    """Replace paths by checksums: a key depends on the content of a file, not on its path."""
     if isinstance(value, Path):
         return hashlib.sha256(value.read_bytes()).hexdigest() if value.is_file() else str(value)
     if isinstance(value, dict):
@@ -50,9 +51,9 @@ def shared_parts(config: RunConfig, variant: Variant) -> dict[str, Any]:
 
 
 class _Parts(Mapping[str, Any]):
-    """The parts of one unit's key: references to what many units share, put together on demand.
+    """The parts of one unit's key, assembled on demand from data that units share.
 
-    A plan of a million units keeps all of them in memory.
+    A plan of a million units keeps these in memory.
     """
 
     __slots__ = ("_content", "_seed", "_shared", "_style")
@@ -86,14 +87,14 @@ def _picture_parts(role: str, picture: ImageRecord) -> dict[str, Any]:
 
 
 class UnitMaker:
-    """Makes the units of one variant and style state, writing what they share only once.
+    """Makes the units of one variant for one style; shared texts are written once.
 
     Args:
         variant: the method with its parameters.
         config: the configuration of the run.
-        shared: what :func:`shared_parts` returned for the variant.
-        checkpoint: the files that the style needs.
-        pieces: texts that are known already; makers of one variant may share them.
+        shared: result of :func:`shared_parts` for the variant.
+        checkpoint: weight files of the style.
+        pieces: texts of earlier parts; makers of one variant may share them.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class UnitMaker:
             size=self._config.size,
             fit=self._config.fit,
             seed=seed,
-            # a seed that forgets the code: an edit must not change what chance did
+            # the seed does not depend on code, so an edit keeps the random numbers
             unit_seed=seed_of(without_code),
             parts=_Parts(self._shared, content, style, seed),
         )

@@ -1,4 +1,4 @@
-"""What there is to run: plug-ins described, parameters checked, availability found out."""
+"""Variants and cards: methods with checked parameters, metrics and datasets with their state."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from nstbench.contracts import Method
+from nstbench.core.cards import MethodCard, MetricCard, WeightCard
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
-from nstbench.core.records import Availability, MethodCard, MetricCard, WeightCard
+from nstbench.core.records import Availability
 from nstbench.plan.config import MethodSpec, RunConfig, parse_named
 from nstbench.plugins import registry
 
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A method with its parameters, ready to be planned; ``method`` is None if it is broken."""
+    """A method with its parameters; ``method`` is ``None`` if the plug-in cannot be loaded."""
 
     card: MethodCard
     method: Method | None
 
     @property
     def given(self) -> dict[str, Any]:
-        """The parameters that were given by hand or by a suite, for another process.
+        """Parameters that the user or the suite gave, to make the method in another process.
 
-        The others take their defaults there, or what a checkpoint says.
+        Other parameters take their defaults there, or the values of a checkpoint.
         """
         if self.method is None:
             return dict(self.card.params)
@@ -44,7 +45,7 @@ def add_configured(config: RunConfig) -> None:
     """Register the plug-in files and programs that a configuration names.
 
     Raises:
-        UsageError: if a file is no plug-in, or a program has the name of a method.
+        UsageError: if a file is not a plug-in, or a program has the name of a method.
     """
     for file in config.plugins:
         registry.add_file(file)
@@ -53,7 +54,7 @@ def add_configured(config: RunConfig) -> None:
 
 
 def resolve_methods(config: RunConfig) -> list[Variant]:
-    """Return the variants to run; broken plug-ins become variants without a method.
+    """Return the variants to run; a plug-in that cannot be loaded is a variant without a method.
 
     Raises:
         UsageError: for unknown names, unknown or invalid parameters, and equal labels.
@@ -73,7 +74,7 @@ def resolve_methods(config: RunConfig) -> list[Variant]:
 
 
 def _all_specs() -> list[MethodSpec]:
-    """Return every method of the registry under its defaults, and its further settings."""
+    """Return each method of the registry with its defaults, and with its further settings."""
     specs = []
     for name in registry.names("methods"):
         specs.append(MethodSpec(name=name))
@@ -128,7 +129,7 @@ def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
 
 
 def _weight_card(weight: Weight) -> WeightCard:
-    """Describe a weight file; its checksum is empty if it is not pinned and not here."""
+    """Describe a weight file; its checksum is empty if it is missing and not pinned."""
     from nstbench.nn.weights import cache as weights
 
     try:
@@ -171,14 +172,14 @@ def metric_cards(wanted: Iterable[str] | str) -> dict[str, MetricCard]:
 
 
 def metric_card(name: str) -> MetricCard:
-    """Describe one metric; one that cannot be imported is unavailable with the reason."""
+    """Describe a metric; one that cannot be imported is unavailable, with the reason."""
     try:
         info = registry.load("metrics", name).info
     except registry.PluginError as error:
         return MetricCard(
             name=name, title=name, scope="pair", higher_is_better=False, range=(0.0, 0.0), unit="",
             citation="", description="", version=0, home_for=(), role="", order=10_000,
-            availability=Availability(False, str(error), "mend the plug-in"),
+            availability=Availability(False, str(error), "fix the plug-in"),
         )  # fmt: skip
     needed = metric_weights(info)
     return MetricCard(
@@ -201,7 +202,7 @@ def metric_card(name: str) -> MetricCard:
 
 
 def metric_weights(info: Any) -> tuple[Any, ...]:
-    """Return all weights a metric needs: its own and those of the networks it reads."""
+    """Return the weights of a metric: its own and those of the networks that it reads."""
     from nstbench.nn.backbones.load import backbone_weight
 
     networks = dict.fromkeys(need.network for need in info.features)
@@ -213,7 +214,7 @@ def _availability(requires: Iterable[str], needed: Iterable[Any]) -> Availabilit
 
     for package in requires:
         spec = importlib.util.find_spec(package)
-        # a folder without __init__.py, such as our own `datasets`, has a spec but no origin
+        # a folder without __init__.py, such as `datasets` here, has a spec without origin
         if spec is None or spec.origin is None:
             return Availability(
                 False, f"the package '{package}' is not installed", f"pip install {package}"
@@ -230,12 +231,12 @@ def _broken_card(spec: MethodSpec, reason: str) -> MethodCard:
         variant=spec.variant, method=spec.name, title=spec.name, authors="", year=0, paper="",
         code="", family="", flexibility="", licence="", trained_on=(), deviations=(),
         params=spec.params, defaults={}, weights=(),
-        availability=Availability(False, reason, "mend the plug-in"),
+        availability=Availability(False, reason, "fix the plug-in"),
     )  # fmt: skip
 
 
 def open_dataset(text: str, option: str) -> Any:
-    """Return the dataset named by an option's text: a registry name or a path.
+    """Return the dataset of an option: a registry name or a path.
 
     Raises:
         UsageError: if it is neither, or its parameters are wrong, or it is unavailable.
@@ -257,8 +258,8 @@ def open_dataset(text: str, option: str) -> Any:
     dataset = cls(check_params(cls.Params, params, f"dataset '{name}'"))
     state = dataset.availability()
     if not state.ok:
-        way_out = f" {state.remedy}" if state.remedy else ""
-        raise UsageError(f"{option} {text}: {state.reason}.{way_out}")
+        fix_for = f" {state.remedy}" if state.remedy else ""
+        raise UsageError(f"{option} {text}: {state.reason}.{fix_for}")
     return dataset
 
 

@@ -13,7 +13,8 @@ from markupsafe import Markup
 from nstbench.analysis import run_comparison as comparison
 from nstbench.analysis.run_comparison import SAME
 from nstbench.core.board import Board
-from nstbench.core.records import Flexibility, MetricCard
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Flexibility
 from nstbench.report.parts import numbers, svg, templates
 from nstbench.report.parts import rows as tables
 from nstbench.report.parts.rows import Interval

@@ -36,8 +36,9 @@ from torch.nn.functional import interpolate
 
 from nstbench.analysis.load_board import load_board
 from nstbench.contracts import Features, Picture, ScoringPair
+from nstbench.core.cards import PictureCard
 from nstbench.core.errors import NstbenchError
-from nstbench.core.records import PictureCard, Role, Status
+from nstbench.core.records import Role, Status
 from nstbench.pictures.picture import read_image, to_tensor, write_png
 from nstbench.plan.listener import Listener
 from nstbench.score.feature_bank import FeatureBank

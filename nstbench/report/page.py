@@ -18,7 +18,7 @@ from markupsafe import Markup
 from nstbench import __version__
 from nstbench.contracts import Section
 from nstbench.core.board import Board
-from nstbench.core.errors import StoreError, UsageError, did_you_mean, way_out
+from nstbench.core.errors import StoreError, UsageError, did_you_mean, fix_for
 from nstbench.core.text import encodable
 from nstbench.plugins import registry
 from nstbench.report import comparison_page as comparison
@@ -224,7 +224,7 @@ def _replace(path: Path, write: Callable[[Path], None]) -> Path:
         write(temporary)
         temporary.replace(path)
     except OSError as error:
-        mend = way_out(error) or "free space or change permissions"
+        mend = fix_for(error) or "free space or change permissions"
         raise StoreError(
             f"{path} cannot be written: {error.strerror or error}. To mend it, {mend}, then "
             "write the report again with `nstbench report`."

@@ -13,7 +13,7 @@ from markupsafe import Markup
 import nstbench
 from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
 from nstbench.analysis.validation.validate import Validation
-from nstbench.core.records import MetricCard
+from nstbench.core.cards import MetricCard
 from nstbench.report.parts import numbers, templates
 
 

@@ -19,9 +19,10 @@ import pandas as pd
 import torch
 
 from nstbench.contracts import Metric, MetricInfo, Picture
+from nstbench.core.cards import MetricCard, PictureCard
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
-from nstbench.core.records import MetricCard, PictureCard, Role, Scope, Status, Timing
+from nstbench.core.records import Role, Scope, Status, Timing
 from nstbench.core.text import printable
 from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import read_image, to_tensor
@@ -30,9 +31,9 @@ from nstbench.plan.plan_file import read_plan
 from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
 from nstbench.score.scorer import Scorer
-from nstbench.store.atomic_files import MEND
+from nstbench.store.atomic_files import RERUN
 from nstbench.store.keys import SCHEMA, key_of
-from nstbench.store.run_info import SCORE_COLUMNS, read_cards
+from nstbench.store.run_info import SCORE_COLUMNS, read_cards, read_info
 from nstbench.store.store import Store
 
 Unit = Mapping[str, Any]
@@ -89,7 +90,8 @@ class ScoreStage:
     def __init__(self, root: Path, device: str) -> None:
         self.store = Store(root)
         self.device = torch.device(device)
-        self.cards, pictures = read_cards(root)
+        cards = read_cards(root, read_info(root))
+        self.cards, pictures = cards.metrics, cards.pictures
         self.pictures = {(card.role, card.name): card for card in pictures}
         self.usable = {
             name: card
@@ -249,7 +251,7 @@ class ScoreStage:
         if (role, name) not in self.pictures:
             raise StoreError(
                 f"{self.store.root / 'run.json'} knows no {role} picture '{printable(name)}', of "
-                f"which plan.json speaks. {MEND}"
+                f"which plan.json speaks. {RERUN}"
             )
         return self.pictures[role, name]
 
@@ -272,8 +274,8 @@ class ScoreStage:
             of_size.add((unit["content"], unit["style"], unit["seed"]))
             group = groups.setdefault((unit["variant"], unit["size"]), _Group(of_size))
             record = None if "status" in unit else self.store.record(unit["method"], unit["key"])
-            if record is not None and record["status"] == Status.DONE:
-                entry = {**unit, "output_sha256": record["output_sha256"]}
+            if record is not None and record.status is Status.DONE:
+                entry = {**unit, "output_sha256": record.output_sha256}
                 group.done.append(entry)
         return groups
 

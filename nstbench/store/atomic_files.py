@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nstbench.core.errors import StoreError, way_out
+from nstbench.core.errors import StoreError, fix_for
 
-MEND = "Run the same command again: it writes the file anew and repeats nothing that is done."
+RERUN = "Run the same command again: it writes the file again and keeps finished results."
 
 
-# JSON may be nested deeper than any that was ever written here.
+# RecursionError: a damaged file may nest JSON deeply
 UNREADABLE = (OSError, ValueError, RecursionError)
 
 
@@ -30,7 +30,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file atomically from pieces that need not be in memory at once.
+    """Write a file atomically from pieces, which need not be in memory at once.
 
     Raises:
         StoreError: if the disk is full or the folder cannot be written.
@@ -50,11 +50,11 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> StoreError:
-    """Return what to tell a user whose disk is full, or whose folder may not be written."""
-    mend = way_out(error) or "free space or change permissions"
+    """Return the error for a file that cannot be written, with its fix."""
+    fix = fix_for(error) or "free space or change permissions"
     return StoreError(
         f"{path} cannot be written: {error.strerror}. What was computed before is intact: "
-        f"{mend}, then run the same command again."
+        f"{fix}, then run the same command again."
     )
 
 

@@ -10,17 +10,22 @@ from typing import Any
 SCHEMA = 1
 
 
-# Parts of a key that name code instead of inputs; `--resume always` disregards them.
+# parts of a key that identify code, not inputs; `--resume always` ignores them
 CODE_PARTS = ("source", "schema")
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of plain data: equal parts give equal keys in any order."""
+    """Return the SHA-256 of plain data; the order of the parts does not matter.
+
+    Example:
+        >>> key_of({"size": 64, "seed": 0}) == key_of({"seed": 0, "size": 64})
+        True
+    """
     return hashlib.sha256(_plain_json(parts).encode()).hexdigest()
 
 
 def key_without_code(parts: Mapping[str, Any]) -> str:
-    """Return the key that the parts would have if code had no versions."""
+    """Return the key of the parts without those that identify code."""
     return key_of({name: part for name, part in parts.items() if name not in CODE_PARTS})
 
 
@@ -29,13 +34,13 @@ def _plain_json(parts: Mapping[str, Any]) -> str:
 
 
 class KeyText:
-    """Writes the texts behind many keys that differ in few parts.
+    """Compute many keys that differ in few parts, from texts of the parts.
 
-    ``KeyText(parts, changing).keys(changes)`` is what :func:`key_of` and
-    :func:`key_without_code` return for ``parts | changes``.
+    ``KeyText(parts, changing).keys(changes)`` equals :func:`key_of` and
+    :func:`key_without_code` of ``parts | changes``. A plan of a million units needs this speed.
 
     Args:
-        parts: the parts that all keys share.
+        parts: parts that all keys share.
         changing: names of the parts that differ.
     """
 
@@ -52,7 +57,7 @@ class KeyText:
         return _plain_json({name: part})[1:-1]
 
     def keys(self, pieces: Mapping[str, str]) -> tuple[str, str]:
-        """Return the key, and the key without code, given the pieces of the changing parts."""
+        """Return the key, and the key without code, for the texts of the changing parts."""
         texts = self._with_code.copy()
         for name, text in pieces.items():
             texts[self._place[name]] = text
@@ -67,7 +72,7 @@ def _hash_of(pieces: list[str]) -> str:
 
 
 def hash_of_keys(keys: Iterable[str]) -> str:
-    """Return a checksum of keys in their order."""
+    """Return a checksum of keys; their order matters."""
     digest = hashlib.sha256()
     for key in keys:
         digest.update(key.encode())
@@ -75,5 +80,5 @@ def hash_of_keys(keys: Iterable[str]) -> str:
 
 
 def seed_of(key: str) -> int:
-    """Return the random seed of a unit, which depends on nothing but its key."""
+    """Return the random seed of a unit, which depends on its key only."""
     return int(key[:15], 16)

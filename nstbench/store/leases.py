@@ -1,15 +1,14 @@
-"""Claims of processes that share a run folder, so that each unit is in work once.
+"""Leases of processes that share a run folder, so that one process works on each unit.
 
 ```
-claims/<key>.claim        who works on a unit: the name of an owner; made atomically
-claims/<owner>.owner      an owner's machine and process; touched while the process lives
+claims/<key>.claim        name of the owner that works on a unit; made atomically
+claims/<owner>.owner      machine and process of an owner; touched while the process runs
 ```
 
-A claim keeps work from being done twice, and nothing more: results are atomic and depend
-on nothing but their key, so that two processes which both believe to hold a claim write
-the same thing. Nothing is decided by the clock of a machine. The age of a claim is the
-difference of two times that the file server gave, and because its clock may be set back,
-a claim whose time stands still for long enough by our own monotonic clock is stale, too.
+A claim only avoids double work. Results are atomic and depend on their key only, so two processes
+that hold the same claim write the same result. Machine clocks are not compared: the age of a
+claim is the difference of two times of the file server. As that clock may be set back, a claim
+is stale, too, if its time does not change for long enough by the monotonic clock of this process.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ from nstbench.store.atomic_files import unwritable
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 BOARD = "board"
-"""Who claims this scores, times and writes the board of a run."""
+"""Key of the claim on timing, scoring and writing the board of a run."""
 _LOOK_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process that works on a run folder, as somebody sees it who only reads.
+    """A process that works on a run folder.
 
     Attributes:
-        host: its machine.
-        process: its number there.
-        silent: seconds since its last sign of life, by the clock of this machine.
-        keys: what it has claimed.
+        host: name of its machine.
+        process: its process id.
+        silent: seconds since its last heartbeat, by the clock of this machine.
+        keys: keys of its claims.
     """
 
     host: str
@@ -56,14 +55,14 @@ class Owner:
 
 
 def living_owners(root: Path) -> list[Owner]:
-    """Return who works on a run folder, without writing to it; the dead are left out."""
+    """Return the processes that work on a run folder; write nothing."""
     folder = root / "claims"
     keys: dict[str, set[str]] = defaultdict(set)
     for claim in folder.glob("*.claim"):
         keys[_read(claim) or ""].add(claim.stem)
     found = []
     for path in sorted(folder.glob("*.owner")):
-        # one that ends meanwhile, or has not yet written its name
+        # the process may end meanwhile, or may not have written its file yet
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             text = path.read_bytes()
             silent = max(0.0, time.time() - path.stat().st_mtime)
@@ -76,12 +75,12 @@ def living_owners(root: Path) -> list[Owner]:
 
 
 class Claims:
-    """What this process has claimed in one run folder.
+    """The claims of this process in one run folder.
 
     Args:
         root: run folder.
-        heartbeat: seconds between two signs of life.
-        stale: seconds without a sign of life after which a claim is void.
+        heartbeat: seconds between two heartbeats.
+        stale: seconds without a heartbeat after which a claim is void.
     """
 
     def __init__(
@@ -99,11 +98,11 @@ class Claims:
 
     @property
     def company(self) -> bool:
-        """True if another process works on this run folder, as of the last heartbeat."""
+        """Whether another process works on this run folder, as of the last heartbeat."""
         return self._company
 
     def join(self) -> None:
-        """Let other processes know of this one, and look for them.
+        """Announce this process to others, and look for them.
 
         Raises:
             StoreError: if the folder cannot be written.
@@ -124,7 +123,7 @@ class Claims:
             self._pulse.start()
 
     def take(self, key: str) -> bool:
-        """Claim a unit; return False if a process that lives (or this one) has claimed it.
+        """Claim a unit; return False if a running process (or this one) has claimed it.
 
         Raises:
             StoreError: if the folder cannot be written.
@@ -134,7 +133,7 @@ class Claims:
         with self._lock:
             if key in self._held:
                 return False
-            # before the file is there: another thread would take that for one left behind
+            # before the file exists: another thread would take the file for a stale one
             self._held.add(key)
         taken = False
         try:
@@ -148,12 +147,12 @@ class Claims:
         return taken
 
     def release(self, key: str) -> None:
-        """Give a claim up."""
+        """Release a claim."""
         path = self._claim(key)
         if _read(path) == self._name:
             with contextlib.suppress(OSError):
                 path.unlink()
-        # now that the file is away: another thread may make its own
+        # after the file is removed: another thread may now make its own
         with self._lock:
             self._held.discard(key)
 
@@ -168,7 +167,7 @@ class Claims:
             self.release(key)
 
     def close(self) -> None:
-        """Give everything up, and clear away what dead processes have left."""
+        """Release all claims, and remove files of processes that ended."""
         if self._pulse is None:
             return
         self._closed.set()
@@ -186,11 +185,11 @@ class Claims:
             own.unlink(missing_ok=True)
             self._folder.rmdir()
 
-    # -- signs of life --------------------------------------------------------------------
+    # -- heartbeat --------------------------------------------------------------------
 
     def _beat(self) -> None:
         while not self._closed.wait(self._heartbeat):
-            # a file server that is away for a while must not end the run
+            # a file server that is unreachable for a while must not end the run
             with contextlib.suppress(OSError):
                 self._touch()
                 self._look_around()
@@ -213,14 +212,14 @@ class Claims:
         if owner is None:
             return True
         if owner == self._name:
-            # of a unit that this process gave up without being able to say so
+            # this process released it but could not remove the file
             return True
         return self._is_dead(self._owner(owner) if owner else claim)
 
     def _is_dead(self, sign: Path) -> bool:
-        """Return whether the owner of a file that lives by being touched is dead."""
+        """Return whether the owner that touches a file has ended."""
         try:
-            # a network file system promises a fresh time only for a file that is opened
+            # a network file system guarantees a current time only for an opened file
             with sign.open("rb") as stream:
                 touched = os.fstat(stream.fileno()).st_mtime_ns
                 owner = stream.read()
@@ -236,13 +235,13 @@ class Claims:
         return max(self._server_time() - touched / 1e9, now - since) > self._stale
 
     def _server_time(self) -> float:
-        """Return the time at the file server, in seconds: that of a touch just now."""
+        """Return the time of the file server in seconds, by touching a file."""
         path = self._owner(self._name)
         os.utime(path)
         return path.stat().st_mtime_ns / 1e9
 
     def _get(self, path: Path) -> bool:
-        """Make a claim, or take one over whose owner is dead; return whether it is ours."""
+        """Make a claim, or take over one whose owner has ended; return whether it is ours."""
         try:
             self._make(path)
         except FileExistsError:
@@ -258,7 +257,7 @@ class Claims:
                 stream.write(self._name)
                 stream.flush()
             except OSError:
-                # a claim of nobody would keep everybody waiting
+                # a claim without an owner would block all processes
                 path.unlink(missing_ok=True)
                 raise
 
@@ -290,7 +289,7 @@ def _this_process() -> dict[str, object]:
 
 
 def _machine() -> dict[str, object]:
-    """Return what tells apart machines, their starts, and containers that count from one."""
+    """Return host name, boot id and process namespace (containers count processes from one)."""
     machine: dict[str, object] = {"host": socket.gethostname(), "start": "", "processes": ""}
     with contextlib.suppress(OSError):
         machine["start"] = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -299,9 +298,9 @@ def _machine() -> dict[str, object]:
 
 
 def _birth(process: int) -> str | None:
-    """Return what tells a process from later ones of its number; ``None`` if it is gone.
+    """Return the start time of a process, which identifies it; ``None`` if it has ended.
 
-    Linux counts ticks since its start, which no change of the clock touches.
+    On Linux it is in ticks since boot, which does not depend on the clock.
     """
     if sys.platform.startswith("linux"):
         try:
@@ -316,7 +315,7 @@ def _birth(process: int) -> str | None:
 
 
 def _is_gone(text: bytes) -> bool:
-    """Return whether an owner ran on this machine and runs no more; False where unknown."""
+    """Return whether an owner ran on this machine and has ended; False if unknown."""
     here = _machine()
     try:
         owner = json.loads(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from nstbench.core.cards import MethodCard, MetricCard, PictureCard
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
-from nstbench.core.records import MetricCard, PictureCard, Timing
+from nstbench.core.records import Timing
 from nstbench.core.text import printable
-from nstbench.store.atomic_files import MEND, read_json, write_bytes, write_json
-from nstbench.store.store import Store
+from nstbench.store.atomic_files import RERUN, read_json, write_bytes, write_json
+from nstbench.store.store import Store, check_schema
 
 SCORE_COLUMNS = ["method", "plugin", "content", "style", "size", "seed", "metric", "part", "value"]
 
@@ -31,12 +33,15 @@ def read_info(root: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: if the folder holds no run.
-        StoreError: if the run was written by a newer nstbench.
+        StoreError: if ``run.json`` is damaged, or was written by a newer nstbench.
     """
-    Store(root)
-    info = read_json(root / "run.json")
+    path = root / "run.json"
+    if not path.is_file():
+        raise UsageError(f"{root} is not a run folder: it has no run.json.")
+    info = read_json(path)
     if not isinstance(info, dict):
-        raise UsageError(f"{root} holds no run (there is no readable run.json in it).")
+        raise StoreError(f"{path} is damaged: it is not a JSON object. {RERUN}")
+    check_schema(root, info)
     return info
 
 
@@ -53,21 +58,44 @@ def write_scores(store: Store, scores: pd.DataFrame) -> None:
     write_bytes(store.root / "scores.parquet", buffer.getvalue())
 
 
-def read_cards(root: Path) -> tuple[dict[str, MetricCard], tuple[PictureCard, ...]]:
-    """Return the cards of the metrics and pictures of a run.
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """The cards of a run.
+
+    Attributes:
+        methods: variant label -> card, in the order of the configuration.
+        metrics: metric name -> card, in table order.
+        pictures: cards of all contents and styles.
+    """
+
+    methods: dict[str, MethodCard]
+    metrics: dict[str, MetricCard]
+    pictures: tuple[PictureCard, ...]
+
+
+def read_cards(root: Path, info: Mapping[str, Any]) -> Cards:
+    """Return the cards in ``run.json``.
+
+    Args:
+        root: run folder.
+        info: what :func:`read_info` returned.
 
     Raises:
-        UsageError: if the folder holds no run.
-        StoreError: if they are damaged, or a picture lies outside the folder.
+        UsageError: if another version of nstbench wrote them.
+        StoreError: if they are damaged, or a picture's path leads out of the folder.
     """
-    info = read_info(root)
     with reading(root / "run.json"):
+        methods: list[MethodCard] = [read_card(MethodCard, card, root) for card in info["methods"]]
         metrics: list[MetricCard] = [read_card(MetricCard, card, root) for card in info["metrics"]]
         pictures = tuple(read_card(PictureCard, card, root) for card in info["pictures"])
         for picture in pictures:
             if not (root / picture.file).resolve().is_relative_to(root.resolve()):
-                raise ValueError(f"the picture {picture.file} lies outside the run folder")
-    return {card.name: card for card in metrics}, pictures
+                raise ValueError(f"the picture {picture.file} is outside the run folder")
+    return Cards(
+        methods={card.variant: card for card in methods},
+        metrics={card.name: card for card in metrics},
+        pictures=pictures,
+    )
 
 
 def read_timings(root: Path) -> list[Timing]:
@@ -84,6 +112,11 @@ def read_timings(root: Path) -> list[Timing]:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
+    """Return the tidy scores of a run; an empty table if the file is missing.
+
+    Raises:
+        StoreError: if the file is damaged.
+    """
     if not path.is_file():
         return pd.DataFrame(columns=SCORE_COLUMNS)
     with reading(path):
@@ -93,7 +126,7 @@ def read_scores(path: Path) -> pd.DataFrame:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file does to its reader into an error that names the file.
+    """Turn any error of the block into a StoreError that names the file.
 
     Raises:
         StoreError: if the block raises anything but an error of nstbench.
@@ -102,10 +135,10 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except NstbenchError:
         raise
-    # what is in the file may be anything, and so may what it causes
+    # a damaged file may hold anything, so its reader may raise any exception
     except Exception as error:
         reason = printable(f"{type(error).__name__}: {error}")[:200]
-        raise StoreError(f"{printable(path)} is damaged ({reason}). {MEND}") from error
+        raise StoreError(f"{printable(path)} is damaged ({reason}). {RERUN}") from error
 
 
 def plain_card(card: Any) -> Any:
@@ -116,11 +149,16 @@ def plain_card(card: Any) -> Any:
 
 @cache
 def adapter_of(kind: Any) -> TypeAdapter[Any]:
-    """Making one takes milliseconds, and a run may have thousands of pictures."""
+    """Make an adapter once: that takes milliseconds, and a run may have thousands of cards."""
     return TypeAdapter(kind)
 
 
 def read_card(kind: Any, data: Mapping[str, Any], root: Path) -> Any:
+    """Return a card of ``run.json`` from plain data.
+
+    Raises:
+        UsageError: if another version of nstbench wrote it.
+    """
     if kind is MetricCard:
         # JSON has no infinity: null stands for an open end
         low, high = data["range"]

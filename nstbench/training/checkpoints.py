@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nstbench.contracts import Picture
+from nstbench.core.cards import TrainingCard, WeightCard
 from nstbench.core.errors import WeightsError
 from nstbench.core.paths import checkpoints_dir
-from nstbench.core.records import ImageRecord, TrainingCard, WeightCard
+from nstbench.core.records import ImageRecord
 from nstbench.nn.weights.files import sha256_of
 from nstbench.pictures.picture import read_image, to_tensor
 from nstbench.plugins import registry

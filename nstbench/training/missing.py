@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
-from nstbench.plan.variants import Variant, add_configured, open_dataset, resolve_methods
+from nstbench.plan.variants import Variant, open_dataset
 from nstbench.training.job import train
 from nstbench.training.order import Order
 from nstbench.training.trainable import StyleUse, TrainableMethod
 
 
-def train_missing(config: RunConfig, listener: Listener) -> None:
+def train_missing(config: RunConfig, variants: Iterable[Variant], listener: Listener) -> None:
     """Train, and install, a checkpoint wherever one is needed and there is none.
 
     Crops are no larger than the run's pictures, and fixed styles as large as them; the rest
@@ -24,9 +24,8 @@ def train_missing(config: RunConfig, listener: Listener) -> None:
         UsageError: if a name or option of the run is wrong.
         TrainingError: if a training diverged.
     """
-    add_configured(config)
     styles = open_dataset(config.styles, "--styles").load(Role.STYLE).images[: config.limit]
-    for variant in resolve_methods(config):
+    for variant in variants:
         for order in _orders(config, variant, styles):
             listener.note(f"training {variant.card.variant} for {', '.join(order.style)}")
             train(order, listener)

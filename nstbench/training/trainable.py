@@ -27,8 +27,9 @@ import torch
 from torch import nn
 
 from nstbench.contracts import Method, Picture
+from nstbench.core.cards import WeightCard
 from nstbench.core.errors import UsageError, WeightsError
-from nstbench.core.records import Availability, Flexibility, ImageRecord, WeightCard
+from nstbench.core.records import Availability, Flexibility, ImageRecord
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

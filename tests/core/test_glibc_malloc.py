@@ -12,7 +12,7 @@ from nstbench.core.glibc_malloc import with_large_pages
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is about glibc")
 
-# More than 2 GiB, which no threshold of 31 bits reaches; nobody writes to it, so it costs nothing.
+# More than 2 GiB, more than a 31-bit threshold can hold; it is never written, so it needs no memory.
 FREE_A_LARGE_BLOCK = """
 import contextlib, ctypes
 from nstbench.core.glibc_malloc import freed_memory_kept, give_back_memory, keep_freed_memory

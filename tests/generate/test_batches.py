@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import torch
 from fake_pool import FakePool, FakeWorker, take, unit, units
+from unit_records import unit_record, worker_answer
 
 from nstbench.core.errors import StoreError, UsageError
-from nstbench.core.records import ImageRecord, Status, Unit
+from nstbench.core.records import ImageRecord, Status, Unit, UnitRecord
 from nstbench.generate.batch_timing import time_batch
 from nstbench.generate.executors.batches import BatchSizes
 from nstbench.generate.executors.choose import make_executor, resolve_workers
@@ -30,7 +31,7 @@ from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
 from nstbench.pictures.picture import read_image, write_png
 from nstbench.pipeline.job import execute, plan_run
-from nstbench.pipeline.timing_stage import _own_samples
+from nstbench.pipeline.timing_stage import own_samples
 from nstbench.plan.config_file import build_config
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json
@@ -118,17 +119,17 @@ def test_a_batch_leaves_of_each_unit_what_it_leaves_alone(add):
     totals = traces(add.store, planned)
     found, steps = run_batch(add.store, planned)
     assert steps == [(0, 1), (1, 1), (2, 1)]
-    assert [r["output_sha256"] for r in found] == [r["output_sha256"] for r in alone]
-    assert len({r["output_sha256"] for r in found}) == 3
+    assert [r.output_sha256 for r in found] == [r.output_sha256 for r in alone]
+    assert len({r.output_sha256 for r in found}) == 3
     assert traces(add.store, planned) == totals
     for one, batched, u in zip(alone, found, planned, strict=True):
-        assert one.keys() | {"batch"} == batched.keys()
-        assert (batched["status"], batched["batch"]) == (Status.DONE, 3)
-        assert add.store.record(u.method, u.key)["batch"] == 3
-        assert batched["content"] == u.content.name
-    assert len({r["seconds"] for r in found}) == 1, "an equal share"
-    assert found[0]["prepare_seconds"] == found[1]["prepare_seconds"], "prepared once per style"
-    assert found[0]["prepare_seconds"] != found[2]["prepare_seconds"]
+        assert one.batch == 1
+        assert (batched.status, batched.batch) == (Status.DONE, 3)
+        assert add.store.record(u.method, u.key).batch == 3
+        assert batched.content == u.content.name
+    assert len({r.seconds for r in found}) == 1, "an equal share"
+    assert found[0].prepare_seconds == found[1].prepare_seconds, "prepared once per style"
+    assert found[0].prepare_seconds != found[2].prepare_seconds
 
 
 @pytest.mark.parametrize(
@@ -146,11 +147,11 @@ def test_a_batch_leaves_of_each_unit_what_it_leaves_alone(add):
 def test_a_pair_that_fails_costs_the_others_nothing(add, body, message):
     planned = add(f"{GOOD}\n{body}\nreturn outputs")
     found, _ = run_batch(add.store, planned)
-    assert [r["status"] for r in found] == [Status.DONE, Status.FAILED, Status.DONE]
-    assert message in found[1]["message"]
-    assert "Traceback" in found[1]["traceback"]
+    assert [r.status for r in found] == [Status.DONE, Status.FAILED, Status.DONE]
+    assert message in found[1].message
+    assert "Traceback" in found[1].traceback
     kept = [add.store.record(u.method, u.key) for u in planned]
-    assert [record["status"] for record in kept] == ["done", "failed", "done"]
+    assert [record.status for record in kept] == ["done", "failed", "done"]
 
 
 def test_divergence_in_a_batch_keeps_the_last_finite_picture(add):
@@ -203,8 +204,8 @@ def test_units_of_a_batch_that_fails_in_a_real_worker_are_done_one_by_one(add, b
     )
     records = {u.key: record for u, record in found}
     local.close()
-    assert {record["status"] for record in records.values()} == {"done"}
-    assert not any("batch" in record for record in records.values())
+    assert {record.status for record in records.values()} == {"done"}
+    assert {record.batch for record in records.values()} == {1}
     assert [seen.count((u.key, 0, 0)) for u in planned] == [2] * 3, "once together, once alone"
     assert [seen.count((u.key, 1, 1)) for u in planned] == [1] * 3
 
@@ -216,7 +217,7 @@ def test_a_batch_in_a_real_worker_reports_steps_of_each_pair(add):
     found = local.run(
         planned, lambda u, *step: seen.append((u.key, *step)), batched={planned[0].variant}
     )
-    records = [record.get("batch", 1) for _, record in found]
+    records = [record.batch for _, record in found]
     local.close()
     assert records == [2, 2, 1]
     assert sorted(seen) == sorted((u.key, *s) for u in planned for s in ((0, 0), (1, 1)))
@@ -335,8 +336,8 @@ class BatchWorker(FakeWorker):
             return {"event": "error", "message": "StoreError: full"}
         if problem is not None:
             return {"event": "result", "message": problem}
-        record = {"status": Status.DONE, "message": "", "batch": len(names)}
-        return {"event": "result", "records": [record | {"name": name} for name in names]}
+        records = [worker_answer(each, Status.DONE, batch=len(names)) for each in request["units"]]
+        return {"event": "result", "records": records}
 
 
 class BatchPool(FakePool):
@@ -370,7 +371,7 @@ def test_units_go_out_in_batches_and_each_has_one_result(tmp_path):
     found = results(pool, units(a=8), seen)
     assert pool.asked == [[0, 1, 2], [3, 4, 5], [6, 7]]
     assert [name for name, _ in found] == list(range(8))
-    assert all(record["name"] == name for name, record in found)
+    assert all(record.parts["name"] == name for name, record in found)
     assert sorted(seen) == sorted((n, *s) for n in range(8) for s in ((0, 0), (1, 2)))
 
 
@@ -397,7 +398,7 @@ def test_units_of_a_batch_that_fails_are_done_one_by_one(tmp_path, problem):
     pool = BatchPool(tmp_path, 1, 4, lambda names: problem if len(names) > 2 else None)
     found = results(pool, units(a=9))
     assert sorted(name for name, _ in found) == list(range(9))
-    assert {record["status"] for _, record in found} == {Status.DONE}
+    assert {record.status for _, record in found} == {Status.DONE}
     assert pool.asked == [[0, 1, 2, 3], [4, 5], [6, 7]], "later ones are half as large"
     assert pool.attempts == {0: 1, 1: 1, 2: 1, 3: 1, 8: 1}
     assert pool.started == (1 if isinstance(problem, str) else 2)
@@ -445,11 +446,11 @@ def test_units_that_another_process_has_are_left_out_of_a_batch(tmp_path):
     planned = units(a=4)
     other, ours = Claims(tmp_path), Claims(tmp_path)
     other.take(planned[1].key)
-    Store(tmp_path).write_record("a", planned[2].key, {"status": "failed", "finished": "by it"})
+    Store(tmp_path).write_record(UnitRecord.of(planned[2], Status.FAILED, finished="by it"))
     pool = BatchPool(tmp_path, 1, 4, claims=ours)
 
     def elsewhere():
-        Store(tmp_path).write_record("a", planned[1].key, {"status": "failed", "finished": "it"})
+        Store(tmp_path).write_record(UnitRecord.of(planned[1], Status.FAILED, finished="it"))
         other.release(planned[1].key)
 
     timer = threading.Timer(1.0, elsewhere)
@@ -458,7 +459,7 @@ def test_units_that_another_process_has_are_left_out_of_a_batch(tmp_path):
     timer.join()
     assert pool.asked == [[0, 3]]
     assert not pool.attempts
-    assert {name: record.get("elsewhere", False) for name, record in found.items()} == {
+    assert {name: record.from_other_process for name, record in found.items()} == {
         0: False, 1: True, 2: True, 3: False,
     }  # fmt: skip
     for claims in (ours, other):
@@ -473,7 +474,7 @@ def test_two_processes_share_units_in_batches(tmp_path):
         time.sleep(0.01)
         for name in names:
             one = planned[name]
-            Store(tmp_path).write_record(one.method, one.key, {"status": "failed", "finished": "x"})
+            Store(tmp_path).write_record(UnitRecord.of(one, Status.FAILED, finished="x"))
 
     claims = [Claims(tmp_path) for _ in range(2)]
     pools = [BatchPool(tmp_path, 2, 3, finished, claims[n]) for n in range(2)]
@@ -571,9 +572,10 @@ def test_units_of_a_batch_are_no_timing_samples(tmp_path):
     config = resolve_workers(
         build_config({"size": 64, "timing_repeats": 2, "device": "cpu", "threads": 1})
     )
-    record = {"size": 64, "device_name": "d", "threads": 1, "alone": True, "seconds": 5.0}
+    facts = {"size": 64, "device_name": "d", "threads": 1, "seconds": 5.0}
     for batch, samples in (({}, 3), ({"batch": 1}, 3), ({"batch": 2}, 0)):
-        found = _own_samples(config, [record | batch] * 3, 64, {"device_name": "d"})
+        records = [unit_record("0f", "done", **facts, **batch)] * 3
+        found = own_samples(config, records, 64, {"device_name": "d"})
         assert len(found) == samples
 
 
@@ -607,7 +609,7 @@ def test_a_run_in_batches_makes_the_table_of_one_without(settings, tmp_path):
     }
     sizes = {}
     for record in written.values():
-        sizes.setdefault(record["method"], []).append(record.get("batch", 1))
+        sizes.setdefault(record["method"], []).append(record["batch"])
     assert {name: sorted(found) for name, found in sizes.items()} == {
         "content_copy": [1] * 4, "gatys_2015": [1, 3, 3, 3], "adain_2017": [1, 3, 3, 3],
     }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from fake_pool import FakePool, take, unit, units
 
 from nstbench.core.errors import NstbenchError, StoreError
-from nstbench.core.records import Status
+from nstbench.core.records import Status, UnitRecord
 from nstbench.generate.executors import schedule as schedule_module
 from nstbench.generate.executors.executor import (
     WorkerDied,
@@ -163,20 +163,20 @@ def test_a_lost_worker_costs_tries_and_then_only_its_own_unit(tmp_path, slots):
 
     pool = FakePool(tmp_path, slots, script)
     found = results(pool, units(a=4))
-    assert {name: r["status"] for name, r in found.items()} == {
+    assert {name: r.status for name, r in found.items()} == {
         0: Status.DONE, 1: Status.FAILED, 2: Status.DONE, 3: Status.DONE,
     }  # fmt: skip
     assert pool.attempts == {0: 1, 1: 4, 2: 4, 3: 1}
-    assert "4 times" in found[1]["message"]
+    assert "4 times" in found[1].message
     kept = Store(tmp_path).record("a", unit(1, "a").key)
-    assert (kept["status"], kept["parts"]) == ("failed", {"name": 1})
+    assert (kept.status, kept.parts) == ("failed", {"name": 1})
 
 
 def test_too_slow_and_wrong_are_never_tried_again(tmp_path):
     answers = {0: WorkerTimeout("no answer"), 1: Status.FAILED, 2: Status.DONE}
     pool = FakePool(tmp_path, 2, lambda name, attempt: answers[name])
     found = results(pool, units(a=3))
-    assert [found[n]["status"] for n in range(3)] == ["timeout", "failed", "done"]
+    assert [found[n].status for n in range(3)] == ["timeout", "failed", "done"]
     assert set(pool.attempts.values()) == {1}
 
 
@@ -188,8 +188,8 @@ def test_out_of_memory_is_tried_once_more_alone_in_a_fresh_worker(tmp_path, answ
         lambda name, attempt: answer if name in (0, 1) and attempt < 3 - name else "done",
     )
     found = results(pool, units(a=6))
-    assert found[0]["status"] == Status.OOM
-    assert found[1]["status"] == "done"
+    assert found[0].status == Status.OOM
+    assert found[1].status == "done"
     again = [request for request in pool.requests if request[2]]
     assert sorted(again) == [(0, False, True), (1, False, True)]
     assert pool.requests[-2:] == again, "they come last"
@@ -255,9 +255,8 @@ def test_two_processes_share_the_units(tmp_path):
         def script(name, attempt):
             time.sleep(0.005)
             one = planned[name]
-            Store(tmp_path).write_record(
-                one.method, one.key, {"status": "failed", "finished": f"by {pool_number}"}
-            )
+            record = UnitRecord.of(one, Status.FAILED, finished=f"by {pool_number}")
+            Store(tmp_path).write_record(record)
             return "failed"
 
         return script
@@ -285,12 +284,12 @@ def test_two_processes_share_the_units(tmp_path):
 
 def test_an_outdated_record_is_not_taken_for_a_result(tmp_path):
     old = unit(0)
-    Store(tmp_path).write_record(old.method, old.key, {"status": "failed", "finished": "before"})
+    Store(tmp_path).write_record(UnitRecord.of(old, Status.FAILED, finished="before"))
     claims = Claims(tmp_path)
     pool = FakePool(tmp_path, 1, lambda name, attempt: Status.DONE, claims)
     ((_, record),) = pool.run([old], lambda *_: None, None, {old.key: "before"})
-    assert record["status"] == Status.DONE
+    assert record.status == Status.DONE
     ((_, record),) = pool.run([old], lambda *_: None, None, {})
-    assert record["elsewhere"]
+    assert record.from_other_process
     pool.close()
     claims.close()

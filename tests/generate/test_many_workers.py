@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from nstbench.pipeline import timing_stage
 from nstbench.pipeline.job import execute
 from nstbench.plan.config_file import build_config
 from nstbench.store.atomic_files import read_json
@@ -166,9 +167,8 @@ def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
 
 
 def test_own_latencies_count_only_where_nothing_ran_beside(settings, monkeypatch):
-    from nstbench.pipeline import job as pipeline
 
-    monkeypatch.setattr(pipeline, "OWN_SAMPLES_FROM_SECONDS", 0.3)
+    monkeypatch.setattr(timing_stage, "OWN_SAMPLES_FROM_SECONDS", 0.3)
     settings |= {"methods": "slow_method", "timing_repeats": 2, "metrics": ("latency",)}
     beside = execute(build_config(settings | {"workers": 2}))
     alone = execute(build_config(settings | {"out": settings["out"].with_name("alone")}))

@@ -99,11 +99,11 @@ def test_a_good_unit_leaves_picture_trace_and_record(setup):
         """
     )
     record = run(store, unit)
-    assert record["status"] == Status.DONE
-    assert record["seconds"] > 0
-    assert store.record(unit.method, unit.key)["output_sha256"] == record["output_sha256"]
+    assert record.status == Status.DONE
+    assert record.seconds > 0
+    assert store.record(unit.method, unit.key).output_sha256 == record.output_sha256
     content = read_image(store.root / "content.png")
-    assert np.array_equal(read_image(store.root / record["output"]), 255 - content)
+    assert np.array_equal(read_image(store.root / record.output), 255 - content)
     trace = read_json(store.trace_path(unit.key))["steps"]
     assert [row["total"] for row in trace] == pytest.approx([1, 1 / 2, 1 / 3])
     assert trace[0]["seconds"] <= trace[2]["seconds"]
@@ -143,9 +143,9 @@ def test_a_good_unit_leaves_picture_trace_and_record(setup):
 def test_misbehaviour_is_a_failed_unit_with_its_reason(setup, body, message):
     store, add = setup
     record = run(store, add(body))
-    assert record["status"] == Status.FAILED
-    assert re.search(message, record["message"])
-    assert "Traceback" in record["traceback"]
+    assert record.status == Status.FAILED
+    assert re.search(message, record.message)
+    assert "Traceback" in record.traceback
 
 
 def test_exception_whose_text_cannot_be_had_is_named_by_its_kind(setup):
@@ -159,7 +159,7 @@ def test_exception_whose_text_cannot_be_had_is_named_by_its_kind(setup):
         """
     )
     record = run(store, unit)
-    assert (record["status"], record["message"]) == (Status.FAILED, "Mute")
+    assert (record.status, record.message) == (Status.FAILED, "Mute")
 
 
 def test_full_disk_inside_a_method_is_no_outcome_of_its_unit(setup):
@@ -168,7 +168,7 @@ def test_full_disk_inside_a_method_is_no_outcome_of_its_unit(setup):
     with pytest.raises(StoreError, match=r"no space left.*same command again"):
         run(store, unit)
     assert store.record(unit.method, unit.key) is None, "it is to run again"
-    assert run(store, add("raise OSError(2, 'no such file')"))["status"] == Status.FAILED
+    assert run(store, add("raise OSError(2, 'no such file')")).status == Status.FAILED
 
 
 def test_style_and_map_that_a_method_changes_are_its_own_copies(setup):
@@ -183,7 +183,7 @@ def test_style_and_map_that_a_method_changes_are_its_own_copies(setup):
     before = read_image(store.root / "style.png")
     other = add("return self.style.clone()[..., :40, :48]")
     for each in (unit, other):
-        assert runner.run(each, lambda step: None)["status"] == Status.DONE
+        assert runner.run(each, lambda step: None).status == Status.DONE
     output = read_image(store.output_path(other.method, other.key))
     assert np.array_equal(output, before), "the next method gets the style as it is"
 
@@ -192,8 +192,8 @@ def test_divergence_keeps_the_last_finite_picture(setup):
     store, add = setup
     unit = add("raise Diverged(17, content.pixels)")
     record = run(store, unit)
-    assert record["status"] == Status.FAILED
-    assert "step 17" in record["message"]
+    assert record.status == Status.FAILED
+    assert "step 17" in record.message
     last = store.trace_path(unit.key).with_name(f"{unit.key}_last_finite.png")
     assert np.array_equal(read_image(last), read_image(store.root / "content.png"))
 
@@ -203,7 +203,7 @@ def test_divergence_keeps_the_last_finite_picture(setup):
 )
 def test_out_of_memory_is_told_apart(setup, body):
     store, add = setup
-    assert run(store, add(body))["status"] == Status.OOM
+    assert run(store, add(body)).status == Status.OOM
 
 
 def test_global_state_is_restored(setup):
@@ -217,7 +217,7 @@ def test_global_state_is_restored(setup):
         return content.pixels.clone()
         """
     )
-    assert run(store, unit)["status"] == Status.DONE
+    assert run(store, unit).status == Status.DONE
     assert torch.equal(before[0], torch.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1])
     assert torch.is_grad_enabled() == before[2]
@@ -286,8 +286,8 @@ def test_each_piece_of_global_state_is_put_back(setup, name, change, end):
 def test_the_unit_seed_is_the_only_chance(setup):
     store, add = setup
     unit = add("return torch.rand(content.pixels.shape, generator=generator)")
-    first = run(store, unit)["output_sha256"]
-    assert run(store, unit)["output_sha256"] == first
+    first = run(store, unit).output_sha256
+    assert run(store, unit).output_sha256 == first
 
 
 def test_method_is_loaded_once_and_style_prepared_once(setup):
@@ -307,7 +307,7 @@ def test_method_is_loaded_once_and_style_prepared_once(setup):
     )
     runner = Runner(store, "cpu", 1)
     for _ in range(3):
-        assert runner.run(unit, lambda step: None)["status"] == Status.DONE
+        assert runner.run(unit, lambda step: None).status == Status.DONE
 
 
 def test_worker_survives_what_a_process_can_do_to_itself(setup, monkeypatch):
@@ -321,11 +321,11 @@ def test_worker_survives_what_a_process_can_do_to_itself(setup, monkeypatch):
     local = executor(store)
     records = [record for _, record in local.run(units, lambda *_: None)]
     local.close()
-    assert [r["status"] for r in records] == [Status.FAILED, Status.FAILED, Status.DONE]
-    assert "exit code 7" in records[0]["message"]
-    assert "SIGSEGV" in records[1]["message"]
+    assert [r.status for r in records] == [Status.FAILED, Status.FAILED, Status.DONE]
+    assert "exit code 7" in records[0].message
+    assert "SIGSEGV" in records[1].message
     for unit, record in zip(units, records, strict=True):
-        assert store.record(unit.method, unit.key)["status"] == record["status"]
+        assert store.record(unit.method, unit.key).status == record.status
 
 
 def test_threads_that_a_method_leaves_behind_hold_up_nothing(setup, monkeypatch):
@@ -350,7 +350,7 @@ def test_threads_that_a_method_leaves_behind_hold_up_nothing(setup, monkeypatch)
     started = time.monotonic()
     local.close()
     assert time.monotonic() - started < 60
-    statuses = [record["status"] for record in records]
+    statuses = [record.status for record in records]
     assert statuses[:3] + statuses[4:] == [Status.DONE, Status.FAILED, Status.DONE, Status.DONE]
     assert statuses[3] in (Status.DONE, Status.FAILED)
 
@@ -361,8 +361,8 @@ def test_a_hanging_unit_is_killed_and_the_next_one_runs(setup):
     local = executor(store, timeout=12)
     records = [record for _, record in local.run(units, lambda *_: None)]
     local.close()
-    assert [r["status"] for r in records] == [Status.TIMEOUT, Status.DONE]
-    assert "12 s" in records[0]["message"]
+    assert [r.status for r in records] == [Status.TIMEOUT, Status.DONE]
+    assert "12 s" in records[0].message
 
 
 @pytest.mark.slow
@@ -376,9 +376,9 @@ def test_a_method_that_closes_the_channel_and_goes_on_costs_its_own_unit(setup, 
     local = executor(store)
     records = [record for _, record in local.run(units, lambda *_: None)]
     local.close()
-    assert {r["status"] for r in records} == {Status.FAILED, Status.DONE}
-    (failed,) = (r for r in records if r["status"] == Status.FAILED)
-    assert "stopped answering and was killed" in failed["message"]
+    assert {r.status for r in records} == {Status.FAILED, Status.DONE}
+    (failed,) = (r for r in records if r.status == Status.FAILED)
+    assert "stopped answering and was killed" in failed.message
 
 
 def test_a_method_that_takes_all_memory_is_stopped_and_the_next_one_runs(setup):
@@ -395,8 +395,8 @@ def test_a_method_that_takes_all_memory_is_stopped_and_the_next_one_runs(setup):
     local = LocalExecutor(settings)
     records = {unit.key: record for unit, record in local.run(units, lambda *_: None)}
     local.close()
-    assert [records[u.key]["status"] for u in units] == [Status.OOM, Status.DONE]
-    assert "more than the limit of 1.0 GiB" in records[units[0].key]["message"]
+    assert [records[u.key].status for u in units] == [Status.OOM, Status.DONE]
+    assert "more than the limit of 1.0 GiB" in records[units[0].key].message
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no sessions")
@@ -461,7 +461,7 @@ def test_timing_of_a_broken_method_is_a_message(setup):
 def test_only_units_that_may_be_samples_are_measured_beside_a_kernel(setup):
     store, add = setup
     quick = run(store, add("return content.pixels.clone()"))
-    assert quick["calibration"] == ()
+    assert quick.calibration == ()
     slow = run(store, add("import time; time.sleep(0.6)\nreturn content.pixels.clone()"))
-    assert len(slow["calibration"]) == 1
-    assert slow["calibration"][0] > 0
+    assert len(slow.calibration) == 1
+    assert slow.calibration[0] > 0

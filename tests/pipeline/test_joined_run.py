@@ -1,4 +1,4 @@
-"""Pictures made elsewhere on the board of a run: same pixels, same pairs, nothing done twice."""
+"""Imported pictures on the board of a run: same pixels, same pairs, no unit runs twice."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_names_and_options_that_contradict_are_refused(run, tmp_path):
     save_outputs(run, tmp_path / "mine")
     with pytest.raises(UsageError, match="has a method of that name"):
         beside(run, tmp_path / "mine", names=("pixel_blend",))
-    with pytest.raises(UsageError, match="holds no run"):
+    with pytest.raises(UsageError, match="is not a run folder"):
         beside(run, tmp_path / "mine", beside=tmp_path / "mine")
     pattern = str(tmp_path / "mine/{content}__{style}.png")
     for option, value in (("--contents", str(tmp_path)), ("--size", "32")):

@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import nstbench
-from nstbench.core.errors import UsageError
+from nstbench.core.errors import StoreError, UsageError
 from nstbench.pipeline.job import execute, rescore
+from nstbench.plan import variants
 from nstbench.plan.config_file import build_config
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json
@@ -24,6 +26,7 @@ from nstbench.store.store import Store
 METHODS = "content_copy,style_copy,pixel_blend,noise"
 SLOW_METHOD = """
 import time
+from pathlib import Path
 from nstbench.contracts import Method, MethodInfo
 from nstbench.core.records import Flexibility
 
@@ -231,3 +234,50 @@ def test_run_json_tells_what_was_run(board):
     assert info["config"]["size"] == 64
     assert [card["variant"] for card in info["methods"]] == METHODS.split(",")
     assert registry.names("methods")
+
+
+def test_the_configuration_is_resolved_once(picture_folders, tmp_path, monkeypatch):
+    contents, styles = picture_folders
+    made = []
+    make = variants.make_variant
+    monkeypatch.setattr(
+        variants, "make_variant", lambda spec, params: made.append(spec.name) or make(spec, params)
+    )
+    settings = {"contents": str(contents), "styles": str(styles), "size": 32, "metrics": ("ssim",)}
+    nstbench.run(METHODS, **settings, timing_repeats=1, formats=(), out=tmp_path / "run")
+    assert made == METHODS.split(",")
+
+
+def test_run_json_is_read_once_to_load_a_board(picture_folders, tmp_path, monkeypatch):
+    contents, styles = picture_folders
+    settings = {"contents": str(contents), "styles": str(styles), "size": 32, "metrics": ("ssim",)}
+    nstbench.run("content_copy", **settings, timing_repeats=0, formats=(), out=tmp_path / "run")
+    read = []
+    whole = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or whole(path))
+    nstbench.load_run(tmp_path / "run")
+    assert read.count("run.json") == 1
+
+
+def test_a_damaged_run_json_is_named(picture_folders, tmp_path):
+    contents, styles = picture_folders
+    settings = {"contents": str(contents), "styles": str(styles), "size": 32, "metrics": ("ssim",)}
+    nstbench.run("content_copy", **settings, timing_repeats=0, formats=(), out=tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text('{"schema": 1, "methods"')
+    with pytest.raises(StoreError, match=r"run\.json is damaged"):
+        nstbench.load_run(tmp_path / "run")
+    board = nstbench.run(
+        "content_copy", **settings, timing_repeats=0, formats=(), out=tmp_path / "run"
+    )
+    assert set(board.units["status"]) == {"done"}
+
+
+def test_a_dry_run_leaves_no_file(picture_folders, tmp_path):
+    contents, styles = picture_folders
+    config = build_config(
+        {"methods": METHODS, "contents": str(contents), "styles": str(styles), "size": 32,
+         "out": tmp_path / "run"}
+    )  # fmt: skip
+    before = sorted(tmp_path.rglob("*"))
+    assert execute(config, dry_run=True) is None
+    assert sorted(tmp_path.rglob("*")) == before

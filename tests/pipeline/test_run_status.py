@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from typer.testing import CliRunner
+from unit_records import unit_record
 
 import nstbench
 from nstbench.cli.app import app
@@ -40,7 +41,7 @@ def test_units_are_counted_by_what_became_of_them(finished):
     copied = [unit for unit in units if unit["method"] == "content_copy"]
     for unit in copied[:3]:
         store.record_path(unit["method"], unit["key"]).unlink()
-    store.write_record("content_copy", copied[0]["key"], {"status": "failed", "message": "no"})
+    store.write_record(unit_record(copied[0]["key"], method="content_copy", message="no"))
     claims = Claims(finished)
     assert claims.take(copied[1]["key"])
     found = read_status(finished)
@@ -82,5 +83,5 @@ def test_nothing_is_written_and_torch_is_not_needed(finished):
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="holds no run"):
+    with pytest.raises(UsageError, match="is not a run folder"):
         read_status(tmp_path)

@@ -21,7 +21,7 @@ METRICS = "ssim,color_distance"
 
 @pytest.fixture
 def workspace(tmp_path):
-    """Contents of 96 x 64 with a name that is no slug, styles, and outputs of two programs."""
+    """Contents of 96 x 64 with a name that is not a slug, styles, and outputs of two programs."""
     rng = np.random.default_rng(3)
     for name in ("contents/Old Bridge", "contents/b", "styles/Wave", "styles/w2"):
         path = tmp_path / f"{name}.png"

@@ -1,21 +1,22 @@
-"""Where the time of a run is said to have gone."""
+"""The seconds of a run, by stage and by method."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
+from unit_records import unit_record
 
 from nstbench.pipeline.time_spent import Spent
 
 
-def unit(style, process=1, **more):
-    return {"variant": "m", "process": process, "style": style, **more}
+def unit(style, process=1, status="done", **facts):
+    return unit_record("0f", status, style=style, process=process, **facts)
 
 
-def done(style, process=1, seconds=1.0):
+def done(style, process=1, **facts):
     shared = {"load_seconds": 5.0 * process, "prepare_seconds": 2.0 * process}
-    return unit(style, process, seconds=seconds, **shared)
+    return unit(style, process, seconds=1.0, **shared, **facts)
 
 
 def test_loads_and_preparations_count_once_for_all_units_that_share_them():
@@ -28,22 +29,22 @@ def test_loads_and_preparations_count_once_for_all_units_that_share_them():
     assert summary["setup_seconds"] == pytest.approx(5 + 2 + 2 + 10 + 4)
 
 
-def test_a_unit_that_failed_takes_no_load_away():
+def test_a_failed_unit_keeps_the_load_of_the_others():
     spent = Spent(time.perf_counter(), workers=1)
     for record in (done("a"), unit("a", status="failed"), unit("b", status="failed")):
         spent.add(record)
     assert spent.summary()["setup_seconds"] == pytest.approx(7.0)
 
 
-def test_what_another_process_did_costs_nothing_here():
+def test_units_of_another_process_do_not_count():
     spent = Spent(time.perf_counter(), workers=1)
-    spent.add(done("a") | {"elsewhere": True})
+    spent.add(done("a", from_other_process=True))
     summary = spent.summary()
     assert summary["stylize_seconds"] == summary["setup_seconds"] == 0.0
     assert summary["method_seconds"] == {}
 
 
-def test_what_is_left_of_the_workers_time_is_the_harness():
+def test_the_harness_is_the_rest_of_the_workers_time():
     spent = Spent(time.perf_counter(), workers=2)
     with spent.on("generate"):
         time.sleep(0.2)

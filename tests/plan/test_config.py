@@ -113,7 +113,7 @@ def test_memory_limits_are_sizes(text, size):
 
 @pytest.mark.parametrize("text", ["much", "4 GiB/s", "-1", "1.2.3GB"])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(UsageError, match=r"--memory-limit: .*is no size; write 4GiB"):
+    with pytest.raises(UsageError, match=r"--memory-limit: .*is not a size; write 4GiB"):
         build_config({"memory_limit": text})
 
 

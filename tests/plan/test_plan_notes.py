@@ -127,7 +127,7 @@ def test_scores_of_pictures_made_elsewhere_are_not_buried(settings):
             metrics="ssim", formats=(), pairs="found",
         )
     )  # fmt: skip
-    with pytest.raises(UsageError, match="scores of pictures made elsewhere"):
+    with pytest.raises(UsageError, match="scores of imported pictures"):
         execute(build_config(settings | {"methods": "content_copy", "out": mine}))
 
 

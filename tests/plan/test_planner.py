@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nstbench.core.errors import UsageError
-from nstbench.core.records import ImageRecord, Status
-from nstbench.pictures.picture import write_png
+from nstbench.core.errors import StoreError, UsageError
+from nstbench.core.records import ImageRecord, Status, UnitRecord
+from nstbench.pictures import picture
+from nstbench.pictures.picture import pixel_hash, read_image, write_png
+from nstbench.plan import inputs
 from nstbench.plan.config_file import build_config
+from nstbench.plan.inputs import write_inputs
 from nstbench.plan.plan_file import write_plan
 from nstbench.plan.planner import make_plan, pair_up
 from nstbench.plan.variants import resolve_methods
@@ -23,7 +26,7 @@ from nstbench.store.keys import key_of, key_without_code, seed_of
 from nstbench.store.store import Store
 
 BASELINES = "content_copy,pixel_blend"
-DONE = {"status": "done", "output": "a file", "output_sha256": "its checksum"}
+PICTURE = {"output": "a file", "output_sha256": "its checksum"}
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def plan_of(picture_folders, tmp_path):
         config = build_config(settings)
         for file in config.plugins:
             registry.add_file(file)
-        return make_plan(config, Store(config.folder))
+        return make_plan(config, Store(config.folder), resolve_methods(config))
 
     return make
 
@@ -106,7 +109,7 @@ def test_costs_are_measured_where_units_are_done(plan_of):
     assert plan.expected_seconds == pytest.approx(4 * guess + 4 * plan.costs["pixel_blend"])
     for unit, seconds in zip(plan.units[:2], (3.0, 5.0), strict=True):
         write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
-        store.write_record(unit.method, unit.key, DONE | {"seconds": seconds})
+        store.write_record(UnitRecord.of(unit, Status.DONE, seconds=seconds, **PICTURE))
     assert plan_of().costs["content_copy"] == 4.0
     assert plan_of().expected_seconds == pytest.approx(8 + 4 * plan.costs["pixel_blend"])
 
@@ -131,7 +134,7 @@ def test_files_in_parameters_enter_the_key_by_content(plan_of, tmp_path):
     plugin = tmp_path / "with_file.py"
     plugin.write_text(
         "from pathlib import Path\nfrom nstbench.contracts import *\n"
-        "from nstbench.contracts import Parameters\nfrom nstbench.core.records import Flexibility\n"
+        "from nstbench.contracts import Parameters, Flexibility\n"
         "class M(Method):\n"
         "    info = MethodInfo('M', 'me', 2026, 'x', 'y', Flexibility.ARBITRARY)\n"
         "    class Params(Parameters):\n        mask: Path = Path('none')\n"
@@ -168,9 +171,8 @@ def test_finished_units_are_cached_and_failures_wait_for_retry(plan_of):
     store = Store(plan_of().config.folder)
     done, failed, *_ = plan_of().units
     write_png(store.output_path(done.method, done.key), np.zeros((64, 64, 3), np.uint8))
-    parts = {"parts": dict(done.parts), "finished": "2026"}
-    store.write_record(done.method, done.key, DONE | parts)
-    store.write_record(failed.method, failed.key, {"status": "failed", **parts})
+    store.write_record(UnitRecord.of(done, Status.DONE, finished="2026", **PICTURE))
+    store.write_record(UnitRecord.of(failed, Status.FAILED, finished="2026"))
     assert plan_of().cached == {done.key, failed.key}
     assert plan_of(retry="failed").cached == {done.key}
     assert plan_of(retry="failed").outdated == {failed.key: "2026"}
@@ -183,8 +185,7 @@ def test_resume_always_accepts_results_of_other_code(plan_of, monkeypatch):
     store = Store(plan.config.folder)
     for unit in plan.units:
         write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
-        record = DONE | {"parts": dict(unit.parts), "finished": "2026"}
-        store.write_record(unit.method, unit.key, record)
+        store.write_record(UnitRecord.of(unit, Status.DONE, finished="2026", **PICTURE))
     monkeypatch.setattr(registry, "source_hash", lambda kind, name: "edited since")
     assert not plan_of().cached
     trusted = plan_of(resume="always")
@@ -241,3 +242,46 @@ def test_all_brings_the_further_settings_of_a_method(monkeypatch):
         assert labels[place : place + 2] == ["pixel_blend", "pixel_blend:amount=0.25"]
         assert len(labels) == len(set(labels))
     assert labels[-1] == "pixel_blend:amount=0.75"
+
+
+def test_planning_writes_nothing(plan_of):
+    plan = plan_of()
+    assert not plan.config.folder.exists()
+    write_inputs(Store(plan.config.folder), plan.inputs)
+    for card in plan.pictures:
+        assert pixel_hash(read_image(plan.config.folder / card.file)) == card.sha256
+
+
+def test_pictures_that_the_plan_does_not_keep_are_fitted_again(plan_of, monkeypatch):
+    monkeypatch.setattr(inputs, "KEPT_BYTES", 64 * 64 * 3)
+    plan = plan_of()
+    assert [entry.pixels is None for entry in plan.inputs] == [False, True, False, True]
+    write_inputs(Store(plan.config.folder), plan.inputs)
+    for card in plan.pictures:
+        assert pixel_hash(read_image(plan.config.folder / card.file)) == card.sha256
+
+
+def test_a_picture_that_changed_after_planning_is_refused(plan_of, picture_folders, monkeypatch):
+    monkeypatch.setattr(inputs, "KEPT_BYTES", 0)
+    plan = plan_of()
+    contents, _ = picture_folders
+    (contents / "c0.png").write_bytes((contents / "c1.png").read_bytes())
+    with pytest.raises(StoreError, match=r"c0\.png changed while the run was planned"):
+        write_inputs(Store(plan.config.folder), plan.inputs)
+
+
+def test_a_picture_is_decoded_and_hashed_once(plan_of, monkeypatch):
+    calls = Counter()
+
+    def counted(name, function):
+        def call(*arguments):
+            calls[name] += 1
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(picture, "read_image", counted("decoded", picture.read_image))
+    monkeypatch.setattr(inputs, "pixel_hash", counted("hashed", inputs.pixel_hash))
+    plan = plan_of()
+    write_inputs(Store(plan.config.folder), plan.inputs)
+    assert calls == {"decoded": 4, "hashed": 4}

@@ -23,7 +23,7 @@ from nstbench.pictures.picture import write_png
 from nstbench.pipeline.job import execute
 from nstbench.plan.config_file import build_config
 from nstbench.plan.planner import make_plan
-from nstbench.plan.variants import add_configured
+from nstbench.plan.variants import add_configured, resolve_methods
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import take_programs
 from nstbench.plugins.programs.process import ProgramFailed, ProgramTimeout
@@ -404,8 +404,8 @@ def test_nothing_survives_a_worker_that_is_killed(method, tmp_path, monkeypatch)
                 process.kill()
         ((_, record),) = records.result()
     executor.close()
-    assert record["status"] == Status.FAILED
-    assert "SIGKILL" in record["message"]
+    assert record.status == Status.FAILED
+    assert "SIGKILL" in record.message
     assert all(gone(pid) for pid in children)
 
 
@@ -443,7 +443,7 @@ def test_a_change_of_code_or_command_makes_results_stale(entries, picture_folder
                    "metrics": (), "out": tmp_path / "run"}  # fmt: skip
         config = build_config(options, file=entries)
         add_configured(config)
-        plan = make_plan(config, Store(config.folder))
+        plan = make_plan(config, Store(config.folder), resolve_methods(config))
         return {unit.variant: unit.key for unit in plan.units}
 
     first = keys()

@@ -223,9 +223,9 @@ def test_too_few_pictures_are_named(name: str, network_weights: None) -> None:
     assert "error" in empty.set_scores()[name]
 
 
-@pytest.mark.parametrize(("name", "way_out"), [("fid", "fetch inception"), ("artfid", "Get https")])
+@pytest.mark.parametrize(("name", "fix_for"), [("fid", "fetch inception"), ("artfid", "Get https")])
 def test_without_inception_the_board_says_how_to_get_it(
-    name: str, way_out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, fix_for: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NSTBENCH_CACHE", str(tmp_path))
     monkeypatch.delenv("NSTBENCH_WEIGHTS", raising=False)
@@ -233,7 +233,7 @@ def test_without_inception_the_board_says_how_to_get_it(
     if "not installed" in state.reason:
         pytest.skip(state.reason)
     assert not state.ok
-    assert way_out in state.remedy
+    assert fix_for in state.remedy
 
 
 # --- the networks ------------------------------------------------------------------------

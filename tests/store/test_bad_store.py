@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from file_rights import bound_by_permissions
+from unit_records import unit_record
 
 import nstbench
 from nstbench.analysis.load_board import load_board
@@ -33,9 +34,8 @@ from nstbench.pipeline.job import execute, rescore
 from nstbench.plan.config_file import build_config
 from nstbench.report.page import render_page, write_comparison, write_report
 from nstbench.report.serve import fingerprint
-from nstbench.store import store
 from nstbench.store.atomic_files import read_json, write_json
-from nstbench.store.keys import SCHEMA
+from nstbench.store.keys import SCHEMA, key_of
 from nstbench.store.store import Store
 
 """A user who owns nothing: root may read and write everything."""
@@ -203,7 +203,7 @@ def test_worker_whose_log_cannot_be_opened_ends_the_run_with_the_way_out(
 
 @pytest.fixture
 def read_only(undisturbed: Board) -> Iterator[Path]:
-    """A copy of a finished run that nobody may write, in a folder that everybody may enter."""
+    """A read-only copy of a finished run, in a folder that all users may enter."""
     with tempfile.TemporaryDirectory(prefix="nstbench-") as folder:
         root = Path(folder)
         shutil.copytree(undisturbed.root, root / "run")
@@ -232,7 +232,7 @@ def test_read_only_run_is_read_and_never_changed(pictures: Path, read_only: Path
         with pytest.raises(StoreError, match=message):
             rescore(root, metrics="ssim,gram_distance", device="cpu")
         with pytest.raises(StoreError, match=message):
-            Store(root).write_record("noise", "0" * 64, {"status": "failed"})
+            Store(root).write_record(unit_record("0" * 64, method="noise"))
     pd.testing.assert_frame_equal(load_board(root).leaderboard, board.leaderboard)
 
 
@@ -297,7 +297,7 @@ def test_picture_outside_the_run_is_refused(finished: Path, file: str) -> None:
     info = read_json(finished / "run.json")
     info["pictures"][0]["file"] = file
     write_json(finished / "run.json", info)
-    with pytest.raises(StoreError, match=r"lies outside the run folder"):
+    with pytest.raises(StoreError, match=r"is outside the run folder"):
         load_board(finished)
 
 
@@ -314,7 +314,7 @@ def test_record_that_names_a_file_elsewhere_is_not_followed(finished: Path) -> N
     [
         {"status": "finished"}, {"status": None}, {"seconds": "fast"}, {"output": 3},
         {"output_sha256": None}, {"calibration": ["x"]}, {"waits": 3}, {"parts": []},
-        {"message": {}}, {"size": True},
+        {"message": {}}, {"size": "large"}, {"content": None}, {"variant": 5},
     ],
 )  # fmt: skip
 def test_altered_record_counts_as_none(finished: Path, change: dict[str, Any]) -> None:
@@ -450,4 +450,4 @@ def test_two_runs_into_one_folder_share_results_and_lose_none(
 
 def test_keys_are_unique_even_where_names_are_equal() -> None:
     one = {"method": "m", "content": "sha-a", "size": 64}
-    assert store.key_of(one) != store.key_of(one | {"content": "sha-b"})
+    assert key_of(one) != key_of(one | {"content": "sha-b"})

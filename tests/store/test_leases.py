@@ -1,4 +1,4 @@
-"""Who may work on what, whatever the clocks say and whoever dies."""
+"""Claims under processes that end, and under clocks that differ."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def on_another_host(root, claims):
     claims._closed.set()
     claims._pulse.join()
     path = owner_file(root, claims)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "elsewhere"}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another"}))
     return path
 
 
@@ -155,7 +155,7 @@ def test_an_owner_keeps_its_claims_by_heartbeats(make, tmp_path):
     away, mine = make(heartbeat=0.05), make(heartbeat=0.05, stale=1.5)
     assert away.take("k")
     path = owner_file(tmp_path, away)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "elsewhere"}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another"}))
     for _ in range(8):
         time.sleep(0.25)
         assert not mine.take("k")

@@ -17,15 +17,8 @@ import pandas as pd
 from PIL import Image
 
 from nstbench.core.board import Board
-from nstbench.core.records import (
-    Availability,
-    MethodCard,
-    MetricCard,
-    PictureCard,
-    Timing,
-    TrainingCard,
-    WeightCard,
-)
+from nstbench.core.cards import MethodCard, MetricCard, PictureCard, TrainingCard, WeightCard
+from nstbench.core.records import Availability, Timing
 
 HOSTILE = (
     "<script>window.pwned=1</script>",

@@ -6,6 +6,8 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from unit_records import worker_answer
+
 from nstbench.core.records import ImageRecord, Unit
 from nstbench.generate.executors.executor import (
     WorkerSettings,
@@ -61,7 +63,7 @@ class FakeWorker:
             raise answer
         if answer == "error":
             return {"event": "error", "message": "StoreError: full"}
-        return {"event": "result", "record": {"status": answer, "message": "", "finished": "now"}}
+        return {"event": "result", "record": worker_answer(request["unit"], answer, finished="now")}
 
     def close(self):
         self.pool.closed += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nstbench.core.records import Availability, MethodCard
+from nstbench.core.cards import MethodCard
+from nstbench.core.records import Availability
 
 
 def units_of(scores, status="done"):

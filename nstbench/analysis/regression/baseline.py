@@ -22,8 +22,9 @@ from pydantic import TypeAdapter, ValidationError
 from nstbench.analysis import stats
 from nstbench.analysis.ranking import done_scores
 from nstbench.core.board import Board
+from nstbench.core.cards import MetricCard
 from nstbench.core.errors import StoreError, UsageError
-from nstbench.core.records import MetricCard, Scope, Timing
+from nstbench.core.records import Scope, Timing
 from nstbench.store.atomic_files import write_bytes
 
 SCHEMA = 1

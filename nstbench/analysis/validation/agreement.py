@@ -11,8 +11,8 @@ import pandas as pd
 from nstbench.analysis.load_board import load_board
 from nstbench.analysis.ranking import done_scores
 from nstbench.analysis.robustness import rank_correlation
+from nstbench.core.cards import MetricCard
 from nstbench.core.errors import UsageError
-from nstbench.core.records import MetricCard
 
 SAME = 0.9
 """Rank correlation from which two metrics are said to say the same."""

@@ -20,7 +20,8 @@ import pandas as pd
 from nstbench.analysis import stats
 from nstbench.analysis.robustness import tau
 from nstbench.analysis.validation.picture_series import BLEND, CONTENT, FOLDER, STYLE
-from nstbench.core.records import BAR, CONTENT_OF, STYLE_OF, MetricCard, Scope
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import BAR, CONTENT_OF, STYLE_OF, Scope
 
 BOTH = "both"
 NOTHING = "nothing"

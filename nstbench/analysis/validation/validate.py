@@ -24,8 +24,9 @@ from nstbench.analysis.validation.picture_series import (
     folder_sweeps,
 )
 from nstbench.analysis.validation.ratings import rate, summarise
+from nstbench.core.cards import MetricCard
 from nstbench.core.errors import UsageError
-from nstbench.core.records import MetricCard, Scope
+from nstbench.core.records import Scope
 from nstbench.core.text import printable
 from nstbench.plan.listener import Listener
 

@@ -15,8 +15,9 @@ from rich.table import Table
 from nstbench.cli.show.console import console
 from nstbench.cli.show.lists import entries, reason
 from nstbench.core.board import Board
+from nstbench.core.cards import MetricCard
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
-from nstbench.core.records import Flexibility, MetricCard, Scope
+from nstbench.core.records import Flexibility, Scope
 from nstbench.nn.weights.cache import Weight, fetch
 from nstbench.nn.weights.status import State, WeightStatus, status
 from nstbench.pipeline.time_spent import shares
@@ -198,10 +199,10 @@ def _weights_table(rows: Iterable[WeightStatus]) -> Table:
         table.add_column(column, overflow="fold")
     for row in rows:
         size = "" if row.size is None else f"{row.size / 2**20:.1f}"
-        way_out = f"{row.reason}. {row.remedy}" if row.reason else row.remedy
+        fix_for = f"{row.reason}. {row.remedy}" if row.reason else row.remedy
         table.add_row(
             row.name, row.state.value, escape(row.came_from), size, escape(row.licence),
-            row.sha256[:12], escape(way_out),
+            row.sha256[:12], escape(fix_for),
         )  # fmt: skip
     return table
 

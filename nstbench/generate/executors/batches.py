@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from nstbench.core.errors import StoreError
-from nstbench.core.records import Unit
+from nstbench.core.records import Unit, UnitRecord
 from nstbench.generate.executors.executor import Event, OnStep, Worker
+from nstbench.store.unit_records import sound_record
 
 _FIRST = 4
 _MOST = 16
@@ -68,7 +69,7 @@ def plain_unit(unit: Unit) -> dict[str, Any]:
 
 def ask_for_batch(
     worker: Worker, units: Sequence[Unit], alone: bool, on_step: OnStep
-) -> Sequence[dict[str, Any]] | None:
+) -> Sequence[UnitRecord] | None:
     """Return the records of units that a worker runs together; ``None`` if it could not.
 
     Args:
@@ -93,5 +94,5 @@ def ask_for_batch(
     answer = worker.ask(request, report)
     if answer["event"] == "error":
         raise StoreError(str(answer["message"]))
-    records: Sequence[dict[str, Any]] | None = answer.get("records")
-    return records
+    records = answer.get("records")
+    return None if records is None else [sound_record(record) for record in records]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from nstbench.core.records import Timing, Unit
+from nstbench.core.records import Timing, Unit, UnitRecord
 from nstbench.generate.method_timing import TimingRequest
 
 Event = dict[str, Any]
@@ -82,7 +82,7 @@ class Executor(Protocol):
         costs: Mapping[str, float] | None = None,
         outdated: Mapping[str, str] | None = None,
         batched: Collection[str] = (),
-    ) -> Iterator[tuple[Unit, dict[str, Any]]]:
+    ) -> Iterator[tuple[Unit, UnitRecord]]:
         """Run units and yield each with its record, in the order in which they finish.
 
         Args:

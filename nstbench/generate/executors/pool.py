@@ -7,14 +7,14 @@ import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from nstbench.core.errors import NstbenchError, StoreError, UsageError
-from nstbench.core.records import Status, Timing, Unit
+from nstbench.core.records import Status, Timing, Unit, UnitRecord
 from nstbench.generate.executors.batches import BatchSizes, ask_for_batch, plain_unit
 from nstbench.generate.executors.executor import (
     OnStep,
@@ -28,8 +28,7 @@ from nstbench.generate.executors.schedule import Schedule, Task
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.store.leases import Claims
 from nstbench.store.store import Store
-
-Record = dict[str, Any]
+from nstbench.store.unit_records import sound_record
 
 _LOST_RETRIES = 3
 _START_TRIES = 3
@@ -47,7 +46,7 @@ class _Progress:
 @dataclass(frozen=True, slots=True)
 class _Result:
     unit: Unit
-    record: Record
+    record: UnitRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class PoolExecutor(ABC):
         costs: Mapping[str, float] | None = None,
         outdated: Mapping[str, str] | None = None,
         batched: Collection[str] = (),
-    ) -> Iterator[tuple[Unit, Record]]:
+    ) -> Iterator[tuple[Unit, UnitRecord]]:
         """Run units and yield each with its record, in the order in which they finish.
 
         Raises:
@@ -273,16 +272,16 @@ class PoolExecutor(ABC):
                 events.put(_Result(task.unit, record))
                 schedule.done(task)
 
-    def _done_elsewhere(self, unit: Unit, outdated: Mapping[str, str]) -> Record | None:
+    def _done_elsewhere(self, unit: Unit, outdated: Mapping[str, str]) -> UnitRecord | None:
         """Return the record that another process wrote since the plan was made, marked as such."""
         if self._claims is None:
             return None
         record = self._store.record(unit.method, unit.key)
-        if record is None or record.get("finished") == outdated.get(unit.key):
+        if record is None or record.finished == outdated.get(unit.key):
             return None
-        return record | {"elsewhere": True}
+        return replace(record, from_other_process=True)
 
-    def _attempt(self, slot: int, task: Task, events: Any) -> Record:
+    def _attempt(self, slot: int, task: Task, events: Any) -> UnitRecord:
         """Return the record of a unit.
 
         Raises:
@@ -321,14 +320,14 @@ class PoolExecutor(ABC):
             return self._obituary(slot, unit, Status.FAILED, message, started)
         if event["event"] == "error":
             raise StoreError(str(event["message"]))
-        record: Record = event["record"]
-        if record["status"] == Status.OOM and not task.alone:
-            raise WorkerOutOfMemory(record["message"])
+        record = sound_record(event["record"])
+        if record.status is Status.OOM and not task.alone:
+            raise WorkerOutOfMemory(record.message)
         return record
 
     def _attempt_batch(
         self, slot: int, units: Sequence[Unit], events: Any
-    ) -> Sequence[Record | None]:
+    ) -> Sequence[UnitRecord | None]:
         """Return the records of units that were run together; nothing for all if that failed."""
         try:
             worker = self._get_worker(slot)
@@ -379,18 +378,20 @@ class PoolExecutor(ABC):
 
     def _obituary(
         self, slot: int, unit: Unit, status: Status, message: str, started: str
-    ) -> Record:
-        """Record the end of a unit whose worker cannot do it itself any more."""
+    ) -> UnitRecord:
+        """UnitRecord the end of a unit whose worker cannot do it itself any more."""
         self._end(slot)
         settings = self._settings[slot]
-        record = {
-            "variant": unit.variant, "method": unit.method, "content": unit.content.name,
-            "style": unit.style.name, "size": unit.size, "seed": unit.seed,
-            "parts": dict(unit.parts), "status": status, "message": message, "traceback": "",
-            "started": started, "finished": _now(), "device": settings.device,
-            "threads": settings.threads,
-        }  # fmt: skip
-        self._store.write_record(unit.method, unit.key, record)
+        record = UnitRecord.of(
+            unit,
+            status,
+            message=message,
+            started=started,
+            finished=_now(),
+            device=settings.device,
+            threads=settings.threads,
+        )
+        self._store.write_record(record)
         return record
 
 

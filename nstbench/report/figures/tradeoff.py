@@ -17,7 +17,8 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from nstbench.core.board import Board
-from nstbench.core.records import Flexibility, MetricCard
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Flexibility
 from nstbench.report.parts import numbers
 from nstbench.report.parts import rows as tables
 from nstbench.report.parts.rows import Interval, Row

@@ -18,7 +18,8 @@ from nstbench.analysis import stats
 from nstbench.analysis.ranking import done_scores
 from nstbench.analysis.score_table import score_tables
 from nstbench.core.board import Board
-from nstbench.core.records import MetricCard, Status
+from nstbench.core.cards import MetricCard
+from nstbench.core.records import Status
 from nstbench.plan.study import Study, StudyVariant, shown
 from nstbench.report.parts import numbers
 from nstbench.report.parts import rows as tables

@@ -12,7 +12,8 @@ import pandas as pd
 
 from nstbench.analysis.robustness import pareto_front
 from nstbench.core.board import Board
-from nstbench.core.records import Flexibility, MethodCard, MetricCard
+from nstbench.core.cards import MethodCard, MetricCard
+from nstbench.core.records import Flexibility
 from nstbench.report.parts import numbers
 
 STRETCH = 1.6

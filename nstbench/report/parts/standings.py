@@ -9,7 +9,7 @@ import pandas as pd
 from nstbench.analysis import robustness
 from nstbench.analysis.ranking import compare_methods, done_scores
 from nstbench.core.board import Board
-from nstbench.core.records import MetricCard
+from nstbench.core.cards import MetricCard
 from nstbench.report.parts import rows as tables
 
 SURE = 0.05

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nstbench.core.board import Board
-from nstbench.core.records import TrainingCard, WeightCard
+from nstbench.core.cards import TrainingCard, WeightCard
 from nstbench.report.parts import rows as tables
 from nstbench.report.parts.convergence import Course, curve
 
