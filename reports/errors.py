@@ -9,15 +9,16 @@ from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.report.parts import fronts, svg, templates
 from nstbench.report.parts import rows as tables
+from nstbench.report.parts.bar import bar_curve
 from nstbench.report.parts.rows import Row
 from nstbench.report.parts.scale import Scale
 
-ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
-"""Distances from the ideal point that are drawn."""
+SUMS = (0.25, 0.5, 0.75, 1.0, 1.25)
+"""Sums of both errors that are drawn."""
 
 
 class Errors(Section):
-    """Scatter plot of the two halves of the quality, with arcs of equal distance."""
+    """Scatter plot of the two halves of the quality, with the curve of the trivial answers."""
 
     info: ClassVar[SectionInfo] = SectionInfo("Content against style", "html", order=35)
 
@@ -32,23 +33,32 @@ class Errors(Section):
         if not rows:
             return ""
         quality = board.quality
-        arcs = not content.higher_is_better and not style.higher_is_better
+        lines = not content.higher_is_better and not style.higher_is_better
         ideal = (
-            " Arcs join points of equal distance from the ideal at (0, 0); the two trivial "
-            "answers, returning the content or the style, lie at distance 1."
-            if arcs
+            " Lines join points of equal sums; the ideal is 0, returning the content or the "
+            "style is 1."
+            if lines
             else ""
         )
         mean = (
             f" A method's {quality.title} is the mean over its pairs, so it need not lie "
-            "exactly on the arc of its mark."
+            "exactly where its mark is."
             if quality
             else ""
         )
+        bar = bar_curve(board)
+        if bar:
+            ideal += (
+                " The dashed curve joins the trivial answers: the content, a colour transfer, "
+                "blends of both pictures and the style. A mark below it beats them on average; "
+                "that does not say that people like the pictures."
+            )
         return templates.render(
             "chart.html",
             lead="Every method buys style with content. The chart shows at what rate." + ideal,
-            chart=svg.responsive(lambda w, h: _chart(w, h, rows, content, style, quality, arcs)),
+            chart=svg.responsive(
+                lambda w, h: _chart(w, h, rows, content, style, quality, lines, bar)
+            ),
             classes=svg.legend(tables.classes_present(rows)),
             legend_note="",
             caption=f"{content.description} {style.description} Lines are 95 % intervals; a "
@@ -64,7 +74,8 @@ def _chart(
     content: MetricCard,
     style: MetricCard,
     quality: MetricCard | None,
-    arcs: bool,
+    lines: bool,
+    bar: list[tuple[float, float]],
 ) -> svg.Canvas:
     canvas = svg.Canvas(
         width=width,
@@ -77,8 +88,11 @@ def _chart(
         x_unit=content.unit,
         y_unit=style.unit,
     )
-    if arcs:
-        canvas.arcs(ARCS, quality.title if quality else "")
+    if lines:
+        canvas.sums(SUMS, "sum")
+    if bar:
+        canvas.path(bar, "bar-curve")
+        canvas.keep_clear(bar)
     points = [
         svg.Point(
             x=row.of(content),

@@ -12,7 +12,7 @@ from nstbench.report.parts import rows as tables
 from nstbench.report.parts.fronts import Front, FrontPoint, Fronts
 from nstbench.report.parts.scale import Scale
 
-ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
+SUMS = (0.25, 0.5, 0.75, 1.0, 1.25)
 """Distances from the ideal point that are drawn."""
 
 
@@ -37,7 +37,7 @@ class FrontCurves(Section):
             levels=[f"{level:g}" for level in found.levels],
             compared=found.study.baseline,
             points=[_point(found, f, p) for f in found.fronts for p in f.points],
-            arcs=_plain_errors(found),
+            sums=_plain_errors(found),
         )
 
 
@@ -61,7 +61,7 @@ def _chart(
         y_unit=found.style.unit,
     )
     if _plain_errors(found):
-        canvas.arcs(ARCS, found.quality.title if found.quality else "")
+        canvas.sums(SUMS, "sum")
     for front, look in zip(found.fronts, looks, strict=True):
         line = [(p.row.of(found.content).value, p.row.of(found.style).value) for p in front.curve]
         canvas.path(line, look.line)

@@ -197,7 +197,7 @@ def confusion(output: np.ndarray, content: np.ndarray, height: int, width: int) 
     """
     x, c = place_vectors(output), place_vectors(content)
     where = [divmod(i, width) for i in range(height * width)]
-    edges = np.array([[min(d, 4) for d in (r, height - 1 - r, k, width - 1 - k)] for r, k in where])
+    edges = np.array([[min(d, 3) for d in (r, height - 1 - r, k, width - 1 - k)] for r, k in where])
     lost: dict[str, list[np.ndarray]] = {"all": [], "near": []}
     for i, (row, column) in enumerate(where):
         own = x[:, i] @ c[:, i]
@@ -208,7 +208,8 @@ def confusion(output: np.ndarray, content: np.ndarray, height: int, width: int) 
         close = [max(abs(r - row), abs(k - column)) <= 2 for r, k in where]
         lost["all"].append(count[allowed])
         lost["near"].append(count[allowed & close])
-    return float(sum(np.concatenate(part).mean() for part in lost.values()))
+    joined = [np.concatenate(part) for part in lost.values()]
+    return float(sum(part.mean() if part.size else 0.5 for part in joined))
 
 
 def _grid(network: str, image: torch.Tensor) -> tuple[int, int]:
@@ -317,6 +318,12 @@ def uef(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
     return values
 
 
+def beats_bar(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Return 1 where the factor is below 1."""
+    factors = uef(output, content, style)
+    return {part: float(factors[part] < 1) for part in ("", "alexnet", "vgg16")}
+
+
 def ssim(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
     """scikit-image's SSIM on BT.601 luma."""
     from skimage.metrics import structural_similarity
@@ -411,6 +418,7 @@ METRICS: Mapping[str, tuple[Metric, float, str]] = {
     "style_error": (style_error, 1e-5, NUMPY),
     "total_error": (total_error, 1e-5, NUMPY),
     "uef": (uef, 1e-5, NUMPY),
+    "beats_bar": (beats_bar, 1e-5, NUMPY),
     "swd_style": (swd_style, 1e-5, NUMPY),
     "self_similarity": (self_similarity, 1e-5, NUMPY + ", scipy cdist"),
     "color_distance": (color_distance, 1e-5, "scikit-image rgb2lab, formula in NumPy"),

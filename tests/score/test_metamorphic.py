@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 PAIR_METRICS = list(independent.METRICS)
 SYMMETRIC_IN_CONTENT = ["content_loss", "lpips_alex", "lpips_vgg", "ssim", "self_similarity"]
 SYMMETRIC_IN_STYLE = ["gram_distance", "style_loss", "color_distance"]
-UNSYMMETRIC = ["swd_style", "style_error", "content_error", "uef"]
+UNSYMMETRIC = ["swd_style", "style_error", "content_error", "total_error", "uef"]
 
 
 @pytest.fixture(scope="module")

@@ -208,9 +208,9 @@ def _place(sweep: Sweep, level: int) -> dict[str, Any]:
 def _score(scorer: Scorer, sweep: Sweep, level: int) -> dict[str, Record]:
     source, device = sweep.source, scorer.device
     return scorer.score_pair(
-        _picture(sweep.outputs[level], "output", device),
-        _picture(source.content, source.content_name, device),
-        _picture(source.style, source.style_name, device),
+        picture(sweep.outputs[level], "output", device),
+        picture(source.content, source.content_name, device),
+        picture(source.style, source.style_name, device),
     )
 
 
@@ -227,7 +227,8 @@ def _rows(
     return rows
 
 
-def _picture(pixels: np.ndarray, name: str, device: torch.device) -> Picture:
+def picture(pixels: np.ndarray, name: str, device: torch.device) -> Picture:
+    """Return pixels as a picture on a device."""
     from nstbench.contracts import Picture
     from nstbench.pictures.picture import pixel_hash, to_tensor
 
@@ -248,10 +249,10 @@ def image_costs(
 
     bank = FeatureBank(device)
     pictures = (
-        _picture(source.content, source.content_name, device),
-        _picture(source.style, source.style_name, device),
+        picture(source.content, source.content_name, device),
+        picture(source.style, source.style_name, device),
     )
-    output = _picture((source.content // 2 + source.style // 2), "output", device)
+    output = picture((source.content // 2 + source.style // 2), "output", device)
     costs = {}
     for name, metric in metrics.items():
         scorer = Scorer({name: type(metric)()}, device, bank)

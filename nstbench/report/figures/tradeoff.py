@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Arc
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
@@ -21,6 +19,7 @@ from nstbench.core.cards import MetricCard
 from nstbench.core.records import Flexibility
 from nstbench.report.parts import numbers
 from nstbench.report.parts import rows as tables
+from nstbench.report.parts.bar import bar_curve
 from nstbench.report.parts.rows import Interval, Row
 
 # The colour-blind safe palette of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
@@ -77,6 +76,7 @@ def save_tradeoff(board: Board, path: Path, kind: str) -> None:
         _panel(right, rows, board.metric_with_role("content"), board.metric_with_role("style"))
         _finish_speed(left, rows, board)
         finish_errors(right)
+        draw_bar(right, board)
         figure.legend(handles=_legend(rows), loc="outside lower center", ncols=5, frameon=False)
         figure.draw_without_rendering()
         for axes in (left, right):
@@ -129,18 +129,29 @@ def _finish_speed(axes: Axes, rows: Sequence[Row], board: Board) -> None:
 
 
 def finish_errors(axes: Axes) -> None:
-    """Draw arcs of equal distance from the ideal point."""
+    """Draw lines of equal sums of the two errors."""
     if not axes.lines:
         return
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    for radius in (0.25, 0.5, 0.75, 1.0):
-        axes.add_patch(
-            Arc((0, 0), 2 * radius, 2 * radius, theta2=90, color="#bbbbbb", lw=0.7, zorder=0)
-        )
-        # a steep angle: methods crowd around the diagonal
-        place = (0.3 * radius, math.sqrt(1 - 0.3**2) * radius)
-        axes.annotate(f"{radius:g}", place, fontsize=6, color="#777777", clip_on=True)
+    limits = axes.get_xlim(), axes.get_ylim()
+    for level in (0.25, 0.5, 0.75, 1.0, 1.25):
+        axes.plot((0, level), (level, 0), color="#bbbbbb", linewidth=0.7, zorder=0)
+        # Near the upper axis: methods crowd around the diagonal.
+        place = (0.12 * level, 0.88 * level)
+        axes.annotate(f"{level:g}", place, fontsize=6, color="#777777", clip_on=True)
+    axes.set_xlim(limits[0])
+    axes.set_ylim(limits[1])
+
+
+def draw_bar(axes: Axes, board: Board) -> None:
+    """Draw the mean errors of the trivial answers as a dashed curve, if the board has them."""
+    curve = bar_curve(board)
+    if curve and axes.lines:
+        limits = axes.get_xlim(), axes.get_ylim()
+        axes.plot(*zip(*curve, strict=True), ":", color="#555555", linewidth=1, zorder=1)
+        axes.set_xlim(limits[0])
+        axes.set_ylim(limits[1])
 
 
 def _spread_labels(axes: Axes) -> None:
