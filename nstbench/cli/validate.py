@@ -34,6 +34,20 @@ def validate(
         Path | None,
         typer.Option(help="Folder of a run: say which metrics agree about its outputs."),
     ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with contents, styles and outputs/<method>/<content>__<style>: do the "
+            "metrics tell stylisations from trivial, mismatched and damaged pictures?"
+        ),
+    ] = None,
+    humans: Annotated[
+        Path | None,
+        typer.Option(help="Such a folder with votes.csv, or that file: do they agree with people?"),
+    ] = None,
+    damaged: Annotated[
+        int, typer.Option(min=0, help="Published outputs that are damaged, too.")
+    ] = 20,
     size: Annotated[
         int, typer.Option(min=32, max=8192, help="Side of the pictures in pixels.")
     ] = 256,
@@ -46,7 +60,9 @@ def validate(
 ) -> None:
     """Ask the metrics to order pictures whose order is known, and say which to trust."""
     from nstbench.analysis.validation.agreement import run_agreement
+    from nstbench.analysis.validation.people import validate_people
     from nstbench.analysis.validation.picture_series import make_sources
+    from nstbench.analysis.validation.published import read_published, validate_published
     from nstbench.analysis.validation.validate import validate as validate_metrics
     from nstbench.cli.show.console import console
     from nstbench.core.environment import resolve_device
@@ -62,6 +78,8 @@ def validate(
     cards = metric_cards(names_or_all(metrics))
     # First, because a wrong folder must not cost the minutes that the sweeps take.
     agreement = None if run is None else run_agreement(run, cards)
+    if published is not None:
+        read_published(published, size)
     content_images = open_dataset(contents, "--contents").load(Role.CONTENT).images[:limit]
     style_images = open_dataset(styles, "--styles").load(Role.STYLE).images[:limit]
     sources = make_sources(content_images, style_images, size)
@@ -69,8 +87,14 @@ def validate(
         result = validate_metrics(
             cards, sources, folder or [], size=size, seeds=seeds, device=device, listener=listener
         )
-    if agreement is not None:
-        result = replace(result, agreement=agreement)
+        if agreement is not None:
+            result = replace(result, agreement=agreement)
+        if published is not None:
+            known = validate_published(published, cards, size, device, listener, damaged)
+            result = replace(result, published=known)
+        if humans is not None:
+            people = validate_people(humans, cards, size, device, listener)
+            result = replace(result, people=people)
     output = console()
     _print(result, output)
     if out is not None:
@@ -79,6 +103,8 @@ def validate(
             "Styles": _named(styles, style_images),
             "Sweep folders": ", ".join(map(str, folder or [])) or "none",
             "Run": "none" if run is None else str(run),
+            "Published outputs": "none" if published is None else str(published),
+            "Votes of people": "none" if humans is None else str(humans),
             "Side": f"{size} px",
             "Noise seeds": str(seeds),
             "Device": device,
@@ -109,10 +135,17 @@ def _print(result: Validation, output: Console) -> None:
     from rich.markup import escape
 
     from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
+    from nstbench.analysis.validation.people import power
 
     names = ("metric", "part")
     _print_table("Do the metrics order pictures whose order is known?", result.summary, names,
                  output)  # fmt: skip
+    if len(result.published):
+        _print_table("Do they tell stylisations from what is worse for certain?", result.published,
+                     ("metric", "part", "test", "what"), output)  # fmt: skip
+    if len(result.people):
+        _print_table("Do they agree with people?", result.people, names, output)
+        output.print(power(result.people))
     for name, reason in result.unavailable.items():
         output.print(f"{escape(name)}: {escape(reason)}")
     for size, table in result.agreement.groupby("size", sort=True):

@@ -28,6 +28,10 @@ from nstbench.core.cards import MetricCard
 from nstbench.core.records import Scope
 
 KNOWN_COLUMNS = ["metric", "part", "test", "what", "outputs", "value", "low", "high"]
+PEOPLE_COLUMNS = ["metric", "part", "methods", "tau", "p", "least_tau", "votes", "accuracy",
+                  "within_style", "within_content"]  # fmt: skip
+"""What :mod:`nstbench.analysis.validation.people` returns."""
+
 PAIR = ["content", "style"]
 OUTPUT = ["method", *PAIR]
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from nstbench.analysis.robustness import tau
+from nstbench.analysis.validation.case_ratings import PEOPLE_COLUMNS
 from nstbench.analysis.validation.known_cases import REAL, Case
 from nstbench.analysis.validation.published import read_published, score_cases
 from nstbench.analysis.validation.votes import Votes, read_votes
@@ -27,9 +28,6 @@ from nstbench.core.errors import UsageError
 from nstbench.core.records import Scope
 from nstbench.core.text import printable
 from nstbench.plan.listener import Listener
-
-PEOPLE_COLUMNS = ["metric", "part", "methods", "tau", "p", "least_tau", "votes", "accuracy",
-                  "within_style", "within_content"]  # fmt: skip
 
 LEVEL = 0.05
 MOST_EXACT = 8
@@ -122,6 +120,19 @@ def _compare(table: pd.DataFrame, votes: Votes) -> dict[str, Any]:
     return {
         "methods": len(names), "tau": found, "p": p, "least_tau": least, **_accuracy(table, votes)
     }  # fmt: skip
+
+
+def power(people: pd.DataFrame) -> str:
+    """Say in a sentence what so many methods can show."""
+    count = int(people["methods"].max())
+    least = people["least_tau"].min()
+    if pd.isna(least):
+        return f"No order of {count} methods is significant: the test has no power."
+    sure = int((people["p"] <= LEVEL).sum())
+    return (
+        f"{count} methods: only |tau| of {least:.2f} and more is significant (p <= {LEVEL:g}), "
+        f"which {sure} of {len(people)} numbers reach. Smaller ones say nothing."
+    )
 
 
 def permutation_test(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:

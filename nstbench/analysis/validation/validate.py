@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nstbench.analysis.validation.case_ratings import KNOWN_COLUMNS, PEOPLE_COLUMNS
 from nstbench.analysis.validation.picture_series import (
     Source,
     Sweep,
@@ -64,7 +65,12 @@ class Validation:
             for which no order is certain).
         unavailable: metric -> why it could not be asked.
         agreement: rank correlations between metrics over the outputs of a run
-            (:func:`nstbench.analysis.validation.agreement.run_agreement`); empty if there was none to look at.
+            (:func:`nstbench.analysis.validation.agreement.run_agreement`); empty if there was
+            no run to look at.
+        published: shares of right answers on published outputs
+            (:func:`nstbench.analysis.validation.case_ratings.rate_cases`); empty without a folder.
+        people: agreement with votes
+            (:func:`nstbench.analysis.validation.people.agreement_with_people`); empty without.
     """
 
     scores: pd.DataFrame
@@ -72,10 +78,13 @@ class Validation:
     summary: pd.DataFrame
     unavailable: Mapping[str, str]
     agreement: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["size"]))
+    published: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=KNOWN_COLUMNS))
+    people: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PEOPLE_COLUMNS))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tables and the reasons as plain data for JSON; NaN becomes ``None``."""
-        tables = {"summary": self.summary, "by_kind": self.by_kind, "agreement": self.agreement}
+        names = ("summary", "by_kind", "agreement", "published", "people")
+        tables = {name: getattr(self, name) for name in names}
         rows = {
             name: frame.astype(object).where(frame.notna(), None).to_dict("records")
             for name, frame in tables.items()

@@ -62,7 +62,7 @@ def content_errors(pair: ScoringPair) -> dict[str, torch.Tensor]:
         DegeneratePair: if the resized style is confused with the content too seldom, or the
             content has too many equal places (see ``LEAST_CONFUSION``).
     """
-    return over_networks(CONTENT_LAYERS, lambda network: _content_error(pair, network))
+    return over_networks(CONTENT_LAYERS, lambda network: content_error_on(pair, network))
 
 
 def style_errors(pair: ScoringPair) -> dict[str, torch.Tensor]:
@@ -123,7 +123,8 @@ def content_unit(pair: ScoringPair, network: str) -> tuple[torch.Tensor, torch.T
     return own, unit
 
 
-def _content_error(pair: ScoringPair, network: str) -> torch.Tensor:
+def content_error_on(pair: ScoringPair, network: str) -> torch.Tensor:
+    """Return e_content on one network, float64 (B,); see :func:`content_errors`."""
     own, unit = content_unit(pair, network)
     confused = pair.kept(
         f"confusion {network}", ("output", "content"), lambda: _confusion(pair, network, "output")
