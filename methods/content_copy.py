@@ -1,7 +1,7 @@
 """Baseline: the content image, untouched.
 
 One of the two trivial answers that bound every pair: no content error, and a
-style error as large as if nothing had been done. Its UEF is 1 by definition.
+style error as large as if nothing had been done. Its total error is 1 by definition.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Baseline: the style image, resized to the content's shape.
 
 The other trivial answer that bounds every pair: no style error, and a content
-error as large as that of an unrelated picture. Its UEF is 1 by definition, which
+error as large as that of an unrelated picture. Its total error is 1 by definition, which
 holds exactly because metrics resize the style with the same function.
 """
 

@@ -19,10 +19,14 @@ _REACH = 4.0
 
 
 def blend(content: torch.Tensor, style: torch.Tensor, amount: float) -> torch.Tensor:
-    """Return ``(1 - amount) content + amount style``."""
+    """Return ``(1 - amount) content + amount style``, rounded to multiples of 1/255.
+
+    Many values of a blend lie in the middle between two levels of a saved picture. They are
+    rounded here, in float64: in float32 each processor would round them its own way.
+    """
     resized = resize(style, (content.shape[-2], content.shape[-1]))
-    content, resized = torch.broadcast_tensors(content, resized)
-    return torch.lerp(content, resized, amount)
+    first, second = torch.broadcast_tensors(content.double(), resized.double())
+    return eight_bit(torch.lerp(first, second, amount)).to(content.dtype)
 
 
 def overlay(content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:

@@ -180,7 +180,7 @@ def _scaled(image: torch.Tensor, side: int = 256) -> torch.Tensor:
 
 
 def place_vectors(features: np.ndarray) -> np.ndarray:
-    """Return unit vectors (C, N): channels without mean, over deviation plus a tenth of the mean."""
+    """Return unit vectors (C, N) of channels without mean, over deviation + a tenth of its mean."""
     centred = features - features.mean(axis=1, keepdims=True)
     deviation = features.std(axis=1, keepdims=True)
     divisor = deviation + 0.1 * deviation.mean()
@@ -286,14 +286,14 @@ def reinhard(content: np.ndarray, style: np.ndarray) -> np.ndarray:
 
 def _answers(content: np.ndarray, style: np.ndarray) -> dict[str, np.ndarray]:
     """Return the trivial answers beside the content copy, as saved pictures."""
-    first = content.astype(np.float32) / 255
-    second = resized(style, content)[0].permute(1, 2, 0).numpy().astype(np.float32)
-    # In float32 and in torch.lerp's order: a value between two levels is rounded either way.
-    step = second - first
+    # Pictures are float32, which decides how values between two levels are rounded.
+    first = (content.astype(np.float32) / 255).astype(np.float64)
+    second = (
+        resized(style, content)[0].permute(1, 2, 0).numpy().astype(np.float32).astype(np.float64)
+    )
     blends = {
-        "blend 0.3": to_uint8(first + np.float32(0.3) * step),
-        "blend 0.5": to_uint8(second - step * np.float32(0.5)),
-        "blend 0.7": to_uint8(second - step * np.float32(1 - 0.7)),
+        f"blend {share}": to_uint8((1 - share) * first + share * second)
+        for share in (0.3, 0.5, 0.7)
     }
     return {"colour transfer": to_uint8(reinhard(content, style)), **blends}
 
@@ -319,9 +319,9 @@ def uef(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
 
 
 def beats_bar(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
-    """Return 1 where the factor is below 1."""
+    """Return 1 where the factor is below 0.999."""
     factors = uef(output, content, style)
-    return {part: float(factors[part] < 1) for part in ("", "alexnet", "vgg16")}
+    return {part: float(factors[part] < 0.999) for part in ("", "alexnet", "vgg16")}
 
 
 def ssim(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:

@@ -2,8 +2,7 @@
 
 T1: a stylisation beats the trivial answers of its pair. T2: it fits its own content and style
 better than others. T3: damage makes it worse. T6: a metric says the same on each of its networks.
-Every share has a 95 % interval over styles (:func:`nstbench.analysis.stats.interval`). A tie
-counts one half.
+Every share has a 95 % percentile interval of a bootstrap over styles. A tie counts one half.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
-from nstbench.analysis import stats
 from nstbench.analysis.validation.known_cases import (
     DAMAGE,
     OTHER_CONTENT,
@@ -34,6 +32,9 @@ PEOPLE_COLUMNS = ["metric", "part", "methods", "tau", "p", "least_tau", "votes",
 
 PAIR = ["content", "style"]
 OUTPUT = ["method", *PAIR]
+
+FEWEST_STYLES = 5
+"""Styles below which no interval is given."""
 
 _RESAMPLES = 2000
 
@@ -134,11 +135,17 @@ def _auc(real: np.ndarray, trivial: np.ndarray) -> float:
 
 
 def _share(test: str, what: str, of_outputs: pd.Series) -> dict[str, Any]:
-    """Return the mean over outputs with its interval over styles."""
-    styles = of_outputs.groupby(level="style").mean().to_numpy(dtype=np.float64)
-    low, high = stats.interval(styles[None], seed=0, resamples=_RESAMPLES)
-    ends = {"low": float(np.clip(low[0], 0, 1)), "high": float(np.clip(high[0], 0, 1))}
-    return {**_number(test, what, len(of_outputs), float(of_outputs.mean())), **ends}
+    """Return the mean over outputs, with its interval from a bootstrap that draws whole styles."""
+    known = of_outputs.dropna()
+    styles = known.groupby(level="style").agg(["sum", "count"]).to_numpy(dtype=np.float64)
+    found = _number(test, what, len(known), float(known.mean()))
+    if len(styles) < FEWEST_STYLES:
+        return found
+    chances = np.full(len(styles), 1 / len(styles))
+    draws = np.random.default_rng(0).multinomial(len(styles), chances, size=_RESAMPLES)
+    sums = draws @ styles
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
+    return {**found, "low": float(low), "high": float(high)}
 
 
 def _number(test: str, what: str, outputs: int, value: float) -> dict[str, Any]:
