@@ -9,7 +9,6 @@ import torch
 from nstbench.contracts import MetricInfo, PairMetric, Scope, ScoringPair
 from nstbench.score.maths.universal_factor import FEATURES, universal_factors
 
-
 MARGIN = 1e-3
 """How far below 1 the factor must be. Saving a trivial answer as a picture may move it by less."""
 
