@@ -1,15 +1,16 @@
-# Two commands matter: `make leaderboard` and `make test`. Both set everything up first.
+# The two main targets are `make leaderboard` and `make test`. Both install everything first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PLUGINS := methods metrics datasets reports
 SOURCES := nstbench $(PLUGINS) tests scripts docs
+TEXTS := $(SOURCES) $(wildcard *.md) Makefile pyproject.toml action.yml CITATION.cff .github .ci
 PYTEST := $(BIN)/python -m pytest
-# A process per core, each with one thread: waiting threads of one would slow down the other.
+# One process per core with one thread each: idle threads of one process would slow down the others.
 PARALLEL := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTEST) -n auto --maxprocesses 8 --dist worksteal --benchmark-disable
 
-.PHONY: help setup leaderboard test check static format lint types fast screenshots bench regression baseline soak clean
+.PHONY: help setup leaderboard test check static format lint imports spelling types fast screenshots bench regression baseline soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,16 +29,24 @@ leaderboard: setup ## run all methods on the starter suite and write the report
 test: setup ## all tests that need no GPU
 	$(PARALLEL) -m "not gpu and not alone and not soak"
 	$(PYTEST) -m "alone and not gpu and not soak and not bench"
+	# the examples in docstrings
+	$(PYTEST) --doctest-modules nstbench
 
-check: static fast ## formatting, lint, types and the fast tests
+check: static fast ## static checks and the fast tests
 
-static: format lint types ## formatting, lint and types
+static: format lint imports spelling types ## formatting, lint, order of imports, spelling and types
 
 format: setup
 	$(BIN)/ruff format --check $(SOURCES)
 
 lint: setup
 	$(BIN)/ruff check $(SOURCES)
+
+imports: setup
+	$(BIN)/lint-imports
+
+spelling: setup
+	$(BIN)/codespell $(TEXTS)
 
 types: setup
 	$(BIN)/mypy nstbench
@@ -47,31 +56,31 @@ fast: setup
 	$(PARALLEL) -m "not slow and not browser and not gpu and not alone and not soak"
 
 RUN ?= runs/starter
-screenshots: setup ## photograph the report of RUN for the documentation (needs Chromium)
+screenshots: setup ## take the pictures of the documentation from the report of RUN (needs Chromium)
 	$(BIN)/nstbench report $(RUN) --format html
 	$(BIN)/python docs/screenshots.py $(RUN)/report/index.html docs/images
 
 DEVICE ?= cpu
-bench: setup ## speed against named yardsticks, as one table (DEVICE=cuda for a GPU)
-	# large pages, which workers ask for by themselves
+bench: setup ## compare speed with reference implementations, as one table (DEVICE=cuda for a GPU)
+	# large pages, which worker processes request themselves
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 NSTBENCH_BENCH_DEVICE=$(DEVICE) $(PYTEST) tests/benchmarks --benchmark-quiet
 
 BASELINE := tests/baselines/regression.json
-# exit code 1 of a run, a method without any output, is left to the check
+# a run ends with exit code 1 if a method has no output; the check reports that case
 CHECKED = { $(BIN)/nstbench run --suite regression --resume never --out runs/regression || test $$? = 1; } \
-  && $(BIN)/nstbench check runs/regression --baseline $(BASELINE) \
+  && $(BIN)/nstbench check runs/regression --baseline $(BASELINE) --speed if-known \
   --out runs/regression/check.xml --out runs/regression/check.md
-regression: setup ## check a tiny suite against the committed baseline; an alarm must repeat itself
-	$(CHECKED) || { echo "Once more: only what is found twice counts."; $(CHECKED) --annotate; }
+regression: setup ## check a tiny suite against the committed baseline; a regression must be found twice
+	$(CHECKED) || { echo "Running again: a regression must be found twice."; $(CHECKED) --annotate; }
 
 REASON ?=
-baseline: setup ## make the committed baseline anew: make baseline REASON='what may move'
+baseline: setup ## update the committed baseline: make baseline REASON='why the numbers change'
 	$(BIN)/nstbench run --suite regression --resume never --out runs/regression
 	$(BIN)/nstbench baseline $(if $(wildcard $(BASELINE)),update,save) runs/regression $(BASELINE) \
 	  $(if $(wildcard $(BASELINE)),--reason "$(REASON)")
 
-soak: setup ## hours of fuzzing, of honest runs that must raise no alarm, and of runs that are killed
+soak: setup ## hours of tests: fuzzing, false alarms of the regression check, and killed runs
 	$(PYTEST) -m soak -s
 
-clean: ## remove everything that these targets made, but no run
+clean: ## remove everything that these targets made, except runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

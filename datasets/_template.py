@@ -1,7 +1,7 @@
 """A minimal dataset. Copy this file to ``datasets/<name>.py``; the stem becomes its name.
 
-Files that begin with an underscore are not discovered, so this one never runs. Nothing
-else needs to be touched: ``nstbench list datasets`` shows the copy, ``nstbench datasets
+Files that begin with an underscore are ignored, so this one is never used. No other file
+needs to change: ``nstbench list datasets`` shows the copy, ``nstbench datasets
 preview <name>`` draws it, and ``nstbench run --contents <name>:count=3`` uses it.
 """
 
@@ -15,41 +15,41 @@ from nstbench.pictures.picture import write_png
 
 
 class Template(Dataset):
-    """One sentence on what the pictures are, and why one would compare methods on them."""
+    """One sentence on the pictures, and on the reason to compare methods on them."""
 
     info = DatasetInfo(
         title="One line for tables",
         description="what the pictures show",
-        # the parts the pictures may play; a dataset of paintings has only Role.STYLE
+        # the roles of the pictures; a dataset of paintings has only Role.STYLE
         roles=(Role.CONTENT, Role.STYLE),
         # an SPDX identifier, or "per image" if each record says it
         licence="CC0-1.0",
         # where the pictures come from: a paper, an archive, an address
         citation="https://example.org/pictures",
-        # raise it when any picture changes
+        # increase it when any picture changes
         version=1,
         # importable packages beyond nstbench's own; without them the dataset is unavailable
         requires=(),
     )
 
     class Params(Parameters):
-        """What a user may choose with ``name:parameter=value``; every field says what it is."""
+        """Parameters for ``name:parameter=value``; every field needs a description."""
 
         count: int = Field(4, ge=1, le=16, description="number of pictures")
 
     params: Params
 
-    # Override `availability` if the pictures may be out of reach (no network, no licence):
-    # it says so, with the reason and the way out, without fetching anything.
+    # Override `availability` if the pictures can be unavailable (no network, no licence). It
+    # returns the reason and the remedy, and must not fetch anything.
 
     def load(self, role: Role) -> Collection:
         """Return the pictures in a fixed order.
 
         Every record needs a short unique name of [a-z0-9_-] and a file; licence, author
-        and source go into the report. What had to be left out is listed in
-        ``Collection.skipped`` with a one-line reason.
+        and source are shown in the report. List pictures that cannot be used in
+        ``Collection.skipped``, each with a reason of one line.
         """
-        import numpy as np  # heavy imports belong here: listing datasets must stay quick
+        import numpy as np  # large imports belong here, because listing datasets must be fast
 
         images = []
         for i in range(self.params.count):

@@ -1,4 +1,4 @@
-"""COCO photographs and WikiArt paintings: the usual pairing of the field, fixed for everybody."""
+"""COCO photographs and WikiArt paintings, the usual pairing in papers, as a fixed list."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ COUNT = 50
 
 
 class CocoWikiArt(Dataset):
-    """Rows of two hub repositories, listed by commit, file and row beside this file.
+    """Rows of two hub repositories. A JSON file lists them by commit, file and row.
 
-    The list says how the rows were drawn; it is never edited, a better one becomes a new
-    version. Fetching all 50 + 50 pictures transfers about 3 GB once (one file of COCO,
+    The JSON file states how the rows were drawn. It is never edited; a better list becomes a
+    new version. Fetching all 50 + 50 pictures transfers about 3 GB once (one file of COCO,
     five of WikiArt), because the files can only be read from their beginning.
     """
 
@@ -47,15 +47,15 @@ class CocoWikiArt(Dataset):
     )
 
     class Params(Parameters):
-        """How many pictures."""
+        """The number of pictures."""
 
-        count: int = Field(20, ge=1, le=COUNT, description="first so many pictures of each role")
+        count: int = Field(20, ge=1, le=COUNT, description="number of pictures of each role")
 
     params: Params
     index: ClassVar[Path] = Path(__file__).with_name("coco_wikiart_v1.json")
 
     def availability(self) -> Availability:
-        """Say whether the pictures of both roles can be had here."""
+        """Return whether the pictures of both roles can be read here, or why not."""
         for role in self.info.roles:
             for source, rows in self._sources(role):
                 state = hub.availability(source, rows)
@@ -69,7 +69,7 @@ class CocoWikiArt(Dataset):
         Raises:
             UsageError: if they are not in the cache and cannot be fetched.
         """
-        found = {
+        rows_of = {
             (source.file, row.index): row
             for source, rows in self._sources(role)
             for row in hub.export(source, rows, all_needed=True)
@@ -78,7 +78,7 @@ class CocoWikiArt(Dataset):
         skipped: list[SkippedImage] = []
         files = self._list(role)["files"]
         for file, index in self._list(role)["rows"][: self.params.count]:
-            row = found[files[str(file)], index]
+            row = rows_of[files[str(file)], index]
             if row.path is None:
                 skipped.append(SkippedImage(Path(f"{files[str(file)]}:{index}"), row.reason))
             else:
@@ -91,7 +91,7 @@ class CocoWikiArt(Dataset):
         return json.loads(self.index.read_bytes())[role.value]
 
     def _sources(self, role: Role) -> Iterator[tuple[HubSource, list[int]]]:
-        """Yield every data file with the rows wanted of it."""
+        """Yield every data file with the numbers of the rows that are needed from it."""
         listed = self._list(role)
         wanted = listed["rows"][: self.params.count]
         for number, file in listed["files"].items():
@@ -110,7 +110,7 @@ def _record(role: Role, file: int, row: HubRow) -> ImageRecord:
     assert row.path is not None
     if role is Role.CONTENT:
         number = row.labels.get("image_id", "")
-        # COCO names its files by this number
+        # COCO uses this number as file name.
         name = f"coco-{int(number):012d}" if number.isdecimal() else f"coco-row-{row.index:04d}"
         return ImageRecord(
             name,

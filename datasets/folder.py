@@ -19,16 +19,16 @@ from nstbench.contracts import (
 )
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.text import natural_key, printable, unique_slugs
-from nstbench.pictures.picture import read_image, read_map
+from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
+from nstbench.pictures.picture import read_map
 
-EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif")
 MAP_SUFFIX = "_sem.png"
 REASONS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A picture file that has not been opened yet."""
+    """A picture file before it is opened."""
 
     path: Path
     relative: Path
@@ -37,11 +37,12 @@ class _Candidate:
 
 
 class Folder(Dataset):
-    """Pictures under a folder in natural order, each opened once to see that it can be read.
+    """Pictures under a folder in natural order.
 
-    ``X_sem.png`` beside ``X.jpg`` is that picture's semantic map and never a picture
-    itself. Files that are left out are listed with the reason; names beginning with a
-    dot are passed over in silence.
+    Each picture is decoded once, to check that it can be read. ``X_sem.png`` in the same
+    folder as ``X.jpg`` is the semantic map of that picture, and is not used as a picture.
+    Files that cannot be used are listed with the reason; files and folders whose names begin
+    with a dot are ignored.
     """
 
     info = DatasetInfo(
@@ -58,7 +59,7 @@ class Folder(Dataset):
 
         path: Path = Field(description="a folder, read with its subfolders, or one picture")
         limit: int | None = Field(
-            None, ge=1, description="use only the first so many usable pictures"
+            None, ge=1, description="use at most this number of usable pictures"
         )
 
     params: Params
@@ -67,7 +68,7 @@ class Folder(Dataset):
         """Return the usable pictures in natural order of their relative paths.
 
         Raises:
-            UsageError: if the path does not exist or holds no usable picture.
+            UsageError: if the path does not exist or contains no usable picture.
         """
         root = self.params.path.expanduser()
         if not root.exists():
@@ -90,23 +91,27 @@ class Folder(Dataset):
 
 
 def _walk(root: Path, skipped: list[SkippedImage]) -> list[Path]:
-    """Return the visible files under a folder, entering every real folder once."""
+    """Return the files under a folder whose names do not begin with a dot.
 
-    def closed(error: OSError) -> None:
+    Links to folders are followed, but every folder is read once. Folders that cannot be read
+    are added to ``skipped``.
+    """
+
+    def unreadable(error: OSError) -> None:
         skipped.append(SkippedImage(Path(error.filename), f"folder: {str(error.strerror).lower()}"))
 
-    found: list[Path] = []
+    visible: list[Path] = []
     entered: set[tuple[int, int]] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=closed):
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=unreadable):
         status = Path(folder).stat()
-        # links may lead back up: a folder seen before is not entered again
+        # A link to a parent folder would repeat for ever, so every folder is entered once.
         if (status.st_dev, status.st_ino) in entered:
             subfolders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted((s for s in subfolders if not s.startswith(".")), key=natural_key)
-        found += [Path(folder, name) for name in files if not name.startswith(".")]
-    return found
+        visible += [Path(folder, name) for name in files if not name.startswith(".")]
+    return visible
 
 
 def _with_map(picture: Path) -> list[Path]:
@@ -115,16 +120,16 @@ def _with_map(picture: Path) -> list[Path]:
 
 
 def _sort_out(files: list[Path], base: Path, skipped: list[SkippedImage]) -> list[_Candidate]:
-    """Tell pictures from semantic maps and from other files, without opening any."""
+    """Sort files by name into pictures, semantic maps and other files, without opening them."""
     pictures: list[Path] = []
     maps: dict[Path, Path] = {}
     for path in sorted(files, key=lambda path: natural_key(path.relative_to(base).as_posix())):
         if path.name.lower().endswith(MAP_SUFFIX):
             maps[_picture_stem(path)] = path
-        elif path.suffix[1:].lower() in EXTENSIONS:
+        elif path.suffix.lower() in PICTURE_SUFFIXES:
             pictures.append(path)
         else:
-            skipped.append(SkippedImage(path, "not a picture file by its extension"))
+            skipped.append(SkippedImage(path, "the extension is not that of a picture"))
     stems = {path.with_suffix("") for path in pictures}
     skipped += [
         SkippedImage(path, "a semantic map without its picture")
@@ -143,14 +148,14 @@ def _picture_stem(semantic_map: Path) -> Path:
 
 
 def _examine(candidate: _Candidate) -> tuple[ImageRecord | None, list[SkippedImage]]:
-    """Decode a picture and its map; return what is usable and what is wrong."""
+    """Decode a picture and its map; return the record, if usable, and the problems."""
     path, labels = candidate.path, candidate.semantic_map
     try:
         pixels = read_image(path)
     except ImageError as error:
         problems = [SkippedImage(path, _without_path(error, path))]
         if labels is not None:
-            problems.append(SkippedImage(labels, "the semantic map of a picture left out"))
+            problems.append(SkippedImage(labels, "its picture cannot be used"))
         return None, problems
     problems = []
     if labels is not None:
@@ -174,12 +179,12 @@ def _without_path(error: ImageError, path: Path) -> str:
 
 
 def _nothing_usable(root: Path, skipped: list[SkippedImage]) -> str:
-    extensions = ", ".join(EXTENSIONS)
+    extensions = ", ".join(suffix[1:] for suffix in PICTURE_SUFFIXES)
     if not skipped:
-        return f"{printable(root)} holds no pictures ({extensions}). Give another folder."
+        return f"{printable(root)} contains no pictures ({extensions}). Give another folder."
     shown = "; ".join(f"{printable(s.path.name)}: {s.reason}" for s in skipped[:REASONS_SHOWN])
     more = f"; and {len(skipped) - REASONS_SHOWN} more" if len(skipped) > REASONS_SHOWN else ""
     return (
-        f"{printable(root)} holds no usable picture ({extensions}). "
-        f"Left out: {shown}{more}. Mend these files or give another folder."
+        f"{printable(root)} contains no usable picture ({extensions}). "
+        f"Left out: {shown}{more}. Repair these files or give another folder."
     )

@@ -1,4 +1,4 @@
-"""Any image dataset of the Hugging Face hub."""
+"""Any image dataset on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from nstbench.pictures.hub import HubRow, HubSource
 class HuggingFace(Dataset):
     """Rows of a hub dataset, or of a local folder in the hub's layout.
 
-    Rows are exported to picture files in the cache, keyed by repository, commit and row,
-    and are not fetched twice. A full commit as ``revision`` makes a run repeatable and
-    lets it start without a network once its rows are in the cache.
+    Rows are exported once to picture files in the cache, keyed by repository, commit and row.
+    A full commit as ``revision`` makes a run repeatable. It also allows a run to start without
+    a network after its rows are in the cache.
     """
 
     info = DatasetInfo(
@@ -41,19 +41,19 @@ class HuggingFace(Dataset):
     )
 
     class Params(Parameters):
-        """Which rows of which dataset."""
+        """The dataset, its columns, and the rows."""
 
         repo: str = Field(description="owner/name on the hub, or a local folder in its layout")
         revision: str | None = Field(None, description="commit, branch or tag; default: main")
         split: str = Field("train", description="split of the dataset")
         column: str = Field("image", description="column with the pictures")
-        name_column: str | None = Field(None, description="column to name the pictures after")
+        name_column: str | None = Field(None, description="column with the names of the pictures")
         collection_column: str | None = Field(
             None, description="column with the painter or class a picture belongs to"
         )
         map_column: str | None = Field(None, description="column with semantic maps")
         config: str | None = Field(None, description="configuration, if there are several")
-        limit: int = Field(20, ge=1, description="first so many rows, if no indices are given")
+        limit: int = Field(20, ge=1, description="number of first rows, if no indices are given")
         indices: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
             None, min_length=1, description="row numbers, counted from 0"
         )
@@ -61,15 +61,15 @@ class HuggingFace(Dataset):
     params: Params
 
     def availability(self) -> Availability:
-        """Say whether the rows can be had here."""
+        """Return whether the rows can be read here, or why not."""
         return hub.availability(self._source(), self._indices())
 
     def load(self, role: Role) -> Collection:
         """Return the pictures in the order of their rows (or of ``indices``).
 
         Raises:
-            UsageError: if the dataset cannot be read, lacks a column or a row, or holds no
-                usable picture among the rows.
+            UsageError: if the dataset cannot be read, a column or row does not exist, or no
+                row has a usable picture.
         """
         source = self._source()
         rows = hub.export(source, self._indices(), all_needed=self.params.indices is not None)
@@ -78,7 +78,7 @@ class HuggingFace(Dataset):
         skipped = [SkippedImage(Path(f"row-{r.index}"), r.reason) for r in rows if not r.path]
         if not used:
             shown = "; ".join(f"{s.path.name}: {s.reason}" for s in skipped[:3]) or "It has no rows"
-            raise UsageError(f"{source.repo} gave no usable picture. {shown}.")
+            raise UsageError(f"{source.repo} has no usable picture. {shown}.")
         records = [
             self._record(row, name) for row, name in zip(used, self._names(used), strict=True)
         ]
@@ -102,15 +102,15 @@ class HuggingFace(Dataset):
         for option in ("name_column", "collection_column"):
             column = getattr(self.params, option)
             if column is not None and rows and all(column not in row.labels for row in rows):
-                known = ", ".join(sorted(rows[0].labels)) or "none"
-                raise UsageError(f"{option}: no text in column '{column}'. Columns: {known}.")
+                columns = ", ".join(sorted(rows[0].labels)) or "none"
+                raise UsageError(f"{option}: no text in column '{column}'. Columns: {columns}.")
 
     def _names(self, rows: list[HubRow]) -> list[str]:
         column = self.params.name_column
         if column is None:
             stem = slugify(Path(self.params.repo).name) or "row"
             return [f"{stem}-{row.index:05d}" for row in rows]
-        # slashes and dots in a name are no folders and suffixes
+        # Slashes and dots in a name do not mean folders and suffixes.
         texts = [slugify(row.labels.get(column, "")) or "row" for row in rows]
         repeated = {text for text in texts if texts.count(text) > 1}
         named = [

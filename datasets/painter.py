@@ -1,4 +1,4 @@
-"""As many paintings as wanted, by nstbench's own painter."""
+"""Any number of paintings by the painter of nstbench."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from nstbench.pictures.picture import write_png
 
 
 class Painter(Dataset):
-    """Paintings of all styles in turn: a collection to train arbitrary-style methods on.
+    """Paintings of all styles in turn, for the training of arbitrary-style methods.
 
-    By default the seeds begin at 1, so that no picture of the ``starter`` dataset (seed 0) is
-    among them. Pictures are painted when they are first asked for, a second or so each, and
-    kept in ``datasets/painter`` of the cache.
+    By default the seeds begin at 1, so the pictures of the ``starter`` dataset (seed 0) are not
+    among them. A picture is painted when it is first needed, in about a second, and then kept
+    in ``datasets/painter`` of the cache. Another kind of processor may paint other pixels; copy
+    that folder to train on the same pictures on another machine.
     """
 
     info = DatasetInfo(
@@ -29,7 +30,7 @@ class Painter(Dataset):
     )
 
     class Params(Parameters):
-        """Which paintings."""
+        """Number, styles, size and seeds of the paintings."""
 
         count: int = Field(28, ge=1, description="number of paintings, over all styles together")
         styles: tuple[str, ...] = Field(
@@ -40,16 +41,18 @@ class Painter(Dataset):
 
         @field_validator("styles")
         @classmethod
-        def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        def _exists(cls, value: tuple[str, ...]) -> tuple[str, ...]:
             for name in value:
                 if name not in STYLES:
-                    raise ValueError(f"the painter knows no '{name}'.{did_you_mean(name, STYLES)}")
+                    raise ValueError(
+                        f"the painter has no style '{name}'.{did_you_mean(name, STYLES)}"
+                    )
             return value
 
     params: Params
 
     def load(self, role: Role) -> Collection:
-        """Return the paintings; missing ones are painted first.
+        """Return the paintings; those that are not in the cache are painted first.
 
         Raises:
             StoreError: if the cache folder cannot be written.

@@ -1,119 +1,32 @@
-"""Photographs that installed packages ship, and styles that nstbench paints itself."""
+"""Photographs that installed packages ship, and paintings that nstbench ships."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
-from dataclasses import dataclass
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from nstbench.contracts import Collection, Dataset, DatasetInfo, ImageRecord, Role, SkippedImage
-from nstbench.core.paths import cache_dir
-from nstbench.pictures.picture import write_png
+from nstbench.core.errors import ImageError
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import pixel_hash
 
-if TYPE_CHECKING:
-    from nstbench.pictures.painter.styles import Painting
-
-STYLE_SIZE = 512
-
-
-@dataclass(frozen=True, slots=True)
-class _Photograph:
-    """A file inside an installed package, with the provenance that the package states."""
-
-    name: str
-    package: str
-    file: str
-    sha256: str
-    licence: str
-    author: str
-    source: str
-    subject: str
-
-
-_PHOTOGRAPHS = (
-    _Photograph(
-        name="astronaut",
-        package="skimage",
-        file="data/astronaut.png",
-        sha256="88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
-        licence="public domain",
-        author="NASA",
-        source="https://flic.kr/p/r9qvLn, in scikit-image",
-        subject="portrait",
-    ),
-    _Photograph(
-        name="cat",
-        package="skimage",
-        file="data/chelsea.png",
-        sha256="596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
-        licence="CC0-1.0",
-        author="Stefan van der Walt",
-        source="skimage.data.chelsea, in scikit-image",
-        subject="portrait",
-    ),
-    _Photograph(
-        name="coffee",
-        package="skimage",
-        file="data/coffee.png",
-        sha256="cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
-        licence="CC0-1.0",
-        author="Rachel Michetti, courtesy of Pikolo Espresso Bar",
-        source="skimage.data.coffee, in scikit-image",
-        subject="still life",
-    ),
-    _Photograph(
-        name="rocket",
-        package="skimage",
-        file="data/rocket.jpg",
-        sha256="c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
-        licence="public domain",
-        author="SpaceX",
-        source="https://www.flickr.com/photos/spacexphotos/16511594820/, in scikit-image",
-        subject="view",
-    ),
-    _Photograph(
-        name="motorcycle",
-        package="skimage",
-        file="data/motorcycle_left.png",
-        sha256="db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
-        licence="none stated; cite Scharstein et al., GCPR 2014",
-        author="Nera Nesic, Porter Westling, Xi Wang, York Kitajima, Greg Krathwohl, "
-        "Daniel Scharstein",
-        source="http://vision.middlebury.edu/stereo/data/scenes2014/, in scikit-image",
-        subject="still life",
-    ),
-    _Photograph(
-        name="china",
-        package="sklearn",
-        file="datasets/images/china.jpg",
-        sha256="8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
-        licence="CC-BY-2.0",
-        author="danielbuechele",
-        source="https://www.flickr.com/photos/danielbuechele/6061409035/, in scikit-learn",
-        subject="view",
-    ),
-    _Photograph(
-        name="flower",
-        package="sklearn",
-        file="datasets/images/flower.jpg",
-        sha256="a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
-        licence="CC-BY-2.0",
-        author="vultilion",
-        source="https://www.flickr.com/photos/vultilion/6056698931/, in scikit-learn",
-        subject="still life",
-    ),
-)
+FOLDER = Path(__file__).with_name("starter_pictures")
+"""The shipped pictures and maps, and ``manifest.json`` with every checksum and licence."""
 
 
 class Starter(Dataset):
-    """Seven photographs and the first painting of each style: no download, the same everywhere.
+    """Seven photographs and the first painting of each style, the same on every processor.
 
-    The photographs are read where scikit-image and scikit-learn installed them. The
-    paintings and all semantic maps are made once, in ``datasets/starter/v<version>`` of the
-    cache; a map's colours mean the same in photographs and paintings
-    (:class:`nstbench.pictures.painter.styles.Label`). Photographs are collected by subject, paintings by style.
+    The photographs are read where scikit-image and scikit-learn installed them; paintings and
+    semantic maps are files of nstbench. ``starter_pictures/manifest.json`` pins the bytes and
+    the decoded pixels of each. A picture with other pixels is left out, and the reason names
+    the decoder. The colours of maps have the same meaning in photographs and paintings
+    (:class:`nstbench.pictures.painter.styles.Label`). The collection of a photograph is its
+    subject, that of a painting its style.
     """
 
     info = DatasetInfo(
@@ -128,94 +41,102 @@ class Starter(Dataset):
     )
 
     def load(self, role: Role) -> Collection:
-        """Return photographs or paintings in a fixed order; missing pictures are made first.
-
-        Raises:
-            StoreError: if the cache folder cannot be written.
-        """
-        folder = cache_dir() / "datasets" / "starter" / f"v{self.info.version}"
-        return _paintings(folder) if role == Role.STYLE else _photographs(folder)
-
-
-def _photographs(folder: Path) -> Collection:
-    images: list[ImageRecord] = []
-    skipped: list[SkippedImage] = []
-    for photograph in _PHOTOGRAPHS:
-        path = _installed(photograph)
-        problem = _problem(path, photograph)
-        if problem:
-            skipped.append(SkippedImage(path, problem))
-            continue
-        images.append(
-            ImageRecord(
-                name=photograph.name,
-                path=path,
-                licence=photograph.licence,
-                author=photograph.author,
-                source=photograph.source,
-                sha256=photograph.sha256,
-                semantic_map=_photograph_map(photograph.name, path, folder),
-                collection=photograph.subject,
+        """Return photographs or paintings in a fixed order; leave out those with other pixels."""
+        images: list[ImageRecord] = []
+        skipped: list[SkippedImage] = []
+        for entry in _manifest()["styles" if role == Role.STYLE else "contents"]:
+            path = _path(entry)
+            problem = _problem(path, entry)
+            labels = entry["map"]
+            if labels is not None and not problem:
+                problem = _problem(FOLDER / labels["file"], labels)
+                problem = problem and f"its semantic map {labels['file']}: {problem}"
+            if problem:
+                skipped.append(SkippedImage(path, problem))
+                continue
+            images.append(
+                ImageRecord(
+                    name=entry["name"],
+                    path=path,
+                    licence=entry["licence"],
+                    author=entry["author"],
+                    source=entry["source"],
+                    sha256=entry["sha256"],
+                    semantic_map=None if labels is None else FOLDER / labels["file"],
+                    collection=entry["collection"],
+                )
             )
-        )
-    return Collection(tuple(images), tuple(skipped))
+        return Collection(tuple(images), tuple(skipped))
 
 
-def _installed(photograph: _Photograph) -> Path:
-    # The package's own loaders would import it whole, and may look for a newer file online.
-    spec = importlib.util.find_spec(photograph.package)
+def _manifest() -> dict[str, Any]:
+    """Return the manifest: ``contents`` and ``styles``, one record per picture."""
+    found: dict[str, Any] = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _path(entry: dict[str, Any]) -> Path:
+    """Return the path of an entry's file."""
+    package = entry.get("package")
+    if package is None:
+        return FOLDER / entry["file"]
+    # the package's own loaders would import all of it, and may look for a newer file online
+    spec = importlib.util.find_spec(package)
     roots = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(roots[0] if roots else photograph.package, photograph.file)
+    return Path(roots[0] if roots else package, entry["file"])
 
 
-def _problem(path: Path, photograph: _Photograph) -> str:
+def _problem(path: Path, entry: dict[str, Any]) -> str:
+    """Return the reason why a file differs from its entry of the manifest, or an empty string."""
+    package = entry.get("package")
     if not path.is_file():
-        return f"the installed {photograph.package} does not ship it"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != photograph.sha256:
-        return f"the installed {photograph.package} ships another picture of that name"
-    return ""
+        if package:
+            return f"the installed {package} does not ship it"
+        return "the file is absent; install nstbench again"
+    status = path.stat()
+    found = _checksums(path, status.st_mtime_ns, status.st_size)
+    if found[0] != entry["sha256"]:
+        if package:
+            return f"the installed {package} ships another picture of that name"
+        return "the file was changed; install nstbench again"
+    if found[1] == entry["pixels"]:
+        return ""
+    gives = "gives other pixels than those pinned for" if found[1] else "cannot decode"
+    return (
+        f"{_decoder(path)} {gives} this file of {package or 'nstbench'}; install Pillow from its "
+        "wheels on PyPI"
+    )
 
 
-def _photograph_map(name: str, picture: Path, folder: Path) -> Path | None:
-    from PIL import Image
+@functools.cache
+def _checksums(path: Path, modified: int, size: int) -> tuple[str, str]:
+    """Return SHA-256 of a file's bytes and of its pixels; the second is empty without pixels.
 
-    from nstbench.pictures.painter.tools.regions import PHOTOGRAPHS, photograph_map
+    The size and time are arguments so that a process decodes an unchanged file once.
 
-    if name not in PHOTOGRAPHS:
-        return None
-    path = folder / f"{name}_sem.png"
-    if not path.is_file():
-        with Image.open(picture) as image:
-            width, height = image.size
-        write_png(path, photograph_map(name, width, height))
-    return path
-
-
-def _paintings(folder: Path) -> Collection:
-    from nstbench.pictures.painter.styles import STYLES, painting
-
-    images = []
-    for style in STYLES:
-        path, labels = folder / f"{style}.png", folder / f"{style}_sem.png"
-        if not path.is_file():
-            _write(painting(style, STYLE_SIZE), path, labels)
-        images.append(
-            ImageRecord(
-                name=style,
-                path=path,
-                licence="CC0-1.0",
-                author="nstbench painter",
-                source=f'nstbench.pictures.painter.styles.paint("{style}", {STYLE_SIZE})',
-                semantic_map=labels if labels.is_file() else None,
-                collection=style,
-            )
-        )
-    return Collection(tuple(images))
+    Args:
+        path: the file.
+        modified: time of its last change in nanoseconds.
+        size: its size in bytes.
+    """
+    data = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return data, pixel_hash(read_image(path))
+    except ImageError:
+        return data, ""
 
 
-def _write(made: Painting, path: Path, labels: Path) -> None:
-    """Write the map, if there is one, first: no picture is ever in the cache without it."""
-    regions = made.label_pixels()
-    if regions is not None:
-        write_png(labels, regions)
-    write_png(path, made.pixels())
+def _decoder(path: Path) -> str:
+    """Return names and versions of the decoder: Pillow and the libraries it uses."""
+    import PIL
+    from PIL import features
+
+    turbo = features.version_feature("libjpeg_turbo")
+    library = {
+        ".jpg": f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version_codec('jpg')}",
+        ".png": f"zlib {features.version_codec('zlib')}",
+        ".webp": f"libwebp {features.version_module('webp')}",
+    }
+    # some photographs have a colour profile
+    colours = f"LittleCMS {features.version_module('littlecms2')}"
+    return f"Pillow {PIL.__version__} with {library[path.suffix]} and {colours}"

@@ -1,7 +1,7 @@
-"""Photograph a report for the documentation: light, dark, phone, gallery.
+"""Take the pictures of a report for the documentation: light, dark, phone, gallery.
 
 Usage: ``python docs/screenshots.py runs/NAME/report/index.html docs/images``. Needs
-Playwright and a Chromium (``NSTBENCH_CHROMIUM`` names one that is not on the path).
+Playwright and Chromium (``NSTBENCH_CHROMIUM`` is its path if it is not on ``PATH``).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ VIEWS = {
     "report_gallery": ("light", 1280, 1000, "gallery"),
     "report_phone": ("light", 390, 844, ""),
 }
-"""File name -> colour scheme, width, height, section scrolled to."""
+"""File name -> colour scheme, width and height in pixels, section to scroll to."""
 
 PATHS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def photograph(browser: Browser, page: Path, out: Path) -> None:
-    """Write one picture per view of ``page`` into ``out``."""
+    """Write one WebP picture per view of ``page`` into ``out``."""
     for name, (scheme, width, height, section) in VIEWS.items():
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -37,7 +37,7 @@ def photograph(browser: Browser, page: Path, out: Path) -> None:
         tab = context.new_page()
         tab.goto(page.resolve().as_uri() + (f"#/at={section}" if section else ""))
         tab.wait_for_timeout(500)
-        # PNG of a page full of photographs would be five times as large
+        # a PNG file of a page with many photographs is five times as large
         Image.open(io.BytesIO(tab.screenshot())).convert("RGB").save(
             out / f"{name}.webp", quality=88, method=6
         )
@@ -45,7 +45,7 @@ def photograph(browser: Browser, page: Path, out: Path) -> None:
 
 
 def main() -> None:
-    """Read the page and the folder from the command line."""
+    """Take the page and the folder from the command line, and write the pictures."""
     page, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     chromium = os.environ.get("NSTBENCH_CHROMIUM") or next(

@@ -1,4 +1,4 @@
-"""Print the table of docs/settings.md: every setting of a run, its option and its default.
+"""Print the table of docs/settings.md: every setting of a run with its option and default.
 
 Usage: ``python docs/settings.py``; with ``--write`` it replaces the table on the page.
 """
@@ -8,9 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import typer.main
-
-from nstbench.cli.app import app
+from nstbench.cli.run import run_options
 from nstbench.plan.config import RunConfig, option_of
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -19,15 +17,13 @@ BEGIN, END = "<!-- begin of the table -->\n", "<!-- end of the table -->\n"
 
 def table() -> str:
     """Return the table as Markdown, in the order of :class:`nstbench.plan.config.RunConfig`."""
-    known = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
-    options = {option for parameter in known.params for option in parameter.opts}
+    with_option = {parameter.name for parameter in run_options()}
     lines = ["| setting | option of `run` | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in RunConfig.model_fields.items():
-        option = option_of(name)
-        given = f"`{option}`" if option in options else "–"
+        option = f"`{option_of(name)}`" if name in with_option else "–"
         default = _plain(field.get_default(call_default_factory=True))
-        meaning = str(field.description).replace("<", "&lt;")
-        lines.append(f"| `{name}` | {given} | {default} | {meaning} |")
+        meaning = str(field.description).replace("<", "&lt;").replace("|", "\\|")
+        lines.append(f"| `{name}` | {option} | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 
@@ -40,7 +36,7 @@ def _plain(value: object) -> str:
 
 
 def written() -> str:
-    """Return the table that stands on the page."""
+    """Return the table that is on the page."""
     return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
 
 

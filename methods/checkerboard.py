@@ -9,28 +9,15 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.nn.baseline import Baseline, baseline_info
 from nstbench.pictures.mixtures import checkerboard
 
 
-class Checkerboard(Method):
+class Checkerboard(Baseline):
     """Returns a board of 8 squares along the short side."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        title="Checkerboard",
-        authors="",
-        year=2026,
-        paper="",
-        family="baseline",
-        flexibility=Flexibility.BASELINE,
-        licence="MIT",
-    )
-
-    _style: torch.Tensor
-
-    def prepare(self, style: Picture) -> None:
-        """Keep the style."""
-        self._style = style.pixels
+    info: ClassVar[MethodInfo] = baseline_info("Checkerboard")
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep

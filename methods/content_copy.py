@@ -1,7 +1,7 @@
-"""Baseline: the content image, untouched.
+"""Baseline: a copy of the content image.
 
-One of the two trivial answers that bound every pair: no content error, and a
-style error as large as if nothing had been done. Its total error is 1 by definition.
+One of the two trivial outputs that bound every pair: its content error is zero, and its style
+error is as large as without stylisation. Its total error is 1 by definition.
 """
 
 from __future__ import annotations
@@ -10,24 +10,14 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.nn.baseline import Baseline, baseline_info
 
 
-class ContentCopy(Method):
+class ContentCopy(Baseline):
     """Returns the content image."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        title="Content copy",
-        authors="",
-        year=2026,
-        paper="",
-        family="baseline",
-        flexibility=Flexibility.BASELINE,
-        licence="MIT",
-    )
-
-    def prepare(self, style: Picture) -> None:
-        """Ignore the style."""
+    info: ClassVar[MethodInfo] = baseline_info("Content copy")
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep

@@ -1,10 +1,10 @@
 """Unpaired translation from photographs to a collection of paintings (Zhu et al. 2017).
 
 Paper: "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks"
-(arXiv 1703.10593). Authors' code: https://github.com/junyanz/CycleGAN. A generator G paints
-photographs, a generator F turns paintings into photographs, and a 70 x 70 PatchGAN judges
-each kind. What G paints, F must turn back. The style is a collection, not a picture: every
-picture of the collection that was trained on gives the same result.
+(arXiv 1703.10593). Authors' code: https://github.com/junyanz/CycleGAN. A generator G turns
+photographs into paintings, a generator F turns paintings into photographs, and a 70 x 70
+PatchGAN discriminates each kind. F must recover the photograph from the output of G. The style
+is a collection, not a picture: all pictures of a collection give the same result.
 
 Generators minimise (eq. 3 and section 5.2, pictures in [-1, 1], means over pixels)
 L_GAN(G, D_Y) + L_GAN(F, D_X) + cycle_weight * (|F(G(x)) - x| + |G(F(y)) - y|)
@@ -46,7 +46,7 @@ _STEPS = 200 * 1_074
 
 
 class CycleGan2017(OnePass, TrainableMethod):
-    """Two generators and two discriminators that keep each other honest."""
+    """Two generators, which invert each other, and two discriminators."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         title="Zhu et al. 2017 (CycleGAN)",
@@ -61,7 +61,7 @@ class CycleGan2017(OnePass, TrainableMethod):
             "Photographs and paintings are cropped at one to two times the crop's size, not at "
             "286 to 256 pixels.",
             "An epoch is 1,074 steps, the number of Monet's paintings in the authors' set.",
-            "Checkpoints hold the painting generator only.",
+            "Checkpoints contain only the generator of paintings.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
     )
@@ -72,7 +72,7 @@ class CycleGan2017(OnePass, TrainableMethod):
     quick: ClassVar[Mapping[str, Any]] = {"width": 4, "blocks": 6}
 
     class Params(InferenceParams):
-        """Parameters of training; stylisation has none."""
+        """Parameters of training; there are none of stylisation."""
 
         blocks: Literal[6, 9] = Field(
             9, description="residual blocks: 9 for 256 px and more, 6 for 128 px"
@@ -94,7 +94,7 @@ class CycleGan2017(OnePass, TrainableMethod):
         return _AdversarialTraining(self.params, task)
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
-        """Build the painting generator."""
+        """Build the generator of paintings."""
         painter = ResidualGenerator(params.blocks, params.width)
         painter.load_state_dict(tensors)
         self._painter = for_inference(painter, params, self.device)
@@ -102,14 +102,14 @@ class CycleGan2017(OnePass, TrainableMethod):
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
-        """Paint the content."""
+        """Return the content as a painting: one pass through the generator."""
         pixels = padded_to(content.pixels, self._painter.stride) * 2 - 1
         with inference(self.params, self.device):
             painted = self._painter(pixels.contiguous(memory_format=torch.channels_last)).float()
             return _pixels(painted)[..., : content.height, : content.width].contiguous()
 
     def parameter_count(self) -> int:
-        """Return the number of parameters of the painting generator."""
+        """Return the number of parameters of the generator of paintings."""
         return sum(parameter.numel() for parameter in self._painter.parameters())
 
 
@@ -153,7 +153,7 @@ class _AdversarialTraining(Training):
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the generators' loss, then the discriminators'."""
-        photographs, paintings = batch.contents * 2 - 1, _styles(batch) * 2 - 1
+        photographs, paintings = batch.contents * 2 - 1, batch.streamed * 2 - 1
         for judge in (self._critic, self._expert):
             judge.requires_grad_(False)
         with self._autocast():
@@ -170,27 +170,27 @@ class _AdversarialTraining(Training):
                 self._expert, photographs, old_photographed
             )
         descend("discriminators", judged)
-        found = {**losses, "discriminator": judged}
-        return {name: value.detach() for name, value in found.items()}
+        logged = {**losses, "discriminator": judged}
+        return {name: value.detach() for name, value in logged.items()}
 
     def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
-        """Return photographs, painted ones and back; paintings, photographed ones."""
-        photographs, paintings = batch.contents * 2 - 1, _styles(batch) * 2 - 1
+        """Return photographs, as paintings, and back; paintings, and as photographs."""
+        photographs, paintings = batch.contents * 2 - 1, batch.streamed * 2 - 1
         painted = self._painter(photographs)
         pictures = (painted, self._photographer(painted))
         columns = [batch.contents, *map(_pixels, pictures)]
-        return [*columns, _styles(batch), _pixels(self._photographer(paintings))]
+        return [*columns, batch.streamed, _pixels(self._photographer(paintings))]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Return the painting generator's tensors."""
+        """Return the tensors of the generator of paintings."""
         return self._painter.state_dict()
 
     def state(self) -> dict[str, Any]:
-        """Return the pools."""
+        """Return the pools of earlier pictures."""
         return {name: list(pool.pictures) for name, pool in self._pools.items()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take the pools back."""
+        """Restore the pools."""
         for name, pool in self._pools.items():
             pool.pictures = list(state[name])
 
@@ -214,7 +214,7 @@ class _AdversarialTraining(Training):
         return losses
 
     def _judge(self, judge: nn.Module, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        # Halved, so that discriminators learn more slowly than generators (paper, section 7.1).
+        # Half the loss: discriminators must learn more slowly than generators (paper, section 7.1).
         return self._objective.discriminator(judge(real).float(), judge(fake).float()) / 2
 
 
@@ -228,15 +228,10 @@ def _distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return F.l1_loss(one.float(), other)
 
 
-def _styles(batch: Batch) -> torch.Tensor:
-    assert batch.styles is not None
-    return batch.styles
-
-
 def _pixels(signed: torch.Tensor) -> torch.Tensor:
     return ((signed.float() + 1) / 2).clamp(0.0, 1.0)
 
 
 def _on(network: Any, device: torch.device) -> Any:
-    """Move a network to the device, its weights in channels-last order."""
+    """Move a network to the device, with its weights in channels-last order."""
     return network.to(device, memory_format=torch.channels_last)

@@ -3,9 +3,9 @@
 Paper: "A Learned Representation for Artistic Style" (arXiv 1610.07629). Authors' code:
 https://github.com/magenta/magenta/tree/main/magenta/models/image_stylization.
 
-All styles share the convolutions; a style is the 3,206 scales and shifts of the instance
-normalisations (section 3, eq. 5). Styles are mixed by mixing these numbers, and a new one is
-learnt by training them alone, with the convolutions fixed:
+All styles share the convolutions; a style consists of the 3,206 scales and shifts of the instance
+normalisations (section 3, eq. 5). A mixture of these numbers is a mixture of styles. A new style
+is learnt by training only these numbers, with the convolutions fixed:
 ``nstbench train dumoulin_2017 --style new.jpg --start dumoulin_2017--starter``.
 
 Network: mirrored borders, nearest neighbours and a convolution instead of fractional strides,
@@ -51,7 +51,7 @@ _SHOWN = 4
 
 
 class Dumoulin2017(OnePass, TrainableMethod):
-    """One network whose normalisation parameters are the style."""
+    """One network for many styles, each with its own normalisation parameters."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         title="Dumoulin et al. 2017",
@@ -66,7 +66,7 @@ class Dumoulin2017(OnePass, TrainableMethod):
         deviations=(
             "Activations are those of torchvision's VGG-16 times 57.6, the scale of Caffe's "
             "networks.",
-            "Crops of photographs at one to two times the crop's size are trained on, instead of "
+            "Training uses crops of photographs at one to two times the crop's size, instead of "
             "ImageNet.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
@@ -92,8 +92,8 @@ class Dumoulin2017(OnePass, TrainableMethod):
             1.0, gt=0, description="factor of the learning rate for scales and shifts"
         )
         mix: dict[str, float] = Field(
-            {}, description="shares of further styles of the checkpoint, by name; the rest of 1 "
-            "is the style's own"
+            {}, description="shares of other styles of the checkpoint, by name; the style itself "
+            "gets the rest to 1"
         )  # fmt: skip
 
         @model_validator(mode="after")
@@ -108,14 +108,14 @@ class Dumoulin2017(OnePass, TrainableMethod):
     _condition: torch.Tensor
 
     def trained_on(self) -> tuple[str, ...]:
-        """Return the statistics of the chosen network."""
+        """Return the tags of the statistics that training minimises in the chosen network."""
         return on_network(self.params.network, self.info.trained_on)
 
     def training(self, task: Task) -> Training:
-        """Return the training of all, or with ``task.start`` of the new styles' values only.
+        """Return a training of the whole network, or with ``task.start`` of the styles only.
 
         Raises:
-            WeightsError: if the loss network is not to be had.
+            WeightsError: if the weights of the loss network cannot be loaded.
         """
         network = _network(self.params).to(task.device)
         for convolution in convolutions(network):
@@ -137,7 +137,7 @@ class Dumoulin2017(OnePass, TrainableMethod):
         self._values = tensors[_STYLES].to(self.device)
 
     def prepare(self, style: Picture) -> None:
-        """Look up the style's values and mix in the others.
+        """Look up the values of the style and mix them with those of the styles in ``mix``.
 
         Raises:
             WeightsError: if no checkpoint covers the style.
@@ -146,15 +146,15 @@ class Dumoulin2017(OnePass, TrainableMethod):
         checkpoint = self.open(style)
         place = checkpoint.place_of(style)
         if place is None:
-            raise WeightsError(f"{checkpoint.path} does not hold the style '{style.name}'")
-        names = [known.name for known in checkpoint.card.styles]
+            raise WeightsError(f"{checkpoint.path} does not contain the style '{style.name}'")
+        names = [trained.name for trained in checkpoint.card.styles]
         shares = torch.zeros(len(names), device=self.device)
         shares[place] = 1.0 - sum(self.params.mix.values())
         for name, share in self.params.mix.items():
             if name not in names:
                 raise UsageError(
-                    f"dumoulin_2017: mix: {checkpoint.path} holds no style '{name}'."
-                    f"{did_you_mean(name, names)} It holds {', '.join(names)}."
+                    f"dumoulin_2017: mix: {checkpoint.path} has no style '{name}'."
+                    f"{did_you_mean(name, names)} Its styles: {', '.join(names)}."
                 )
             shares[names.index(name)] += share
         self._condition = shares[None] @ self._values
@@ -169,7 +169,10 @@ class Dumoulin2017(OnePass, TrainableMethod):
             return stylised.float().contiguous()
 
     def joined(self, methods: Sequence[Self]) -> Self | None:
-        """Return a method whose condition has a row per picture; a network has its own styles."""
+        """Return a method with one row of the condition per picture.
+
+        ``None`` for methods with different networks.
+        """
         if any(method.network is not self.network for method in methods):
             return None
         joined = copy.copy(self)
@@ -196,7 +199,7 @@ class StyleValues(nn.Module):
 
 
 class _Training(Training):
-    """Every picture of a batch meets a style of its own."""
+    """Trains with one randomly chosen style per picture of a batch."""
 
     def __init__(
         self, params: Any, network: TransformationNetwork, styles: StyleValues, task: Task
@@ -211,8 +214,10 @@ class _Training(Training):
             groups.append({"params": list(network.parameters()), "lr": rate})
         self.optimisers = {"adam": torch.optim.Adam(groups)}
         self.loss = perceptual_loss(params, task, "n")
-        found = [self.loss.style_targets(style.pixels) for style in task.styles]
-        self.targets = {name: torch.cat([one[name] for one in found]) for name in found[0]}
+        of_styles = [self.loss.style_targets(style.pixels) for style in task.styles]
+        self.targets = {
+            name: torch.cat([targets[name] for targets in of_styles]) for name in of_styles[0]
+        }
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the perceptual loss of one batch."""

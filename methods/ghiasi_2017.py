@@ -1,10 +1,10 @@
 """Arbitrary stylisation by one network (Ghiasi, Lee, Kudlur, Dumoulin and Shlens 2017).
 
 Paper: "Exploring the structure of a real-time, arbitrary neural artistic stylization network"
-(arXiv 1705.06830). A style network predicts a 100-number embedding from the painting; from it
-come the scales and shifts of the instance normalisations of a transformer network (section
-2). ``network: magenta`` are the authors' own trained networks in their mobile form
-(:mod:`nstbench.nn.generators.magenta`), ``network: own`` is an implementation that can be trained
+(arXiv 1705.06830). A style network predicts an embedding of 100 numbers from the painting. The
+embedding gives the scales and shifts of the instance normalisations of a transformer network
+(section 2). ``network: magenta`` uses the authors' trained networks in their mobile form
+(:mod:`nstbench.nn.generators.magenta`). ``network: own`` is an implementation that can be trained
 (:mod:`nstbench.nn.generators.style_prediction`).
 
 Losses of the training (authors' code, image_stylization/learning.py): VGG-16 with average
@@ -22,7 +22,15 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from pydantic import Field
 
-from nstbench.contracts import Availability, Flexibility, ImageRecord, MethodInfo, OnStep, Picture
+from nstbench.contracts import (
+    Availability,
+    Flexibility,
+    ImageRecord,
+    MethodInfo,
+    OnStep,
+    Picture,
+    Weight,
+)
 from nstbench.core.cards import WeightCard
 from nstbench.core.errors import UsageError
 from nstbench.nn.backbones.load import load_backbone
@@ -33,7 +41,6 @@ from nstbench.nn.generators.magenta import PARAMETERS, PREDICT, TRANSFORM, Magen
 from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
 from nstbench.nn.generators.style_prediction import ArbitraryStyleNetwork, statistics_of
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.nn.weights.cache import Weight
 from nstbench.training.feed_forward import FeedForwardParams, perceptual_loss
 from nstbench.training.trainable import (
     Batch,
@@ -82,7 +89,7 @@ class Ghiasi2017(OnePass, TrainableMethod):
     further_settings: ClassVar[tuple[Mapping[str, Any], ...]] = ({"network": "own"},)
 
     class Params(InferenceParams):
-        """Parameters of the stylisation, and of the training of the own network."""
+        """Parameters of stylisation, and of the training of the own network."""
 
         network: Literal["magenta", "own"] = Field(
             "magenta", description="the authors' trained networks, or one trained here"
@@ -91,8 +98,8 @@ class Ghiasi2017(OnePass, TrainableMethod):
             1.0,
             ge=0.0,
             le=1.0,
-            description="place between the content's own embedding (0) and the style's (1), "
-            "as in the paper's section on interpolation",
+            description="position between the embedding of the content (0) and that of the style "
+            "(1), as in the paper's section on interpolation",
         )
         width: float = Field(
             1.0, ge=0.125, le=2.0, description="own: factor of the numbers of channels"
@@ -110,11 +117,11 @@ class Ghiasi2017(OnePass, TrainableMethod):
     _embedding: torch.Tensor
 
     def required_weights(self) -> tuple[Weight, ...]:
-        """Return the weights of the chosen networks, but for those trained here."""
+        """Return the weights of the chosen networks, without checkpoints."""
         return (PREDICT, TRANSFORM) if self._is_magenta else (VGG16,)
 
     def required_packages(self) -> tuple[str, ...]:
-        """Return what opens Magenta's networks; the own one needs nothing."""
+        """Return the package that runs Magenta's networks; the own network needs none."""
         return self.info.requires if self._is_magenta else ()
 
     def in_torch(self) -> bool:
@@ -122,18 +129,18 @@ class Ghiasi2017(OnePass, TrainableMethod):
         return not self._is_magenta
 
     def supports(self, style: ImageRecord) -> Availability:
-        """Say that training is needed if the own network has none."""
+        """Return "needs training" if the own network has no checkpoint."""
         return Availability() if self._is_magenta else super().supports(style)
 
     def style_weights(self, style: ImageRecord) -> tuple[WeightCard, ...]:
-        """Return the own network's checkpoint."""
+        """Return the card of the checkpoint of the own network."""
         return () if self._is_magenta else super().style_weights(style)
 
     def training(self, task: Task) -> Training:
         """Return the training of the own network.
 
         Raises:
-            UsageError: if the parameters choose Magenta's.
+            UsageError: if the parameters choose Magenta's networks.
         """
         if self._is_magenta:
             raise UsageError(
@@ -153,7 +160,7 @@ class Ghiasi2017(OnePass, TrainableMethod):
         """Open the chosen networks.
 
         Raises:
-            WeightsError: if their weights are not to be had.
+            WeightsError: if their weights cannot be loaded.
         """
         if self._is_magenta:
             self._magenta = MagentaNetworks(device)
@@ -168,7 +175,7 @@ class Ghiasi2017(OnePass, TrainableMethod):
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
-        """Return the stylised picture; with Magenta's networks its detail is that of 384 px."""
+        """Return the stylised picture; Magenta's networks work at 384 px on the longer side."""
         # Magenta's networks take one picture at a time.
         each = content.pixels.split(1) if self._is_magenta else (content.pixels,)
         results = [self._stylize_one(one) for one in each]
@@ -179,7 +186,7 @@ class Ghiasi2017(OnePass, TrainableMethod):
         return not self._is_magenta
 
     def joined(self, methods: Sequence[Self]) -> Self:
-        """Return a method that holds an embedding for every picture."""
+        """Return a method with one embedding per picture."""
         joined = copy.copy(self)
         joined._embedding = torch.cat([method._embedding for method in methods])
         return joined
@@ -208,7 +215,7 @@ class Ghiasi2017(OnePass, TrainableMethod):
 
     @torch.no_grad()
     def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the embeddings (B, 100) of pictures; of one at a time with Magenta's networks."""
+        """Return the embeddings (B, 100) of pictures; B must be 1 for Magenta's networks."""
         if self._is_magenta:
             return self._magenta.embed(pixels)
         return self._network.embed(statistics_of(self._encoder, pixels))
@@ -238,40 +245,34 @@ class _StylePredictionTraining(Training):
         self._encoder = load_loss_network("vgg16", task.device, "max", task.precision)
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
-        """Descend the perceptual loss; every content has a painting of its own."""
-        made = self._stylised(batch, batch.styles)
-        losses = self._loss(made, batch.contents, self._loss.style_targets(_paintings(batch)))
+        """Descend the perceptual loss of one batch; every content has another painting."""
+        made = self._stylised(batch, batch.streamed)
+        losses = self._loss(made, batch.contents, self._loss.style_targets(batch.streamed))
         rough = self._params.tv_weight * _roughness(made)
         total = losses["total"] + rough
         descend("adam", total)
-        found = {**losses, "tv": rough, "total": total}
-        return {name: value.detach() for name, value in found.items()}
+        logged = {**losses, "tv": rough, "total": total}
+        return {name: value.detach() for name, value in logged.items()}
 
     def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
         """Return contents, paintings, stylised contents, and contents in their own style."""
-        pictures = [self._stylised(batch, s) for s in (batch.styles, batch.contents)]
-        return [batch.contents, _paintings(batch), *pictures]
+        pictures = [self._stylised(batch, s) for s in (batch.streamed, batch.contents)]
+        return [batch.contents, batch.streamed, *pictures]
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the weights and running statistics of the own network."""
         return self._network.state_dict()
 
-    def _stylised(self, batch: Batch, paintings: torch.Tensor | None) -> torch.Tensor:
-        assert paintings is not None
+    def _stylised(self, batch: Batch, paintings: torch.Tensor) -> torch.Tensor:
         statistics = statistics_of(self._encoder, paintings)
-        # The normalisations' parameters stay in float32; there are few of them.
+        # The few parameters of the normalisations stay in float32, outside of autocast.
         embedding = self._network.embed(statistics)
         with self._task.autocast():
             stylised: torch.Tensor = self._network(batch.contents, embedding)
         return stylised
 
 
-def _paintings(batch: Batch) -> torch.Tensor:
-    assert batch.styles is not None
-    return batch.styles
-
-
 def _roughness(pixels: torch.Tensor) -> torch.Tensor:
-    """Return half the mean squared difference of neighbours, of rows plus of columns."""
+    """Return half the mean squared difference of neighbours: that of rows plus of columns."""
     down = (pixels[..., 1:, :] - pixels[..., :-1, :]).square().mean()
     return (down + (pixels[..., 1:] - pixels[..., :-1]).square().mean()) / 2

@@ -10,28 +10,15 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.nn.baseline import Baseline, baseline_info
 from nstbench.pictures.colour_transfer import match_histograms
 
 
-class HistogramMatching(Method):
+class HistogramMatching(Baseline):
     """Matches the distributions of R, G and B."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        title="Histogram matching",
-        authors="",
-        year=2026,
-        paper="",
-        family="baseline",
-        flexibility=Flexibility.BASELINE,
-        licence="MIT",
-    )
-
-    _style: torch.Tensor
-
-    def prepare(self, style: Picture) -> None:
-        """Keep the style."""
-        self._style = style.pixels
+    info: ClassVar[MethodInfo] = baseline_info("Histogram matching")
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep

@@ -16,8 +16,8 @@ training           COCO, 256 px, batch 4, Adam 1e-3,   the same
                    40,000 steps
 =================  ==================================  ===================================
 
-The mean over the Gram matrix's entries is used here, because the published weights belong to it.
-Activations are on the scale of Caffe's networks, VGG-16 in max pooling.
+This file uses the mean over the entries of the Gram matrix: the published weights are for it.
+Activations are on the scale of Caffe's networks, from VGG-16 with max pooling.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Johnson2016(FeedForward):
         trained_on=("vgg16-gram", "vgg16-content"),
         deviations=(
             "The style loss is the mean over the Gram matrix's entries, as in the authors' code, "
-            "to which the weights 1, 5 and 1e-6 belong; the paper writes their sum.",
+            "whose weights are 1, 5 and 1e-6; the formula in the paper is their sum.",
             "Activations are those of torchvision's VGG-16 times 57.6, the scale of Caffe's "
             "networks.",
-            "Crops of photographs at one to two times the crop's size are trained on, instead of "
+            "Training uses crops of photographs at one to two times the crop's size, instead of "
             "whole photographs resized to squares.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
@@ -68,8 +68,8 @@ class Johnson2016(FeedForward):
         )
         padding: Literal["reflect_start", "mirror", "zero"] = Field(
             "reflect_start",
-            description="reflect_start mirrors the picture by 40 px, and residual blocks pad "
-            "nothing; mirror and zero pad every convolution",
+            description="reflect_start mirrors 40 px around the picture, and residual blocks have "
+            "no padding; mirror and zero pad every convolution",
         )
         upsampling: Literal["transposed", "nearest"] = Field(
             "transposed", description="fractional strides, or nearest neighbours and a convolution"

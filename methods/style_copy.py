@@ -1,8 +1,8 @@
-"""Baseline: the style image, resized to the content's shape.
+"""Baseline: the style image, scaled to the shape of the content.
 
-The other trivial answer that bounds every pair: no style error, and a content
-error as large as that of an unrelated picture. Its total error is 1 by definition, which
-holds exactly because metrics resize the style with the same function.
+The other trivial output that bounds every pair: its style error is zero, and its content error
+is as large as that of an unrelated picture. Its total error is 1 by definition. This holds exactly
+because metrics scale the style with the same function.
 """
 
 from __future__ import annotations
@@ -11,31 +11,17 @@ from typing import ClassVar
 
 import torch
 
-from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
-from nstbench.pictures.picture import resize
+from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.nn.baseline import Baseline, baseline_info
 
 
-class StyleCopy(Method):
-    """Returns the style image in the content's shape."""
+class StyleCopy(Baseline):
+    """Returns the style image in the shape of the content."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        title="Style copy",
-        authors="",
-        year=2026,
-        paper="",
-        family="baseline",
-        flexibility=Flexibility.BASELINE,
-        licence="MIT",
-    )
-
-    _style: torch.Tensor
-
-    def prepare(self, style: Picture) -> None:
-        """Keep the style."""
-        self._style = style.pixels
+    info: ClassVar[MethodInfo] = baseline_info("Style copy")
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
-        """Return the style at the content's height and width."""
-        return resize(self._style, (content.height, content.width)).expand_as(content.pixels)
+        """Return the style at the height and width of the content."""
+        return self.style_like(content)

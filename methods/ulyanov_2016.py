@@ -17,8 +17,8 @@ training           Adam 1e-3, x 0.8 every 2,000 of     the same; README: batch 4
                    50,000 steps, batch 1, 256 px       for Johnson's generator
 =================  ==================================  ===================================
 
-Activations are on the scale of Caffe's networks. Instance normalisation takes its statistics
-from the picture itself when stylising, too (the paper's section 2).
+Activations are on the scale of Caffe's networks. Instance normalisation uses the statistics of
+the picture itself, in training and in stylisation (section 2 of the paper).
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class Ulyanov2016(FeedForward):
         licence="MIT; checkpoints MIT",
         trained_on=("vgg16-gram", "vgg16-content"),
         deviations=(
-            "VGG-16 instead of VGG-19, which no package on PyPI holds; network=vgg19 restores it.",
+            "VGG-16 instead of VGG-19, which is in no package on PyPI; network=vgg19 restores it.",
             "Activations are those of torchvision's VGG times 57.6, the scale of Caffe's networks.",
             "Johnson's generator has the style weight of the README's recipe for it, 10, with the "
             "batch of 1 and the learning rate of 1e-3 of train.lua; that recipe has a batch of 4, "
             "1e-2 and a style picture of 512 px.",
-            "Crops of photographs at one to two times the crop's size are trained on.",
+            "Training uses crops of photographs at one to two times the crop's size.",
             "The texture network is the one of the first paper with instance normalisation and "
             "three channels of noise at every scale.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
@@ -90,7 +90,7 @@ class Ulyanov2016(FeedForward):
     params: Params
 
     def build(self, params: Any) -> nn.Module:
-        """Return the generator; ``width`` is for Johnson's only."""
+        """Return the generator; ``width`` applies only to Johnson's."""
         if params.arch == "texture_net":
             return TextureNetwork()
         return TransformationNetwork(Design(width=params.width, normalisation="instance"))
@@ -98,13 +98,13 @@ class Ulyanov2016(FeedForward):
     def apply(
         self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
-        """Return stylised pictures; the texture network gets fresh noise."""
+        """Return stylised pictures; the texture network gets new noise in every call."""
         if isinstance(network, TextureNetwork):
             return network(pixels, network.noise_like(pixels, generator))
         return super().apply(network, pixels, generator)
 
     def draws(self) -> bool:
-        """Return True for the texture network, which takes noise."""
+        """Return True for the texture network, whose input contains noise."""
         return isinstance(self.network, TextureNetwork)
 
     def schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler:

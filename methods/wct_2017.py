@@ -1,13 +1,13 @@
 """Whitening and colouring transforms (Li, Fang, Yang, Wang, Lu and Yang 2017).
 
 Paper: "Universal Style Transfer via Feature Transforms" (arXiv 1705.08086). Authors' code:
-https://github.com/Yijunmaverick/UniversalStyleTransfer. From relu5_1 down to relu1_1, VGG's
-activations of the picture get the mean and covariance of the style's, and a decoder turns
-them into the picture of the next level (section 3.3). No style is seen in training: five
-decoders learn to reconstruct photographs (eq. 1).
+https://github.com/Yijunmaverick/UniversalStyleTransfer. From relu5_1 down to relu1_1, the
+activations of the picture are given the mean and covariance of the style's, and a decoder turns
+them into the picture of the next level (section 3.3). Training uses no styles: five decoders
+learn to reconstruct photographs (eq. 1).
 
 Training loss of a level: mean squared difference of the pixels, in [0, 1], plus
-``feature_weight`` times that of the torchvision-scaled activations that were decoded.
+``feature_weight`` times that of the decoded activations, on torchvision's scale.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture, Step
-from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
-from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.backbones.vgg import VGG16, VGG19
 from nstbench.nn.generators.decoder import (
     MirroredDecoder,
@@ -31,33 +29,22 @@ from nstbench.nn.generators.decoder import (
     mirror_weights,
     padded_to,
     parameters_up_to,
-    reflect_borders,
-    restore_decoder,
     tensors_of,
 )
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
-from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, inference
 from nstbench.nn.losses.feature_transforms import Colouring, colouring, whiten_and_colour
-from nstbench.nn.weights.cache import Weight
-from nstbench.training.trainable import (
-    Batch,
-    Descend,
-    Recipe,
-    StyleUse,
-    Task,
-    TrainableMethod,
-    Training,
-)
+from nstbench.training.encoder_decoder import DecoderTraining, EncoderDecoder
+from nstbench.training.trainable import Batch, Descend, Recipe, StyleUse, Task, Training
 
 _LEVELS = (1, 2, 3, 4, 5)
-# Place in the training, from 0 to 1, where a level's turn ends: steps of shallow ones cost little.
+# Share of all steps after which the training of a level ends. Steps of shallow levels are cheap.
 _ENDS = {1: 0.2, 2: 0.35, 3: 0.5, 4: 0.75, 5: 1.0}
-# Factor of the learning rate, the inverse of the width: at the rate that suits 64 channels,
-# rectified layers of 512 die.
+# Factor of the learning rate, in inverse proportion to the number of channels. At the rate that is
+# right for 64 channels, the rectified layers with 512 channels become zero for every input.
 _FASTER = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 1.0}
 
 
-class Wct2017(TrainableMethod):
+class Wct2017(EncoderDecoder):
     """Matches covariances at five layers, from coarse to fine."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -71,15 +58,15 @@ class Wct2017(TrainableMethod):
         licence="MIT; VGG weights CC-BY-4.0",
         trained_on=("vgg16-covariance", "vgg16-content"),
         deviations=(
-            "VGG-16 instead of VGG-19, which no package on PyPI holds; its decoders mirror it. "
+            "VGG-16 instead of VGG-19, which is in no package on PyPI; its decoders mirror it. "
             "network=vgg19 restores both.",
             "Activations are torchvision's, not those of a VGG rescaled to a mean of one.",
             "The five decoders are trained one after the other by one command, from relu1_1 (20 % "
             "of the steps) to relu5_1 (25 %). The paper gives no numbers of steps, so the recipe "
-            "is that of AdaIN, one of the same kind; narrow decoders learn faster, in inverse "
+            "is that of AdaIN, a method of the same kind; narrow decoders learn faster, in inverse "
             "proportion to their width.",
-            "A decoder starts from the one before it where their layers are the same, elsewhere "
-            "from the encoder's weights, transposed; the paper does not say.",
+            "A decoder starts from the previous decoder where their layers are the same, and "
+            "otherwise from the transposed weights of the encoder; the paper does not state it.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
         ),
         weights=(VGG16, VGG19),
@@ -110,21 +97,12 @@ class Wct2017(TrainableMethod):
         @model_validator(mode="after")
         def _from_coarse_to_fine(self) -> Self:
             if list(self.levels) != sorted(set(self.levels), reverse=True):
-                raise ValueError("levels must go down, each at most once, for example [4, 3, 2]")
+                raise ValueError("levels must decrease, for example [4, 3, 2]")
             return self
 
     params: Params
-    _encoder: LayeredNetwork
     _decoders: dict[int, MirroredDecoder]
     _styles: dict[int, Colouring]
-
-    def required_weights(self) -> tuple[Weight, ...]:
-        """Return the weights of the encoder."""
-        return (backbone_weight(self.params.network),)
-
-    def trained_on(self) -> tuple[str, ...]:
-        """Return the statistics of the chosen network."""
-        return on_network(self.params.network, self.info.trained_on)
 
     def training(self, task: Task) -> Training:
         """Return the training of the five decoders."""
@@ -132,16 +110,9 @@ class Wct2017(TrainableMethod):
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build the encoder and the decoders of the levels in use."""
-        encoder = reflect_borders(load_backbone(params.network, self.device))
-        self._encoder = for_inference(encoder, params, self.device)
+        self.restore_encoder(params)
         self._decoders = {
-            level: for_inference(
-                restore_decoder(
-                    params.network, _layer(level), self.device, tensors_of(tensors, _layer(level))
-                ),
-                params,
-                self.device,
-            )
+            level: self.restore_decoder(_layer(level), tensors_of(tensors, _layer(level)), params)
             for level in params.levels
         }
 
@@ -150,8 +121,10 @@ class Wct2017(TrainableMethod):
         super().prepare(style)
         layers = [_layer(level) for level in self.params.levels]
         with torch.no_grad():
-            found = encode(self._encoder, style.pixels[:1], layers)
-            self._styles = {level: colouring(found[_layer(level)]) for level in self.params.levels}
+            features = encode(self.encoder, style.pixels[:1], layers)
+            self._styles = {
+                level: colouring(features[_layer(level)]) for level in self.params.levels
+            }
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
@@ -161,7 +134,7 @@ class Wct2017(TrainableMethod):
         pixels = padded_to(content.pixels, deepest.stride)
         with inference(self.params, self.device):
             for index, level in enumerate(self.params.levels):
-                features = encode(self._encoder, pixels, (_layer(level),))[_layer(level)]
+                features = encode(self.encoder, pixels, (_layer(level),))[_layer(level)]
                 wanted = whiten_and_colour(features, self._styles[level]).to(features.dtype)
                 mixed = torch.lerp(features, wanted, self.params.alpha)
                 pixels = self._decoders[level](mixed).float()
@@ -169,25 +142,22 @@ class Wct2017(TrainableMethod):
             return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
 
     def expected_seconds(self, size: int) -> float:
-        """Guess: ten networks' passes, and decompositions that do not depend on the size."""
+        """Return a guess: ten passes of networks, and decompositions whose cost is constant."""
         return 0.5 + size**2 * 3e-5
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the encoder to the deepest level and the decoders."""
-        encoder = parameters_up_to(self._encoder, _layer(self.params.levels[0]))
+        encoder = parameters_up_to(self.encoder, _layer(self.params.levels[0]))
         decoders = self._decoders.values()
         return encoder + sum(p.numel() for decoder in decoders for p in decoder.parameters())
 
 
-class _DecodersTraining(Training):
-    """Trains one decoder after the other to undo the encoder, the shallowest first."""
+class _DecodersTraining(DecoderTraining):
+    """Trains the decoders one after the other to invert the encoder, the shallowest first."""
 
     def __init__(self, params: Wct2017.Params, task: Task) -> None:
-        self._params, self._autocast, self._steps = params, task.autocast, task.recipe.steps
-        self._encoder = reflect_borders(
-            load_loss_network(params.network, task.device, "max", task.precision)
-        )
-        self._fresh = task.start is None
+        super().__init__(params, task)
+        self._steps = task.recipe.steps
         start = task.start.tensors() if task.start is not None else {}
         self._decoders = {}
         for level in _LEVELS:
@@ -203,48 +173,44 @@ class _DecodersTraining(Training):
         }
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
-        """Descend the reconstruction loss of the level whose turn it is."""
-        if batch.index == 0 and self._fresh:
+        """Descend the reconstruction loss of the level that this step trains."""
+        if batch.index == 0 and self.fresh:
             for level, decoder in self._decoders.items():
-                mirror_weights(decoder, self._encoder, _layer(level), batch.contents)
+                mirror_weights(decoder, self.encoder, _layer(level), batch.contents)
         level = level_at(batch.index, self._steps)
         layer = _layer(level)
-        if self._fresh and level > 1 and not self.optimisers[layer].state:
+        if self.fresh and level > 1 and not self.optimisers[layer].state:
             copy_tail(self._decoders[level - 1], self._decoders[level])
         with torch.no_grad():
-            wanted = encode(self._encoder, batch.contents, (layer,))[layer].float()
-        pixels = self._decode(level, wanted)
-        found = encode(self._encoder, pixels, (layer,))[layer].float()
+            wanted = encode(self.encoder, batch.contents, (layer,))[layer].float()
+        pixels = self.decode(self._decoders[level], wanted)
+        actual = encode(self.encoder, pixels, (layer,))[layer].float()
         loss = F.mse_loss(pixels, batch.contents)
-        loss = loss + self._params.feature_weight * F.mse_loss(found, wanted)
+        loss = loss + self.params.feature_weight * F.mse_loss(actual, wanted)
         descend(layer, loss)
         return {"reconstruction": loss.detach()}
 
     def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
         """Return contents and their reconstructions from relu1_1 to relu5_1."""
         layers = [_layer(level) for level in _LEVELS]
-        features = encode(self._encoder, batch.contents, layers)
+        features = encode(self.encoder, batch.contents, layers)
         outputs = [
-            self._decode(level, features[_layer(level)].float()).clamp(0, 1) for level in _LEVELS
+            self.decode(self._decoders[level], features[_layer(level)].float()).clamp(0, 1)
+            for level in _LEVELS
         ]
         return [batch.contents, *outputs]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Return all decoders' tensors, each name begun with its layer's."""
+        """Return the tensors of all decoders; each name begins with that of the layer."""
         return {
             f"{layer}.{name}": tensor
             for layer, decoder in self.networks.items()
             for name, tensor in decoder.state_dict().items()
         }
 
-    def _decode(self, level: int, features: torch.Tensor) -> torch.Tensor:
-        with self._autocast():
-            pixels: torch.Tensor = self._decoders[level](features)
-        return pixels.float()
-
 
 def level_at(index: int, steps: int) -> int:
-    """Return the level that step ``index`` of a training of ``steps`` steps is for."""
+    """Return the level that step ``index`` of ``steps`` trains."""
     return next((level for level in _LEVELS if index < _ENDS[level] * steps), _LEVELS[-1])
 
 

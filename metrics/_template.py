@@ -1,14 +1,14 @@
-"""A template: copy this file to ``metrics/<name>.py`` and change what it says.
+"""A template: copy this file to ``metrics/<name>.py`` and edit it.
 
-The stem of the file is the public name, and nothing else has to be edited: the metric
-appears in ``nstbench list metrics``, in the conformance tests and on the leaderboard, and
-``nstbench score`` applies it to outputs that are already there. Files whose names start
-with an underscore are not listed.
+The stem of the file is the public name. No other file has to be edited: the metric appears in
+``nstbench list metrics``, in the conformance tests and on the leaderboard, and ``nstbench score``
+applies it to existing outputs. Files whose names start with an underscore are not listed.
+Check the metric with ``nstbench conformance <name>``.
 
-There are three kinds. A ``PairMetric`` looks at one output with its content and style. A
-``SetMetric`` collects all outputs of a method in sums that merge (see ``fd_vgg16.py``). A
-``TimingMetric`` reads a timing record (see ``latency.py``). What two metrics share belongs
-into ``nstbench/``; metrics never import from each other.
+There are three kinds. A ``PairMetric`` scores one output with its content and style. A
+``SetMetric`` collects all outputs of a method in sums that can be merged (see ``fd_vgg16.py``). A
+``TimingMetric`` reads a timing record (see ``latency.py``). Code that two metrics share belongs
+in ``nstbench/score/maths/``; metrics never import from each other.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ LAYER = "relu3_1"
 
 
 class MeanActivation(PairMetric):
-    """|m(x) - m(s)| with m the mean activation of each channel of VGG-16 relu3_1; a toy.
+    """|m(x) - m(s)| with m the mean activation of each channel of VGG-16 relu3_1; an example.
 
-    Say here what a reader of the number must know: the formula, the layers, the divisor,
-    what it depends on, and what it cannot see.
+    State here what a reader of the number must know: the formula, the layers, the divisor,
+    what the value depends on, and what it ignores.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -36,23 +36,25 @@ class MeanActivation(PairMetric):
         range=(0.0, float("inf")),
         citation="Author et al., arXiv 0000.00000, eq. 1",
         description="One sentence for the reader of a report.",
-        # The scorer computes these once for all metrics. Add gram=True if you only read
-        # pair.gram(...), and weights=(...) for files of your own, read in `load`.
+        # The scorer computes these once for all metrics. Add gram=True if the metric only reads
+        # pair.gram(...). Add weights=(...) for further files, and read them in `load`.
         features=(Features("vgg16", (LAYER,), ("output", "style")),),
-        # Methods that minimise this very quantity have an advantage, which the board marks.
+        # Tags of methods that minimise this quantity; the board marks their advantage.
         home_for=(),
+        # A copy of this picture must have the best value; leave it out if neither copy has.
+        ideal="style",
         order=100,
     )
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the value under ``""``, and parts under other names, each of shape (B,).
 
-        What depends on content or style alone is worth keeping for the other outputs:
+        Keep results that depend on content or style alone for the other outputs:
         ``pair.kept("my_metric", ("style",), lambda: ...)``.
 
-        Raise ``nstbench.core.errors.NoValueError`` with a sentence where these pictures have no
-        value: it becomes a missing number with that reason. Any other error, too, costs this
-        metric's number only, but the next run or score tries again.
+        Raise ``nstbench.core.errors.NoValueError`` with a reason if these pictures have no value;
+        it is stored as a missing number with that reason. After any other error the number is
+        missing, too, but the next ``nstbench run`` or ``nstbench score`` tries again.
         """
         output, style = (
             pair.features("vgg16", of)[LAYER].mean(dim=(2, 3)) for of in ("output", "style")

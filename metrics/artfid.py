@@ -1,4 +1,4 @@
-"""ArtFID: content and style of a whole set of outputs in one number."""
+"""ArtFID: content and style of all outputs in one number."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo, Scope, ScoringPair
 from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_ALEX_LAYERS, lpips_distance
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 from nstbench.score.maths.feature_sets import FrechetMetric
 
 
 class ArtFid(FrechetMetric):
     """(1 + mean LPIPS to the content) (1 + FID to the styles) on an Inception trained on art.
 
-    LPIPS is v0.1 on AlexNet. Pictures go through the network without resizing, as in the
-    authors' script, so compare runs of one size only. The FID is the plain one of all outputs:
-    the script's default, "FID infinity", is the same for sets of 5000 pictures.
+    LPIPS is v0.1 on AlexNet. Pictures are not resized for the network, as in the authors'
+    script, so only runs of the same size are comparable. The FID is the plain FID of all outputs;
+    the script's default, "FID infinity", equals it for sets of 5000 pictures.
     """
 
     network = "art_inception"
@@ -45,7 +45,7 @@ class ArtFid(FrechetMetric):
 
     def load(self, device: torch.device) -> None:
         """Load the linear heads of LPIPS onto ``device``."""
-        self._heads = {k: v.to(device) for k, v in weights.load(LPIPS_ALEX).items()}
+        self._heads = {k: v.to(device) for k, v in cache.load(LPIPS_ALEX).items()}
 
     def update(self, pair: ScoringPair) -> None:
         """Add the outputs, their distances to the content, and new styles."""

@@ -16,8 +16,8 @@ PROJECTIONS = 32
 class ColorDistance(PairMetric):
     """Sliced 2-Wasserstein distance between the CIE Lab colours of output and style.
 
-    32 fixed projections, at most 2048 pixels of each picture at fixed places. It knows
-    nothing of where a colour is, and a pure colour transfer makes it small.
+    It uses 32 fixed projections, and at most 2048 pixels of each picture at fixed places. The
+    positions of colours are ignored, so a pure colour transfer has a small value.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -28,6 +28,7 @@ class ColorDistance(PairMetric):
         unit="ΔE",
         citation="Bonneel et al., JMIV 51, 2015, on CIE 1976 L*a*b*",
         description="Distance between the colour distributions of output and style in Lab.",
+        ideal="style",
         order=90,
     )
 
@@ -38,6 +39,6 @@ class ColorDistance(PairMetric):
 
 
 def _ordered_colours(picture: Picture) -> torch.Tensor:
-    # Sampled before the conversion, which is the same for every pixel.
+    # Sampled before the conversion, which treats every pixel alike, to convert fewer pixels.
     colours = rgb_to_lab(sampled(picture.pixels.flatten(2))[..., None])[..., 0]
     return ordered(colours, directions(PROJECTIONS, 3))

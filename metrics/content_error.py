@@ -29,6 +29,7 @@ class ContentError(PairMetric):
         version=2,
         features=CONTENT_FEATURES,
         role="content",
+        ideal="content",
         order=30,
     )
 

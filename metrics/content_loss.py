@@ -1,4 +1,4 @@
-"""Content loss of Gatys et al.: how far deep activations are from the content's."""
+"""Content loss of Gatys et al.: distance of deep activations to those of the content."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LAYER = "relu4_2"
 class ContentLoss(PairMetric):
     """L = 1/2 sum (F(x) - F(c))^2 at relu4_2 of VGG-16, undivided as in the paper.
 
-    A sum over positions grows with the size of the picture, so the part ``per_element``
-    gives the same divided by the number of activations. The paper uses VGG-19.
+    A sum over positions grows with the size of the picture. The part ``per_element`` is the same
+    divided by the number of activations. The paper uses VGG-19.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -29,6 +29,7 @@ class ContentLoss(PairMetric):
         " with picture size.",
         features=(Features("vgg16", (LAYER,), ("output", "content")),),
         home_for=("vgg16-content", "vgg19-content"),
+        ideal="content",
         order=120,
     )
 

@@ -1,4 +1,4 @@
-"""Frechet distance between outputs and styles on VGG-16 features; not FID."""
+"""Frechet distance between outputs and styles on VGG-16 features; this is not FID."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nstbench.score.maths.feature_sets import FrechetMetric
 class FrechetVgg16(FrechetMetric):
     """Frechet distance of the means over positions of VGG-16 relu5_3, outputs against styles.
 
-    Every style picture counts once, however many outputs use it. With fewer pictures than
-    the 512 features the covariances are singular and the value is biased upwards, so compare
-    methods on the same pairs only. It is not FID and must not be compared with published FID.
+    Every style picture counts once, for any number of outputs. With fewer pictures than the 512
+    features the covariances are singular and the value is too large, so only methods with the
+    same pairs are comparable. The value is not comparable with published FID.
     """
 
     network = "vgg16"
@@ -27,5 +27,6 @@ class FrechetVgg16(FrechetMetric):
         description="Frechet distance between all outputs and all styles on VGG-16 relu5_3 means;"
         " depends on the number of pictures, never comparable with FID.",
         features=(Features("vgg16", ("relu5_3",), ("output", "style")),),
+        ideal="style",
         order=80,
     )

@@ -11,10 +11,10 @@ from nstbench.score.maths.feature_sets import FrechetMetric
 class Fid(FrechetMetric):
     """FID on the TensorFlow port of Inception v3, outputs of a method against all styles.
 
-    Pictures are quantised to 8 bits and resized to 299 x 299 as TensorFlow 1 does it, without
-    antialiasing and whatever their proportions; another resize gives another FID. With fewer
-    than 2049 pictures the covariances are singular; the bias falls with the number of outputs
-    and depends on the method, so read ``n``, ``kid`` and ``fid_inf`` beside it.
+    Pictures are quantised to 8 bits and resized to 299 x 299 as in TensorFlow 1, without
+    antialiasing and without keeping proportions; other resizing gives other values. With fewer
+    than 2049 pictures the covariances are singular. The bias decreases with the number of
+    outputs and depends on the method, so read ``n``, ``kid`` and ``fid_inf`` as well.
     """
 
     network = "inception"
@@ -29,5 +29,6 @@ class Fid(FrechetMetric):
         " fewer than some thousand pictures.",
         features=(Features("inception", ("pool3",), ("output", "style")),),
         requires=("torch_fidelity",),
+        ideal="style",
         order=81,
     )

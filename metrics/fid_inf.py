@@ -17,11 +17,11 @@ SEED = 0
 class FidInfinity(VectorMetric):
     """Intercept of a line through FID against 1/N, for 15 sizes N from a third to all outputs.
 
-    The expected FID of N outputs is linear in 1/N for large N, so the intercept estimates FID
-    for endlessly many. Subsets are drawn with a fixed seed from the outputs, against all
-    styles; their covariance stays that of finitely many. The published script spaces N from
-    5000 to the size of the set, which for exactly 5000 pictures repeats one N fifteen times and
-    returns plain FID; our sizes always vary.
+    The expected FID of N outputs is linear in 1/N for large N, so the intercept estimates the FID
+    of infinitely many outputs. Subsets of the outputs are drawn with a fixed seed and compared
+    with all styles, of which there are finitely many. The published script uses sizes N from
+    5000 to the size of the set. For exactly 5000 pictures these are fifteen equal sizes, and the
+    result is plain FID. The sizes used here always differ.
     """
 
     network = "inception"
@@ -33,9 +33,10 @@ class FidInfinity(VectorMetric):
         higher_is_better=False,
         range=(float("-inf"), float("inf")),
         citation="Chong and Forsyth, CVPR 2020, arXiv 1911.07023; Inception of torch-fidelity",
-        description="FID extrapolated to endlessly many outputs; needs at least 30.",
+        description="FID extrapolated to infinitely many outputs; needs at least 30.",
         features=(Features("inception", ("pool3",), ("output", "style")),),
         requires=("torch_fidelity",),
+        ideal="style",
         order=83,
     )
 

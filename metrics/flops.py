@@ -1,4 +1,4 @@
-"""Floating-point operations that stylising takes."""
+"""Floating-point operations of stylising one picture."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nstbench.contracts import MetricInfo, Scope, Timing, TimingMetric
 class Flops(TimingMetric):
     """Floating-point operations of one ``stylize`` call at the timed size; approximate.
 
-    Matrix products, convolutions and attention are counted, backward passes included, a
-    multiply-add as two operations; element-wise arithmetic, pooling, normalisation and sorting
-    count as nothing. Loading and the per-style cost are left out, as in the latency. Methods
-    that compute outside torch have no value. It says how much is computed, not how fast: two
-    methods of equal count may differ tenfold in time.
+    Matrix products, convolutions and attention are counted, including backward passes, with two
+    operations per multiply-add. Element-wise arithmetic, pooling, normalisation and sorting are
+    not counted. Loading and the per-style cost are left out, as in the latency. Methods that
+    compute outside torch have no value. The number does not determine the speed: the times of two
+    methods of equal count may differ by a factor of ten.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -30,5 +30,5 @@ class Flops(TimingMetric):
     )
 
     def compute(self, timing: Timing) -> dict[str, float]:
-        """Return the count, or nothing for work that cannot be counted."""
+        """Return the count, or ``{}`` if it could not be measured."""
         return {} if timing.flops is None else {"": float(timing.flops)}

@@ -15,7 +15,7 @@ class GramDistance(PairMetric):
     """mean_l |G(x) - G(s)|^2 / (|G(x)|^2 + |G(s)|^2), Frobenius norms, each G divided by its N.
 
     Gram matrices are positive semi-definite, so their inner product is never negative and
-    each term lies in [0, 1]. No constant enters, and no layer dominates by its width.
+    each term is in [0, 1]. There is no constant, and wide layers do not dominate.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -27,11 +27,12 @@ class GramDistance(PairMetric):
         description="Relative distance of VGG-16 Gram matrices to the style's: 0 equal,"
         " 1 disjoint.",
         features=(Features("vgg16", GRAM_LAYERS, ("output", "style"), gram=True),),
-        # Mean and covariance together are the Gram matrix, the moments of channels its diagonal.
+        # Mean and covariance determine the Gram matrix, and the channels' moments its diagonal.
         home_for=(
             *("vgg16-gram", "vgg16-covariance", "vgg16-moments"),
             *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
         ),
+        ideal="style",
         order=40,
     )
 
@@ -44,6 +45,6 @@ class GramDistance(PairMetric):
                 squared_gram_norm(pair, "vgg16", layer, of) for of in ("output", "style")
             )
             total = output + style
-            # Two pictures that leave a layer dead agree there.
+            # Two pictures without any activation in a layer are equal there.
             terms.append(torch.where(total > 0, difference / total, 0.0))
         return {"": torch.stack(terms).mean(dim=0)}

@@ -13,9 +13,9 @@ from nstbench.score.maths.feature_sets import VectorMetric
 class Kid(VectorMetric):
     """Unbiased squared maximum mean discrepancy with the kernel (x . y / d + 1)^3.
 
-    The estimate over all pictures at once; the usual mean over random subsets estimates the
-    same quantity with more noise. Being unbiased it is the one to read for small sets, and it
-    may fall below zero where outputs and styles cannot be told apart.
+    The estimate uses all pictures at once; the usual mean over random subsets estimates the same
+    quantity with more noise. It is unbiased, so it suits small sets. It can be below zero if
+    outputs and styles have the same distribution.
     """
 
     network = "inception"
@@ -31,6 +31,7 @@ class Kid(VectorMetric):
         " it suits small sets.",
         features=(Features("inception", ("pool3",), ("output", "style")),),
         requires=("torch_fidelity",),
+        ideal="style",
         order=82,
     )
 
@@ -45,6 +46,6 @@ def _kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def _mean_of_pairs(x: torch.Tensor) -> torch.Tensor:
-    """Mean kernel over pairs of different vectors."""
+    """Return the mean kernel over pairs of different vectors."""
     kernel = _kernel(x, x)
     return (kernel.sum() - kernel.trace()) / (len(x) * (len(x) - 1))

@@ -19,7 +19,7 @@ class Latency(TimingMetric):
         range=(0.0, float("inf")),
         unit="s",
         citation="nstbench, metric reference: timing",
-        description="Median time to stylise one picture once everything is loaded and prepared.",
+        description="Median time to stylise one picture after loading and preparing.",
         role="speed",
         order=200,
     )

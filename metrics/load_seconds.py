@@ -1,4 +1,4 @@
-"""Seconds until a method is ready."""
+"""Seconds of loading a method."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class LoadSeconds(TimingMetric):
         range=(0.0, float("inf")),
         unit="s",
         citation="nstbench, metric reference: timing",
-        description="Time to load weights and networks, paid once per process.",
+        description="Time to load weights and networks, needed once per process.",
         order=230,
     )
 
     def compute(self, timing: Timing) -> dict[str, float]:
-        """Return the seconds of the one ``load``."""
+        """Return the seconds of ``load``, which is called once."""
         return {"": timing.load}

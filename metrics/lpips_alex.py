@@ -8,7 +8,7 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, Scope, ScoringPair
 from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_ALEX_LAYERS, lpips_distance
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 
 
 class LpipsAlex(PairMetric):
@@ -23,12 +23,13 @@ class LpipsAlex(PairMetric):
         description="Learned perceptual distance to the content, on AlexNet; 0 for equal pictures.",
         features=(Features("alexnet", LPIPS_ALEX_LAYERS, ("output", "content")),),
         weights=(LPIPS_ALEX,),
+        ideal="content",
         order=50,
     )
 
     def load(self, device: torch.device) -> None:
         """Load the linear heads onto ``device``."""
-        self._heads = {k: v.to(device) for k, v in weights.load(LPIPS_ALEX).items()}
+        self._heads = {k: v.to(device) for k, v in cache.load(LPIPS_ALEX).items()}
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the distance, float64 (B,)."""

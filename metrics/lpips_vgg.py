@@ -8,7 +8,7 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, Scope, ScoringPair
 from nstbench.nn.backbones.lpips import LPIPS_VGG, LPIPS_VGG_LAYERS, lpips_distance
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 
 
 class LpipsVgg(PairMetric):
@@ -23,12 +23,13 @@ class LpipsVgg(PairMetric):
         description="Learned perceptual distance to the content, on VGG-16; 0 for equal pictures.",
         features=(Features("vgg16", LPIPS_VGG_LAYERS, ("output", "content")),),
         weights=(LPIPS_VGG,),
+        ideal="content",
         order=60,
     )
 
     def load(self, device: torch.device) -> None:
         """Load the linear heads onto ``device``."""
-        self._heads = {k: v.to(device) for k, v in weights.load(LPIPS_VGG).items()}
+        self._heads = {k: v.to(device) for k, v in cache.load(LPIPS_VGG).items()}
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the distance, float64 (B,)."""

@@ -1,4 +1,4 @@
-"""Size of a method's networks."""
+"""Number of parameters of a method's networks."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class ParameterCount(TimingMetric):
     )
 
     def compute(self, timing: Timing) -> dict[str, float]:
-        """Return the number, or nothing for methods that do not tell."""
+        """Return the number, or ``{}`` for methods that do not report it."""
         return {} if timing.parameters is None else {"": float(timing.parameters)}

@@ -1,4 +1,4 @@
-"""Memory that stylising takes."""
+"""Peak memory of stylising one picture."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from nstbench.contracts import MetricInfo, Scope, Timing, TimingMetric
 class PeakMemory(TimingMetric):
     """Peak memory above the level after loading.
 
-    On CUDA the allocator's peak, on Linux CPUs the peak resident set of the worker; the two
-    are not comparable with each other.
+    On CUDA it is the peak of the allocator, on Linux CPUs the peak resident set of the worker;
+    the two are not comparable.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -27,5 +27,5 @@ class PeakMemory(TimingMetric):
     )
 
     def compute(self, timing: Timing) -> dict[str, float]:
-        """Return the bytes, or nothing where they cannot be measured."""
+        """Return the bytes, or ``{}`` if they could not be measured."""
         return {} if timing.peak_memory is None else {"": float(timing.peak_memory)}

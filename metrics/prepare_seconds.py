@@ -1,4 +1,4 @@
-"""Seconds that a new style costs."""
+"""Seconds of preparing a method for a new style."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nstbench.contracts import MetricInfo, Scope, Timing, TimingMetric
 
 
 class PrepareSeconds(TimingMetric):
-    """Median wall-clock time of ``prepare``, which does all that depends on the style alone."""
+    """Median wall-clock time of ``prepare``, the work that depends on the style alone."""
 
     info: ClassVar[MetricInfo] = MetricInfo(
         title="Per-style cost",
@@ -18,7 +18,7 @@ class PrepareSeconds(TimingMetric):
         range=(0.0, float("inf")),
         unit="s",
         citation="nstbench, metric reference: timing",
-        description="Time to get ready for a new style, paid once per style; without training.",
+        description="Time to prepare a new style, needed once per style; without training.",
         order=220,
     )
 

@@ -1,4 +1,4 @@
-"""Whether what is alike in the content is still alike in the output."""
+"""Change of the self-similarity of the content: which areas are alike, and which are not."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class SelfSimilarity(PairMetric):
     """Difference of the row-normalised self-similarity matrices of output and content.
 
     D(i, j) is the cosine distance between the VGG-16 relu4_1 activations at positions i and
-    j, averaged down to at most 32 x 32 positions, and P(i, .) = D(i, .) / sum_j D(i, j). The
-    value is the mean over i of 1/2 sum_j |P_x(i, j) - P_c(i, j)|: the share of each row that
-    has moved, from 0 to 1 for any size. STROTSS takes the plain mean of the same differences,
-    which is 2/n times this for n positions.
+    j, averaged to at most 32 x 32 positions, and P(i, .) = D(i, .) / sum_j D(i, j). The value is
+    the mean over i of 1/2 sum_j |P_x(i, j) - P_c(i, j)|: the changed share of each row, from 0
+    to 1 for any size. STROTSS uses the plain mean of the same differences, which is 2/n times
+    this value for n positions.
 
-    Repainting similar areas alike and different areas differently costs nothing, whatever the
-    colours: the two criteria of Novak and Nikulin, arXiv 1605.04603.
+    The value is small if similar areas are painted alike and different areas differently, in any
+    colours; these are the two criteria of Novak and Nikulin, arXiv 1605.04603.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -32,9 +32,10 @@ class SelfSimilarity(PairMetric):
         higher_is_better=False,
         range=(0.0, 1.0),
         citation="Kolkin, Salavon, Shakhnarovich, CVPR 2019, arXiv 1904.12785",
-        description="Change of the pattern of what is alike and what is different in the content;"
-        " blind to colour.",
+        description="Change of the pattern of similar and different areas of the content;"
+        " ignores colour.",
         features=(Features("vgg16", (LAYER,), ("output", "content")),),
+        ideal="content",
         order=65,
     )
 
@@ -56,6 +57,6 @@ def _rows(features: torch.Tensor) -> torch.Tensor:
     units = normalize(adaptive_avg_pool2d(features, (height, width)).flatten(2), dim=1)
     distances = torch.bmm(units.transpose(1, 2), units).neg_().add_(1).clamp_(min=0)
     total = distances.sum(dim=2, keepdim=True)
-    # In a flat picture every position is alike: all distances are rounding, and none stands out.
+    # In a flat picture all positions are equal and all distances are rounding errors.
     flat = total < 1e-4 * distances.shape[2]
     return distances.div_(total).masked_fill_(flat, 1 / distances.shape[2])

@@ -20,9 +20,9 @@ K1, K2 = 0.01, 0.03
 class Ssim(PairMetric):
     """Mean SSIM of output and content on luma in [0, 1]: Gaussian window, sigma 1.5, 11 px.
 
-    On RGB it would punish the transfer of colours, which is wanted. The data range is
-    given, never inferred from the pictures. Arithmetic is float64, and only positions whose
-    window lies inside the picture count.
+    On RGB it would penalise the transfer of colours, which is intended. The data range is fixed
+    and not inferred from the pictures. Arithmetic is float64, and only positions whose window is
+    inside the picture count.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -32,6 +32,7 @@ class Ssim(PairMetric):
         range=(-1.0, 1.0),
         citation="Wang et al., IEEE Trans. Image Processing 13(4), 2004, eq. 13",
         description="Structural similarity to the content in brightness; 1 for equal pictures.",
+        ideal="content",
         order=70,
     )
 
@@ -66,16 +67,16 @@ def _luma(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _means(luma: torch.Tensor) -> torch.Tensor:
-    """Return the windows' means of values and squares (B, 2, H', W') of (B, H, W)."""
+    """Return the window means of values and of squares, (B, 2, H', W'), for luma (B, H, W)."""
     return _blur(torch.stack([luma, luma.square()], dim=1))
 
 
 def _blur(planes: torch.Tensor) -> torch.Tensor:
-    """Smooth (..., H, W) with the Gaussian window where it fits."""
+    """Smooth (..., H, W) with the Gaussian window, at positions where it fits."""
     offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=planes.dtype, device=planes.device)
     window = torch.exp(-0.5 * (offsets / SIGMA).square())
     window = window / window.sum()
-    # torch's convolution in float64 takes several times as long as these sums.
+    # torch's convolution in float64 is several times slower than these sums.
     for dimension in (-2, -1):
         length = planes.shape[dimension] - 2 * RADIUS
         total = torch.zeros_like(planes.narrow(dimension, 0, length))

@@ -24,6 +24,7 @@ class StyleError(PairMetric):
         " mean of VGG-16 and AlexNet.",
         features=STYLE_FEATURES,
         role="style",
+        ideal="style",
         order=20,
     )
 

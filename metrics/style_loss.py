@@ -1,4 +1,4 @@
-"""Style loss of Gatys et al.: how far Gram matrices are from the style's."""
+"""Style loss of Gatys et al.: distance of Gram matrices to those of the style."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nstbench.score.maths.feature_distances import squared_gram_distance
 class StyleLoss(PairMetric):
     """L = sum_l 1/5 E_l with E_l = 1 / (4 C^2 N^2) sum (G(x) - G(s))^2 on VGG-16.
 
-    The Gram matrices of the paper are undivided. Output and style may differ in size here,
-    so each is divided by its own N first, which is the same for equal sizes. Johnson's paper
-    and pystiche give 4 times these numbers; codes that divide by a further C^2
-    (neural-style and its descendants) cannot be compared.
+    The Gram matrices of the paper are not divided. Output and style may differ in size here, so
+    each matrix is divided by its own N first, which gives the same result for equal sizes.
+    Johnson's paper and pystiche have 4 times these numbers. Codes that divide by another C^2
+    (neural-style and programs based on it) are not comparable.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -28,11 +28,12 @@ class StyleLoss(PairMetric):
         citation="Gatys, Ecker, Bethge, arXiv 1508.06576, eq. 4 and 5",
         description="Weighted squared difference of VGG-16 Gram matrices to the style's.",
         features=(Features("vgg16", GRAM_LAYERS, ("output", "style"), gram=True),),
-        # Mean and covariance together are the Gram matrix, the moments of channels its diagonal.
+        # Mean and covariance determine the Gram matrix, and the channels' moments its diagonal.
         home_for=(
             *("vgg16-gram", "vgg16-covariance", "vgg16-moments"),
             *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
         ),
+        ideal="style",
         order=110,
     )
 

@@ -19,9 +19,9 @@ class SwdStyle(PairMetric):
 
     Per layer, the distance over 64 fixed projections is divided by the root mean square of
     the style's projected activations, |F(s)| / sqrt(C N), so no layer dominates; the value is
-    the mean over layers. It compares whole distributions, where Gram matrices see second
-    moments only. At most 2048 positions per layer are read, at places drawn once and for all,
-    which leaves a few hundredths between two pictures of the same texture.
+    the mean over layers. It compares whole distributions; Gram matrices contain second moments
+    only. At most 2048 positions per layer are read, at fixed random places, so two pictures of
+    the same texture still differ by a few hundredths.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -31,10 +31,11 @@ class SwdStyle(PairMetric):
         range=(0.0, float("inf")),
         citation="Heitz et al., CVPR 2021, arXiv 2006.07229, with fixed projections",
         description="Distance between the distributions of VGG-16 activations of output and style;"
-        " sees what Gram matrices cannot.",
+        " more sensitive than Gram matrices.",
         features=(Features("vgg16", LAYERS, ("output", "style")),),
-        # Drawn to patches of the style, activations get its distribution.
+        # Methods that match patches of the style give activations its distribution.
         home_for=("vgg16-patches", "vgg19-patches"),
+        ideal="style",
         order=45,
     )
 
@@ -48,7 +49,7 @@ class SwdStyle(PairMetric):
                 for what, make in (("order", _style_order), ("size", _style_size))
             )
             distance = ordered_distance(output, style)
-            # Where the style leaves a layer dead there is no scale, and nothing is near it.
+            # If the style has no activation in a layer, its size is 0 and the ratio infinite.
             terms.append(torch.where(distance > 0, distance / size, 0.0))
         return {"": torch.stack(terms).mean(dim=0)}
 

@@ -9,7 +9,7 @@ from nstbench.contracts import MetricInfo, Scope, Timing, TimingMetric
 
 
 class Throughput(TimingMetric):
-    """Pictures per second, one after another; a part for batches where they were timed."""
+    """Pictures per second, one after another; with a part for batches if they were timed."""
 
     info: ClassVar[MetricInfo] = MetricInfo(
         title="Throughput",
@@ -26,8 +26,8 @@ class Throughput(TimingMetric):
         """Return pictures per second, and ``batch``: in batches of ``batch_size`` pictures."""
         if not timing.latency:
             return {}
-        found = {"": 1.0 / median(timing.latency)}
+        values = {"": 1.0 / median(timing.latency)}
         if timing.batch_seconds:
-            found["batch"] = timing.batch / median(timing.batch_seconds)
-            found["batch_size"] = float(timing.batch)
-        return found
+            values["batch"] = timing.batch / median(timing.batch_seconds)
+            values["batch_size"] = float(timing.batch)
+        return values

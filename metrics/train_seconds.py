@@ -1,4 +1,4 @@
-"""Seconds of training behind a method's checkpoint."""
+"""Seconds of training of a method's checkpoint."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class TrainSeconds(TimingMetric):
         range=(0.0, float("inf")),
         unit="s",
         citation="nstbench, metric reference: timing",
-        description="Time to train the model, as its card states; 0 for methods without training,"
-        " missing where others trained it.",
+        description="Training time of the model, from its card; 0 for methods without training,"
+        " missing for published weights.",
         order=240,
     )
 
     def compute(self, timing: Timing) -> dict[str, float]:
-        """Return the seconds, or nothing where they are unknown."""
+        """Return the seconds, or ``{}`` if they are unknown."""
         return {} if timing.training is None else {"": timing.training}

@@ -1,4 +1,10 @@
-"""nstbench: the benchmark for neural style transfer."""
+"""nstbench: the benchmark for neural style transfer.
+
+Example:
+    >>> import nstbench
+    >>> board = nstbench.run("content_copy", limit=1, size=32)  # doctest: +SKIP
+    >>> board.leaderboard  # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,7 @@ __all__ = ["Results", "__version__", "load_run", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the API on first use, so that the command line starts without pandas and torch."""
+    """Import the API on first use, because it imports pandas and torch."""
     if name in ("Results", "load_run", "run"):
         from nstbench import api
 

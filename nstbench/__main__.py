@@ -1,4 +1,4 @@
-"""``python -m nstbench`` is the command line."""
+"""The command line as ``python -m nstbench``."""
 
 from nstbench.cli.app import main
 

@@ -1,56 +1,82 @@
-"""Amortised cost: what N pictures in a new style cost, training and preparation included."""
+"""Amortised cost: time for N pictures in a new style, with training and preparation."""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 from typing import ClassVar
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.report.parts import numbers, svg, templates
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.costs import MOST, Cost, Reign, costs_of, envelope, unknown_costs
+from nstbench.report.parts.costs import (
+    MAX_PICTURES,
+    Cheapest,
+    Cost,
+    cheapest_ranges,
+    costs_of,
+    unknown_costs,
+)
+from nstbench.report.parts.rows import (
+    main_size,
+    shorten,
+)
 from nstbench.report.parts.scale import Scale
 
-LABELS = 20
-"""Lines that get a name; those that are cheapest somewhere come first."""
+MAX_LABELS = 20
+"""Largest number of labelled lines; the cheapest methods are labelled first."""
 
 
 class Amortised(Section):
-    """Line chart of cost against the number of pictures, with break-even points."""
+    """Line chart of time against the number of pictures, with break-even points."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Cost of a new style", "html", order=40)
+    info: ClassVar[SectionInfo] = SectionInfo(
+        "Cost of a new style",
+        order=40,
+        files={"pdf": "costs.pdf", "png": "costs.png", "svg": "costs.svg"},
+    )
 
     def html(self, board: Board) -> str:
-        """Return the chart; empty if no method was timed."""
+        """Return chart and table; empty if no method was timed."""
         costs = costs_of(board)
         if not costs:
             return ""
-        reigns = envelope(costs)
+        ranges = cheapest_ranges(costs)
         return templates.render(
             "amortised.html",
-            chart=svg.responsive(lambda w, h: _chart(w, h, costs, reigns)),
-            sentences=_sentences(reigns),
-            elsewhere=_elsewhere(costs),
-            unknown=", ".join(tables.short(name, 40) for name in unknown_costs(board)),
+            chart=svg.responsive(lambda w, h: _chart(w, h, costs, ranges)),
+            sentences=_sentences(ranges),
+            other_devices=_other_devices(costs),
+            unknown=", ".join(shorten(name, 40) for name in unknown_costs(board)),
             costs=sorted(costs, key=lambda c: c.seconds(1)),
-            size=tables.main_size(board),
+            size=main_size(board),
         )
 
+    def applies(self, board: Board) -> bool:
+        """Return True if a method was timed."""
+        return bool(costs_of(board))
 
-def _sentences(reigns: list[Reign]) -> list[str]:
-    if len(reigns) == 1:
-        return [f"{tables.short(reigns[0].cost.label, 40)} is cheapest for any number of pictures."]
+    def write(self, board: Board, path: Path, format: str) -> None:
+        """Write the figure."""
+        # Matplotlib takes a second to import, and most reports need no figure
+        from nstbench.report.figures.curves import save_costs
+
+        save_costs(costs_of(board), path, format)
+
+
+def _sentences(ranges: list[Cheapest]) -> list[str]:
+    if len(ranges) == 1:
+        return [f"{shorten(ranges[0].cost.label, 40)} is fastest for any number of pictures."]
     lines = []
-    for i, reign in enumerate(reigns):
-        label = tables.short(reign.cost.label, 40)
-        cost = numbers.seconds(reign.cost.seconds(math.ceil(reign.start)))
+    for i, cheapest in enumerate(ranges):
+        label = shorten(cheapest.cost.label, 40)
+        cost = numbers.seconds(cheapest.cost.seconds(math.ceil(cheapest.start)))
         if i == 0:
-            lines.append(f"For a single picture {label} is cheapest ({cost}).")
+            lines.append(f"For one picture, {label} is fastest ({cost}).")
         else:
             lines.append(
-                f"From {_pictures(reign.start)} on {label} is cheaper ({cost} at that point)."
+                f"From {_pictures(cheapest.start)} on, {label} is fastest ({cost} at that number)."
             )
     return lines
 
@@ -59,47 +85,47 @@ def _pictures(start: float) -> str:
     return f"{numbers.thousands(math.ceil(start))} pictures"
 
 
-def _elsewhere(costs: list[Cost]) -> str:
-    """Say which trainings ran on another processor than the pictures: seconds of two machines."""
-    places: dict[str, list[str]] = {}
+def _other_devices(costs: list[Cost]) -> str:
+    """Return the methods whose training and latency were timed on different devices."""
+    devices: dict[str, list[str]] = {}
     for cost in costs:
         if cost.trained_on:
-            places.setdefault(cost.trained_on, []).append(tables.short(cost.label, 40))
-    return "; ".join(f"{', '.join(names)} on {place}" for place, names in places.items())
+            devices.setdefault(cost.trained_on, []).append(shorten(cost.label, 40))
+    return "; ".join(f"{', '.join(names)} on {device}" for device, names in devices.items())
 
 
-def _chart(width: int, height: int, costs: list[Cost], reigns: list[Reign]) -> svg.Canvas:
-    ends = [c.seconds(n) for c in costs for n in (1, MOST)]
+def _chart(width: int, height: int, costs: list[Cost], ranges: list[Cheapest]) -> svg.Canvas:
+    ends = [c.seconds(n) for c in costs for n in (1, MAX_PICTURES)]
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=Scale(1, MOST, 60, width - (160 if width > 500 else 115), log=True),
+        x=Scale(1, MAX_PICTURES, 60, width - (160 if width > 500 else 115), log=True),
         y=Scale.fit(ends, height - 48, 30, log=True),
         x_title="pictures in one new style",
-        y_title="time in all, both axes logarithmic",
-        name="Cost of a new style against the number of pictures",
+        y_title="total time, both axes logarithmic",
+        name="Total time against the number of pictures in a new style",
         y_unit="s",
     )
-    grid = [10 ** (i / 20) for i in range(int(20 * math.log10(MOST)) + 1)]
-    order = list(dict.fromkeys(r.cost.key for r in reigns))
+    grid = [10 ** (i / 20) for i in range(int(20 * math.log10(MAX_PICTURES)) + 1)]
+    order = list(dict.fromkeys(r.cost.key for r in ranges))
     for cost in sorted(costs, key=lambda c: c.key in order):
-        place = order.index(cost.key) if cost.key in order else None
-        css = "thin s4" if place is None else f"line s{place % 4} d{place % 4}"
+        rank = order.index(cost.key) if cost.key in order else None
+        css = "thin s4" if rank is None else f"line s{rank % 4} d{rank % 4}"
         line = [(n, cost.seconds(n)) for n in grid]
         canvas.path(line, css)
-        if place is not None:
+        if rank is not None:
             canvas.keep_clear(line)
-    for before, reign in pairwise(reigns):
-        if 1 <= reign.start <= MOST:
-            at = reign.cost.seconds(reign.start)
+    for before, cheapest in pairwise(ranges):
+        if 1 <= cheapest.start <= MAX_PICTURES:
+            at = cheapest.cost.seconds(cheapest.start)
             tip = [
-                f"{reign.cost.label} becomes cheaper than {before.cost.label}",
-                f"from {_pictures(reign.start)} on",
-                f"both cost {numbers.seconds(at)} there",
+                f"{cheapest.cost.label} becomes faster than {before.cost.label}",
+                f"from {_pictures(cheapest.start)} on",
+                f"both take {numbers.seconds(at)}",
             ]
-            canvas.point(reign.start, at, "", "", tip, 5)
-            canvas.label(reign.start, at, _pictures(reign.start))
-    named = sorted(costs, key=lambda c: c.key not in order)[:LABELS]
+            canvas.point(cheapest.start, at, "", "", tip, 5)
+            canvas.label(cheapest.start, at, _pictures(cheapest.start))
+    named = sorted(costs, key=lambda c: c.key not in order)[:MAX_LABELS]
     limit = 20 if width > 500 else 14
-    canvas.end_labels([(c.seconds(MOST), tables.short(c.label, limit), c.key) for c in named])
+    canvas.end_labels([(c.seconds(MAX_PICTURES), shorten(c.label, limit), c.key) for c in named])
     return canvas

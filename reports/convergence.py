@@ -1,10 +1,11 @@
-"""Convergence: how losses fall, over a picture's optimisation and over a network's training."""
+"""Convergence: losses during the optimisation of pictures and the training of networks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,64 +14,89 @@ from markupsafe import Markup
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.report.parts import convergence, numbers, svg, templates, trainings
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.convergence import AXES, MOST, UNITS, Course
+from nstbench.report.parts.convergence import AXES, MAX_DRAWN, MAX_READ, MethodCurves
+from nstbench.report.parts.rows import (
+    Interval,
+    shorten,
+)
 from nstbench.report.parts.scale import Scale
 from nstbench.report.parts.trainings import Trained
 
 TRAINING_HEIGHT = 250
-"""Height of a training's chart; there is one per method."""
+"""Height of a training chart in pixels; there is one chart per method."""
 
 
 class Convergence(Section):
-    """Loss curves of optimisation methods against steps and seconds; of trained ones, per loss."""
+    """Loss curves of optimisation methods, and training curves of networks."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Convergence", "html", order=60)
+    info: ClassVar[SectionInfo] = SectionInfo(
+        "Convergence",
+        order=60,
+        files={f: f"convergence.{f}" for f in ("pdf", "png", "svg")},
+    )
 
     def html(self, board: Board) -> str:
-        """Return charts and tables; empty if no method left a trace or was trained."""
+        """Return charts and tables; empty without traces and trainings."""
         return _optimisations(board) + _trainings(board)
+
+    def applies(self, board: Board) -> bool:
+        """Return True if a method has traces."""
+        return bool(convergence.method_curves(board))
+
+    def write(self, board: Board, path: Path, format: str) -> None:
+        """Write the figure of the optimisation methods."""
+        # Matplotlib takes a second to import, and most reports need no figure
+        from nstbench.report.figures.curves import save_convergence
+
+        save_convergence(convergence.method_curves(board), path, format)
 
 
 # --- optimisation ------------------------------------------------------------------------
 
 
 def _optimisations(board: Board) -> Markup:
-    courses = convergence.courses(board)
-    if not courses:
+    methods = convergence.method_curves(board)
+    if not methods:
         return Markup("")
-    looks = [svg.Look.of(i) for i in range(min(MOST, len(courses)))]
+    styles = [svg.CurveStyle.of(i) for i in range(min(MAX_DRAWN, len(methods)))]
     return templates.render(
         "convergence.html",
-        charts=_charts(courses[:MOST], looks, log=True),
-        linear=_charts(courses[:MOST], looks, log=False),
-        legend=[(look.line, c.label) for look, c in zip(looks, courses, strict=False)],
-        rows=[_facts(c) for c in courses],
-        units=UNITS,
-        hidden=max(0, len(courses) - MOST),
+        charts=_charts(methods[:MAX_DRAWN], styles, log=True),
+        linear=_charts(methods[:MAX_DRAWN], styles, log=False),
+        legend=[(style.line, m.label) for style, m in zip(styles, methods, strict=False)],
+        rows=[_facts(m) for m in methods],
+        units=MAX_READ,
+        hidden=max(0, len(methods) - MAX_DRAWN),
         at=convergence.traced_note(board),
     )
 
 
-def _charts(courses: list[Course], looks: list[svg.Look], log: bool) -> list[tuple[str, Markup]]:
+def _charts(
+    methods: list[MethodCurves], styles: list[svg.CurveStyle], log: bool
+) -> list[tuple[str, Markup]]:
     charts = []
     for axis in AXES:
-        draw = partial(_chart, courses=courses, looks=looks, axis=axis, log=log)
+        draw = partial(_chart, methods=methods, styles=styles, axis=axis, log=log)
         charts.append((f"Against {axis}", svg.responsive(draw, svg.HALF)))
     return charts
 
 
 def _chart(
-    width: int, height: int, courses: list[Course], looks: list[svg.Look], axis: str, log: bool
+    width: int,
+    height: int,
+    methods: list[MethodCurves],
+    styles: list[svg.CurveStyle],
+    axis: str,
+    log: bool,
 ) -> svg.Canvas:
     scale = "logarithmic" if log else "linear"
     return _curves(
         (width, min(height, svg.HALF[1])),
-        courses,
-        looks,
+        methods,
+        styles,
         axis=axis,
         log=log,
-        top=convergence.top_of(courses),
+        top=convergence.loss_limit(methods),
         x_title=axis,
         name=f"Loss against {axis}, {scale}",
     )
@@ -78,8 +104,8 @@ def _chart(
 
 def _curves(
     size: tuple[int, int],
-    courses: Sequence[Course],
-    looks: list[svg.Look],
+    methods: Sequence[MethodCurves],
+    styles: list[svg.CurveStyle],
     *,
     axis: str,
     log: bool,
@@ -88,21 +114,21 @@ def _curves(
     top: float = math.inf,
     keys: bool = True,
 ) -> svg.Canvas:
-    """Draw courses as medians with bands between their quartiles.
+    """Return a chart of medians, with bands between the quartiles.
 
     Args:
         size: width and height in pixels.
-        courses: what to draw.
-        looks: how, one each.
-        axis: name of the courses' axis.
+        methods: the curves.
+        styles: one style per entry of ``methods``.
+        axis: abscissa, one of :data:`AXES`.
         log: True for a logarithmic ordinate.
-        x_title: what the abscissa is called.
-        name: of the chart, for who does not see it.
+        x_title: title of the abscissa.
+        name: text for screen readers.
         top: upper end of the ordinate.
-        keys: True if the labels answer to the choice of a method.
+        keys: True if a selection of methods also dims the labels.
     """
     width, height = size
-    drawn = [course.quartiles(axis) for course in courses]
+    drawn = [method.quartiles(axis) for method in methods]
     xs = [float(x) for grid, _ in drawn for x in (grid[0], grid[-1])]
     ys = [min(float(y), top) for _, quartiles in drawn for y in quartiles.ravel()]
     canvas = svg.Canvas(
@@ -114,29 +140,30 @@ def _curves(
         y_title=f"loss / first loss, {'logarithmic' if log else 'linear'}",
         name=name,
     )
-    for (grid, (low, _, high)), look in zip(drawn, looks, strict=True):
-        there, back = zip(grid, low, strict=True), zip(grid[::-1], high[::-1], strict=True)
-        canvas.path([*there, *back], f"band {look.mark}")
-    for (grid, (_, median, _)), look in zip(drawn, looks, strict=True):
-        canvas.path(list(zip(grid, median, strict=True)), look.line)
+    for (grid, (low, _, high)), style in zip(drawn, styles, strict=True):
+        lower = zip(grid, low, strict=True)
+        upper = zip(grid[::-1], high[::-1], strict=True)
+        canvas.path([*lower, *upper], f"band {style.mark}")
+    for (grid, (_, median, _)), style in zip(drawn, styles, strict=True):
+        canvas.path(list(zip(grid, median, strict=True)), style.line)
     canvas.end_labels(
         [
-            (float(quartiles[1, -1]), tables.short(course.label, 13), course.key if keys else "")
-            for course, (_, quartiles) in zip(courses, drawn, strict=True)
+            (float(quartiles[1, -1]), shorten(method.label, 13), method.key if keys else "")
+            for method, (_, quartiles) in zip(methods, drawn, strict=True)
         ]
     )
     return canvas
 
 
-def _facts(course: Course) -> dict[str, str]:
-    low, middle, high = np.quantile([float(c.loss[-1]) for c in course.curves], [0.25, 0.5, 0.75])
-    settled = [c.settled() for c in course.curves]
-    steps = [float(c.steps[i]) for c, i in zip(course.curves, settled, strict=True)]
-    seconds = [float(c.seconds[i]) for c, i in zip(course.curves, settled, strict=True)]
+def _facts(method: MethodCurves) -> dict[str, str]:
+    low, middle, high = np.quantile([float(c.loss[-1]) for c in method.curves], [0.25, 0.5, 0.75])
+    settled = [c.settled() for c in method.curves]
+    steps = [float(c.steps[i]) for c, i in zip(method.curves, settled, strict=True)]
+    seconds = [float(c.seconds[i]) for c, i in zip(method.curves, settled, strict=True)]
     return {
-        "label": course.label,
-        "curves": str(len(course.curves)),
-        "end": tables.Interval(float(middle), float(low), float(high)).text(),
+        "label": method.label,
+        "curves": str(len(method.curves)),
+        "end": Interval(float(middle), float(low), float(high)).text(),
         "steps": f"{np.median(steps):.0f}",
         "seconds": numbers.seconds(float(np.median(seconds))),
     }
@@ -164,10 +191,10 @@ def _training_chart(width: int, height: int, trained: Trained) -> svg.Canvas:
     return _curves(
         (width, min(height, TRAINING_HEIGHT)),
         trained.losses,
-        [svg.Look.of(i) for i in range(len(trained.losses))],
+        [svg.CurveStyle.of(i) for i in range(len(trained.losses))],
         axis="steps",
         log=True,
-        x_title="steps of training",
+        x_title="training steps",
         name=f"Training loss of {trained.label} against steps",
         keys=False,
     )
@@ -194,6 +221,6 @@ def _training_facts(trained: Trained) -> dict[str, str]:
 
 
 def _range(values: Sequence[float], form: Callable[[float], str]) -> str:
-    """Return "40", or "30 to 60" where checkpoints differ."""
+    """Return "40", or "30 to 60" if the values differ."""
     low, high = form(min(values)), form(max(values))
     return low if low == high else f"{low} to {high}"

@@ -1,4 +1,4 @@
-"""Content error against style error: what each method gives up for what."""
+"""Content error against style error, one mark per method."""
 
 from __future__ import annotations
 
@@ -8,61 +8,66 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.report.parts import fronts, svg, templates
-from nstbench.report.parts import rows as tables
 from nstbench.report.parts.bar import bar_curve
-from nstbench.report.parts.rows import Row
+from nstbench.report.parts.rows import (
+    Row,
+    classes_present,
+    leaderboard_rows,
+    shown_range,
+)
 from nstbench.report.parts.scale import Scale
 
 SUMS = (0.25, 0.5, 0.75, 1.0, 1.25)
-"""Sums of both errors that are drawn."""
+"""Sums of both errors at which a line is drawn."""
 
 
 class Errors(Section):
-    """Scatter plot of the two halves of the quality, with the curve of the trivial answers."""
+    """Scatter plot of content and style error, with the curve of the trivial answers."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Content against style", "html", order=35)
+    info: ClassVar[SectionInfo] = SectionInfo("Content against style", order=35)
 
     def html(self, board: Board) -> str:
-        """Return the chart; empty unless the run has both errors, and for studies' curves."""
+        """Return the chart; empty for studies and without both errors."""
         if fronts.study_of(board) is not None:
             return ""
         content, style = board.metric_with_role("content"), board.metric_with_role("style")
         if content is None or style is None:
             return ""
-        rows = [r for r in tables.rows(board) if r.of(content).known and r.of(style).known]
+        rows = [r for r in leaderboard_rows(board) if r.of(content).known and r.of(style).known]
         if not rows:
             return ""
         quality = board.quality
         lines = not content.higher_is_better and not style.higher_is_better
         ideal = (
-            " Lines join points of equal sums; the ideal is 0, returning the content or the "
-            "style is 1."
+            " Lines connect points of equal sums. The ideal is 0; a copy of the content and a copy "
+            "of the style are at 1."
             if lines
-            else ""
-        )
-        mean = (
-            f" A method's {quality.title} is the mean over its pairs, so it need not lie "
-            "exactly where its mark is."
-            if quality
             else ""
         )
         bar = bar_curve(board)
         if bar:
             ideal += (
-                " The dashed curve joins the trivial answers: the content, a colour transfer, "
-                "blends of both pictures and the style. A mark below it beats them on average; "
-                "that does not say that people like the pictures."
+                " The dashed curve connects the trivial answers: the content, a colour transfer, "
+                "blends of both pictures, and the style. A method below the curve beats them on "
+                "average. This does not say that people like its pictures."
             )
+        mean = (
+            f" The {quality.title} of a method is a mean over pairs, so it can differ slightly "
+            "from the place of its mark."
+            if quality
+            else ""
+        )
         return templates.render(
             "chart.html",
-            lead="Every method buys style with content. The chart shows at what rate." + ideal,
+            lead="The trade-off of every method between preserved content and transferred style; "
+            "both errors are better when lower." + ideal,
             chart=svg.responsive(
                 lambda w, h: _chart(w, h, rows, content, style, quality, lines, bar)
             ),
-            classes=svg.legend(tables.classes_present(rows)),
+            classes=svg.legend(classes_present(rows)),
             legend_note="",
-            caption=f"{content.description} {style.description} Lines are 95 % intervals; a "
-            f"baseline far off the scale stands at its edge with its number.{mean}",
+            caption=f"{content.description} {style.description} Lines are 95 % intervals. "
+            f"A baseline far outside the range is drawn at the edge, with its value.{mean}",
             facts=[],
         )
 
@@ -80,8 +85,8 @@ def _chart(
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=Scale.fit(tables.span(rows, content), 52, width - 14, zero=True),
-        y=Scale.fit(tables.span(rows, style), height - 48, 30, zero=True),
+        x=Scale.fit(shown_range(rows, content), 52, width - 14, zero=True),
+        y=Scale.fit(shown_range(rows, style), height - 48, 30, zero=True),
         x_title=content.title,
         y_title=style.title,
         name=f"{style.title} against {content.title}",
@@ -109,5 +114,5 @@ def _chart(
 
 
 def _tip(row: Row, metrics: list[MetricCard | None]) -> list[str]:
-    known = [m for m in metrics if m is not None and row.of(m).known]
-    return [row.label, *(f"{m.title} {row.of(m).text(m.unit)}" for m in known)]
+    measured = [m for m in metrics if m is not None and row.of(m).known]
+    return [row.label, *(f"{m.title} {row.of(m).text(m.unit)}" for m in measured)]

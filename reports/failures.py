@@ -1,4 +1,4 @@
-"""Failures: every unit that is not done, and every plug-in that could not take part."""
+"""Failures: units that are not done, unavailable plug-ins and skipped pictures."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import pandas as pd
 from nstbench.contracts import Availability, Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.records import Status
-from nstbench.report.parts import rows as tables
 from nstbench.report.parts import templates
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Units that ended with the same message."""
+    """Units of one method with the same status and message."""
 
     message: str
     pairs: list[str]
@@ -26,7 +25,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Failure:
-    """Units of one method that ended with the same status."""
+    """Units of one method with the same status."""
 
     method: str
     status: str
@@ -36,29 +35,28 @@ class Failure:
 
 
 class Failures(Section):
-    """Units that failed, timed out, ran out of memory or were left out, with the reason."""
+    """Units that failed, timed out, ran out of memory or were skipped, with the reason."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Failures", "html", order=70)
+    info: ClassVar[SectionInfo] = SectionInfo("Failures", order=70)
 
     def html(self, board: Board) -> str:
-        """Return the tables, or one sentence if everything was done."""
+        """Return the tables, or one sentence if all units are done."""
         planned = board.units.groupby("method").size().to_dict()
-        bad = board.units[board.units["status"] != Status.DONE]
-        grouped = bad.groupby(["method", "status"], sort=False)
+        not_done = board.units[board.units["status"] != Status.DONE]
+        grouped = not_done.groupby(["method", "status"], sort=False)
         return templates.render(
             "failures.html",
             failures=[_failure(key, units, planned) for key, units in grouped],
-            units=len(bad),
+            units=len(not_done),
             planned=len(board.units),
-            missing=[
-                *_missing("method", {n: c.availability for n, c in board.methods.items()}),
-                *_missing("metric", {n: c.availability for n, c in board.metrics.items()}),
+            unavailable=[
+                *_unavailable("method", {n: c.availability for n, c in board.methods.items()}),
+                *_unavailable("metric", {n: c.availability for n, c in board.metrics.items()}),
             ],
-            left_out=[
+            skipped=[
                 {"name": Path(str(s["path"])).name, "reason": str(s["reason"])}
                 for s in board.info.get("skipped") or []
             ],
-            short=tables.short,
         )
 
 
@@ -79,7 +77,7 @@ def _reason(message: str, units: pd.DataFrame, form: str) -> Reason:
     return Reason(message, pairs, tracebacks)
 
 
-def _missing(kind: str, states: dict[str, Availability]) -> list[dict[str, str]]:
+def _unavailable(kind: str, states: dict[str, Availability]) -> list[dict[str, str]]:
     return [
         {"kind": kind, "name": name, "reason": state.reason, "remedy": state.remedy}
         for name, state in states.items()

@@ -1,123 +1,177 @@
-"""The curves of a study: content against style error, traced by a parameter."""
+"""The curves of a study: content against style error as one parameter changes."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
+
+import pandas as pd
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.plan.study import shown
+from nstbench.report import markdown
 from nstbench.report.parts import fronts, numbers, svg, templates
-from nstbench.report.parts import rows as tables
 from nstbench.report.parts.fronts import Front, FrontPoint, Fronts
+from nstbench.report.parts.rows import (
+    Row,
+    method_ids,
+    shorten,
+    shown_range,
+)
 from nstbench.report.parts.scale import Scale
 
 SUMS = (0.25, 0.5, 0.75, 1.0, 1.25)
-"""Distances from the ideal point that are drawn."""
+"""Sums of both errors at which a line is drawn."""
 
 
 class FrontCurves(Section):
-    """One curve per series, with intervals, and the comparison at equal content error."""
+    """One curve per series with intervals, and a comparison at equal content error."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Curves of the study", "html", order=15)
+    info: ClassVar[SectionInfo] = SectionInfo(
+        "Curves of the study",
+        order=15,
+        files={f: f"fronts.{f}" for f in ("csv", "md", "pdf", "png", "svg")},
+    )
 
     def html(self, board: Board) -> str:
-        """Return chart and tables; empty unless the run is a study."""
-        found = fronts.fronts_of(board)
-        if found is None:
+        """Return chart and tables; empty if the run is not a study."""
+        study = fronts.fronts_of(board)
+        if study is None:
             return ""
-        ids = tables.method_ids(board)
-        looks = [svg.Look.of(i) for i in range(len(found.fronts))]
+        ids = method_ids(board)
+        styles = [svg.CurveStyle.of(i) for i in range(len(study.fronts))]
         return templates.render(
             "fronts.html",
-            fronts=found,
-            chart=svg.responsive(lambda w, h: _chart(w, h, found, looks, ids)),
-            legend=[(look.sample(), f.label) for look, f in zip(looks, found.fronts, strict=True)],
-            rows=[_row(found, summary) for summary in found.summaries()],
-            levels=[f"{level:g}" for level in found.levels],
-            compared=found.study.baseline,
-            points=[_point(found, f, p) for f in found.fronts for p in f.points],
-            sums=_plain_errors(found),
+            fronts=study,
+            chart=svg.responsive(lambda w, h: _chart(w, h, study, styles, ids)),
+            legend=[
+                (style.sample(), f.label) for style, f in zip(styles, study.fronts, strict=True)
+            ],
+            rows=[_row(study, summary) for summary in study.summaries()],
+            levels=[f"{level:g}" for level in study.levels],
+            compared=study.study.baseline,
+            points=[_point(study, f, p) for f in study.fronts for p in f.points],
+            sums=_plain_errors(study),
         )
 
+    def applies(self, board: Board) -> bool:
+        """Return True for studies."""
+        return fronts.fronts_of(board) is not None
 
-def _plain_errors(found: Fronts) -> bool:
-    return not found.content.higher_is_better and not found.style.higher_is_better
+    def write(self, board: Board, path: Path, format: str) -> None:
+        """Write all points as CSV, the comparison as Markdown, or the figure."""
+        study = fronts.fronts_of(board)
+        if study is None:
+            raise ValueError("the run is not a study")
+        if format == "csv":
+            table = pd.DataFrame(_points(study))
+            table.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+        elif format == "md":
+            heads, rows = study.table()
+            text = markdown.table(heads, rows, "l" + "r" * (len(heads) - 1)) + "\n"
+            path.write_text(text, encoding="utf-8", newline="\n")
+        else:
+            # Matplotlib takes a second to import, and most reports need no figure
+            from nstbench.report.figures.curves import save_fronts
+
+            save_fronts(study, path, format)
+
+
+def _plain_errors(study: Fronts) -> bool:
+    return not study.content.higher_is_better and not study.style.higher_is_better
 
 
 def _chart(
-    width: int, height: int, found: Fronts, looks: list[svg.Look], ids: dict[str, str]
+    width: int, height: int, study: Fronts, styles: list[svg.CurveStyle], ids: dict[str, str]
 ) -> svg.Canvas:
-    rows = [*(p.row for f in found.fronts for p in f.points), *found.others]
+    rows = [*(p.row for f in study.fronts for p in f.points), *study.others]
     canvas = svg.Canvas(
         width=width,
         height=height,
-        x=Scale.fit(tables.span(rows, found.content), 52, width - 14, zero=True),
-        y=Scale.fit(tables.span(rows, found.style), height - 48, 30, zero=True),
-        x_title=found.content.title,
-        y_title=found.style.title,
-        name=f"{found.style.title} against {found.content.title}, one curve per setting",
-        x_unit=found.content.unit,
-        y_unit=found.style.unit,
+        x=Scale.fit(shown_range(rows, study.content), 52, width - 14, zero=True),
+        y=Scale.fit(shown_range(rows, study.style), height - 48, 30, zero=True),
+        x_title=study.content.title,
+        y_title=study.style.title,
+        name=f"{study.style.title} against {study.content.title}, one curve per setting",
+        x_unit=study.content.unit,
+        y_unit=study.style.unit,
     )
-    if _plain_errors(found):
+    if _plain_errors(study):
         canvas.sums(SUMS, "sum")
-    for front, look in zip(found.fronts, looks, strict=True):
-        line = [(p.row.of(found.content).value, p.row.of(found.style).value) for p in front.curve]
-        canvas.path(line, look.line)
+    for front, style in zip(study.fronts, styles, strict=True):
+        line = [(p.row.of(study.content).value, p.row.of(study.style).value) for p in front.curve]
+        canvas.path(line, style.line)
         canvas.keep_clear(line)
         for p in front.points:
-            canvas.bars(p.row.of(found.content), p.row.of(found.style), f"reach {look.mark}")
-    for front, look in zip(found.fronts, looks, strict=True):
+            canvas.bars(p.row.of(study.content), p.row.of(study.style), f"reach {style.mark}")
+    for front, style in zip(study.fronts, styles, strict=True):
         for p in front.points:
-            x, y = p.row.of(found.content).value, p.row.of(found.style).value
-            canvas.point(x, y, "", ids[p.variant.label], _tip(found, p), 4.5, look)
-    for front in found.fronts:
-        _name(canvas, found, front, ids)
-    canvas.named_points([_other(found, row) for row in found.others])
+            x, y = p.row.of(study.content).value, p.row.of(study.style).value
+            canvas.point(x, y, "", ids[p.variant.label], _tip(study, p), 4.5, style)
+    for front in study.fronts:
+        _name(canvas, study, front, ids)
+    canvas.named_points([_other(study, row) for row in study.others])
     return canvas
 
 
-def _name(canvas: svg.Canvas, found: Fronts, front: Front, ids: dict[str, str]) -> None:
-    """Write the name of a curve at one of its ends."""
+def _name(canvas: svg.Canvas, study: Fronts, front: Front, ids: dict[str, str]) -> None:
+    """Write the name of a curve at its last point."""
     last = front.points[-1]
-    x, y = last.row.of(found.content).value, last.row.of(found.style).value
-    canvas.label(x, y, tables.short(front.label, 24), ids[last.variant.label], 8)
+    x, y = last.row.of(study.content).value, last.row.of(study.style).value
+    canvas.label(x, y, shorten(front.label, 24), ids[last.variant.label], 8)
 
 
-def _other(found: Fronts, row: tables.Row) -> svg.Point:
-    x, y = row.of(found.content), row.of(found.style)
-    tip = [row.label, f"{found.content.title} {x.text()}", f"{found.style.title} {y.text()}"]
+def _other(study: Fronts, row: Row) -> svg.Point:
+    x, y = row.of(study.content), row.of(study.style)
+    tip = [row.label, f"{study.content.title} {x.text()}", f"{study.style.title} {y.text()}"]
     return svg.Point(x, y, row.id, row.mark(20), row.flexibility, tip, 5)
 
 
-def _tip(found: Fronts, point: FrontPoint) -> list[str]:
-    metrics = [found.content, found.style, found.quality]
-    known = [m for m in metrics if m is not None and point.row.of(m).known]
-    return [point.variant.label, *(f"{m.title} {point.row.of(m).text(m.unit)}" for m in known)]
+def _tip(study: Fronts, point: FrontPoint) -> list[str]:
+    metrics = [study.content, study.style, study.quality]
+    measured = [m for m in metrics if m is not None and point.row.of(m).known]
+    return [point.variant.label, *(f"{m.title} {point.row.of(m).text(m.unit)}" for m in measured)]
 
 
-def _row(found: Fronts, summary: fronts.Summary) -> dict[str, Any]:
+def _row(study: Fronts, summary: fronts.Summary) -> dict[str, Any]:
     best = summary.best_variant
     return {
         "label": summary.label,
         "done": summary.done,
-        "baseline": summary.label == found.study.baseline,
+        "baseline": summary.label == study.study.baseline,
         "best": summary.best.text(),
-        "best_at": shown(best.value) if best and found.study.traced else "",
+        "best_at": shown(best.value) if best and study.study.traced else "",
         "at": [value.text() for value in summary.at],
         "change": [value.text() for value in summary.change],
         "seconds": numbers.seconds(summary.seconds),
     }
 
 
-def _point(found: Fronts, front: Front, point: FrontPoint) -> dict[str, str]:
+def _point(study: Fronts, front: Front, point: FrontPoint) -> dict[str, str]:
     row = point.row
     return {
         "series": front.label,
-        "value": shown(point.variant.value) if found.study.traced else "",
-        "content": row.of(found.content).text(found.content.unit),
-        "style": row.of(found.style).text(found.style.unit),
-        "quality": row.of(found.quality).text() if found.quality else "",
+        "value": shown(point.variant.value) if study.study.traced else "",
+        "content": row.of(study.content).text(study.content.unit),
+        "style": row.of(study.style).text(study.style.unit),
+        "quality": row.of(study.quality).text() if study.quality else "",
         "coverage": row.coverage,
     }
+
+
+def _points(study: Fronts) -> list[dict[str, object]]:
+    """Return all points: series, traced value, metrics with intervals, and coverage."""
+    rows = []
+    for front in study.fronts:
+        for point in front.points:
+            row: dict[str, object] = {"series": front.label}
+            if study.study.traced:
+                row[study.study.traced] = shown(point.variant.value)
+            for metric in (study.content, study.style, study.quality):
+                if metric is not None:
+                    value = point.row.of(metric)
+                    row[metric.name] = value.value
+                    row |= {f"{metric.name}_low": value.low, f"{metric.name}_high": value.high}
+            rows.append({**row, "done": point.row.done, "planned": point.row.planned})
+    return rows

@@ -1,4 +1,4 @@
-"""The gallery: content, style and what each method made of them."""
+"""The gallery: content, style and the output of each method."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.core.records import Status
 from nstbench.report.parts import numbers, pictures, templates
-from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import (
+    main_size,
+    method_ids,
+    pair_values,
+    shorten,
+)
 from nstbench.store.store import MAP_KINDS, map_path
 
 LISTED = 3
-"""Pairs listed as best, worst and most disputed."""
+"""Number of pairs in each list of highlights."""
 
 STATIC_OUTPUTS = 8
-"""Outputs in a row of the grid that readers without a script see."""
+"""Outputs per row of the gallery that is shown without a script."""
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Highlight:
-    """A list of pairs that deserve a look, with the reason."""
+    """A short list of pairs, with the criterion and one note per pair."""
 
     title: str
     reason: str
@@ -36,12 +41,12 @@ class Highlight:
 
 
 class Gallery(Section):
-    """Picker for any pair, comparison slider, blind mode; a static grid without a script."""
+    """Selection of any pair, comparison slider and blind mode; a static grid without a script."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Gallery", "html", order=50)
+    info: ClassVar[SectionInfo] = SectionInfo("Gallery", order=50)
 
     def html(self, board: Board) -> str:
-        """Return the gallery; empty if no output was made."""
+        """Return the gallery; empty if there is no output."""
         units = _shown_units(board)
         done = units[units["status"] == Status.DONE]
         if done.empty:
@@ -52,7 +57,7 @@ class Gallery(Section):
         units, total = _within_limit(units, highlights, 3 if maps else 1)
         files = {(p.role, p.name): p.file for p in board.pictures}
         values = _quality_by_output(board, quality)
-        ids = tables.method_ids(board)
+        ids = method_ids(board)
         outputs = [
             _output(unit, ids, values, quality) | {"maps": maps.get(unit["output"], {})}
             for unit in units.to_dict("records")
@@ -68,22 +73,22 @@ class Gallery(Section):
             static=_static(highlights, _by_rank(outputs, board, ids), files),
             quality=quality,
             subset=_subset_note(units, total),
-            size=tables.main_size(board),
+            size=main_size(board),
             several=board.units["size"].nunique() > 1 or board.units["seed"].nunique() > 1,
             picture_note=pictures.NOTE,
         )
 
 
 def _shown_units(board: Board) -> pd.DataFrame:
-    """Return one unit per method and pair: of the main size and the smallest seed."""
-    units = board.units[board.units["size"] == tables.main_size(board)]
+    """Return one unit per method and pair: the main size and the smallest seed."""
+    units = board.units[board.units["size"] == main_size(board)]
     return units.sort_values("seed", kind="stable").drop_duplicates(["method", "content", "style"])
 
 
 def _highlights(board: Board, done: pd.DataFrame, quality: MetricCard | None) -> list[Highlight]:
     first = [Highlight("First pairs", "in the order of the run", _pairs(done)[:LISTED], [""] * 3)]
-    values = tables.pair_values(board, quality)
-    values = values[values["size"] == tables.main_size(board)]
+    values = pair_values(board, quality)
+    values = values[values["size"] == main_size(board)]
     ranked = [m for m, card in board.methods.items() if card.flexibility != Flexibility.BASELINE]
     values = values[values["method"].isin(ranked)]
     if quality is None or values.empty:
@@ -92,13 +97,13 @@ def _highlights(board: Board, done: pd.DataFrame, quality: MetricCard | None) ->
     mean, spread = grouped.mean(), grouped.std(ddof=0)
     easy = mean.sort_values(ascending=not quality.higher_is_better, kind="stable")
     lists = [
-        _highlight("Best pairs", f"mean {quality.title} over the methods", easy),
-        _highlight("Worst pairs", f"mean {quality.title} over the methods", easy[::-1]),
+        _highlight("Best pairs", f"by mean {quality.title} of the methods", easy),
+        _highlight("Worst pairs", f"by mean {quality.title} of the methods", easy[::-1]),
     ]
     if spread.max() > 0:
         order = spread.sort_values(ascending=False, kind="stable")
-        reason = f"methods differ most: standard deviation of {quality.title}"
-        lists.append(_highlight("Most disputed pairs", reason, order))
+        reason = f"by standard deviation of {quality.title} between methods"
+        lists.append(_highlight("Highest-spread pairs", reason, order))
     return lists
 
 
@@ -113,25 +118,28 @@ def _pairs(units: pd.DataFrame) -> list[Pair]:
 
 
 def _error_maps(board: Board, done: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Return output -> kind -> file of the error maps that ``nstbench maps`` has drawn."""
-    found: dict[str, dict[str, str]] = {}
+    """Return output -> kind -> file of the error maps drawn by ``nstbench maps``."""
+    maps: dict[str, dict[str, str]] = {}
     for output in done["output"]:
         paths = {kind: map_path(output, kind) for kind in MAP_KINDS}
         drawn = {kind: p.as_posix() for kind, p in paths.items() if (board.root / p).is_file()}
         if drawn:
-            found[output] = drawn
-    return found
+            maps[output] = drawn
+    return maps
 
 
 def _within_limit(
     units: pd.DataFrame, highlights: list[Highlight], each: int
 ) -> tuple[pd.DataFrame, int]:
-    """Return the units of as many pairs as one page can carry, and how many pairs there are.
+    """Return the units of as many pairs as fit into a page, and the number of all pairs.
 
-    ``each`` is the number of pictures of one output, its error maps included.
+    Args:
+        units: the units that could be shown.
+        highlights: lists whose pairs are kept first.
+        each: number of pictures per output, including error maps.
     """
     pairs = _pairs(units)
-    limit = max(LISTED, pictures.MOST // max(1, each * units["method"].nunique()))
+    limit = max(LISTED, pictures.MAX_PICTURES // max(1, each * units["method"].nunique()))
     if len(pairs) <= limit:
         return units, len(pairs)
     kept = list(dict.fromkeys(pair for h in highlights for pair in h.pairs))[:limit]
@@ -148,13 +156,13 @@ def _subset_note(units: pd.DataFrame, total: int) -> str:
     if shown == total:
         return ""
     return (
-        f"To keep the page below 20 MB it carries {shown} of {total} pairs: those listed above "
-        "and an even selection of the others. All outputs are in the run folder."
+        f"To keep the page below 20 MB, it contains {shown} of {total} pairs: those listed above "
+        "and an even selection of the others. The run folder contains all outputs."
     )
 
 
 def _quality_by_output(board: Board, quality: MetricCard | None) -> dict[tuple, float]:
-    values = tables.pair_values(board, quality)
+    values = pair_values(board, quality)
     keys = zip(values["method"], values["content"], values["style"], values["size"],
                values["seed"], strict=True)  # fmt: skip
     return dict(zip(keys, values["value"].astype(float), strict=True))
@@ -182,7 +190,7 @@ def _options(names: pd.Series, role: Role, files: dict[tuple[str, str], str]) ->
     return [
         {
             "name": name,
-            "short": tables.short(name, 36),
+            "short": shorten(name, 36),
             "picture": files.get((role.value, name), ""),
         }
         for name in dict.fromkeys(names)
@@ -197,7 +205,7 @@ def _methods(board: Board, units: pd.DataFrame, ids: dict[str, str]) -> list[dic
         {
             "id": ids[m],
             "label": m,
-            "short": tables.short(m, 36),
+            "short": shorten(m, 36),
             "baseline": m in cards and cards[m].flexibility == Flexibility.BASELINE,
         }
         for m in order
@@ -212,7 +220,7 @@ def _by_rank(outputs: list[dict], board: Board, ids: dict[str, str]) -> list[dic
 def _static(
     highlights: list[Highlight], outputs: list[dict], files: dict[tuple[str, str], str]
 ) -> list[dict]:
-    """Return rows for readers without a script: the first pair of each list, no pair twice."""
+    """Return the rows that are shown without a script: one pair per list, without repeats."""
     rows: list[dict] = []
     seen: set[Pair] = set()
     for highlight in highlights:
@@ -220,7 +228,7 @@ def _static(
         if pair is None:
             continue
         seen.add(pair)
-        made = [o for o in outputs if (o["content"], o["style"]) == pair and o["picture"]]
+        shown = [o for o in outputs if (o["content"], o["style"]) == pair and o["picture"]]
         rows.append(
             {
                 "title": highlight.title.removesuffix("s"),
@@ -228,7 +236,7 @@ def _static(
                 "style": pair[1],
                 "content_file": files.get((Role.CONTENT.value, pair[0]), ""),
                 "style_file": files.get((Role.STYLE.value, pair[1]), ""),
-                "outputs": made[:STATIC_OUTPUTS],
+                "outputs": shown[:STATIC_OUTPUTS],
             }
         )
     return rows

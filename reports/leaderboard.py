@@ -1,10 +1,11 @@
-"""The leaderboard: every method with every number, its interval and its coverage."""
+"""The leaderboard: all methods with all metrics, intervals and coverage."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -15,20 +16,44 @@ from nstbench.analysis.ranking import done_scores
 from nstbench.contracts import Scope, Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
-from nstbench.report.parts import numbers, svg, templates
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.rows import Interval, Row
+from nstbench.report import markdown
+from nstbench.report.latex import leaderboard_tex
+from nstbench.report.parts import numbers, standings, svg, templates
+from nstbench.report.parts.rows import (
+    ENOUGH,
+    Interval,
+    Row,
+    by_size,
+    contenders,
+    is_home,
+    leaderboard_rows,
+    measured_metrics,
+    ordered_by,
+    shorten,
+    shown_range,
+)
 
 SHOWN = 5
-"""Metric columns shown at first; the column chooser brings the rest."""
+"""Metric columns that are visible at first."""
 
 PER_STYLE = 6
-"""Metrics in the table that a row expands to."""
+"""Metric columns of the table per style."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A metric with the way its numbers are written; ``best`` names the rows with the best."""
+    """One metric column.
+
+    Attributes:
+        card: the metric.
+        divisor: values are divided by it.
+        unit: unit in the column head.
+        form: formats a divided value.
+        low: lower end of the interval bars.
+        high: upper end of the interval bars.
+        best: labels of the rows with the best value.
+        shown: True if the column is visible at first.
+    """
 
     card: MetricCard
     divisor: float
@@ -42,7 +67,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of the table; ``sort`` is what the script sorts by."""
+    """One number of the table.
+
+    Attributes:
+        text: the number for readers.
+        sort: the number for sorting; empty if missing.
+        interval: the interval for readers.
+        bar: the interval as a small chart.
+        home: True if the method optimises what the metric measures.
+        best: True for the best value of the column.
+    """
 
     text: str
     sort: str
@@ -53,13 +87,17 @@ class Cell:
 
 
 class Leaderboard(Section):
-    """Sortable table with ranks, coverage and all metrics."""
+    """Sortable table with ranks, coverage and all metrics; also as CSV, Markdown and LaTeX."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Leaderboard", "html", order=20)
+    info: ClassVar[SectionInfo] = SectionInfo(
+        "Leaderboard",
+        order=20,
+        files={f: f"leaderboard.{f}" for f in ("csv", "md", "tex")},
+    )
 
     def html(self, board: Board) -> str:
         """Return the table; empty if the run has no methods."""
-        rows = tables.rows(board)
+        rows = leaderboard_rows(board)
         if not rows:
             return ""
         columns = _columns(board, rows)
@@ -70,7 +108,7 @@ class Leaderboard(Section):
         baselines = [e for e in entries if e["row"].baseline]
         groups = [{"name": "methods", "title": "", "rows": methods}]
         if baselines:
-            title = "Baselines: trivial answers that a method has to beat"
+            title = "Baselines: trivial methods for comparison"
             groups.append({"name": "baselines", "title": title, "rows": baselines})
         return templates.render(
             "leaderboard.html",
@@ -79,21 +117,35 @@ class Leaderboard(Section):
             columns=columns,
             groups=groups,
             pair_cards=pair_cards,
-            enough=f"{100 * tables.ENOUGH:.0f} %",
+            enough=f"{100 * ENOUGH:.0f} %",
             several=board.leaderboard["size"].nunique() > 1,
             sets=[c.card.title for c in columns if c.card.scope == Scope.SET],
             any_home=any(cell.home for e in entries for cell in e["cells"]),
         )
 
+    def write(self, board: Board, path: Path, format: str) -> None:
+        """Write the table as CSV with full precision, as Markdown or as LaTeX.
+
+        The CSV also has Borda points, Borda ranks and the Pareto fronts.
+        """
+        if format == "csv":
+            table = board.leaderboard.merge(standings.standings(board), on=["size", "method"])
+            rest = [column for column in table.columns if column != "method"]
+            table = table[["method", *rest]]
+            table.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+        else:
+            text = _markdown(board) if format == "md" else leaderboard_tex(board)
+            path.write_text(text, encoding="utf-8", newline="\n")
+
 
 def _intro(board: Board, methods: list[dict]) -> str:
     quality = board.quality
     if not methods:
-        return "This run has baselines only."
+        return "This run has no methods besides baselines."
     if quality is None:
-        return "This run measured no quality, so the methods are not ordered."
+        return "This run has no quality metric, so the methods are not ranked."
     direction = "higher" if quality.higher_is_better else "lower"
-    order = tables.ordered_by(board) or f"Ordered by {quality.title}."
+    order = ordered_by(board) or f"Ordered by {quality.title}."
     return f"{order} {direction.capitalize()} is better. {quality.description}"
 
 
@@ -107,7 +159,7 @@ def _caption(board: Board) -> str:
 
 
 def _columns(board: Board, rows: list[Row]) -> list[Column]:
-    cards = tables.measured_metrics(board)
+    cards = measured_metrics(board)
     with_role = [c for c in cards if c.role]
     others = [c for c in cards if not c.role]
     first = {c.name for c in (*with_role, *others)[:SHOWN]}
@@ -120,10 +172,10 @@ def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
     divisor, unit = numbers.scaled(card.unit)
     form = numbers.column_format([v / divisor for v in values], card.range)
     if unit == "s":
-        # a column from microseconds to minutes: each number carries its own unit
+        # values range from microseconds to minutes, so every number has its own unit
         form, unit = numbers.seconds, ""
-    contests = [tables.contest(group, card) for group in tables.by_size(rows)]
-    low, high = tables.span(rows, card)
+    groups = [contenders(group, card) for group in by_size(rows)]
+    low, high = shown_range(rows, card)
     return Column(
         card=card,
         divisor=divisor,
@@ -131,14 +183,14 @@ def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:
         form=form,
         low=low,
         high=high,
-        best=frozenset(label for contest in contests for label in _best(contest, card)),
+        best=frozenset(label for group in groups for label in _best(group, card)),
         shown=shown,
     )
 
 
-def _best(contest: list[Row], card: MetricCard) -> list[str]:
-    least = min((r.loss(card) for r in contest), default=math.nan)
-    return [r.label for r in contest if r.loss(card) == least]
+def _best(rows: list[Row], card: MetricCard) -> list[str]:
+    least = min((r.loss(card) for r in rows), default=math.nan)
+    return [r.label for r in rows if r.loss(card) == least]
 
 
 def _entry(
@@ -152,13 +204,12 @@ def _entry(
     rank = row.rank.partition("–")[0]
     return {
         "row": row,
-        "short": tables.short(row.label, 40),
+        "short": shorten(row.label, 40),
         "icon": svg.shape(svg.SHAPES.get(row.flexibility, "circle"), 8, 8, 5.5),
         "sort_rank": rank,
         "share": f"{row.done / max(1, row.planned):.6g}",
         "cells": [
-            _cell(row.of(c.card), c, tables.is_home(method, c.card), row.label in c.best)
-            for c in columns
+            _cell(row.of(c.card), c, is_home(method, c.card), row.label in c.best) for c in columns
         ],
         "styles": _styles(row, per_style, pair_cards),
     }
@@ -180,7 +231,7 @@ def _cell(value: Interval, column: Column, home: bool, best: bool) -> Cell:
 
 
 def _per_style(board: Board, cards: list[MetricCard]) -> pd.DataFrame:
-    """Return means over pairs, and their number, per method, size, style and chosen metric."""
+    """Return means over pairs, and numbers of pairs, per method, size, style and metric."""
     scores = done_scores(board.scores, board.units)
     wanted = scores[scores["metric"].isin([c.name for c in cards]) & (scores["part"] == "")]
     wanted = wanted[np.isfinite(wanted["value"].astype(float))]
@@ -192,18 +243,39 @@ def _per_style(board: Board, cards: list[MetricCard]) -> pd.DataFrame:
 def _styles(row: Row, per_style: pd.DataFrame, cards: list[MetricCard]) -> list[dict]:
     if row.method not in per_style.index.get_level_values("method"):
         return []
-    mine = per_style.loc[row.method]
-    if row.size not in mine.index.get_level_values("size"):
+    styles = per_style.loc[row.method]
+    if row.size not in styles.index.get_level_values("size"):
         return []
-    means = mine.loc[row.size]["mean"].unstack("metric")
-    counts = mine.loc[row.size]["count"].groupby("style").max().to_dict()
+    means = styles.loc[row.size]["mean"].unstack("metric")
+    counts = styles.loc[row.size]["count"].groupby("style").max().to_dict()
     forms = {c.name: numbers.column_format(means.get(c.name, []), c.range) for c in cards}
     return [
         {
             "name": style,
-            "short": tables.short(str(style), 40),
+            "short": shorten(str(style), 40),
             "pairs": int(counts[style]),
             "cells": [forms[c.name](values.get(c.name, math.nan)) for c in cards],
         }
         for style, values in means.iterrows()
     ]
+
+
+def _markdown(board: Board) -> str:
+    """Return the leaderboard with intervals, units and arrows in Markdown, baselines last."""
+    metrics = measured_metrics(board)
+    heads = ["Rank", "Method", "Class", "Coverage"]
+    for card in metrics:
+        unit = numbers.scaled(card.unit)[1]
+        arrow = "↑" if card.higher_is_better else "↓"
+        heads.append(f"{card.title}{f' ({unit})' if unit else ''} {arrow}")
+    rows = []
+    for row in sorted(leaderboard_rows(board), key=lambda row: row.baseline):
+        name = f"{row.label} (baseline)" if row.baseline else row.label
+        values = [row.of(card).over(numbers.scaled(card.unit)[0]).text() for card in metrics]
+        rows.append([row.rank, name, row.flexibility, row.coverage, *values])
+    parts = [
+        markdown.table(heads, rows, "rll" + "r" * (len(heads) - 3)),
+        "Brackets are 95 % intervals; an en dash means not measured.",
+        markdown.escape(ordered_by(board)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,4 +1,4 @@
-"""Methods: a card each, with paper, licence, parameters, known deviations and weights."""
+"""Methods: one card each, with paper, licence, parameters, deviations and weights."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from typing import Any, ClassVar
 from nstbench.contracts import Flexibility, Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MethodCard
-from nstbench.report.parts import rows as tables
 from nstbench.report.parts import svg, templates
+from nstbench.report.parts.rows import (
+    method_ids,
+    shorten,
+)
 
 
 class Methods(Section):
-    """What each method is, and how this implementation differs from its paper."""
+    """Facts about each method, and the differences between implementation and paper."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Methods", "html", order=80)
+    info: ClassVar[SectionInfo] = SectionInfo("Methods", order=80)
 
     def html(self, board: Board) -> str:
         """Return the cards in the order of the configuration, baselines last."""
-        ids = tables.method_ids(board)
-        sizes = {t.variant: t.parameters for t in board.timings if t.parameters}
+        ids = method_ids(board)
+        sizes = {t.method: t.parameters for t in board.timings if t.parameters}
         cards = [
             {
                 "card": card,
                 "id": ids[name],
-                "short": tables.short(name, 44),
+                "short": shorten(name, 44),
                 "icon": svg.shape(svg.SHAPES.get(card.flexibility, "circle"), 8, 8, 5.5),
                 "parameters": _millions(sizes.get(name)),
                 "settings": _settings(card),
@@ -42,7 +45,7 @@ def _baselines_last(item: tuple[str, MethodCard]) -> bool:
 
 
 def _settings(card: MethodCard) -> list[dict[str, Any]]:
-    """Return the variant's parameters; those that are not the method's own come first."""
+    """Return the variant's parameters; those that differ from the defaults come first."""
     settings = [
         {"name": k, "value": v, "changed": k in card.defaults and card.defaults[k] != v}
         for k, v in card.params.items()
@@ -51,9 +54,9 @@ def _settings(card: MethodCard) -> list[dict[str, Any]]:
 
 
 def _as_trained(card: MethodCard) -> list[str]:
-    """Return how the trainings of a method's networks depart from the paper's, each once."""
-    found = [text for w in card.weights if w.training for text in w.training.deviations]
-    return list(dict.fromkeys(found))
+    """Return the deviations from the paper in the trainings of a method, without repeats."""
+    deviations = [text for w in card.weights if w.training for text in w.training.deviations]
+    return list(dict.fromkeys(deviations))
 
 
 def _millions(count: int | None) -> str:

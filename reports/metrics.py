@@ -1,4 +1,4 @@
-"""Metrics: what every number means, in one sentence each."""
+"""Metrics: the meaning of every number, in one sentence each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nstbench.report.parts import templates
 
 
 class Metrics(Section):
-    """Glossary of the columns, with direction, range and source."""
+    """Glossary of the metrics, with direction, range and source."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Metrics", "html", order=85)
+    info: ClassVar[SectionInfo] = SectionInfo("Metrics", order=85)
 
     def html(self, board: Board) -> str:
         """Return the glossary; empty without metrics."""
@@ -23,7 +23,7 @@ class Metrics(Section):
 
 
 def _range(card: MetricCard) -> str:
-    """Return the range as an interval, open where it has no end."""
+    """Return the range as an interval such as "[0, ∞)"."""
     low, high = card.range
     left = "(−∞" if math.isinf(low) else f"[{low:g}".replace("-", "−")
     right = "∞)" if math.isinf(high) else f"{high:g}]".replace("-", "−")

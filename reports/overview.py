@@ -1,4 +1,4 @@
-"""The head of the page: what was run, and the three answers in words."""
+"""The head of the page: facts about the run, and the best methods."""
 
 from __future__ import annotations
 
@@ -13,13 +13,27 @@ from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.core.text import counted
 from nstbench.report.parts import numbers, templates
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.rows import Row
+from nstbench.report.parts.rows import (
+    ENOUGH,
+    Row,
+    contenders,
+    leaderboard_rows,
+    main_size,
+    middle_half,
+    shorten,
+)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One of the three answers."""
+    """The best method by one criterion.
+
+    Attributes:
+        question: the criterion.
+        label: the method.
+        figure: its main number.
+        words: explanation.
+    """
 
     question: str
     label: str
@@ -28,29 +42,32 @@ class Answer:
 
     @property
     def short(self) -> str:
-        """The label cut to a length that fits a card."""
-        return tables.short(self.label, 34)
+        """The label, shortened to fit a card."""
+        return shorten(self.label, 34)
 
 
 class Overview(Section):
-    """Name of the run, its facts, and the best by quality, speed and both."""
+    """Facts about the run, and the best methods by quality, speed and both."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("At a glance", "html", order=0)
+    info: ClassVar[SectionInfo] = SectionInfo("At a glance", order=0)
 
     def html(self, board: Board) -> str:
         """Return the head of the page."""
-        size = tables.main_size(board)
-        rows = [r for r in tables.rows(board) if r.size == size and not r.baseline]
+        size = main_size(board)
+        rows = [r for r in leaderboard_rows(board) if r.size == size and not r.baseline]
         quality, speed = board.quality, board.metric_with_role("speed")
-        baselines = [r for r in tables.rows(board) if r.size == size and r.baseline]
-        found = (_best_quality(rows, baselines, quality), _fastest(board, rows, quality, speed),
-                 _trade_off(rows, quality, speed))  # fmt: skip
+        baselines = [r for r in leaderboard_rows(board) if r.size == size and r.baseline]
+        answers = (
+            _best_quality(rows, baselines, quality),
+            _fastest(board, rows, quality, speed),
+            _trade_off(rows, quality, speed),
+        )
         several = board.leaderboard["size"].nunique() > 1
         return templates.render(
             "overview.html",
             facts=_facts(board),
-            answers=[answer for answer in found if answer],
-            size_note=f"The answers are for {size} px." if several else "",
+            answers=[answer for answer in answers if answer],
+            size_note=f"These results are for {size} px." if several else "",
             command=board.info.get("command", ""),
         )
 
@@ -74,8 +91,8 @@ def _facts(board: Board) -> list[str]:
 
 
 def _methods(board: Board) -> str:
-    """Return how many methods there are, and how many baselines beside them."""
-    kinds = {row.method: row.baseline for row in tables.rows(board)}
+    """Return the numbers of methods and of baselines as text."""
+    kinds = {row.method: row.baseline for row in leaderboard_rows(board)}
     counts = (
         (list(kinds.values()).count(kind), name)
         for kind, name in ((False, "method"), (True, "baseline"))
@@ -93,7 +110,8 @@ def _machine(environment: Mapping) -> str:
     return next((str(p) for p in parts if p), "")
 
 
-def _when(info: Mapping, spent: float) -> str:
+def _when(info: Mapping, unit_seconds: float) -> str:
+    """Return start and duration; ``unit_seconds`` is the sum over all units."""
     try:
         start = datetime.fromisoformat(str(info.get("started")))
     except ValueError:
@@ -103,9 +121,9 @@ def _when(info: Mapping, spent: float) -> str:
         seconds = (datetime.fromisoformat(str(info.get("finished"))) - start).total_seconds()
     except ValueError:
         return f"started {text}"
-    # a run that was interrupted and went on is longer than its last session
-    last = "last session " if seconds < spent else ""
-    return f"{text}, {last}took {numbers.seconds(seconds)}"
+    # only the last session of a resumed run has a start and an end
+    subject = "the last session took" if seconds < unit_seconds else "took"
+    return f"{text}, {subject} {numbers.seconds(seconds)}"
 
 
 def _figure(row: Row, metric: MetricCard) -> str:
@@ -115,31 +133,32 @@ def _figure(row: Row, metric: MetricCard) -> str:
 def _best_quality(
     rows: list[Row], baselines: list[Row], quality: MetricCard | None
 ) -> Answer | None:
-    contest = tables.contest(rows, quality)
-    if quality is None or not contest:
+    candidates = contenders(rows, quality)
+    if quality is None or not candidates:
         return None
-    best = min(contest, key=lambda r: r.loss(quality))
-    words = f"{_caveat(best, contest, rows, quality)}{quality.description}"
+    best = min(candidates, key=lambda r: r.loss(quality))
+    words = f"{_caveat(best, candidates, rows, quality)}{quality.description}"
     if "–" in best.rank and len(best.rank) > 1:
-        words = (
-            f"It shares rank {best.rank}: the data cannot separate it from its neighbours. {words}"
-        )
+        words = f"Its rank is {best.rank}: the next methods are not significantly worse. {words}"
     words = f"{_against_baselines(best, baselines, quality)}{words}"
     return Answer("Best quality", best.label, _figure(best, quality), words)
 
 
 def _against_baselines(best: Row, baselines: list[Row], quality: MetricCard) -> str:
-    """Say whether the best of the methods is no better than a trivial answer."""
-    known = [row for row in baselines if row.of(quality).known]
-    if not known:
+    """Return a warning if a baseline is as good as the best method, or not separable."""
+    measured = [row for row in baselines if row.of(quality).known]
+    if not measured:
         return ""
-    rival = min(known, key=lambda row: row.loss(quality))
-    if rival.loss(quality) <= best.loss(quality):
-        return f"The baseline {rival.label} is better: {_figure(rival, quality)}. "
-    if rival.ranks[0] <= best.ranks[1]:
+    baseline = min(measured, key=lambda row: row.loss(quality))
+    figure = _figure(baseline, quality)
+    if baseline.loss(quality) < best.loss(quality):
+        return f"The baseline {baseline.label} is better: {figure}. "
+    if baseline.loss(quality) == best.loss(quality):
+        return f"The baseline {baseline.label} is equally good: {figure}. "
+    if baseline.ranks[0] <= best.ranks[1]:
         return (
-            f"Its rank, {best.rank}, overlaps that of the baseline {rival.label}, {rival.rank} "
-            f"({_figure(rival, quality)}). "
+            f"Its ranks ({best.rank}) overlap with those of the baseline {baseline.label} "
+            f"({baseline.rank}; {figure}). "
         )
     return ""
 
@@ -147,15 +166,15 @@ def _against_baselines(best: Row, baselines: list[Row], quality: MetricCard) -> 
 def _fastest(
     board: Board, rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
-    contest = tables.contest(rows, speed)
-    if speed is None or not contest:
+    candidates = contenders(rows, speed)
+    if speed is None or not candidates:
         return None
-    best = min(contest, key=lambda r: r.loss(speed))
-    words = _caveat(best, contest, rows, speed)
-    spread = tables.middle_half(board, best, speed)
+    best = min(candidates, key=lambda r: r.loss(speed))
+    words = _caveat(best, candidates, rows, speed)
+    spread = middle_half(board, best, speed)
     if spread is not None:
         ends = [numbers.quantity(end, speed.unit) for end in (spread.low, spread.high)]
-        words += f"Half of its timed calls took {ends[0]} to {ends[1]}. "
+        words += f"The middle half of its timed calls took {ends[0]} to {ends[1]}. "
     if quality is not None and best.of(quality).known:
         words += f"Its quality: {_figure(best, quality)}. "
     return Answer("Fastest", best.label, _figure(best, speed), words + speed.description)
@@ -164,16 +183,16 @@ def _fastest(
 def _trade_off(
     rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
-    contest = tables.contest(rows, quality, speed)
-    if quality is None or speed is None or len(contest) < 2:
+    candidates = contenders(rows, quality, speed)
+    if quality is None or speed is None or len(candidates) < 2:
         return None
-    distances = _distances(contest, quality, speed)
-    best = min(contest, key=lambda r: (distances[r.label], r.loss(quality)))
+    distances = _distances(candidates, quality, speed)
+    best = min(candidates, key=lambda r: (distances[r.label], r.loss(quality)))
     words = (
-        f"{_caveat(best, contest, rows, quality)}"
-        f"Of the {len(contest)} methods measured here it lies nearest to the corner "
-        f"“best {quality.title} and best {speed.title.lower()}”, both axes scaled to the "
-        "span of these methods, speed by its logarithm."
+        f"{_caveat(best, candidates, rows, quality)}"
+        f"Of {len(candidates)} methods, it is closest to the ideal point with the best "
+        f"{quality.title} and the best {speed.title.lower()}. Both axes are scaled to the range "
+        "of these methods; the speed axis is logarithmic."
     )
     figure = f"{_figure(best, quality)} at {best.of(speed).text(speed.unit)}"
     return Answer("Best trade-off", best.label, figure, words)
@@ -191,18 +210,18 @@ def _unit_span(values: list[float]) -> list[float]:
     return [(v - low) / (high - low) if high > low else 0.0 for v in values]
 
 
-def _caveat(best: Row, contest: list[Row], rows: list[Row], metric: MetricCard) -> str:
-    """Say what coverage does to the answer: failures are results, not gaps."""
+def _caveat(best: Row, candidates: list[Row], rows: list[Row], metric: MetricCard) -> str:
+    """Return the effect of incomplete coverage on the answer; failures are results, too."""
     words = ""
     if not best.complete:
-        words = f"It did {best.coverage} of its pairs. "
-        whole = [r for r in contest if r.complete]
-        if whole:
-            runner_up = min(whole, key=lambda r: r.loss(metric))
-            label = tables.short(runner_up.label, 40)
-            words += f"Of those that did all, {label} leads: {_figure(runner_up, metric)}. "
-    left_out = [r for r in rows if r not in contest and r.of(metric).known]
-    if left_out:
-        count = counted(len(left_out), "method")
-        words += f"Left out: {count} that did less than {100 * tables.ENOUGH:.0f} % of the pairs. "
+        words = f"It completed {best.coverage} pairs. "
+        complete = [r for r in candidates if r.complete]
+        if complete:
+            runner_up = min(complete, key=lambda r: r.loss(metric))
+            label = shorten(runner_up.label, 40)
+            words += f"The best method with all pairs is {label}: {_figure(runner_up, metric)}. "
+    excluded = [r for r in rows if r not in candidates and r.of(metric).known]
+    if excluded:
+        count = counted(len(excluded), "method")
+        words += f"Excluded: {count} with less than {100 * ENOUGH:.0f} % of the pairs. "
     return words

@@ -1,4 +1,4 @@
-"""Where the numbers come from: environment, command, weights, pictures, downloads."""
+"""Provenance: command, environment, weights, pictures, and data to download."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from nstbench.report.parts import templates
 PACKAGES = "packages"
 
 LARGEST_DOWNLOAD = 3_000_000
-"""Bytes; larger tables stay beside the page, so that it keeps below 20 MB."""
+"""Largest download in bytes; larger ones are omitted to keep the page below 20 MB."""
 
 
 class Provenance(Section):
     """Environment, exact command, weight checksums, picture licences and data downloads."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Provenance", "html", order=90)
+    info: ClassVar[SectionInfo] = SectionInfo("Provenance", order=90)
 
     def html(self, board: Board) -> str:
         """Return the section."""
@@ -45,7 +45,7 @@ class Provenance(Section):
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as dotted names; the versions of packages share a row."""
+    """Return nested settings with dotted names; all package versions are in one row."""
     rows: list[tuple[str, str]] = []
     for key, value in data.items():
         name = f"{prefix}{key}".replace("_", " ")
@@ -60,8 +60,8 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _weights(board: Board) -> list[dict[str, Any]]:
-    """Return each file of weights once, with the methods and metrics that read it."""
-    readers = [(c.variant, c.weights) for c in board.methods.values() if c.availability.ok]
+    """Return each weight file once, with the methods and metrics that read it."""
+    readers = [(c.method, c.weights) for c in board.methods.values() if c.availability.ok]
     readers += [(c.title, c.weights) for c in board.metrics.values() if c.availability.ok]
     files: dict[tuple[str, str], dict[str, Any]] = {}
     for reader, cards in readers:
@@ -85,8 +85,8 @@ def _downloads(board: Board) -> list[dict[str, str]]:
     files = [
         ("leaderboard.csv", "text/csv", table, "the leaderboard"),
         ("board.json", "application/json", json.dumps(facts, default=str).encode(),
-         "leaderboard, cards of methods, metrics and pictures, configuration, environment"),
-        ("scores.csv.gz", "application/gzip", scores, "every single score, one per row"),
+         "leaderboard, facts about methods, metrics and pictures, configuration, environment"),
+        ("scores.csv.gz", "application/gzip", scores, "all scores, one per row"),
     ]  # fmt: skip
     return [_download(*file) for file in files if len(file[2]) <= LARGEST_DOWNLOAD]
 

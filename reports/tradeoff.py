@@ -1,58 +1,80 @@
-"""The three-way trade-off: quality against latency, marked by flexibility, sized by memory."""
+"""Trade-off of quality and latency; marks show flexibility class and memory."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import ClassVar
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.report.parts import numbers, svg, templates
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.rows import Row
+from nstbench.report.parts.rows import (
+    ENOUGH,
+    Interval,
+    Row,
+    classes_present,
+    leaderboard_rows,
+    main_size,
+    middle_half,
+    pareto_rows,
+    shorten,
+    shown_range,
+)
 from nstbench.report.parts.scale import Scale
 
 
 class Tradeoff(Section):
     """Scatter plot of quality against speed with the Pareto front."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Quality against speed", "html", order=30)
+    info: ClassVar[SectionInfo] = SectionInfo(
+        "Quality against speed",
+        order=30,
+        files={f: f"tradeoff.{f}" for f in ("pdf", "png", "svg")},
+    )
 
     def html(self, board: Board) -> str:
-        """Return the chart; empty unless the run has a quality and a speed."""
+        """Return the chart; empty without quality and speed."""
         quality, speed = board.quality, board.metric_with_role("speed")
         if quality is None or speed is None:
             return ""
         memory = board.metric_with_role("memory")
         rows = [
-            r for r in tables.rows(board)
+            r for r in leaderboard_rows(board)
             if r.of(quality).known and r.of(speed).known and r.of(speed).value > 0
         ]  # fmt: skip
         if not rows:
             return ""
-        size = tables.main_size(board)
-        front = tables.front([r for r in rows if r.size == size], speed, quality)
-        spreads = {r.label: tables.middle_half(board, r, speed) or r.of(speed) for r in rows}
+        size = main_size(board)
+        front = pareto_rows([r for r in rows if r.size == size], speed, quality)
+        spreads = {r.label: middle_half(board, r, speed) or r.of(speed) for r in rows}
         sized = memory is not None and any(r.of(memory).known for r in rows)
         return templates.render(
             "chart.html",
-            lead="Each mark is a method. "
-            f"Further {_better(speed, 'right', 'left')} is faster, further "
-            f"{_better(quality, 'up', 'down')} is better; the line is the Pareto "
-            f"front{_at(board, size)}: no method beats those on it in both.",
+            lead=f"Each mark is a method. Methods further {_better(speed, 'right', 'left')} are "
+            f"faster, and methods further {_better(quality, 'up', 'down')} have a better "
+            f"{quality.title}. The line is the Pareto front{_at(board, size)}: no other method is "
+            "both faster and better than a method on it.",
             chart=svg.responsive(
                 lambda w, h: _chart(w, h, rows, quality, speed, memory, front, spreads)
             ),
-            classes=svg.legend(tables.classes_present(rows)),
+            classes=svg.legend(classes_present(rows)),
             legend_note="larger mark = more memory" if sized else "",
-            caption="Shape and colour give the flexibility class, upright lines the 95 % "
-            "intervals, level ones the middle half of the timed calls. Baselines, and methods "
-            f"that did less than {100 * tables.ENOUGH:.0f} % of their pairs, are drawn "
-            "for scale and take no part in the front; a baseline far off the scale "
-            "stands at its edge with its number.",
+            caption="Shape and colour show the flexibility class. Vertical lines are 95 % "
+            "intervals, horizontal lines the middle half of the timed calls. Baselines and "
+            f"methods with less than {100 * ENOUGH:.0f} % of their pairs are shown for comparison "
+            "but excluded from the front. A baseline far outside the range is drawn at the edge, "
+            "with its value.",
             facts=_facts(front, quality, speed),
         )
+
+    def write(self, board: Board, path: Path, format: str) -> None:
+        """Write the figure, with content against style error as second panel."""
+        # Matplotlib takes a second to import, and most reports need no figure
+        from nstbench.report.figures.tradeoff import save_tradeoff
+
+        save_tradeoff(board, path, format)
 
 
 def _at(board: Board, size: int) -> str:
@@ -71,14 +93,14 @@ def _chart(
     speed: MetricCard,
     memory: MetricCard | None,
     front: list[Row],
-    spreads: dict[str, tables.Interval],
+    spreads: dict[str, Interval],
 ) -> svg.Canvas:
     speeds = [v for i in spreads.values() for v in (i.value, i.low, i.high)]
     canvas = svg.Canvas(
         width=width,
         height=height,
         x=Scale.fit(speeds, 52, width - 14, log=True),
-        y=Scale.fit(tables.span(rows, quality), height - 48, 30),
+        y=Scale.fit(shown_range(rows, quality), height - 48, 30),
         x_title=f"{speed.title}, logarithmic",
         y_title=f"{quality.title} ({'higher' if quality.higher_is_better else 'lower'} is better)",
         name=f"{quality.title} against {speed.title}",
@@ -107,7 +129,7 @@ def _chart(
 
 
 def _radius(row: Row, memory: MetricCard | None, largest: float) -> float:
-    """Return the mark's radius: its area grows with memory, a floor keeps it visible."""
+    """Return the radius of a mark in pixels; it grows with memory from a minimum of 5."""
     value = row.of(memory)
     return 5 + 7 * math.sqrt(value.value / largest) if value.known and largest > 0 else 6.5
 
@@ -117,7 +139,7 @@ def _tip(
     quality: MetricCard,
     speed: MetricCard,
     memory: MetricCard | None,
-    spread: tables.Interval,
+    spread: Interval,
 ) -> list[str]:
     lines = [row.label, f"{quality.title} {row.of(quality).text(quality.unit)}",
              f"{speed.title} {spread.text(speed.unit)}"]  # fmt: skip
@@ -130,9 +152,9 @@ def _facts(front: list[Row], quality: MetricCard, speed: MetricCard) -> list[str
     if not front:
         return []
     names = ", ".join(
-        f"{tables.short(r.label, 40)} ({numbers.quantity(r.of(speed).value, speed.unit)}, "
+        f"{shorten(r.label, 40)} ({numbers.quantity(r.of(speed).value, speed.unit)}, "
         f"{quality.title} {numbers.quantity(r.of(quality).value, quality.unit)}"
-        f"{'' if r.complete else f', {r.coverage} pairs only'})"
+        f"{'' if r.complete else f', {r.coverage} pairs'})"
         for r in front
     )
     return [f"On the Pareto front, fastest first: {names}."]

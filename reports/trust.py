@@ -1,4 +1,4 @@
-"""Which numbers to trust: do other norms, other metrics, other networks say the same?"""
+"""Robustness of the ranking: other norms, metrics, tests and networks."""
 
 from __future__ import annotations
 
@@ -14,64 +14,68 @@ from nstbench.analysis.validation.agreement import basis
 from nstbench.contracts import Scope, Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.report.parts import numbers, standings, templates
-from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import (
+    Interval,
+    leaderboard_rows,
+    main_size,
+    measured_metrics,
+)
 from nstbench.store.atomic_files import read_json
 
 VALIDATION = "validation.json"
-"""File of a run folder that ``nstbench validate --out`` has written."""
+"""File in a run folder with the result of ``nstbench validate --out``."""
 
-NORM_NAMES = {1.0: "sum (default)", 2.0: "distance", 4.0: "p = 4", math.inf: "worse half"}
+NORM_NAMES = {1.0: "sum (default)", 2.0: "distance", 4.0: "p = 4", math.inf: "larger error"}
 
 
 class Trust(Section):
-    """Rank sensitivity, other rankings, tests, agreement between metrics, home advantage."""
+    """Rank sensitivity, other rankings, tests, agreement of metrics, home advantage."""
 
-    info: ClassVar[SectionInfo] = SectionInfo("Which numbers to trust", "html", order=65)
+    info: ClassVar[SectionInfo] = SectionInfo("Robustness of the ranking", order=65)
 
     def html(self, board: Board) -> str:
-        """Return the tables; empty if there are too few scores to compare anything."""
-        size = tables.main_size(board)
+        """Return the tables; empty if the scores allow none of them."""
+        size = main_size(board)
         scores = done_scores(board.scores, board.units)
         scores = scores[scores["size"] == size]
         sensitivity = _sensitivity(board, scores)
         agreement = _agreement(board, scores)
         home = _home(board, scores)
-        others, rivals = _others(board, size), _rivals(board, size)
+        others, tests = _other_rankings(board, size), _tests(board, size)
         validation = _validation(board)
-        if not (sensitivity or others or rivals or agreement or home or validation):
+        if not (sensitivity or others or tests or agreement or home or validation):
             return ""
         return templates.render(
             "trust.html",
             sensitivity=sensitivity,
             others=others,
-            rivals=rivals,
+            tests=tests,
             agreement=agreement,
             home=home,
             validation=validation,
             file=VALIDATION,
             quality=board.quality,
             size=size,
-            short=tables.short,
         )
 
 
 def _validation(board: Board) -> dict[str, Any] | None:
-    """Return what ``nstbench validate`` found, if its result lies in the run folder."""
+    """Return the result of ``nstbench validate``; ``None`` if the run folder has none."""
     path = board.root / VALIDATION
     if not path.is_file():
         return None
     data = read_json(path)
     rows = data.get("summary") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not all(isinstance(r, dict) and "metric" in r for r in rows):
-        raise ValueError(f"{path} is no result of nstbench validate --out; remove it")
+        raise ValueError(f"{path} was not written by nstbench validate --out; remove it")
     order = {name: place for place, name in enumerate(board.metrics)}
-    mine = sorted((r for r in rows if r["metric"] in order), key=lambda r: order[r["metric"]])
-    shown = [_validated(board, row) for row in mine]
-    doubtful = [row["title"] for row in shown if row["verdict"] == "no"]
-    asked = {row["metric"] for row in mine}
-    cards = tables.measured_metrics(board)
-    unasked = [c.title for c in cards if c.scope != Scope.TIMING and c.name not in asked]
-    return {"rows": shown, "doubtful": doubtful, "unasked": unasked} if shown else None
+    validated = sorted((r for r in rows if r["metric"] in order), key=lambda r: order[r["metric"]])
+    shown = [_validated(board, row) for row in validated]
+    failed = [row["title"] for row in shown if row["verdict"] == "no"]
+    tested = {row["metric"] for row in validated}
+    cards = measured_metrics(board)
+    untested = [c.title for c in cards if c.scope != Scope.TIMING and c.name not in tested]
+    return {"rows": shown, "failed": failed, "untested": untested} if shown else None
 
 
 def _validated(board: Board, row: dict[str, Any]) -> dict[str, str]:
@@ -90,7 +94,7 @@ def _validated(board: Board, row: dict[str, Any]) -> dict[str, str]:
         "interval": between if math.isfinite(low) else "",
         "worst": f"{row['worst']} ({worst})" if row.get("worst") else numbers.DASH,
         "sensitivity": numbers.significant(number("sensitivity"), 2),
-        "verdict": "no order is certain" if trusted is None else "yes" if trusted else "no",
+        "verdict": "no known order" if trusted is None else "yes" if trusted else "no",
     }
 
 
@@ -108,11 +112,11 @@ def _sensitivity(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     if table["method"].nunique() < 2:
         return None
     settings = [(p, 1.0) for p in robustness.NORMS]
-    p = robustness.DEFAULT_NORM
-    settings += [(p, ratio) for ratio in robustness.WEIGHT_RATIOS if ratio != 1.0]
+    default_norm = robustness.DEFAULT_NORM
+    settings += [(default_norm, ratio) for ratio in robustness.WEIGHT_RATIOS if ratio != 1.0]
     ranks = table.pivot_table(index="method", columns=["p", "ratio"], values="rank", dropna=False)
     taus = table.groupby(["p", "ratio"])["kendall_tau"].first()
-    default = ranks[p, 1.0]
+    default = ranks[default_norm, 1.0]
     return {
         "heads": [_setting(p, ratio) for p, ratio in settings],
         "taus": [numbers.fixed(float(taus[s]), 2) for s in settings],
@@ -134,7 +138,7 @@ def _setting(p: float, ratio: float) -> str:
 
 
 def _rank(rank: float, default: float) -> dict[str, str]:
-    """Return a rank and how many places it moved, in words and as a mark."""
+    """Return a rank as text, and its change against the default as an arrow with a number."""
     if math.isnan(rank):
         return {"text": numbers.DASH, "move": ""}
     moved = default - rank
@@ -142,17 +146,17 @@ def _rank(rank: float, default: float) -> dict[str, str]:
     return {"text": f"{rank:g}", "move": move}
 
 
-def _others(board: Board, size: int) -> dict[str, Any] | None:
-    """Return places by the Borda count and by Pareto fronts."""
+def _other_rankings(board: Board, size: int) -> dict[str, Any] | None:
+    """Return ranks by Borda points, and the members of the Pareto fronts."""
     table = standings.standings(board)
     table = table[table["size"] == size]
     if table["borda"].notna().sum() < 2:
         return None
-    rows = {row.method: row for row in tables.rows(board) if row.size == size}
+    rows = {row.method: row for row in leaderboard_rows(board) if row.size == size}
     axes = standings.fronts(board)
     return {
-        "heads": [f"Front of {a.title} and {b.title}" for a, b in axes.values()],
-        "metrics": [c.title for c in tables.measured_metrics(board) if c.scope == Scope.PAIR],
+        "heads": [f"Pareto front: {a.title} and {b.title}" for a, b in axes.values()],
+        "metrics": [c.title for c in measured_metrics(board) if c.scope == Scope.PAIR],
         "rows": [
             {
                 "method": record["method"],
@@ -170,27 +174,27 @@ def _member(value: Any) -> str:
     return numbers.DASH if value is pd.NA else "yes" if value else ""
 
 
-def _rivals(board: Board, size: int) -> dict[str, Any] | None:
-    """Return the tests of the first method of the board against each other one."""
-    rows, whole = standings.against_first(board, size)
+def _tests(board: Board, size: int) -> dict[str, Any] | None:
+    """Return the tests of the best-ranked method against the other methods."""
+    rows, comparisons = standings.against_first(board, size)
     quality = board.quality
     if quality is None or not rows:
         return None
-    told = int((whole["p_holm"] <= standings.SURE).sum())
+    significant = int((comparisons["p_holm"] <= standings.ALPHA).sum())
     return {
         "first": board.leaderboard.loc[board.leaderboard["size"] == size, "method"].iloc[0],
-        "told": f"{told} of {len(whole)}",
-        "limit": standings.SURE,
+        "significant": f"{significant} of {len(comparisons)}",
+        "limit": standings.ALPHA,
         "rows": [
             {
                 "method": row["method"],
-                "gap": tables.Interval(row["gap"], row["low"], row["high"]).text(quality.unit),
+                "gap": Interval(row["gap"], row["low"], row["high"]).text(quality.unit),
                 "styles": str(row["styles"]),
                 "tests": [
                     numbers.significant(row[name], 2)
                     for name in ("p", "p_holm", "p_wilcoxon", "p_wilcoxon_holm")
                 ],
-                "sure": row["p_holm"] <= standings.SURE,
+                "significant": row["p_holm"] <= standings.ALPHA,
             }
             for row in rows
         ],
@@ -200,7 +204,7 @@ def _rivals(board: Board, size: int) -> dict[str, Any] | None:
 def _agreement(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     """Return the matrix of rank correlations between pair metrics, within pairs."""
     table = robustness.rank_correlation(scores, board.metrics)
-    names = [c.name for c in tables.measured_metrics(board) if c.name in set(table["metric"])]
+    names = [c.name for c in measured_metrics(board) if c.name in set(table["metric"])]
     table = table[table["metric"].isin(names) & table["other"].isin(names)]
     if len(names) < 2 or not table["pairs"].any():
         return None
@@ -208,8 +212,8 @@ def _agreement(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     matrix = matrix.reindex(index=names, columns=names)
     values = matrix.to_numpy(dtype=np.float64)
     others = np.where(np.eye(len(names), dtype=bool), np.nan, values)
-    known = bool(np.isfinite(others).any())
-    worst = np.unravel_index(np.nanargmin(others), others.shape) if known else ()
+    defined = bool(np.isfinite(others).any())
+    worst = np.unravel_index(np.nanargmin(others), others.shape) if defined else ()
     return {
         "basis": basis(table),
         "heads": [board.metrics[n].title for n in names],
@@ -223,22 +227,22 @@ def _agreement(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
             for n, row in zip(names, values, strict=True)
         ],
         "disagree": [board.metrics[names[i]].title for i in worst],
-        "lowest": numbers.fixed(float(np.nanmin(others)), 2) if known else "",
+        "lowest": numbers.fixed(float(np.nanmin(others)), 2) if defined else "",
     }
 
 
 def _strength(value: float) -> str:
-    """Return the class that shades a correlation: p3..p1 agree, n1..n3 contradict."""
+    """Return the CSS class of a correlation: p1 to p3 if positive, n1 to n3 if negative."""
     if math.isnan(value) or abs(value) < 0.2:
         return ""
     return f"{'p' if value > 0 else 'n'}{1 + sum(abs(value) >= limit for limit in (0.5, 0.8))}"
 
 
 def _home(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the ranks on each network alone, for all metrics that have parts per network."""
+    """Return the ranks on each network, for all metrics with parts per network."""
     groups: list[dict[str, Any]] = []
     cells: dict[str, list[dict[str, Any]]] = {}
-    for card in tables.measured_metrics(board):
+    for card in measured_metrics(board):
         parts = set(scores.loc[scores["metric"] == card.name, "part"]) & set(card.networks)
         if len(parts) < 2:
             continue
@@ -249,15 +253,15 @@ def _home(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
         heads = sorted(parts)
         groups.append({"title": card.title, "heads": heads})
         for method in _order(board):
-            whole = _place(places.get((method, "")))
-            alone = [_place(places.get((method, part))) for part in heads]
-            cells.setdefault(method, []).extend([whole, *alone])
-    known = [
+            overall = _place(places.get((method, "")))
+            by_network = [_place(places.get((method, part))) for part in heads]
+            cells.setdefault(method, []).extend([overall, *by_network])
+    rows = [
         {"method": method, "cells": row}
         for method, row in cells.items()
         if any(cell["text"] != numbers.DASH for cell in row)
     ]
-    return {"groups": groups, "rows": known} if known else None
+    return {"groups": groups, "rows": rows} if rows else None
 
 
 def _place(row: dict[Any, Any] | None) -> dict[str, Any]:

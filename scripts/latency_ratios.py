@@ -1,12 +1,12 @@
-"""How many times faster is each method than a reference, measured in one run?
+"""Print how many times faster each method of a run is than a reference.
 
     nstbench run --methods gatys_2015:iterations=100,johnson_2016,adain_2017 --size 256 \
         --limit 1 --out runs/speed
     python scripts/latency_ratios.py runs/speed --reference gatys_2015
 
-prints a Markdown table: the median latency of every method with its quartiles, how many times
-that fits into the reference's median, and the same per calibration kernel (a VGG-16 forward pass
-measured around the samples), which travels better between machines.
+prints a Markdown table: the median latency of every method with its quartiles, the median of the
+reference divided by it, and the median in units of the calibration kernel (a VGG-16 forward pass
+measured between the samples). The last number depends less on the machine.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from nstbench.store.run_info import read_timings
 
 def main(
     run: Annotated[Path, typer.Argument(help="Run folder with timings.")],
-    reference: Annotated[str, typer.Option(help="How the reference's name begins.")],
+    reference: Annotated[str, typer.Option(help="Start of the label of the reference.")],
 ) -> None:
     """Print the table of a run."""
-    found = [timing for timing in read_timings(run) if timing.latency]
-    timings = sorted(found, key=lambda timing: -np.median(timing.latency))
-    base = next((timing for timing in timings if timing.variant.startswith(reference)), None)
+    measured = [timing for timing in read_timings(run) if timing.latency]
+    timings = sorted(measured, key=lambda timing: -np.median(timing.latency))
+    base = next((timing for timing in timings if timing.method.startswith(reference)), None)
     if base is None:
         raise typer.BadParameter(f"{run} has no timing of {reference} with samples")
     print(table(timings, base))  # noqa: T201  the table is the result
 
 
 def table(timings: list[Timing], base: Timing) -> str:
-    """Return the Markdown table of timings, their latencies against that of ``base``.
+    """Return the Markdown table that compares the latencies of timings with that of ``base``.
 
-    All of them have samples of their latency; one without a calibration gets a dash there.
+    Every timing must have samples. A timing without a calibration has a dash in the last column.
     """
     lines = [
         "| method | median latency [s] | quartiles [s] | times faster | in calibration kernels |",
@@ -49,7 +49,7 @@ def table(timings: list[Timing], base: Timing) -> str:
     for timing in timings:
         low, median, high = np.percentile(timing.latency, (25, 50, 75))
         cells = (
-            f"`{timing.variant}`",
+            f"`{timing.method}`",
             significant(float(median)),
             f"{significant(float(low))} to {significant(float(high))}",
             significant(float(reference / median)),

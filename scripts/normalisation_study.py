@@ -1,16 +1,16 @@
-"""Instance against batch normalisation: held-out loss over training, several seeds.
+"""Compare instance and batch normalisation by the held-out loss during training.
 
-Ulyanov et al. (arXiv 1607.08022) show pictures; this trains Johnson's network with either
-normalisation, everything else equal, and measures the perceptual loss on photographs that
-neither saw. The same seed gives both the same first weights, crops and order.
+Ulyanov et al. (arXiv 1607.08022) show pictures only. This script trains Johnson's network with each
+normalisation and otherwise equal settings, and measures the perceptual loss on photographs that
+are not used in training. The same seed gives both the same first weights, crops and order.
 
     python scripts/normalisation_study.py --contents TRAIN --held-out VAL --style mosaic \
         --seeds 3 --steps 1500 --out docs/studies/normalisation
 
 writes ``settings.json``, ``curves.csv`` (norm, seed, step, content, style, total), ``curves.svg``
 and ``summary.csv`` (per step: mean difference batch - instance with its 95 % interval over seeds).
-What ``curves.csv`` has already is not trained again; other settings than those that made it are
-refused.
+Trainings that are in ``curves.csv`` are not repeated. If the file was made with other settings, the
+script refuses to continue.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def main(
         },
     )  # fmt: skip
     file = out / "curves.csv"
-    known = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=["norm", "seed"])
+    curves = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=["norm", "seed"])
     for seed in range(seeds):
         for norm in NORMS:
-            if ((known["norm"] == norm) & (known["seed"] == seed)).any():
+            if ((curves["norm"] == norm) & (curves["seed"] == seed)).any():
                 continue
             torch.set_num_threads(1)
             with isolated(1):
@@ -75,20 +75,20 @@ def main(
                     norm, seed, style, contents, held_out, steps, size, batch, width, every
                 )
                 rows = pd.DataFrame(course)
-            known = pd.concat([known, rows]) if len(known) else rows
-            known.to_csv(file, index=False)
+            curves = pd.concat([curves, rows]) if len(curves) else rows
+            curves.to_csv(file, index=False)
             typer.echo(f"{norm}, seed {seed}: held-out total {rows['total'].iloc[-1]:.4g}")
-    summary = _summary(known)
+    summary = _summary(curves)
     summary.to_csv(out / "summary.csv", index=False)
-    _draw(known, out / "curves.svg")
+    _draw(curves, out / "curves.svg")
     typer.echo(summary.tail(1).to_string(index=False))
 
 
 def keep_settings(out: Path, settings: Mapping[str, Any]) -> None:
-    """Write the settings of a study, or compare them with those that its curves were made by.
+    """Write the settings of a study, or compare them with the settings of its curves.
 
     Raises:
-        UsageError: if the folder holds curves of other or unknown settings.
+        UsageError: if the folder contains curves with other or unknown settings.
     """
     file = out / "settings.json"
     if (out / "curves.csv").is_file():
@@ -126,7 +126,7 @@ def _train(
     training = method.training(task)
     training.network.to(memory_format=torch.channels_last)
     source = Source(_collection(contents, size, seed), None, size, batch, seed)
-    # Neither seed nor normalisation changes what is measured on.
+    # The measured crops are the same for every seed and normalisation.
     measured = Source(_collection(held_out, size, 0), None, size, batch, seed=0)
 
     def descend(name: str, loss: torch.Tensor) -> None:
@@ -143,14 +143,14 @@ def _train(
 
 @torch.no_grad()
 def _measure(training: Any, source: Source) -> dict[str, float]:
-    """Return mean losses on held-out crops, the network in evaluation mode as when stylising."""
+    """Return mean losses on held-out crops, with the network in evaluation mode."""
     training.network.eval()
-    found = []
+    losses = []
     for index in range(HELD_OUT_BATCHES):
         pixels = source.at(index).contents
-        found.append(training.loss(training.network(pixels), pixels, training.targets))
+        losses.append(training.loss(training.network(pixels), pixels, training.targets))
     return {
-        name: float(np.mean([float(one[name]) for one in found]))
+        name: float(np.mean([float(one[name]) for one in losses]))
         for name in ("content", "style", "total")
     }
 
@@ -161,7 +161,7 @@ def _collection(text: str, size: int, seed: int) -> Any:
 
 
 def _summary(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return per step and loss the paired difference batch - instance, with its 95 % interval."""
+    """Return the paired difference batch - instance per step and loss, with its 95 % interval."""
     rows = []
     for step, at in curves.groupby("step"):
         for loss in ("content", "style", "total"):
@@ -180,6 +180,7 @@ def _summary(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(curves: pd.DataFrame, path: Path) -> None:
+    """Draw held-out losses over steps, with 95 % intervals over seeds."""
     import matplotlib as mpl
 
     mpl.use("Agg")

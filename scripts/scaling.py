@@ -1,11 +1,12 @@
-"""What more workers bring and what large plans take, measured on this machine.
+"""Measure the gain of more workers and the cost of large plans on this machine.
 
-    python scripts/scaling.py workers    # two local workers against one, on Gatys units
-    python scripts/scaling.py ray        # two workers under Ray against two local ones
+    python scripts/scaling.py workers    # two local workers compared with one, on Gatys units
+    python scripts/scaling.py ray        # two workers under Ray compared with two local ones
     python scripts/scaling.py plan       # a plan of 1,000,000 units: seconds and memory
-    python scripts/scaling.py store      # a run of 200,000 records: status, and going on
+    python scripts/scaling.py store      # a run of 200,000 records: status, and continuing the run
 
-Each prints what it measured beside its limit, and ends with exit code 1 if it misses one.
+Each command prints its measurements with their limits. It ends with exit code 1 if a limit is
+missed.
 """
 
 from __future__ import annotations
@@ -34,11 +35,10 @@ PLAN_UNITS, MOST_PLAN_SECONDS, MOST_PLAN_BYTES = 1_000_000, 30.0, 2**30
 RECORDS, MOST_STORE_SECONDS = 200_000, 20.0
 GATYS = "gatys_2015:iterations={iterations},coarse_scales=[],coarse_iterations=[],init=content"
 SIDE = 100
-"""Contents and styles of large plans; their number of seeds makes up the rest."""
+"""Number of contents and of styles in large plans. The number of seeds sets the number of units."""
 
 FAKE = """
-from nstbench.contracts import Method, MethodInfo
-from nstbench.core.records import Flexibility
+from nstbench.contracts import Flexibility, Method, MethodInfo
 
 class Fake(Method):
     info = MethodInfo("Fake", "", 2026, "", "test", Flexibility.ARBITRARY)
@@ -55,7 +55,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 @app.command()
 def workers(
-    repeats: Annotated[int, typer.Option(help="Runs of each kind, in turns.")] = 3,
+    repeats: Annotated[int, typer.Option(help="Runs of each kind, in alternation.")] = 3,
     units: Annotated[int, typer.Option(help="Units of a run.")] = 20,
     size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 160,
     iterations: Annotated[int, typer.Option(help="Steps of Gatys' method.")] = 60,
@@ -70,7 +70,7 @@ def workers(
 
 @app.command()
 def ray(
-    repeats: Annotated[int, typer.Option(help="Runs of each kind, in turns.")] = 3,
+    repeats: Annotated[int, typer.Option(help="Runs of each kind, in alternation.")] = 3,
     units: Annotated[int, typer.Option(help="Units of a run.")] = 20,
     size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 160,
     iterations: Annotated[int, typer.Option(help="Steps of Gatys' method.")] = 60,
@@ -82,21 +82,21 @@ def ray(
 
 
 def in_turns(repeats: int, first: tuple[Any, ...], second: tuple[Any, ...]) -> list[float]:
-    """Return how many times more units a second the second kind of run does, once per repeat.
+    """Return the throughput of the second kind of run over the first, once per repeat.
 
-    The kinds take turns at being first, so that a machine that slows down favours neither.
+    The kinds alternate in being first, so a machine that slows down favours neither of them.
     """
     ratios = []
     for repeat in range(repeats):
         kinds = (first, second) if repeat % 2 == 0 else (second, first)
-        found = {kind: throughput(*kind) for kind in kinds}
-        ratios.append(found[second][0] / found[first][0])
+        rates = {kind: throughput(*kind) for kind in kinds}
+        ratios.append(rates[second][0] / rates[first][0])
         shown = ", ".join(
-            f"{kind[0]} with {kind[1]}: {rate:.3f} units/s" for kind, (rate, _) in found.items()
+            f"{kind[0]} with {kind[1]}: {rate:.3f} units/s" for kind, (rate, _) in rates.items()
         )
         typer.echo(
-            f"{shown}, ratio {ratios[-1]:.3f}; had no unit waited for a processor "
-            f"{found[second][1] / found[first][1]:.3f}; load {os.getloadavg()[0]:.1f}"
+            f"{shown}, ratio {ratios[-1]:.3f}; ratio without waiting for a processor "
+            f"{rates[second][1] / rates[first][1]:.3f}; load {os.getloadavg()[0]:.1f}"
         )
     return ratios
 
@@ -104,12 +104,12 @@ def in_turns(repeats: int, first: tuple[Any, ...], second: tuple[Any, ...]) -> l
 def throughput(
     executor: str, count: int, units: int, size: int, iterations: int
 ) -> tuple[float, float]:
-    """Return the units per second of all workers together, by the clock, and without waiting.
+    """Return the units per second of all workers, by wall-clock time, and without waiting.
 
-    What counts is the time of each worker from the beginning of its first unit to the end of its
-    last one: loading the networks, preparing styles, stylizing, reading and writing. The start of
-    processes, planning, scoring and the report do not. The second number leaves out the seconds
-    that ``stylize`` waited for a processor because other programs had it.
+    The time of a worker is measured from the start of its first unit to the end of its last one:
+    loading networks, preparing styles, stylizing, reading and writing. Starting processes,
+    planning, scoring and the report are not included. The second number leaves out the seconds in
+    which ``stylize`` waited for a processor that other programs used.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
@@ -126,21 +126,21 @@ def throughput(
         raise SystemExit(f"{len(records)} of {units} units have a record, or not all are done")
     processes = {record["process"] for record in records}
     if len(processes) != count:
-        raise SystemExit(f"not all of {count} workers had a unit")
+        raise SystemExit(f"only {len(processes)} of {count} workers ran a unit")
     rate = rate_without_waiting = 0.0
     for process in processes:
-        own = [record for record in records if record["process"] == process]
-        began = min(datetime.fromisoformat(record["started"]) for record in own)
-        ended = max(datetime.fromisoformat(record["finished"]) for record in own)
+        done = [record for record in records if record["process"] == process]
+        began = min(datetime.fromisoformat(record["started"]) for record in done)
+        ended = max(datetime.fromisoformat(record["finished"]) for record in done)
         seconds = (ended - began).total_seconds()
-        rate += len(own) / seconds
-        rate_without_waiting += len(own) / (seconds - sum(sum(r["waits"]) for r in own))
+        rate += len(done) / seconds
+        rate_without_waiting += len(done) / (seconds - sum(sum(r["waits"]) for r in done))
     return rate, rate_without_waiting
 
 
 @app.command()
 def plan() -> None:
-    """Plan many units of a fake method, write the plan and make the schedule of two workers."""
+    """Measure planning many units of a fake method, with writing the plan and scheduling it."""
     from nstbench.generate.executors.schedule import Schedule
     from nstbench.pipeline.job import plan_run
     from nstbench.pipeline.progress import TerminalListener
@@ -156,14 +156,14 @@ def plan() -> None:
         seconds = time.perf_counter() - start
     typer.echo(f"{len(made.units):,} units of {config.size} px; {planned:.1f} s for the plan alone")
     if len(made.units) != PLAN_UNITS:
-        raise SystemExit("the plan has another number of units")
+        raise SystemExit(f"the plan has {len(made.units)} units instead of {PLAN_UNITS}")
     report_most("plan, shown, written and scheduled [s]", seconds, MOST_PLAN_SECONDS)
     report_most("peak memory of the process [MiB]", peak_bytes() / 2**20, MOST_PLAN_BYTES / 2**20)
 
 
 @app.command()
 def store() -> None:
-    """Ask for the status of a large run, and let it go on where one unit is missing."""
+    """Measure the status of a large run, and the time until its one missing unit is done."""
     from nstbench.pipeline.job import plan_run
     from nstbench.plan.plan_file import write_plan
 
@@ -172,7 +172,7 @@ def store() -> None:
         write_plan(run, made, {})
         missing = made.units[len(made.units) // 2]
         write_records(run, made.units, settings)
-        path = run.record_path(missing.method, missing.key)
+        path = run.record_path(missing.plugin, missing.key)
         path.unlink()
         arguments = ["status", str(run.root)]
         start = time.perf_counter()
@@ -183,7 +183,7 @@ def store() -> None:
         seconds = time.perf_counter() - start
         typer.echo(answer.stdout)
         if f"{RECORDS - 1}" not in answer.stdout:
-            raise SystemExit("the status does not count the records")
+            raise SystemExit("the status does not print the number of records")
         report_most("nstbench status [s]", seconds, MOST_STORE_SECONDS)
         file = settings.out.with_suffix(".yaml")
         file.write_text(settings.model_dump_json(exclude_defaults=True))
@@ -204,7 +204,7 @@ def store() -> None:
 
 @contextlib.contextmanager
 def large_run(units: int) -> Iterator[Any]:
-    """Give the configuration of a run of tiny pictures and a fake method."""
+    """Yield the configuration of a run with tiny pictures and a fake method."""
     from nstbench.plan.config_file import build_config
 
     with tempfile.TemporaryDirectory() as name:
@@ -227,9 +227,9 @@ def large_run(units: int) -> Iterator[Any]:
 
 
 def write_records(run: Any, units: Any, settings: Any) -> None:
-    """Write a record for each unit as a worker would, and give each a picture.
+    """Write a record and a picture for each unit, as a worker does.
 
-    The first one is made by a real run, the others are its copies with fields of their own.
+    A real run makes the first record. The others are copies of it with the fields of their unit.
     """
     from nstbench.pipeline.job import execute
     from nstbench.store.store import Store
@@ -249,7 +249,7 @@ def write_records(run: Any, units: Any, settings: Any) -> None:
         }  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1, sort_keys=True))
-        # links, as far as file systems allow, spare a gigabyte
+        # hard links save a gigabyte; file systems limit the number of links to a file
         if index % 30_000 == 0:
             source.unlink(missing_ok=True)
             source.write_bytes(picture)
@@ -257,7 +257,7 @@ def write_records(run: Any, units: Any, settings: Any) -> None:
 
 
 def peak_bytes() -> int:
-    """Return the most memory this process ever had resident; a child of it has none of that."""
+    """Return the peak resident memory of this process in bytes, without its children."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024

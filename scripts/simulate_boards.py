@@ -1,7 +1,7 @@
-"""Simulated boards with known truth: what the statistics of the leaderboard are worth.
+"""Simulate boards with known truth, and measure the error rates of the leaderboard's statistics.
 
-``python -m simulate_boards`` prints the tables of ``docs/statistics.md``; the functions
-answer the same questions for another design ("how many styles do I need to see 5 %?").
+``python scripts/simulate_boards.py`` prints the tables of ``docs/statistics.md``. The functions
+answer the same questions for another design ("how many styles do I need to detect 5 %?").
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from nstbench.core.cards import MetricCard
 from nstbench.core.records import Availability, Scope
 
 LEVEL = 0.6
-"""Mean score of every simulated method, in the range that real methods have."""
+"""Mean score of every simulated method, in the range of real methods."""
 
 Significant = Callable[[stats.Floats], np.ndarray]
-"""Maps scores (methods, styles, contents) to one bool per pair of methods, in the order of
-``numpy.triu_indices``: are the two called different?"""
+"""Map scores (methods, styles, contents) to one bool per pair of methods, in the order of
+``numpy.triu_indices``: True if the two are called different."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class Design:
         methods: number of methods, all equally good unless shifted.
         styles: number of styles.
         contents: number of contents per style.
-        difficulty: how much styles differ in difficulty, for all methods alike.
-        style_effect: how much a style suits one method and not another.
-        content_effect: how much a content suits one method and not another.
-        noise: what is left: each pair by itself.
+        difficulty: variation of the difficulty of styles, the same for all methods.
+        style_effect: variation by which a style suits one method and not another.
+        content_effect: variation by which a content suits one method and not another.
+        noise: remaining variation, separate for each pair.
         shape: distribution of the effects: ``"normal"``, ``"heavy"`` (Student's t with 3
             degrees of freedom) or ``"skewed"`` (log-normal), all with unit variance.
         spread: largest over smallest style effect among the methods.
@@ -63,7 +63,7 @@ def simulate(
 
     Args:
         design: sizes and standard deviations.
-        generator: the source of randomness.
+        generator: source of random numbers.
         shifts: method index -> true difference of its mean from that of the others.
     """
     shape = (design.methods, design.styles, design.contents)
@@ -99,7 +99,7 @@ def metric_card(name: str = "uef") -> MetricCard:
 
 
 def as_scores(values: stats.Floats, metric: str = "uef", size: int = 256) -> pd.DataFrame:
-    """Write simulated scores as the tidy table of a run; methods are ``m00``, ``m01``, ..."""
+    """Return simulated scores as the tidy table of a run; methods are ``m00``, ``m01``, ..."""
     method, style, content = np.indices(values.shape).reshape(3, -1)
     return pd.DataFrame(
         {
@@ -120,21 +120,21 @@ def as_scores(values: stats.Floats, metric: str = "uef", size: int = 256) -> pd.
 
 
 def by_leaderboard(values: stats.Floats) -> np.ndarray:
-    """The leaderboard's own test, through its public function."""
+    """Test as the leaderboard does, by its public function."""
     frame = compare_methods(as_scores(values), {"uef": metric_card()}, resamples=1)
-    found = {frozenset(row[:2]) for row in frame[["better", "worse", "p_holm"]].to_numpy()
-             if row[2] <= 1 - stats.LEVEL}  # fmt: skip
+    different = {frozenset(row[:2]) for row in frame[["better", "worse", "p_holm"]].to_numpy()
+                 if row[2] <= 1 - stats.LEVEL}  # fmt: skip
     pairs = zip(*np.triu_indices(len(values), 1), strict=True)
-    return np.array([frozenset((f"m{i:02d}", f"m{j:02d}")) in found for i, j in pairs])
+    return np.array([frozenset((f"m{i:02d}", f"m{j:02d}")) in different for i, j in pairs])
 
 
 def by_pair_wilcoxon(values: stats.Floats) -> np.ndarray:
-    """The field's habit: Wilcoxon's signed-rank test over single pairs, with Holm."""
+    """Test by Wilcoxon's signed-rank test over single pairs with Holm, common in the field."""
     return _wilcoxon(values.reshape(len(values), -1))
 
 
 def by_style_wilcoxon(values: stats.Floats) -> np.ndarray:
-    """Wilcoxon's signed-rank test over style means, with Holm."""
+    """Test by Wilcoxon's signed-rank test over style means, with Holm."""
     return _wilcoxon(values.mean(axis=2))
 
 
@@ -145,9 +145,9 @@ def _wilcoxon(values: stats.Floats) -> np.ndarray:
 
 
 def by_sign_flips(values: stats.Floats) -> np.ndarray:
-    """Step-down max-t over sign flips of whole styles (Romano and Wolf, Econometrica 73, 2005).
+    """Test by step-down max-t over sign flips of styles (Romano and Wolf, Econometrica 73, 2005).
 
-    All flips up to 12 styles, 2000 random ones above.
+    Up to 12 styles all flips are used, above that 2000 random ones.
     """
     means = values.mean(axis=2)
     first, second = np.triu_indices(len(means), 1)
@@ -168,7 +168,7 @@ def by_sign_flips(values: stats.Floats) -> np.ndarray:
 
 
 def family_error(design: Design, test: Significant, *, draws: int = 500, seed: int = 0) -> float:
-    """Share of simulated ties in which any two methods are called different."""
+    """Return the share of boards of equal methods on which any two are called different."""
     generators = np.random.default_rng(seed).spawn(draws)
     return float(np.mean([test(simulate(design, g)).any() for g in generators]))
 
@@ -176,25 +176,25 @@ def family_error(design: Design, test: Significant, *, draws: int = 500, seed: i
 def power(
     design: Design, test: Significant, shift: float, *, draws: int = 200, seed: int = 0
 ) -> float:
-    """Chance that one method which is better by ``shift`` is told from each of the others."""
+    """Return the chance that a method better by ``shift`` is distinguished from each other one."""
     involved = np.triu_indices(design.methods, 1)[0] == 0
     generators = np.random.default_rng(seed).spawn(draws)
-    found = [test(simulate(design, g, {0: -shift}))[involved].mean() for g in generators]
-    return float(np.mean(found))
+    shares = [test(simulate(design, g, {0: -shift}))[involved].mean() for g in generators]
+    return float(np.mean(shares))
 
 
 # --- intervals ---------------------------------------------------------------------------
 
 
 def percentile(means: stats.Floats, seed: int) -> tuple[stats.Floats, stats.Floats]:
-    """The plain percentile interval of the style bootstrap."""
+    """Return the plain percentile interval of the style bootstrap."""
     resampled = _resample(means, seed)
     low, high = np.quantile(resampled, [0.025, 0.975], axis=1)
     return low, high
 
 
 def bca(means: stats.Floats, seed: int) -> tuple[stats.Floats, stats.Floats]:
-    """The bias-corrected and accelerated interval (Efron, JASA 82, 1987)."""
+    """Return the bias-corrected and accelerated interval (Efron, JASA 82, 1987)."""
     resampled, centre = _resample(means, seed), means.mean(axis=1, keepdims=True)
     below = ((resampled < centre).mean(axis=1) + (resampled <= centre).mean(axis=1)) / 2
     bias = reference.norm.ppf(np.clip(below, 1e-3, 1 - 1e-3))
@@ -212,14 +212,14 @@ def bca(means: stats.Floats, seed: int) -> tuple[stats.Floats, stats.Floats]:
 
 
 def student(means: stats.Floats, seed: int) -> tuple[stats.Floats, stats.Floats]:
-    """Student's interval over style means."""
+    """Return Student's interval over style means."""
     n = means.shape[1]
     reach = reference.t.ppf(0.975, n - 1) * means.std(axis=1, ddof=1) / np.sqrt(n)
     return means.mean(axis=1) - reach, means.mean(axis=1) + reach
 
 
 def leaderboard(means: stats.Floats, seed: int) -> tuple[stats.Floats, stats.Floats]:
-    """The leaderboard's own interval."""
+    """Return the interval of the leaderboard."""
     return stats.interval(means, seed=seed, resamples=2000)
 
 
@@ -236,10 +236,10 @@ def coverage(
     draws: int = 2000,
     seed: int = 0,
 ) -> float:
-    """Share of simulated methods whose interval contains their true mean.
+    """Return the share of simulated methods whose interval contains their true mean.
 
     Methods of one board share the difficulty of its styles, so every draw is a board of
-    one method; resamples are drawn anew for each tenth of the draws.
+    one method. Each tenth of the draws has its own resamples.
     """
     hits = []
     for part, generator in enumerate(np.random.default_rng(seed).spawn(10)):
@@ -267,7 +267,7 @@ INTERVALS = {
 
 
 def error_table(draws: int = 500) -> pd.DataFrame:
-    """Family-wise error of each test under ties, for several designs."""
+    """Return the family-wise error of each test for equal methods, for several designs."""
     designs = {
         "7 methods, 2 styles": Design(styles=2),
         "7 methods, 3 styles": Design(styles=3),
@@ -287,7 +287,7 @@ def error_table(draws: int = 500) -> pd.DataFrame:
 
 
 def power_table(draws: int = 100) -> pd.DataFrame:
-    """Chance of finding a planted difference, for several designs and differences."""
+    """Return the chance to find a given difference, for several designs and differences."""
     designs = {
         f"{methods} methods, {styles} styles, {part:.0%}": (Design(methods, styles), part * LEVEL)
         for methods, styles in ((7, 5), (7, 8), (25, 8), (25, 20), (25, 50))
@@ -301,7 +301,7 @@ def power_table(draws: int = 100) -> pd.DataFrame:
 
 
 def coverage_table(draws: int = 4000) -> pd.DataFrame:
-    """Coverage of each nominal 95 % interval by number of styles and shape."""
+    """Return the coverage of each nominal 95 % interval by number of styles and shape."""
     rows = {
         f"{styles} styles, {shape}": Design(styles=styles, shape=shape, difficulty=0.0)
         for shape in ("normal", "heavy", "skewed")
@@ -316,7 +316,7 @@ def _table(
     tools: Mapping[str, Any],
     cell: Callable[[Any, Any], float],
 ) -> pd.DataFrame:
-    """Evaluate every tool on every row."""
+    """Return a frame with one cell per row and tool."""
     records = [
         {head: label, **{name: cell(row, tool) for name, tool in tools.items()}}
         for label, row in rows.items()
@@ -325,7 +325,7 @@ def _table(
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """Write a frame as a Markdown table, numbers as percentages."""
+    """Return a frame as a Markdown table, with numbers as percentages."""
     lines: Iterable[Iterable[str]] = [
         [f"{100 * v:.1f} %" if isinstance(v, float) else str(v) for v in row]
         for row in frame.itertuples(index=False)

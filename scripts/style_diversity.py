@@ -1,4 +1,4 @@
-"""Compare how much the painted styles differ with how much a folder of paintings does.
+"""Compare the diversity of the painted styles with the diversity of a folder of paintings.
 
     python scripts/style_diversity.py path/to/paintings
 
@@ -27,7 +27,7 @@ from nstbench.plugins import registry
 
 
 def pairwise_distances(grams: Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:
-    """Return the Gram distance of every pair of pictures.
+    """Return the Gram distance between every two pictures.
 
     Per layer |A - B|^2 / (|A|^2 + |B|^2) = 1 - 2 <A, B> / (|A|^2 + |B|^2), so one matrix
     product gives all pairs.
@@ -50,7 +50,7 @@ def pairwise_distances(grams: Sequence[Sequence[NDArray[np.float64]]]) -> NDArra
 
 
 def mean_distance(distances: NDArray[np.float64]) -> float:
-    """Return the mean over the pairs of different pictures."""
+    """Return the mean distance of two different pictures."""
     count = len(distances)
     return float(distances.sum() / (count * (count - 1)))
 
@@ -59,12 +59,14 @@ def gram_matrices(
     network: torch.nn.Module, records: Sequence[ImageRecord], size: int
 ) -> list[list[NDArray[np.float64]]]:
     """Return the Gram matrices of each picture, cropped to a square of ``size`` pixels."""
-    found = []
+    matrices = []
     with torch.inference_mode():
         for record in records:
             features = network(load_picture(record, size, "crop").pixels, GRAM_LAYERS)
-            found.append([scoring_gram_matrix(features[layer])[0].numpy() for layer in GRAM_LAYERS])
-    return found
+            matrices.append(
+                [scoring_gram_matrix(features[layer])[0].numpy() for layer in GRAM_LAYERS]
+            )
+    return matrices
 
 
 def _records(dataset: str, **params: object) -> tuple[ImageRecord, ...]:
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     if len(real) < 2:
-        sys.stderr.write(f"{options.folder} holds one picture; a distance needs two or more.\n")
+        sys.stderr.write(f"{options.folder} contains one picture; a distance needs at least two.\n")
         return 2
     if options.each:
         for record, row in zip(painted, ours, strict=True):

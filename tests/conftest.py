@@ -20,10 +20,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_plugin_files(monkeypatch):
-    """Forget plug-in files and programs that a test registers."""
-    monkeypatch.setattr(registry, "_files", {})
-    monkeypatch.setattr(registry, "_programs", {})
+def _no_added_plugins():
+    """Forget the plug-in files and programs that a test registers."""
+    registry.forget_added()
+    yield
+    registry.forget_added()
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""From scores to statements: ranks, comparisons, regression, validation."""
+"""Turns scores into statements: ranks, comparisons, regression checks, validation."""

@@ -53,14 +53,14 @@ def _units(store: Store) -> pd.DataFrame:
     rows = []
     for unit in read_plan(store.root):
         blocked = "status" in unit
-        record = None if blocked else store.record(unit["method"], unit["key"])
+        record = None if blocked else store.record(unit["plugin"], unit["key"])
         # the path follows from the key: a record from another machine may name another path
-        output = store.output_path(unit["method"], unit["key"]).relative_to(store.root)
+        output = store.output_path(unit["plugin"], unit["key"]).relative_to(store.root)
         rows.append(
             {
                 "key": unit["key"],
-                "method": unit["variant"],
-                "plugin": unit["method"],
+                "method": unit["method"],
+                "plugin": unit["plugin"],
                 "content": unit["content"],
                 "style": unit["style"],
                 "size": unit["size"],

@@ -35,14 +35,14 @@ def build_leaderboard(
 ) -> pd.DataFrame:
     """Average, rank and group all method variants; one board per size, stacked.
 
-    The displayed mean of a method runs over the units it was scored on, and its
-    ``coverage`` says how many that are. Its *rank* does not: methods are ordered by
-    means made comparable on shared units (:func:`nstbench.analysis.stats.comparable_means`), and
-    tested on the units the two share. ``rank`` is the place by point estimate;
-    ``rank_low`` is one more than the number of methods that are significantly better,
-    ``rank_high`` the number of methods less those that are significantly worse. Methods
-    without a score of the ordering metric come last and share the remaining ranks; a size at
-    which no method has one (it was only timed) has no ranks.
+    The displayed mean of a method is taken over the units it was scored on, and ``coverage``
+    gives their number. The *rank* is computed differently: methods are ordered by means that
+    are made comparable on shared units (:func:`nstbench.analysis.stats.comparable_means`), and
+    two methods are tested on the units that both have. ``rank`` is the place by point estimate,
+    ``rank_low`` is one more than the number of methods that are significantly better, and
+    ``rank_high`` is the number of methods minus those that are significantly worse. Methods
+    without a score of the ordering metric come last and share the remaining ranks. A size at
+    which no method has such a score (it was only timed) has no ranks.
 
     Args:
         scores: tidy scores as :class:`nstbench.core.board.Board` describes them; rows of units
@@ -71,14 +71,19 @@ def build_leaderboard(
 
 
 def done_scores(scores: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores without those of units that are not ``done``."""
+    """Return the scores without those of units that are not ``done``.
+
+    Args:
+        scores: tidy scores as :class:`nstbench.core.board.Board` describes them.
+        units: one row per unit with ``method, content, style, size, seed, status``.
+    """
     rows = pair_rows(scores)
     good = _unit_index(units[units["status"] == Status.DONE])
     return scores.drop(index=rows.index[~_unit_index(rows).isin(good)])
 
 
 def _unit_index(frame: pd.DataFrame) -> pd.MultiIndex:
-    """Identify units; seeds are missing for some scores, which changes their type."""
+    """Return an index that identifies the unit of each row; a missing seed makes seeds floats."""
     key = frame[["method", "content", "style", "size", "seed"]]
     return pd.MultiIndex.from_frame(key.astype({"size": "float64", "seed": "float64"}))
 
@@ -96,11 +101,12 @@ def compare_methods(
         One row per pair of methods that share units: ``size, better, worse`` (by point
         estimate), ``difference`` (how much better, in units of the metric, never
         negative), ``low, high`` (95 % interval of the difference, for this comparison
-        alone), ``styles`` (number of styles behind it), ``p`` (paired t-test over
+        alone), ``styles`` (number of styles in it), ``p`` (paired t-test over
         styles), ``p_holm`` (adjusted over all comparisons of the size; at most 0.05
-        means "significantly better"), and for the reader ``p_wilcoxon`` and
-        ``p_wilcoxon_holm``, the same of Wilcoxon's signed-rank test over styles, which
-        decides nothing here (``docs/statistics.md`` says why). Empty if nothing can be ordered.
+        means "significantly better"), and as further information ``p_wilcoxon`` and
+        ``p_wilcoxon_holm``, the same of Wilcoxon's signed-rank test over styles. The ranks do
+        not depend on that test (``docs/statistics.md`` gives the reason). Empty if no metric
+        orders the board.
     """
     card = quality_metric(metrics, _measured(scores))
     tables = score_tables(scores, [(card.name, "")]) if card else iter(())
@@ -159,17 +165,17 @@ def _scale(values: stats.Floats, first: np.ndarray, second: np.ndarray) -> stats
 def _coverage(
     scores: pd.DataFrame, units: pd.DataFrame, methods: Mapping[str, MethodCard]
 ) -> pd.DataFrame:
-    """One row per method and size with the number of planned and finished units."""
+    """Return one row per method and size with the number of planned and finished units."""
     done = units["status"] == Status.DONE
     counts = units.assign(done=done).groupby(["method", "size"])["done"].agg(["sum", "size"])
     counts.columns = pd.Index(["done", "planned"])
     timed = pd.MultiIndex.from_frame(scores[["method", "size"]].drop_duplicates())
     counts = counts.reindex(counts.index.union(timed), fill_value=0).astype(int)
     board = counts.rename_axis(["method", "size"]).reset_index()
-    known = pd.concat([units[["method", "plugin"]], scores[["method", "plugin"]]])
-    plugins = known.drop_duplicates("method").set_index("method")["plugin"].to_dict()
+    labels = pd.concat([units[["method", "plugin"]], scores[["method", "plugin"]]])
+    plugins = labels.drop_duplicates("method").set_index("method")["plugin"].to_dict()
     board["plugin"] = board["method"].map(
-        plugins | {label: card.method for label, card in methods.items()}
+        plugins | {label: card.plugin for label, card in methods.items()}
     )
     board["flexibility"] = [
         methods[label].flexibility if label in methods else "" for label in board["method"]
@@ -185,7 +191,7 @@ def _pair_means(
     seed: int,
     resamples: int,
 ) -> pd.DataFrame:
-    """Means and intervals of all pair metrics, indexed by method and size."""
+    """Return means and intervals of all pair metrics, indexed by method and size."""
     frames = []
     for size, table in tables.items():
         per_style = stats.style_means(table.values, table.layout)
@@ -193,7 +199,7 @@ def _pair_means(
         for (name, _), means in zip(table.columns, per_style, strict=True):
             low, high = stats.interval(means, seed=seed, resamples=resamples)
             frame[name] = stats.mean(means)
-            # Student's interval knows nothing of a metric's bounds.
+            # Student's interval can reach beyond the range of a metric.
             frame[f"{name}_low"] = np.clip(low, *metrics[name].range)
             frame[f"{name}_high"] = np.clip(high, *metrics[name].range)
         frames.append(frame)
@@ -203,7 +209,7 @@ def _pair_means(
 
 
 def _single_values(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
-    """Values of set and timing metrics, and their parts "low" and "high"."""
+    """Return the values of set and timing metrics, and of their parts "low" and "high"."""
     suffix = {"": "", "low": "_low", "high": "_high"}
     names = [name for name, card in metrics.items() if card.scope != Scope.PAIR]
     rows = scores[scores["metric"].isin(names) & scores["part"].isin(list(suffix))]
@@ -216,14 +222,14 @@ def _single_values(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> p
 def _measured(scores: pd.DataFrame) -> set[str]:
     """Return the names of the pair metrics that have a finite value."""
     rows = pair_rows(scores)
-    own = rows[(rows["part"] == "") & np.isfinite(rows["value"].astype(float))]
-    return set(own["metric"])
+    values = rows[(rows["part"] == "") & np.isfinite(rows["value"].astype(float))]
+    return set(values["metric"])
 
 
 def _add_ranks(
     board: pd.DataFrame, tables: Mapping[int, ScoreTable], card: MetricCard | None
 ) -> pd.DataFrame:
-    """Add rank, rank_low and rank_high within each size; missing where nothing orders it."""
+    """Add rank, rank_low and rank_high within each size; missing where no metric orders it."""
     ranks = pd.DataFrame(
         [row for size, table in tables.items() if card for row in _rank_rows(size, table, card)],
         columns=["method", "size", "rank", "rank_low", "rank_high"],
@@ -270,7 +276,7 @@ def _significant_counts(
 
 
 def _metric_columns(board: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> list[str]:
-    """Order the metric columns; limits that no method has are left out."""
+    """Return the metric columns in table order, without limits that no method has."""
     columns = []
     for name in metrics:
         limits = [f"{name}_low", f"{name}_high"]

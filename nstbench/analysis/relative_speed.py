@@ -1,10 +1,10 @@
-"""Speed as a plain number: latency divided by that of the calibration kernel beside it.
+"""Speed without a unit: latency divided by the latency of the calibration kernel.
 
-Wall-clock seconds measure the method, the machine and what else the machine does. The
-machine goes with the division. What else it does goes with the subtraction of the time in
-which a sample was ready to run and another program had the processor, where the system
-tells it. That is exact for methods that compute on one thread; of several threads only the
-first one's waiting is known. Sleeping and waiting for a disk are the method's own time.
+Wall-clock seconds depend on the method, on the machine and on other programs. The division
+removes the machine. Other programs are removed by subtracting the time in which a sample was
+ready to run and another program had the processor, where the system counts that time. The
+subtraction is exact for methods that compute on one thread; of several threads, only the
+waiting of the first one is known. Sleeping and waiting for a disk count as time of the method.
 """
 
 from __future__ import annotations
@@ -16,16 +16,25 @@ from nstbench.core.records import Timing
 
 
 def own_seconds(seconds: tuple[float, ...], waits: tuple[float, ...]) -> Floats:
-    """Return the seconds less what was waited for a processor, float64 (N,)."""
-    found = np.asarray(seconds, dtype=np.float64)
-    return np.maximum(found - np.asarray(waits), 1e-9) if len(waits) == len(seconds) else found
+    """Return wall-clock seconds minus the waits for a processor, float64 (N,).
+
+    Args:
+        seconds: wall-clock seconds of each sample.
+        waits: seconds that each sample waited; ignored unless there is one per sample.
+
+    Example:
+        >>> own_seconds((1.0, 2.0), (0.25, 0.5))
+        array([0.75, 1.5 ])
+    """
+    clock = np.asarray(seconds, dtype=np.float64)
+    return np.maximum(clock - np.asarray(waits), 1e-9) if len(waits) == len(seconds) else clock
 
 
 def relative_latency(timing: Timing) -> Floats:
     """Return each latency in units of the calibration kernel, float64 (N,).
 
-    A sample that was measured in turns with the kernel is divided by the mean of the two
-    kernels around it, another one by the median of all.
+    A sample that was measured in turns with the kernel is divided by the mean of the kernel
+    before and the kernel after it. Other samples are divided by the median of all kernels.
 
     Returns:
         One value per latency; empty if there is no latency or no calibration.

@@ -1,4 +1,4 @@
-"""How far a ranking may be believed: other norms, other metrics, other backbones.
+"""Tests how a ranking changes with other norms, other metrics and other backbones.
 
 Every function takes the tidy scores of :class:`nstbench.core.board.Board` in any row order,
 ranks methods within each image size by means over shared units
@@ -30,30 +30,35 @@ WEIGHT_RATIOS = (0.5, 2 / 3, 1.0, 1.5, 2.0)
 
 
 def ranks(values: stats.Floats, higher_is_better: bool) -> stats.Floats:
-    """Rank values (M,) from 1 = best; equal values share the mean of their ranks, NaN stays NaN."""
+    """Rank values (M,) from 1 = best; equal values share the mean of their ranks, NaN stays NaN.
+
+    Example:
+        >>> ranks(np.array([0.5, 0.1, np.nan, 0.5]), higher_is_better=True)
+        array([1.5, 3. , nan, 1.5])
+    """
     result = np.full(len(values), np.nan)
-    known = np.isfinite(values)
-    result[known] = rankdata(-values[known] if higher_is_better else values[known])
+    finite = np.isfinite(values)
+    result[finite] = rankdata(-values[finite] if higher_is_better else values[finite])
     return result
 
 
 def tau(first: stats.Floats, second: stats.Floats) -> float:
-    """Kendall's tau-b of two columns (n,) over their common finite entries; NaN if undefined."""
+    """Return Kendall's tau-b of two columns (n,) over common finite entries; NaN if undefined."""
     both = np.isfinite(first) & np.isfinite(second)
     if both.sum() < 2:
         return float("nan")
-    # SciPy's square roots leave a perfect order one bit short of 1.
+    # SciPy's square roots make a perfect order one bit less than 1.
     return round(float(kendalltau(first[both], second[both]).statistic), 12)
 
 
 def borda(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
     """Rank methods by how many others they beat, averaged over all pair metrics.
 
-    A method's points on a metric are the share of the other methods that it beats, a tie
-    counting one half and a method without a score being beaten by all that have one. The
+    A method's points on a metric are the share of the other methods that it beats. A tie
+    counts one half, and a method without a score is beaten by all methods with a score. The
     Borda count is the mean of the points over the metrics (J.-C. de Borda, 1781, divided
-    by its maximum). It needs no common unit, but counts what several metrics measure
-    several times; pass a selection of ``metrics`` to weigh otherwise.
+    by its maximum). It needs no common unit. A property that several metrics measure counts
+    several times; pass a selection of ``metrics`` for other weights.
 
     Returns:
         Columns ``size, method, points`` (in [0, 1], 1 is best; NaN for a single method)
@@ -73,7 +78,7 @@ def borda(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFra
 
 
 def _points(means: stats.Floats, higher_is_better: bool) -> stats.Floats:
-    """Share of the other methods that each method beats."""
+    """Return the share of the other methods that each method (M,) beats."""
     worst = -np.inf if higher_is_better else np.inf
     place = rankdata(np.where(np.isfinite(means), means, worst) * (-1 if higher_is_better else 1))
     if len(means) < 2:
@@ -82,22 +87,27 @@ def _points(means: stats.Floats, higher_is_better: bool) -> stats.Floats:
 
 
 def pareto_front(frame: pd.DataFrame, axes: Mapping[str, bool]) -> pd.Series[bool]:
-    """Say which rows no other row beats: as good on every axis, and better on one.
+    """Return which rows are on the Pareto front: no row is as good on all axes and better on one.
 
     Args:
         frame: one row per candidate, for example the leaderboard of one size.
         axes: column -> whether higher is better.
 
     Returns:
-        One bool per row of ``frame``, on its index. Rows that lack a number are no
-        members; rows with equal numbers are members together.
+        One bool per row of ``frame``, on its index. Rows that lack a number are not on the
+        front; of rows with equal numbers, all or none are.
+
+    Example:
+        >>> frame = pd.DataFrame({"quality": [1.0, 2.0, 0.5], "seconds": [1.0, 3.0, 2.0]})
+        >>> pareto_front(frame, {"quality": True, "seconds": False}).tolist()
+        [True, True, False]
     """
     signs = np.array([-1.0 if higher else 1.0 for higher in axes.values()])
     costs = frame[list(axes)].to_numpy(dtype=np.float64, na_value=np.nan) * signs
-    known = np.isfinite(costs).all(axis=1)
-    rivals = costs[known]
+    complete = np.isfinite(costs).all(axis=1)
+    rivals = costs[complete]
     member = np.zeros(len(frame), dtype=bool)
-    for row in np.flatnonzero(known):
+    for row in np.flatnonzero(complete):
         no_worse = (rivals <= costs[row]).all(axis=1)
         better = (rivals < costs[row]).any(axis=1)
         member[row] = not (no_worse & better).any()
@@ -143,7 +153,7 @@ def trivial_answers(scores: pd.DataFrame, metric: str) -> list[str]:
 
 
 def _combined(table: ScoreTable, p: float, ratio: float) -> stats.Floats:
-    """Means (M,) of the weighted p-norm of the two errors, in units of the best trivial answer.
+    """Return means (M,) of the weighted p-norm of the two errors, over that of the best answer.
 
     The table's columns are content and style error of the outputs, then those of each answer.
     """
@@ -163,19 +173,19 @@ def _norm(halves: stats.Floats, p: float) -> stats.Floats:
 
 
 def rank_correlation(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
-    """Say which pair metrics agree: rank correlations over all outputs of a run.
+    """Return rank correlations of pair metrics over all outputs of a run.
 
-    Values are turned so that higher is better for every metric: +1 means that two metrics
-    prefer the same outputs, -1 that what one rewards the other punishes.
+    Signs are chosen so that higher is better for every metric: +1 means that two metrics
+    order outputs equally, -1 that they order them in reverse.
 
     Returns:
         One row per ordered pair of metrics and size, the diagonal included: ``size,
         metric, other, units`` (outputs with both scores), ``pairs`` (of content and style, with
         both scores of two methods or more), ``spearman`` and ``kendall`` (tau-b) over all
         outputs, and ``within``: Spearman's correlation of the ranks that the methods take on
-        each of these pairs, which leaves out that some pairs are harder than others. Methods
-        that lack a pair take no part in its ranks, and every rank is counted from the mean
-        rank on its pair. Undefined correlations are NaN. ``pivot(index="metric", columns="other",
+        each of these pairs, which removes the difference in difficulty between pairs. Methods
+        that lack a pair have no rank on it, and every rank is relative to the mean rank on its
+        pair. Undefined correlations are NaN. ``pivot(index="metric", columns="other",
         values="spearman")`` is the matrix.
     """
     columns = pair_columns(metrics)
@@ -210,7 +220,7 @@ def _correlations(
 def _within(
     x: stats.Floats, y: stats.Floats, both: np.ndarray, layout: stats.Layout
 ) -> tuple[int, float]:
-    """Correlate the ranks that methods take within each unit that two or more have scores of.
+    """Correlate the ranks of methods within each unit for which two or more have both scores.
 
     Returns:
         The number of pairs with such a unit, and the correlation.
@@ -223,14 +233,14 @@ def _within(
 
 
 def _centred_ranks(values: stats.Floats, present: np.ndarray) -> stats.Floats:
-    """Rank the present rows of each column (M, U), less the column's mean rank."""
-    # whoever is not there comes after all that are
+    """Return the ranks of the present rows of each column (M, U) minus the column's mean rank."""
+    # Missing rows get infinity, so they rank after all present ones.
     place = rankdata(np.where(present, values, np.inf), axis=0)
     return np.asarray(place - (present.sum(axis=0) + 1) / 2)
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation of two arrays; NaN if one of them is constant."""
+    """Return Pearson's correlation of two arrays; NaN if one of them is constant."""
     if x.size < 2:
         return float("nan")
     x, y = x - x.mean(), y - y.mean()
@@ -241,15 +251,15 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
 def home_away(
     scores: pd.DataFrame, metric: MetricCard, methods: Mapping[str, MethodCard]
 ) -> pd.DataFrame:
-    """Rank methods by a metric on each backbone alone, beside the combined value.
+    """Rank methods by a metric on each backbone alone, and by the combined value.
 
-    Most methods minimise statistics of one network, and look better on it. A part of the
-    metric that carries the name of a network is *home* for the methods that were trained
-    on it (``trained_on`` tags are ``network-statistic``).
+    Most methods minimise statistics of one network and score better on it. A part of the
+    metric that has the name of a network is *home* for the methods that were trained on that
+    network (``trained_on`` tags are ``network-statistic``).
 
     Returns:
         Columns ``size, method, part`` (``""`` is the combined value), ``value, rank, change``
-        (places lost against the combined value; negative is better) and ``home``.
+        (rank minus that by the combined value; negative is better) and ``home``.
     """
     rows = scores[scores["metric"] == metric.name]
     parts = {"", *rows["part"]} & {"", *metric.networks}
@@ -269,14 +279,14 @@ def home_away(
 
 
 def _home_networks(card: MethodCard | None) -> set[str]:
-    """Networks that a method was trained on."""
+    """Return the networks that a method was trained on."""
     return {tag.split("-", 1)[0] for tag in card.trained_on} if card else set()
 
 
 def _ranked(
     table: ScoreTable, column: str, values: stats.Floats, higher_is_better: bool, sort: bool = True
 ) -> pd.DataFrame:
-    """Frame with size, method, a value and its rank."""
+    """Return a frame with size, method, a value and its rank."""
     place = ranks(values, higher_is_better)
     frame = pd.DataFrame(
         {"size": table.size, "method": table.methods, column: values, "rank": place}

@@ -1,9 +1,9 @@
-"""Two runs side by side: what makes them comparable, and the differences where they are.
+"""Compares two runs: their settings first, then quality and speed.
 
-Quality is compared on the units that both runs did on the same pixels, so that a run on
-another machine, of another version or with more pictures is compared where it can be and
-nowhere else. Seconds are compared as they are and against the calibration kernel that
-every timing carries, which takes most of the machine out of them.
+Quality is compared only on units that both runs did on the same pixels, so the other run may
+come from another machine or version, or have more pictures. Seconds are compared twice: as
+they are, and relative to the calibration kernel of each timing, which removes most of the
+influence of the machine.
 """
 
 from __future__ import annotations
@@ -27,19 +27,26 @@ from nstbench.core.records import Scope, Timing
 SAME, PARTLY, DIFFERS = "same", "in part", "differs"
 
 LISTED = 8
-"""Names listed before the rest is counted."""
+"""Most names in a list; further ones are counted."""
 
 UNIT = ["method", "size", "style", "content", "seed"]
 DIFFERENCES = ["method", "size", "metric", "pairs", "styles", "first", "other", "difference",
                "low", "high", "p_holm"]  # fmt: skip
 SPEED = "latency"
-"""Name of the rows of speed: the field of timing records that they are the medians of."""
+"""Name of speed rows; they hold medians of this field of timing records."""
 SPEEDS = ["method", "size", "first", "other", "ratio", "calibrated_ratio"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that two runs have in common or not, and what follows from it."""
+    """Whether two runs agree in one respect, and the consequence if they do not.
+
+    Attributes:
+        subject: the respect, for example the suite or the device.
+        verdict: ``SAME``, ``PARTLY`` or ``DIFFERS``.
+        details: what is equal or different, as text.
+        consequence: effect on the comparison, as a sentence; empty if the runs agree.
+    """
 
     subject: str
     verdict: str
@@ -47,11 +54,11 @@ class Check:
     consequence: str = ""
 
 
-# --- what makes them comparable ----------------------------------------------------------
+# --- comparability ----------------------------------------------------------
 
 
 def checks(first: Board, other: Board) -> list[Check]:
-    """Return what the two runs share and what they do not, in the order of importance."""
+    """Return in which respects two runs agree, the most important first."""
     return [
         _suite(first, other),
         _pictures(first, other),
@@ -88,7 +95,7 @@ def _suite(first: Board, other: Board) -> Check:
     if suites[0] == suites[1]:
         return Check("Suite and its version", SAME, suites[0])
     return Check("Suite and its version", DIFFERS, " / ".join(suites),
-                 "Ranks belong to their own run; differences are of shared pairs.")  # fmt: skip
+                 "Ranks are valid within each run; differences are over shared pairs.")  # fmt: skip
 
 
 def _pictures(first: Board, other: Board) -> Check:
@@ -104,7 +111,7 @@ def _pictures(first: Board, other: Board) -> Check:
         return Check("Pictures", SAME, details)
     if common:
         return Check("Pictures", PARTLY, details, "Only these pairs are compared.")
-    return Check("Pictures", DIFFERS, details, "No quality can be compared.")
+    return Check("Pictures", DIFFERS, details, "Quality cannot be compared.")
 
 
 def _pairs(board: Board) -> list[tuple[str, str]]:
@@ -155,11 +162,16 @@ def _methods(first: Board, other: Board) -> Check:
         if missing
     )
     verdict = PARTLY if names[0] & names[1] else DIFFERS
-    return Check("Methods", verdict, details, "Methods of one run have no difference to show.")
+    return Check(
+        "Methods",
+        verdict,
+        details,
+        "There are no differences for methods that are in one run only.",
+    )
 
 
 def _names(names: Collection[str]) -> str:
-    """Return sorted names as text; a study has too many to list."""
+    """Return sorted names as text; of a long list, the first names and the number of the rest."""
     listed = ", ".join(sorted(names)[:LISTED])
     return f"{listed} and {len(names) - LISTED} more" if len(names) > LISTED else listed
 
@@ -179,7 +191,7 @@ def _parameters(first: Board, other: Board) -> Check:
     if not changed:
         return Check("Parameters and weights", SAME, "of all methods in both runs")
     return Check("Parameters and weights", PARTLY, " · ".join(changed),
-                 "A difference of these methods may come from there.")  # fmt: skip
+                 "Differences of these methods may have this cause.")  # fmt: skip
 
 
 def _code(first: Board, other: Board) -> Check:
@@ -200,12 +212,12 @@ def _device(first: Board, other: Board) -> Check:
     if not details:
         return Check("Device and threads", SAME, _listed(machines[0]))
     return Check("Device and threads", DIFFERS, details,
-                 "Seconds measure the machines as well as the methods; only the ratio of "
-                 "calibrated times is about the methods.")  # fmt: skip
+                 "Seconds depend on the machines as well as on the methods; only the ratio "
+                 "of calibrated times compares the methods.")  # fmt: skip
 
 
 def same_machine(first: Board, other: Board) -> bool:
-    """Return True if both runs name the same device and number of threads."""
+    """Return True if both runs have the same device, driver, cores and number of threads."""
     return _machine(first) == _machine(other)
 
 
@@ -226,7 +238,7 @@ def _packages(first: Board, other: Board) -> Check:
     if not details:
         return Check("Python and packages", SAME, f"{len(packages[0])} packages")
     return Check("Python and packages", DIFFERS, details,
-                 "Other builds round otherwise; iterative methods amplify that.")  # fmt: skip
+                 "Other builds round differently; iterative methods amplify that.")  # fmt: skip
 
 
 def _environment(board: Board) -> Mapping[str, Any]:
@@ -259,13 +271,13 @@ def paired_scores(first: Board, other: Board, card: MetricCard) -> pd.DataFrame:
     tables = []
     for board in (first, other):
         scores = done_scores(board.scores, board.units)
-        mine = scores[(scores["metric"] == card.name) & (scores["part"] == "")]
-        mine = mine[np.isfinite(mine["value"].astype(float))]
+        rows = scores[(scores["metric"] == card.name) & (scores["part"] == "")]
+        rows = rows[np.isfinite(rows["value"].astype(float))]
         same = [
             ("content", c) in shared and ("style", s) in shared
-            for c, s in zip(mine["content"], mine["style"], strict=True)
+            for c, s in zip(rows["content"], rows["style"], strict=True)
         ]
-        tables.append(mine.loc[same, [*UNIT, "value"]])
+        tables.append(rows.loc[same, [*UNIT, "value"]])
     merged = tables[0].merge(tables[1], on=UNIT, suffixes=("_first", "_other"))
     merged = merged.rename(columns={"value_first": "first", "value_other": "other"})
     return merged.sort_values(UNIT, ignore_index=True)
@@ -274,12 +286,12 @@ def paired_scores(first: Board, other: Board, card: MetricCard) -> pd.DataFrame:
 def differences(
     first: Board, other: Board, *, seed: int = 0, resamples: int = 2000
 ) -> pd.DataFrame:
-    """Compare every method that both runs have with itself, paired by unit.
+    """Compare the scores of each method in two runs, paired by unit.
 
     Args:
-        first: the run that is compared with.
-        other: the run whose numbers are looked at.
-        seed: of the bootstrap over styles.
+        first: the run to compare with.
+        other: the run to compare.
+        seed: seed of the bootstrap over styles.
         resamples: number of bootstrap resamples.
 
     Returns:
@@ -287,7 +299,7 @@ def differences(
         ``method, size, metric, pairs, styles, first, other`` (means over the shared units,
         every style counting alike), ``difference`` (other minus first), ``low, high``
         (95 % interval over styles) and ``p_holm`` (paired t-test over styles, adjusted
-        over the methods of a metric).
+        over the methods and sizes of a metric).
     """
     frames = []
     for card in same_metrics(first, other):
@@ -331,19 +343,19 @@ def speeds(first: Board, other: Board) -> pd.DataFrame:
 
     Returns:
         One row per method and size: ``method, size, first, other`` (seconds), ``ratio``
-        (other / first) and ``calibrated_ratio``, the same of latencies in units of the
-        calibration kernel (:mod:`nstbench.analysis.relative_speed`); NaN where that was not measured.
+        (other / first) and ``calibrated_ratio``, the same ratio of latencies in units of the
+        calibration kernel (:mod:`nstbench.analysis.relative_speed`); NaN without calibration.
     """
-    known = {(t.variant, t.size): t for t in other.timings if t.latency}
+    timed = {(t.method, t.size): t for t in other.timings if t.latency}
     rows = []
     for timing in first.timings:
-        match = known.get((timing.variant, timing.size))
+        match = timed.get((timing.method, timing.size))
         if match is None or not timing.latency:
             continue
         one, two = statistics.median(timing.latency), statistics.median(match.latency)
         rows.append(
             {
-                "method": timing.variant,
+                "method": timing.method,
                 "size": timing.size,
                 "first": one,
                 "other": two,

@@ -1,4 +1,4 @@
-"""From the tidy score table to arrays: one block of numbers per image size."""
+"""Arranges tidy scores in arrays: one block of numbers per image size."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pair_columns(metrics: Mapping[str, MetricCard]) -> list[Column]:
 
 
 def pair_rows(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that belong to one picture (those of set and timing metrics do not)."""
+    """Return the rows of pair metrics; those of set and timing metrics name no content."""
     return scores[scores["content"].fillna("").astype(str) != ""]
 
 

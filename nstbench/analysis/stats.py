@@ -1,9 +1,9 @@
-"""Statistics of crossed designs: averages, intervals and tests that respect the style image.
+"""Statistics of crossed designs: averages, intervals and tests with the style as the sample.
 
-Everything works on float64 arrays whose last axis runs over units (content, style,
-seed), sorted by style, then content, then seed; NaN means "no score". Why each
-procedure was chosen, and what it does on simulated boards, is told in
-``docs/statistics.md``; :mod:`simulate_boards` repeats those simulations.
+All functions take float64 arrays whose last axis runs over units (content, style, seed),
+sorted by style, then content, then seed; NaN means "no score". ``docs/statistics.md`` gives the
+reason for each procedure and its results on simulated boards, which
+``scripts/simulate_boards.py`` computes.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ LEVEL = 0.95
 """Confidence level of every interval, and one minus the significance level of every test."""
 
 FEWEST_STYLES_TO_RESAMPLE = 6
-"""Below this many styles an interval is Student's, not a bootstrap's (see :func:`interval`)."""
+"""With fewer styles, an interval is Student's instead of a bootstrap's (see :func:`interval`)."""
 
 NEGLIGIBLE = 1e-3
-"""Relative difference between style means that counts as no difference (see :func:`paired_t`)."""
+"""Largest relative difference of style means that counts as none (see :func:`paired_t`)."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Layout:
-    """How the units of an array nest: seeds in pairs, pairs in styles.
+    """The nesting of the units of an array: seeds in pairs, pairs in styles.
 
     Attributes:
         styles: style of each unit, (U,), sorted.
@@ -46,7 +46,17 @@ class Layout:
 
     @classmethod
     def of(cls, styles: NDArray[Any], contents: NDArray[Any]) -> Layout:
-        """Read the nesting off the style and content of each unit, both (U,), both sorted."""
+        """Return the layout of units, given their styles and contents.
+
+        Args:
+            styles: style of each unit, (U,), sorted.
+            contents: content of each unit, (U,), sorted within a style.
+
+        Example:
+            >>> layout = Layout.of(np.array(["s1", "s1", "s2"]), np.array(["c1", "c2", "c1"]))
+            >>> layout.units, layout.style_starts.tolist()
+            (3, [0, 2])
+        """
         new_style = np.r_[True, styles[1:] != styles[:-1]]
         new_pair = new_style | np.r_[True, contents[1:] != contents[:-1]]
         pair_starts = np.flatnonzero(new_pair)
@@ -66,7 +76,7 @@ class Layout:
         return Layout.of(self.styles[mask], self.contents[mask])
 
     def weights(self) -> Floats:
-        """Return each unit's share (U,) of a mean in which all styles count alike; sums to 1."""
+        """Return the weight (U,) of each unit in a mean with equal weights of styles; sums to 1."""
         seeds = self.seeds()
         pairs = np.diff(np.r_[self.style_starts, len(self.pair_starts)])
         per_pair = 1.0 / (len(pairs) * np.repeat(pairs, pairs))
@@ -82,7 +92,7 @@ def _group_mean(values: Floats, starts: Ints) -> Floats:
 
 
 def style_means(values: Floats, layout: Layout) -> Floats:
-    """Average seeds within each pair, then pairs within each style.
+    """Average the seeds of each pair, then the pairs of each style.
 
     Args:
         values: scores (..., U).
@@ -90,6 +100,11 @@ def style_means(values: Floats, layout: Layout) -> Floats:
 
     Returns:
         Means (..., S); NaN where a style has no score.
+
+    Example:
+        >>> layout = Layout.of(np.array(["s1", "s1", "s2"]), np.array(["c1", "c2", "c1"]))
+        >>> style_means(np.array([1.0, 3.0, 5.0]), layout)
+        array([2., 5.])
     """
     return _group_mean(_group_mean(values, layout.pair_starts), layout.style_starts)
 
@@ -100,14 +115,14 @@ def mean(values: Floats) -> Floats:
 
 
 def comparable_means(values: Floats, layout: Layout) -> Floats:
-    """Means of methods as if all of them had been scored on the same units.
+    """Return means of methods as if all of them had been scored on the same units.
 
-    Fits score = method + unit by least squares, each unit weighted so that all
-    styles count alike. Two methods are thus compared on the units they share,
-    directly or through others. For methods that were scored on every unit the
-    result is their plain mean; the score of an incomplete method is corrected for
-    how hard its units were. (The "least-squares means" of an unbalanced two-way
-    layout, Searle, Speed and Milliken, The American Statistician 34, 1980.)
+    The model score = method + unit is fitted by least squares, with equal weights of styles.
+    Two methods are thus compared on the units they share, directly or through other methods.
+    For methods that were scored on every unit the result is their plain mean; the mean of an
+    incomplete method is corrected for the difficulty of its units. (The "least-squares means"
+    of an unbalanced two-way layout, Searle, Speed and Milliken, The American Statistician 34,
+    1980.)
 
     Args:
         values: scores of one metric (M, U).
@@ -116,15 +131,15 @@ def comparable_means(values: Floats, layout: Layout) -> Floats:
     Returns:
         Means (M,); NaN for methods without a score.
     """
-    own = mean(style_means(values, layout))
+    plain = mean(style_means(values, layout))
     used = np.asarray(np.isfinite(values).any(axis=0))
     values, finite = values[:, used], np.isfinite(values[:, used])
     if finite.all():
-        return own
+        return plain
     weights = layout.keep(used).weights()
     result = np.full(len(values), np.nan)
     for group in _comparable_groups(finite):
-        result[group] = _fit_methods(values[group], finite[group], weights, own[group])
+        result[group] = _fit_methods(values[group], finite[group], weights, plain[group])
     return result
 
 
@@ -142,7 +157,9 @@ def _comparable_groups(finite: NDArray[np.bool_]) -> list[Ints]:
     return groups
 
 
-def _fit_methods(values: Floats, finite: NDArray[np.bool_], weights: Floats, own: Floats) -> Floats:
+def _fit_methods(
+    values: Floats, finite: NDArray[np.bool_], weights: Floats, plain: Floats
+) -> Floats:
     """Solve the normal equations of score = method + unit after eliminating the units."""
     present = finite.astype(np.float64)
     count = present.sum(axis=0)
@@ -151,10 +168,10 @@ def _fit_methods(values: Floats, finite: NDArray[np.bool_], weights: Floats, own
     laplacian = np.diag(present @ weights) - (present * share) @ present.T
     right = filled @ weights - present @ (share * filled.sum(axis=0))
     effects = np.linalg.lstsq(laplacian, right, rcond=None)[0]
-    # The fit leaves the common level free: take it from the methods that cover most.
+    # The fit does not determine the common level; take it from the methods with most units.
     covered = present @ weights
     anchors = covered >= covered.max() - 1e-12
-    level = float(np.mean(own[anchors] - effects[anchors]))
+    level = float(np.mean(plain[anchors] - effects[anchors]))
     return np.asarray(effects + level, dtype=np.float64)
 
 
@@ -162,18 +179,19 @@ def _fit_methods(values: Floats, finite: NDArray[np.bool_], weights: Floats, own
 
 
 def interval(means: Floats, *, seed: int, resamples: int) -> tuple[Floats, Floats]:
-    """95 % intervals of the mean over styles, by a bootstrap that resamples whole styles.
+    """Return 95 % intervals of the mean over styles, by a bootstrap that resamples styles.
 
     Percentiles of the resampled means are widened so that, for few styles, they reach as
     far as Student's t would: the level a = 0.025 becomes Phi(-sqrt(n/(n-1)) t_{n-1,a})
     (the "expanded percentile interval" of Hesterberg, The American Statistician 69,
     2015, section 5.3). No resample of n styles reaches beyond the least and greatest of
-    them, which caps the coverage at 1 - 2^(1-n); below six styles Student's interval
-    itself is given. All rows see the same resamples, so that adding a method moves nobody.
+    them, which limits the coverage to 1 - 2^(1-n); with fewer than six styles the result is
+    Student's interval. All rows use the same resamples, so adding a method does not change the
+    other intervals.
 
     Args:
         means: style means (R, S); NaN where a method has no score in a style.
-        seed: of the resampling; the same seed gives the same intervals.
+        seed: seed of the resampling; the same seed gives the same intervals.
         resamples: number of bootstrap resamples.
 
     Returns:
@@ -192,7 +210,7 @@ def interval(means: Floats, *, seed: int, resamples: int) -> tuple[Floats, Float
 
 
 def _interval(means: Floats, seed: int, resamples: int) -> tuple[Floats, Floats]:
-    """Interval of complete rows (R, n), n >= 2."""
+    """Return the interval of complete rows (R, n), n >= 2."""
     n = means.shape[1]
     quantile = float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
     if n < FEWEST_STYLES_TO_RESAMPLE:
@@ -209,18 +227,18 @@ def _interval(means: Floats, seed: int, resamples: int) -> tuple[Floats, Floats]
 
 
 def paired_t(differences: Floats, scale: Floats) -> Floats:
-    """Two-sided p-values of "no difference on average over styles".
+    """Return two-sided p-values of "no difference on average over styles".
 
-    A paired t-test with the style as the unit of replication: pairs that share a style
-    rise and fall together, so they are averaged first. Differences of less than
-    ``NEGLIGIBLE`` of the scores count as zero: rounding to 8 bits, another device or
-    another library build can cause them, and without this rule two methods that agree
-    to five digits everywhere would be "significantly" different.
+    This is a paired t-test with the style as the unit of replication. Scores of pairs that
+    share a style are correlated, so they are averaged first. Differences of at most
+    ``NEGLIGIBLE`` of the scores count as zero, because rounding to 8 bits, another device or
+    another build of a library can cause them. Without this rule, two methods that agree to five
+    digits everywhere would be "significantly" different.
 
     Args:
         differences: style means of one method minus another's (R, S); NaN where the
             two share no unit of a style.
-        scale: size of the scores (R,) that makes differences relative.
+        scale: size of the scores (R,), to which differences are relative.
 
     Returns:
         p-values (R,); NaN for rows with fewer than two styles, 1 where all differences
@@ -240,11 +258,11 @@ def paired_t(differences: Floats, scale: Floats) -> Floats:
 
 
 def signed_rank(differences: Floats, scale: Floats) -> Floats:
-    """Two-sided p-values of Wilcoxon's signed-rank test over styles (Biometrics 1, 1945).
+    """Return two-sided p-values of Wilcoxon's signed-rank test over styles.
 
-    Negligible differences are dropped, as zeros are in the original test. With n styles no
-    p-value is below 2 / 2^n, which is why ranks are not decided by it; it is reported beside
-    the t-test because it assumes symmetric differences and nothing more.
+    Negligible differences are dropped, as zeros are in the original test (Biometrics 1, 1945).
+    With n styles no p-value is below 2 / 2^n, so ranks do not depend on this test. It is
+    reported together with the t-test because it assumes only that differences are symmetric.
 
     Args:
         differences: see :func:`paired_t`.
@@ -267,10 +285,14 @@ def signed_rank(differences: Floats, scale: Floats) -> Floats:
 
 
 def holm(p: Floats) -> Floats:
-    """Adjust p-values (R,) for multiplicity; NaN entries are no part of the family.
+    """Return p-values (R,) adjusted for the number of tests; NaN entries do not count as tests.
 
-    Step-down method of Holm, Scandinavian Journal of Statistics 6, 1979: controls the
-    probability of any false positive under every dependence between the tests.
+    This is the step-down method of Holm, Scandinavian Journal of Statistics 6, 1979. It bounds
+    the probability of any false positive under every dependence between the tests.
+
+    Example:
+        >>> holm(np.array([0.01, 0.04, np.nan]))
+        array([0.02, 0.04,  nan])
     """
     adjusted = np.full(len(p), np.nan)
     tested = np.flatnonzero(np.isfinite(p))
@@ -281,7 +303,7 @@ def holm(p: Floats) -> Floats:
 
 
 def style_differences(values: Floats, layout: Layout) -> tuple[Ints, Ints, Floats]:
-    """Style means of the differences between all methods, each on the units the two share.
+    """Return style means of the differences of all pairs of methods, on their shared units.
 
     Args:
         values: scores of one metric (M, U).
@@ -295,7 +317,7 @@ def style_differences(values: Floats, layout: Layout) -> tuple[Ints, Ints, Float
     if np.isfinite(values).all():
         means = style_means(values, layout)
         return first, second, means[first] - means[second]
-    # One method against all later ones at a time keeps the memory linear in their number.
+    # One method against all later ones at a time: memory grows linearly with their number.
     differences = np.empty((len(first), len(layout.style_starts)))
     for i in range(len(values) - 1):
         differences[first == i] = style_means(values[i] - values[i + 1 :], layout)

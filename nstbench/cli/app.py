@@ -1,4 +1,7 @@
-"""The command line. Thin: it parses, calls and prints; torch is imported by commands only."""
+"""The command line: it parses options, calls the package and prints.
+
+Torch and pandas are imported by the commands that need them, so that help is shown fast.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,39 @@ from typing import Annotated, Any
 import typer
 
 from nstbench import __version__
+from nstbench.cli import run as run_commands
 from nstbench.cli.check import baseline_app, check, history_app
 from nstbench.cli.extend import conformance, new_app
-from nstbench.cli.options import Plugins, RunFolder, add_plugins, check_writable
+from nstbench.cli.help import Overview
+from nstbench.cli.options import (
+    Device,
+    MethodName,
+    Plugins,
+    RunFolder,
+    add_plugins,
+    check_writable,
+)
 from nstbench.cli.report import report, serve
-from nstbench.cli.run import run, sweep
 from nstbench.cli.score import score
 from nstbench.cli.status import status
-from nstbench.cli.train import match, train
+from nstbench.cli.train import add_train, match
 from nstbench.cli.validate import validate
 from nstbench.core.errors import NstbenchError, UsageError, fix_for
 from nstbench.core.text import printable
 from nstbench.pipeline.interrupt import CONTINUE
 
 app = typer.Typer(
+    cls=Overview,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="The benchmark for neural style transfer: run, score, time and rank every method.",
 )
-list_app = typer.Typer(no_args_is_help=True, help="List what there is, and whether it can be used.")
+list_app = typer.Typer(
+    no_args_is_help=True, help="List plug-ins, suites and checkpoints with their availability."
+)
 weights_app = typer.Typer(no_args_is_help=True, help="Network weights: list, fetch, verify.")
-datasets_app = typer.Typer(no_args_is_help=True, help="Look at datasets.")
+datasets_app = typer.Typer(no_args_is_help=True, help="Preview datasets.")
 app.add_typer(list_app, name="list")
 app.add_typer(weights_app, name="weights")
 app.add_typer(datasets_app, name="datasets")
@@ -54,11 +68,10 @@ def _global(
     pass
 
 
-app.command()(run)
-app.command()(sweep)
+run_commands.add_commands(app)
 app.command()(status)
 app.command()(score)
-app.command()(train)
+add_train(app)
 app.command()(match)
 app.command()(report)
 app.command()(serve)
@@ -69,15 +82,15 @@ app.command()(check)
 @app.command()
 def maps(
     run: RunFolder,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     plugin: Plugins = None,
 ) -> None:
-    """Draw where in each output of a run the errors arise, and add that to its gallery."""
+    """Draw maps of the errors in each output of a run, and add them to its gallery."""
     from nstbench.analysis.load_board import load_board
     from nstbench.core.environment import resolve_device
     from nstbench.pipeline.progress import TerminalListener
     from nstbench.report.error_maps import write_maps
-    from nstbench.report.page import write_report
+    from nstbench.report.files import write_report
 
     add_plugins(plugin)
     device = resolve_device(device)
@@ -93,14 +106,12 @@ def maps(
 
 
 @app.command()
-def show(
-    method: Annotated[str, typer.Argument(help="Name of a method.")], plugin: Plugins = None
-) -> None:
-    """Show a method: paper, parameters with defaults, deviations, what it needs."""
-    from nstbench.cli.show import board as tables
+def show(method: MethodName, plugin: Plugins = None) -> None:
+    """Show a method: paper, parameters with defaults, deviations, requirements."""
+    from nstbench.cli.show.method import print_method
 
     add_plugins(plugin)
-    tables.print_method(method)
+    print_method(method)
 
 
 app.command()(validate)
@@ -108,22 +119,22 @@ app.command()(validate)
 
 @app.command()
 def explain(
-    key: Annotated[str, typer.Argument(help="Key of a result, or its first letters.")],
-    run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/starter"),
+    key: Annotated[str, typer.Argument(help="Key of an output or score, or its first letters.")],
+    run: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/starter"),
 ) -> None:
-    """Print the plain data that a result's key was made from, and what became of it."""
-    from nstbench.cli.show import board as tables
+    """Print the data that a key is the checksum of, and the record under that key."""
+    from nstbench.cli.show.method import print_record
     from nstbench.store.store import Store
 
-    tables.print_record(*Store.open(run).find_key(key))
+    print_record(*Store.open(run).find_key(key))
 
 
 @app.command()
 def doctor() -> None:
-    """Show versions, devices and weights, and how to mend what is unavailable."""
-    from nstbench.cli.show import board as tables
+    """Show versions, devices and weights, and a fix for everything that is unavailable."""
+    from nstbench.cli.show.weights import print_doctor
 
-    tables.print_doctor()
+    print_doctor()
 
 
 def _list_command(kind: str) -> Any:
@@ -143,7 +154,7 @@ for _kind in ("methods", "metrics", "datasets", "suites"):
 
 @list_app.command("checkpoints")
 def list_checkpoints() -> None:
-    """List the trained networks that runs find: what they do, and what their training took."""
+    """List the trained networks that runs use, with the cost of their training."""
     from nstbench.cli.show.checkpoints import print_checkpoints
 
     print_checkpoints()
@@ -151,35 +162,37 @@ def list_checkpoints() -> None:
 
 @weights_app.command("list")
 def weights_list() -> None:
-    """List all weights, where they are and where they come from."""
-    from nstbench.cli.show import board as tables
+    """List all weights with their state and source."""
+    from nstbench.cli.show.weights import print_weights
 
-    tables.print_weights(check=False)
+    print_weights(check=False)
 
 
 @weights_app.command("fetch")
 def weights_fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="Names; all if none is given.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of weights; all if none is given.")
+    ] = None,
 ) -> None:
     """Fetch weights into the cache."""
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.weights import fetch_weights
 
-    tables.fetch_weights(names or [])
+    fetch_weights(names or [])
 
 
 @weights_app.command("verify")
 def weights_verify() -> None:
     """Compare the checksums of all cached weights with the pinned ones."""
-    from nstbench.cli.show import board as tables
+    from nstbench.cli.show.weights import print_weights
 
-    if not tables.print_weights(check=True):
+    if not print_weights(check=True):
         raise typer.Exit(1)
 
 
 @datasets_app.command("preview")
 def datasets_preview(
     name: Annotated[str, typer.Argument(help="Dataset or folder.")],
-    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("contact_sheet.png"),
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("contact_sheet.png"),
 ) -> None:
     """Write a contact sheet of a dataset."""
     from nstbench.core.text import counted
@@ -188,10 +201,12 @@ def datasets_preview(
     from nstbench.plan.variants import open_dataset
 
     if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: the sheet is a PNG picture; give a name that ends in .png.")
+        raise UsageError(
+            f"--out {out}: the contact sheet is a PNG file; give a name that ends in .png."
+        )
     check_writable("--out", out)
     dataset = open_dataset(name, "datasets preview")
-    # one that serves both roles is shown once
+    # a picture that has both roles is shown once
     images = list(
         {i.path: i for role in dataset.info.roles for i in dataset.load(role).images}.values()
     )
@@ -200,23 +215,23 @@ def datasets_preview(
 
 
 def main() -> None:
-    """Run the command line; errors a user can mend end with exit code 2 and no traceback."""
+    """Run the command line; errors that a user can fix end with exit code 2, without traceback."""
     try:
         app()
     except NstbenchError as error:
         _fail(str(error), 2)
     except OSError as error:
-        mend = fix_for(error)
-        if not mend:
+        fix = fix_for(error)
+        if not fix:
             raise
         where = f"{error.filename} cannot be used" if error.filename else "The disk"
         _fail(
-            f"{where}: {error.strerror}. What was computed before is intact: {mend}, then run "
+            f"{where}: {error.strerror}. Finished results are kept: {fix}, then run "
             "the same command again.",
             2,
         )
     except SystemExit as ended:
-        # what Typer makes of KeyboardInterrupt
+        # the exit code of Typer for KeyboardInterrupt
         if ended.code == 130:
             _fail(f"Interrupted. {CONTINUE}", 130)
         raise

@@ -1,4 +1,4 @@
-"""A pytest plug-in: run methods in a test, and compare them with a baseline.
+"""A pytest plug-in that runs methods in a test and compares them with a baseline.
 
 ```python
 def test_my_method(nstbench_run):
@@ -6,8 +6,8 @@ def test_my_method(nstbench_run):
     assert board.leaderboard["uef"][0] < 1
 ```
 
-``pytest --nstbench-baseline baseline.json`` fails the test if the methods became worse than
-in that file, or cannot be compared with it.
+``pytest --nstbench-baseline baseline.json`` fails the test if the methods are worse than in
+that file, or cannot be compared with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the plug-in."""
+    """Add ``--nstbench-baseline`` and ``--nstbench-fail-on``."""
     group = parser.getgroup("nstbench", "nstbench: quality and speed of style transfer")
     group.addoption(
         "--nstbench-baseline",
@@ -35,7 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="METRIC:+N%",
         action="append",
         default=[],
-        help="metric and how much worse it may become, as of `nstbench check`; repeatable",
+        help="metric and its tolerance, as in `nstbench check`; repeatable",
+    )
+    group.addoption(
+        "--nstbench-speed",
+        metavar="WHEN",
+        default="required",
+        help="when speed is compared, as of `nstbench check`: required, if-known or off",
     )
 
 
@@ -43,11 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def nstbench_run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Board]:
     """Return a function like :func:`nstbench.run` that compares with ``--nstbench-baseline``.
 
-    It returns the board, and fails the test on a regression or if the methods it ran cannot
+    The function returns the board. It fails the test on a regression, or if the methods cannot
     be compared with the baseline.
     """
     path = request.config.getoption("--nstbench-baseline")
     fail_on = request.config.getoption("--nstbench-fail-on")
+    speed = request.config.getoption("--nstbench-speed")
 
     def execute(methods: str | Sequence[Any] | None = None, **settings: Any) -> Board:
         import nstbench
@@ -55,26 +62,32 @@ def nstbench_run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[...
         settings.setdefault("out", tmp_path / "run")
         board = nstbench.run(methods, **settings)
         if path:
-            _compare(board, Path(path), fail_on)
+            _compare(board, Path(path), fail_on, speed)
         return board
 
     return execute
 
 
-def _compare(board: Board, path: Path, fail_on: Sequence[str]) -> None:
+def _compare(board: Board, path: Path, fail_on: Sequence[str], speed: str) -> None:
     from nstbench.analysis.regression.baseline import from_board, load_baseline
     from nstbench.analysis.regression.check import check
     from nstbench.analysis.regression.check_rows import Verdict
-    from nstbench.analysis.regression.tolerances import parse_tolerances
+    from nstbench.analysis.regression.tolerances import parse_speed, parse_tolerances
     from nstbench.core.errors import NstbenchError
     from nstbench.report.parts.check_text import headline, sentence
 
     try:
         baseline = load_baseline(path)
         tolerances = parse_tolerances(fail_on, baseline.metrics)
-        result = check(from_board(board), baseline, tolerances, methods=list(board.methods))
+        result = check(
+            from_board(board),
+            baseline,
+            tolerances,
+            methods=list(board.methods),
+            speed=parse_speed(speed),
+        )
     except NstbenchError as error:
         raise pytest.UsageError(str(error)) from None
     bad = result.of(Verdict.REGRESSION) + result.of(Verdict.NOT_COMPARABLE)
-    if bad:
+    if result.exit_code:
         pytest.fail("\n".join([headline(result), *map(sentence, bad)]), pytrace=False)

@@ -1,4 +1,4 @@
-"""The commands ``nstbench report`` and ``nstbench serve``: from run folders to pages."""
+"""The commands ``nstbench report`` and ``nstbench serve``."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ from nstbench.core.errors import UsageError
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Folder of a run; further ones to compare with it."),
+        typer.Argument(metavar="RUN...", help="Run folder; give several to compare the runs."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder; RUN/report if unset, comparison for several runs.")
+        Path | None,
+        typer.Option(help="Folder to write; if unset, RUN/report, or comparison for several runs."),
     ] = None,
     formats: Annotated[
         str | None,
         typer.Option(
             "--format",
-            help="Files: html,csv,md,tex,parquet,png,svg,pdf; html,csv,md for several runs.",
+            help="Files to write: html,csv,md,tex,parquet,png,svg,pdf; several runs: html,csv,md.",
         ),
     ] = None,
-    folder: Annotated[bool, typer.Option("--folder", help="Pictures beside the page.")] = False,
+    folder: Annotated[
+        bool, typer.Option("--folder", help="Write pictures as files next to the page.")
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Write the report of a run, finished or not, or of several runs side by side."""
+    """Write the report of a run, which may be unfinished, or a comparison of several runs."""
     from nstbench.analysis.load_board import load_board
     from nstbench.core.yaml_values import split_names
-    from nstbench.report.page import write_comparison, write_report
+    from nstbench.report.files import write_comparison, write_report
 
     add_plugins(plugin)
     boards = [load_board(run) for run in runs]
@@ -41,7 +44,7 @@ def report(
         names = split_names(formats or "html,csv,md,parquet")
         paths = write_report(boards[0], out or runs[0] / "report", names, embed=not folder)
     elif folder:
-        raise UsageError("--folder: a page of several runs has no pictures; leave it out.")
+        raise UsageError("--folder: a comparison has no pictures; leave --folder out.")
     else:
         names = split_names(formats or "html,csv,md")
         paths = write_comparison(boards, out or Path("comparison"), names)
@@ -56,7 +59,7 @@ def serve(
     ] = 8765,
     plugin: Plugins = None,
 ) -> None:
-    """Serve reports to a browser on this machine, and follow a run while it is going on."""
+    """Serve reports to a browser on this machine, and show the progress of a run."""
     from nstbench.report.serve import Server
 
     add_plugins(plugin)

@@ -13,6 +13,7 @@ from nstbench.contracts.datasets import Dataset, DatasetInfo
 from nstbench.contracts.methods import Diverged, Method, MethodInfo, OutOfTime, PreparedPair
 from nstbench.contracts.metrics import (
     Features,
+    Ideal,
     Metric,
     MetricInfo,
     PairMetric,
@@ -21,6 +22,7 @@ from nstbench.contracts.metrics import (
     TimingMetric,
 )
 from nstbench.contracts.sections import Section, SectionInfo
+from nstbench.contracts.weights import Progress, Source, Weight
 from nstbench.core.records import (
     Availability,
     Collection,
@@ -41,6 +43,7 @@ __all__ = [
     "Diverged",
     "Features",
     "Flexibility",
+    "Ideal",
     "ImageRecord",
     "Method",
     "MethodInfo",
@@ -52,6 +55,7 @@ __all__ = [
     "Parameters",
     "Picture",
     "PreparedPair",
+    "Progress",
     "Role",
     "Scope",
     "ScoringPair",
@@ -59,7 +63,9 @@ __all__ = [
     "SectionInfo",
     "SetMetric",
     "SkippedImage",
+    "Source",
     "Step",
     "Timing",
     "TimingMetric",
+    "Weight",
 ]

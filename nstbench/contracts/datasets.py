@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nstbench.contracts.base import Parameters
-from nstbench.core.records import Availability, Collection, ImageRecord, Role
+from nstbench.core.records import Availability, Collection, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Dataset(ABC):
 
     Example:
         >>> from pathlib import Path
+        >>> from nstbench.core.records import ImageRecord
         >>> class Holiday(Dataset):
         ...     info = DatasetInfo("Holiday", "my photographs", (Role.CONTENT,), "CC0-1.0", "me")
         ...     def load(self, role):

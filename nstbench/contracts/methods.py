@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nstbench.contracts.base import OnStep, Parameters, Picture
+from nstbench.contracts.weights import Weight
 from nstbench.core.cards import WeightCard
 from nstbench.core.records import Availability, Flexibility, ImageRecord
 
 if TYPE_CHECKING:
     import torch
-
-    from nstbench.nn.weights.cache import Weight
 
 
 @dataclass(frozen=True, slots=True)

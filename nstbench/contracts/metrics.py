@@ -5,15 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from nstbench.contracts.base import Picture
+from nstbench.contracts.weights import Weight
 from nstbench.core.records import Scope, Timing
 
 if TYPE_CHECKING:
     import torch
 
-    from nstbench.nn.weights.cache import Weight
+
+Ideal = Literal["content", "style"]
+"""The picture of which a copy has a metric's best value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class MetricInfo:
         role: the axis of the trade-off that this metric measures, or empty: ``"quality"``
             orders the board, ``"content"`` and ``"style"`` are its two halves, ``"speed"`` and
             ``"memory"`` are the cost.
+        ideal: ``"content"`` or ``"style"`` if a copy of that picture, as output, has the best
+            value; ``None`` if neither has.
         order: position in tables, small first.
         description: one sentence for readers of the report.
 
@@ -78,6 +83,7 @@ class MetricInfo:
     requires: tuple[str, ...] = ()
     home_for: tuple[str, ...] = ()
     role: str = ""
+    ideal: Ideal | None = None
     order: int = 100
 
 

@@ -75,8 +75,8 @@ class MethodCard:
     every file that was used, checkpoints included.
     """
 
-    variant: str
     method: str
+    plugin: str
     title: str
     authors: str
     year: int

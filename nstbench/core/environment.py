@@ -8,14 +8,15 @@ import os
 import platform
 import re
 import subprocess
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nstbench
 from nstbench.core.errors import UsageError
 
-_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "lpips", "torchmetrics",
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "torchmetrics",
              "onnxruntime", "pillow", "scikit-image")  # fmt: skip
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -87,6 +88,7 @@ def describe_environment(device: str, threads: int | None = None) -> dict[str, A
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
+        "simd": simd(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "threads": threads or torch.get_num_threads(),
@@ -95,6 +97,16 @@ def describe_environment(device: str, threads: int | None = None) -> dict[str, A
         "driver": cuda_driver() if device.startswith("cuda") else "",
         "packages": package_versions(),
     }
+
+
+def simd() -> str:
+    """Return the widest vector instructions that torch uses here, for example ``"AVX2"``.
+
+    ``ATEN_CPU_CAPABILITY`` can narrow them, and they decide about speed and rounding.
+    """
+    import torch
+
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def device_name(device: str) -> str:
@@ -160,3 +172,8 @@ def package_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = ""
     return versions
+
+
+def utc_now(precision: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """Return the present time in UTC as ISO 8601 text, for example 2026-01-31T12:00:00+00:00."""
+    return datetime.now(UTC).isoformat(timespec=precision)

@@ -28,3 +28,8 @@ def checkpoints_dir() -> Path:
     if override:
         return Path(override).expanduser()
     return Path(platformdirs.user_data_dir("nstbench", appauthor=False)) / "checkpoints"
+
+
+def offline() -> bool:
+    """Return True if ``NSTBENCH_OFFLINE`` forbids every download."""
+    return os.environ.get("NSTBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")

@@ -113,15 +113,15 @@ class Collection:
 class Unit:
     """One piece of work: a method variant applied to one pair.
 
-    ``method`` is the registry name, ``variant`` the label on the board
+    ``plugin`` is the registry name, ``method`` the label on the board
     (``"gatys_2015"`` or ``"gatys_2015:optimizer=adam"``).
     ``key`` identifies the result (see :mod:`nstbench.store.keys`); it is computed from the
     plain data in ``parts``.
     """
 
     key: str
-    variant: str
     method: str
+    plugin: str
     params: Mapping[str, Any]
     content: ImageRecord
     style: ImageRecord
@@ -134,7 +134,7 @@ class Unit:
     @property
     def label(self) -> str:
         """Name of the unit on a display."""
-        return f"{self.variant} · {self.content.name} × {self.style.name}"
+        return f"{self.method} · {self.content.name} × {self.style.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +143,8 @@ class UnitRecord:
 
     Attributes:
         key: key of the unit.
-        variant: label of the method variant.
-        method: registry name of the method.
+        method: label of the method variant.
+        plugin: registry name of the method.
         content: name of the content picture.
         style: name of the style picture.
         size: side of the pictures in pixels.
@@ -176,8 +176,8 @@ class UnitRecord:
     """
 
     key: str
-    variant: str
     method: str
+    plugin: str
     content: str
     style: str
     size: int
@@ -210,7 +210,7 @@ class UnitRecord:
     def of(cls, unit: Unit, status: Status, **facts: Any) -> UnitRecord:
         """Return the record of a unit; ``facts`` are further attributes."""
         return cls(
-            key=unit.key, variant=unit.variant, method=unit.method, content=unit.content.name,
+            key=unit.key, method=unit.method, plugin=unit.plugin, content=unit.content.name,
             style=unit.style.name, size=unit.size, seed=unit.seed, unit_seed=unit.unit_seed,
             parts=dict(unit.parts), status=status, **facts,
         )  # fmt: skip
@@ -253,8 +253,8 @@ class Timing:
     Seconds are wall-clock. ``None`` means that this machine could not measure the value.
 
     Attributes:
-        variant: label of the method variant.
-        method: registry name of the method.
+        method: label of the method variant.
+        plugin: registry name of the method.
         size: side of the picture in pixels.
         device: torch device, for example ``"cuda:0"``.
         latency: seconds of every timed ``stylize`` call, in order; below 20 ms, means of
@@ -279,8 +279,8 @@ class Timing:
         batch_seconds: seconds of every timed batch; empty if no batch was timed.
     """
 
-    variant: str
     method: str
+    plugin: str
     size: int
     device: str
     latency: tuple[float, ...]

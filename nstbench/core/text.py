@@ -28,7 +28,12 @@ def encodable(text: str) -> str:
 def slugify(text: str) -> str:
     """Return the text in lower-case ``[a-z0-9_-]``, at most 60 characters, possibly empty.
 
-    Accents are dropped, every run of other characters becomes one hyphen.
+    Accents are dropped, every run of other characters becomes one hyphen. python-slugify would
+    transliterate other alphabets, and so change the names of pictures and the keys of their units.
+
+    Example:
+        >>> slugify("Café de Nuit (1888)")
+        'cafe-de-nuit-1888'
     """
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9_]+", "-", ascii_text.lower())
@@ -63,7 +68,14 @@ def unique_slugs(paths: Sequence[PurePath]) -> list[str]:
 
 
 def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a sort key that orders numbers inside names by value: ``a2`` before ``a10``."""
+    """Return a sort key that orders numbers inside names by value: ``a2`` before ``a10``.
+
+    natsort also reads digits such as ``²`` as numbers, which changes the order of pictures.
+
+    Example:
+        >>> sorted(["a10", "A2", "a1"], key=natural_key)
+        ['a1', 'A2', 'a10']
+    """
     parts = re.split(r"([0-9]+)", text.casefold())
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], text
 

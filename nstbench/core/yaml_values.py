@@ -101,10 +101,16 @@ def add_parameter(params: dict[str, Any], text: str) -> None:
 
 
 def read_size(text: str) -> int:
-    """Read a number of bytes: ``4GiB``, ``500 MB``, ``2e9``.
+    """Return the number of bytes in a text: ``4GiB``, ``500 MB``, ``2e9``.
+
+    pydantic.ByteSize would read 1 byte from ``1.2.3GB`` and 4 GiB from ``4 GiB/s``.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if the text is not a number with an optional unit.
+
+    Example:
+        >>> read_size("4GiB"), read_size("500 MB"), read_size("2e9")
+        (4294967296, 500000000, 2000000000)
     """
     found = re.fullmatch(r"\s*([\d.]+(?:e\d+)?)\s*(?:([kmgt]?)(i?)b?)\s*", text.lower())
     try:
@@ -117,7 +123,12 @@ def read_size(text: str) -> int:
 
 
 def readable_size(size: int) -> str:
-    """Return a number of bytes for people: ``"512 MiB"``, ``"4.0 GiB"``, ``"9 bytes"``."""
+    """Return a number of bytes as text for messages.
+
+    Example:
+        >>> readable_size(9), readable_size(2**29), readable_size(2**32)
+        ('9 bytes', '512 MiB', '4.0 GiB')
+    """
     if size < 2**20:
         return f"{size} bytes"
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

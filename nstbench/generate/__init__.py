@@ -1,1 +1,1 @@
-"""From units to outputs and timings: executors, worker, runner, clock."""
+"""Turns units into outputs and timings: executors, worker, runner, clock."""

@@ -1,4 +1,4 @@
-"""How long a batch of pictures takes, for throughput."""
+"""Times batches of pairs, for the throughput of a method."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nstbench.core.errors import ran_out_of_memory
 from nstbench.generate.clock import sample, timed
 from nstbench.generate.traces import ignore
 
-_MOST = 16
+_LARGEST_BATCH = 16
 _REPEATS = 3
-# A batch of slow methods is known well enough from the run's own units.
-_LONGEST_SECONDS = 10.0
+# The units of a run show the throughput of slower methods well enough.
+_MOST_SECONDS = 10.0
 
 
 def time_batch(
@@ -26,21 +26,21 @@ def time_batch(
     wanted: int | Literal["auto"],
     latency: float,
 ) -> tuple[int, tuple[float, ...]]:
-    """Time ``stylize_batch`` of one content many times over, after one untimed call.
+    """Time ``stylize_batch`` on copies of one pair, three times after one untimed call.
 
     Args:
-        method: loaded and prepared.
+        method: a loaded method with a prepared style.
         content: the content of all pairs.
         device: device to synchronise.
-        wanted: pairs; ``"auto"`` for 16. Fewer, if one after the other they would take more
-            than 10 s, and half as many for each time that memory does not suffice.
+        wanted: number of pairs; ``"auto"`` for 16. It is reduced so that the pairs take at most
+            10 s one by one, and halved each time that memory does not suffice.
         latency: seconds of one pair.
 
     Returns:
-        The number of pairs, and the seconds of each batch; (1, ()) if there is nothing to time.
+        The number of pairs and the seconds of each batch; ``(1, ())`` if no batch was timed.
     """
-    most = _MOST if wanted == "auto" else wanted
-    count = min(most, int(_LONGEST_SECONDS / max(latency, 1e-9)))
+    most = _LARGEST_BATCH if wanted == "auto" else wanted
+    count = min(most, int(_MOST_SECONDS / max(latency, 1e-9)))
     while count > 1 and method.does_batches():
         batch = _batch(method, content, count)
         try:
@@ -56,6 +56,8 @@ def time_batch(
 
 
 def _batch(method: Method, content: Picture, count: int) -> Callable[[], list[object]]:
+    """Return a call of ``stylize_batch`` with ``count`` pairs that differ in their seed."""
+
     def stylize() -> list[object]:
         pairs = [
             PreparedPair(

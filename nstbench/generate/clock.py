@@ -1,4 +1,4 @@
-"""The only clock of the project: synchronised timing, calibration, memory."""
+"""Measures time and memory: synchronised timing, calibration kernel, peak memory."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from nstbench.core.records import Samples
 
 T = TypeVar("T")
 OwnSeconds = Callable[[], float | None]
+"""Returns the seconds that a method measured itself for its last call; None if it does not."""
 
 _SLOW_SECONDS = 10.0
 _SLOW_REPEATS = 3
 _BLOCK_SECONDS = 0.02
 _BLOCK_CALLS = 1000
-# A GPU answers a small picture faster than it is asked.
+# On a GPU, a smaller picture would take less time than launching its kernels.
 _CALIBRATION_SIZE = {"cuda": 256}
-_CALIBRATION_SIZE_ELSEWHERE = 128
+_DEFAULT_CALIBRATION_SIZE = 128
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that was queued; a CPU has nothing queued."""
+    """Wait until the device has finished all queued work; a CPU queues none."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -36,8 +37,8 @@ def synchronize(device: torch.device) -> None:
 def timed(function: Callable[[], T], device: torch.device) -> tuple[T, float]:
     """Call a function and return its result and wall-clock seconds.
 
-    The device is synchronised on both sides, so queued work of earlier calls is
-    not counted and the function's own is.
+    The device is synchronised before and after the call. Queued work of earlier calls is
+    therefore not counted, and the function's own work is.
     """
     synchronize(device)
     start = time.perf_counter()
@@ -49,13 +50,16 @@ def timed(function: Callable[[], T], device: torch.device) -> tuple[T, float]:
 def sample(
     function: Callable[[], Any], device: torch.device, repeats: int, done: int = 0
 ) -> tuple[float, ...]:
-    """Time a function repeatedly; functions slower than 10 s are timed three times at least.
+    """Time a function repeatedly; of a function slower than 10 s, take three samples at most.
 
     Args:
-        function: what to time; its result is dropped.
+        function: the function to time; its result is dropped.
         device: device to synchronise.
         repeats: wanted number of samples.
-        done: samples that exist already and count towards ``repeats``.
+        done: number of existing samples that count towards ``repeats``.
+
+    Returns:
+        The seconds of each new sample.
     """
     samples: list[float] = []
     while len(samples) + done < repeats:
@@ -66,15 +70,18 @@ def sample(
 
 
 def _no_clock() -> float | None:
-    """Leave the timing to the clock here."""
+    """Return None: the function does not measure itself."""
     return None
 
 
 def waited() -> float | None:
-    """Return the seconds for which this thread was ready to run and another one had the core.
+    """Return the seconds in which this thread was ready to run and another one had the core.
 
-    The counter of Linux's scheduler (Documentation/scheduler/sched-stats.rst); it grows while
-    other programs keep this one from running, and stands still while it runs or sleeps.
+    This is a counter of Linux's scheduler (Documentation/scheduler/sched-stats.rst). It grows
+    while other programs keep the thread from running, and not while the thread runs or sleeps.
+
+    Returns:
+        Seconds since the thread started; None where the system does not count them.
     """
     try:
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) * 1e-9
@@ -87,72 +94,74 @@ def one_sample(
 ) -> tuple[T, Samples]:
     """Call a function once and return its result and its sample.
 
-    Where ``own_seconds`` answers with a number afterwards, that takes the place of the clock's.
-    The counter of waiting is read outside of the timed part, where another program may step
-    in, too; so no more counts as waiting than the time in which this thread did not run.
+    If ``own_seconds`` returns a number after the call, it replaces the measured time. The
+    counter of waiting is read outside the timed part, where another program may get the core
+    as well. The waiting is therefore limited to the time in which this thread did not run.
     """
     before, processor = waited(), time.thread_time()
     result, seconds = timed(function, device)
     idle = max(0.0, seconds - (time.thread_time() - processor))
     after = waited()
-    own = own_seconds()
-    if own is not None:
-        return result, Samples((own,), (0.0,))
+    measured_itself = own_seconds()
+    if measured_itself is not None:
+        return result, Samples((measured_itself,), (0.0,))
     waits = () if before is None or after is None else (min(after - before, idle),)
     return result, Samples((seconds,), waits)
 
 
-def sample_beside_kernel(
+def sample_with_kernel(
     function: Callable[[], Any],
     device: torch.device,
     repeats: int,
     done: int = 0,
     own_seconds: OwnSeconds = _no_clock,
 ) -> tuple[Samples, Samples]:
-    """Time a function and the calibration kernel in turns, so that both meet the same machine.
+    """Time a function and the calibration kernel in turns, on a machine in the same state.
 
-    A function of less than 20 ms is called several times for one sample, which is the mean
-    of the calls: a single call of microseconds says more about the clock than about it.
+    A function of less than 20 ms is called several times per sample, and the sample is the mean
+    of the calls, because the clock is too coarse for a single call of microseconds.
 
     Args:
-        function: what to time; its result is dropped.
+        function: the function to time; its result is dropped.
         device: device to synchronise.
         repeats: wanted number of samples; see :func:`sample` for slow functions.
-        done: samples that exist already and count towards ``repeats``.
-        own_seconds: what the function says that its last call took; ``None`` to measure it.
+        done: number of existing samples that count towards ``repeats``.
+        own_seconds: returns the seconds that the function measured itself, or None.
 
     Returns:
-        The samples of the function, and one more of the kernel: one before the first and
+        The samples of the function, and those of the kernel: one before the first sample and
         one after each.
     """
-    found, kernel, calls = Samples(), calibrate(device, 1), 1
+    samples, kernel, calls = Samples(), calibrate(device, 1), 1
     if repeats > done:
         trial = one_sample(function, device, own_seconds)[1]
-        if _own(trial) < _BLOCK_SECONDS and own_seconds() is None:
+        if _running_seconds(trial) < _BLOCK_SECONDS and own_seconds() is None:
             calls = _calls_per_sample(function, device)
         else:
-            found, kernel = trial, kernel + calibrate(device, 1)
-    while len(found.seconds) + done < repeats:
-        found += _block(function, device, calls, own_seconds)
+            samples, kernel = trial, kernel + calibrate(device, 1)
+    while len(samples.seconds) + done < repeats:
+        samples += _block(function, device, calls, own_seconds)
         kernel += calibrate(device, 1)
-        if min(found.seconds) > _SLOW_SECONDS:
+        if min(samples.seconds) > _SLOW_SECONDS:
             repeats = min(repeats, _SLOW_REPEATS)
-    return found, kernel
+    return samples, kernel
 
 
 def _calls_per_sample(function: Callable[[], Any], device: torch.device) -> int:
-    seconds = min(_own(one_sample(function, device)[1]) for _ in range(2))
+    """Return how many calls take about 20 ms."""
+    seconds = min(_running_seconds(one_sample(function, device)[1]) for _ in range(2))
     return max(1, min(_BLOCK_CALLS, round(_BLOCK_SECONDS / max(seconds, 1e-9))))
 
 
-def _own(sample: Samples) -> float:
+def _running_seconds(sample: Samples) -> float:
+    """Return the seconds of a single sample without those of waiting for a core."""
     return sample.seconds[0] - sum(sample.waits)
 
 
 def _block(
     function: Callable[[], Any], device: torch.device, calls: int, own_seconds: OwnSeconds
 ) -> Samples:
-    """Return the mean of several calls as one sample; each call is synchronised by itself."""
+    """Return the mean of several calls as one sample; the device is synchronised at each call."""
     if calls == 1:
         return one_sample(function, device, own_seconds)[1]
 
@@ -160,13 +169,13 @@ def _block(
         for _ in range(calls):
             timed(function, device)
 
-    found = one_sample(block, device)[1]
-    return Samples((found.seconds[0] / calls,), tuple(wait / calls for wait in found.waits))
+    whole = one_sample(block, device)[1]
+    return Samples((whole.seconds[0] / calls,), tuple(wait / calls for wait in whole.waits))
 
 
 @cache
 def _calibration_network(device: torch.device) -> tuple[torch.nn.Module, torch.Tensor]:
-    """VGG-16's convolutions with random weights: the work is the same, no download needed."""
+    """Return VGG-16's convolutions and a picture; weights are random, so none are downloaded."""
     widths = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)
     generator = torch.Generator().manual_seed(0)
     layers: list[torch.nn.Module] = []
@@ -182,7 +191,7 @@ def _calibration_network(device: torch.device) -> tuple[torch.nn.Module, torch.T
         convolution.bias = torch.nn.Parameter(torch.zeros(width))
         layers += [convolution, torch.nn.ReLU()]
         channels = width
-    side = _CALIBRATION_SIZE.get(device.type, _CALIBRATION_SIZE_ELSEWHERE)
+    side = _CALIBRATION_SIZE.get(device.type, _DEFAULT_CALIBRATION_SIZE)
     picture = torch.rand(1, 3, side, side, generator=generator)
     return torch.nn.Sequential(*layers).to(device), picture.to(device)
 
@@ -190,28 +199,39 @@ def _calibration_network(device: torch.device) -> tuple[torch.nn.Module, torch.T
 def calibrate(device: torch.device, repeats: int = 3) -> Samples:
     """Time the fixed calibration kernel: a VGG-16 forward pass, float32.
 
-    The picture has 256 px on CUDA and 128 px elsewhere.
-    Latencies of two machines, or of one machine on two days, are compared after
-    division by this number (measured in the same process, in turns with the samples).
+    The picture has 256 x 256 px on CUDA and 128 x 128 px on other devices. Latencies of two
+    machines, or of one machine on two days, are compared after division by this time, which is
+    measured in the same process and in turns with the samples.
+
+    Args:
+        device: device to run on.
+        repeats: number of samples.
     """
     network, picture = _calibration_network(device)
     with torch.inference_mode():
         _warm_up(device)
-        found = (one_sample(lambda: network(picture), device)[1] for _ in range(repeats))
-        return sum(found, Samples())
+        samples = (one_sample(lambda: network(picture), device)[1] for _ in range(repeats))
+        return sum(samples, Samples())
 
 
 @cache
 def _warm_up(device: torch.device) -> None:
+    """Run the kernel once per process, untimed."""
     network, picture = _calibration_network(device)
     network(picture)
 
 
 class PeakMemory:
-    """Peak memory of a block above the level at its start.
+    """Measures the peak memory of a block in bytes, above the level at its start.
 
-    On CUDA this is the allocator's peak; on Linux the kernel's peak resident set
-    of this process, which is reset at the start. Elsewhere it is ``None``.
+    On CUDA this is the peak of torch's allocator, on Linux the kernel's peak resident set of
+    this process. It stays None on other systems.
+
+    Args:
+        device: device of the block.
+
+    Attributes:
+        peak: bytes, once the block has ended; None if not measured.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -220,7 +240,7 @@ class PeakMemory:
 
     @contextlib.contextmanager
     def measure(self) -> Iterator[None]:
-        """Measure the block; ``peak`` is set when it ends."""
+        """Measure a block and set ``peak`` when it ends."""
         if self.device.type == "cuda":
             synchronize(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -231,15 +251,16 @@ class PeakMemory:
             return
         level_rss = _reset_peak_rss()
         yield
-        peak = _peak_rss()
+        peak = _status_bytes("VmHWM")
         if level_rss is not None and peak is not None:
             self.peak = max(0, peak - level_rss)
 
 
 def _reset_peak_rss() -> int | None:
+    """Reset the peak resident set; return the present one in bytes, or None without a reset."""
     if not sys.platform.startswith("linux"):
         return None
-    # memory that the allocator keeps would hide what the block needs
+    # The block would reuse memory that the allocator keeps, and its need would not show.
     give_back_memory()
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -248,11 +269,8 @@ def _reset_peak_rss() -> int | None:
     return _status_bytes("VmRSS")
 
 
-def _peak_rss() -> int | None:
-    return _status_bytes("VmHWM")
-
-
 def _status_bytes(field: str) -> int | None:
+    """Return a field of /proc/self/status in bytes; None where it is missing."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

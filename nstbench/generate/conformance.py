@@ -1,7 +1,7 @@
-"""What every method must do, whatever it is: the contract as executable checks.
+"""The contract of methods as executable checks.
 
-The project's own tests run these over the whole registry, and authors of
-plug-ins run the same ones over theirs.
+The tests of the project run them on every registered method. Authors of plug-ins run the same
+checks with ``nstbench conformance``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import inspect
 import io
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,28 +26,40 @@ from nstbench.core.errors import UsageError
 from nstbench.core.isolation import isolated
 from nstbench.core.records import Flexibility, ImageRecord, Step
 from nstbench.generate.outcomes import check_output
+from nstbench.generate.traces import ignore
 from nstbench.plugins import registry
+from nstbench.plugins.params import check_params
 from nstbench.training.checkpoints import Card, Checkpoint, Library, StyleCard, look_of
 from nstbench.training.trainable import Batch, StyleUse, Task, TrainableMethod
 
 CPU = torch.device("cpu")
-# Half a grey level: kernels for batches round otherwise, and line searches make more of it.
+# Half a grey level: batch kernels round differently, and line searches amplify the difference.
 _BATCH_TOLERANCE = 0.002
 Check = Callable[[type[Method]], None]
 
 
-class NotConforming(AssertionError):  # noqa: N818  reads as the verdict it is
-    """A plug-in breaks the contract; the message says where and how to mend it."""
+class ConformanceError(AssertionError):
+    """A plug-in breaks the contract; the message says where and how to fix it."""
 
 
 def demand(condition: bool, message: str) -> None:
-    """Raise :class:`NotConforming` with the message unless the condition holds."""
+    """Raise :class:`ConformanceError` with the message unless the condition holds."""
     if not condition:
-        raise NotConforming(message)
+        raise ConformanceError(message)
 
 
 def example(height: int = 64, width: int = 64, kind: int = 0) -> Picture:
-    """Return a small synthetic picture: a smooth scene (0) or a texture (1, 2)."""
+    """Return a small synthetic picture with a semantic map of two regions.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        kind: 0 for a smooth scene, 1 or 2 for a texture.
+
+    Example:
+        >>> example(32, 48).pixels.shape
+        torch.Size([1, 3, 32, 48])
+    """
     rows = torch.linspace(0, 1, height)[:, None].expand(height, width)
     columns = torch.linspace(0, 1, width)[None].expand(height, width)
     if kind == 0:
@@ -64,9 +76,10 @@ def example(height: int = 64, width: int = 64, kind: int = 0) -> Picture:
 
 
 def make(cls: type[Method]) -> Method:
-    """Return a loaded instance with the method's quick parameters.
+    """Return a loaded method with its quick parameters.
 
-    Methods that need training get checkpoints of two steps for the examples of this module.
+    A method that needs training gets checkpoints that were trained for two steps on the
+    pictures of :func:`example`.
     """
     method = cls(cls.Params(**cls.quick))
     if isinstance(method, TrainableMethod):
@@ -77,7 +90,7 @@ def make(cls: type[Method]) -> Method:
 
 @cache
 def trained_quickly(cls: type[TrainableMethod]) -> Library:
-    """Return checkpoints in memory, trained for two steps on the examples of this module."""
+    """Return checkpoints in memory, trained for two steps on the pictures of :func:`example`."""
     styles = (example(72, 64, 1), example(kind=1), example(kind=2))
     method = cls(cls.Params(**cls.quick))
     groups: list[tuple[Picture, ...]] = [styles]
@@ -122,21 +135,17 @@ def _trained(method: TrainableMethod, styles: tuple[Picture, ...]) -> Checkpoint
 
 
 def call(method: Method, content: Picture, seed: int = 0, steps: list[Step] | None = None) -> Any:
-    """Stylize with a seeded generator, collecting the steps."""
-    collect = steps.append if steps is not None else _ignore
+    """Return the output of ``stylize`` with a seeded generator; append its steps to ``steps``."""
+    collect = steps.append if steps is not None else ignore
     generator = torch.Generator().manual_seed(seed)
     return method.stylize(content, generator=generator, on_step=collect)
-
-
-def _ignore(step: Step) -> None:
-    """Take no notice of a step."""
 
 
 # --- the checks --------------------------------------------------------------------------
 
 
 def states_its_facts(cls: type[Method]) -> None:
-    """``info`` is complete, and the class says what it does."""
+    """``info`` is complete, and the class has a docstring."""
     info = cls.info
     required = ["title", "family"]
     if info.flexibility != Flexibility.BASELINE:
@@ -149,8 +158,6 @@ def states_its_facts(cls: type[Method]) -> None:
 
 def documents_its_parameters(cls: type[Method]) -> None:
     """Every parameter has a default and a description; unknown ones are refused."""
-    from nstbench.plan.variants import check_params
-
     for name, field in cls.Params.model_fields.items():
         demand(not field.is_required(), f"parameter {name} has no default")
         demand(bool(field.description), f"parameter {name} has no description")
@@ -160,14 +167,14 @@ def documents_its_parameters(cls: type[Method]) -> None:
 
 
 def declares_its_weights(cls: type[Method]) -> None:
-    """What ``required_weights`` asks for under the defaults is listed in ``info.weights``."""
+    """``info.weights`` lists the weights that ``required_weights`` returns under the defaults."""
     listed = {weight.name for weight in cls.info.weights}
     needed = {weight.name for weight in cls(cls.Params()).required_weights()}
     demand(needed <= listed, f"info.weights does not list {sorted(needed - listed)}")
 
 
 def returns_a_picture(cls: type[Method]) -> None:
-    """The output has the content's shape, float32, finite, in [0, 1]; for odd sizes, too."""
+    """The output has the content's shape, also for odd sizes; it is float32, finite, in [0, 1]."""
     method = make(cls)
     for height, width in ((64, 64), (65, 83)):
         method.prepare(example(72, 64, 1))
@@ -186,7 +193,7 @@ def repeats_under_a_seed(cls: type[Method]) -> None:
 
 
 def forgets_the_last_style(cls: type[Method]) -> None:
-    """Preparing a second style leaves nothing of the first."""
+    """After a second style was prepared, the first has no effect."""
     reused, fresh = make(cls), make(cls)
     reused.prepare(example(kind=1))
     call(reused, example())
@@ -208,7 +215,7 @@ def leaves_its_input_alone(cls: type[Method]) -> None:
 
 
 def leaves_the_world_alone(cls: type[Method]) -> None:
-    """Global random state, gradient mode, threads and standard output are untouched."""
+    """Global random state, gradient mode, number of threads and standard output are unchanged."""
     before = (torch.get_rng_state(), torch.is_grad_enabled(), torch.get_num_threads())
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -222,7 +229,7 @@ def leaves_the_world_alone(cls: type[Method]) -> None:
 
 
 def counts_its_steps(cls: type[Method]) -> None:
-    """Steps, where a method reports them, run up to their total and carry finite losses."""
+    """Reported steps are in order, do not exceed their total and have finite losses."""
     steps: list[Step] = []
     method = make(cls)
     method.prepare(example(kind=1))
@@ -236,7 +243,7 @@ def counts_its_steps(cls: type[Method]) -> None:
 
 
 def does_batches_like_pairs(cls: type[Method]) -> None:
-    """A batch, where a method does batches, makes the pictures of one pair after the other."""
+    """A method that processes batches returns the same pictures as for one pair at a time."""
     method = make(cls)
     if not method.does_batches():
         return
@@ -246,7 +253,7 @@ def does_batches_like_pairs(cls: type[Method]) -> None:
         content = example(width=width, kind=seed % 2)
         singles.append(call(method, content, seed))
         generator = torch.Generator().manual_seed(seed)
-        pairs.append(PreparedPair(copy.copy(method), str(kind), content, generator, _ignore))
+        pairs.append(PreparedPair(copy.copy(method), str(kind), content, generator, ignore))
     outputs = method.stylize_batch(pairs)
     demand(len(outputs) == len(pairs), f"{len(outputs)} outputs for {len(pairs)} pairs")
     for output, single, pair in zip(outputs, singles, pairs, strict=True):
@@ -255,7 +262,7 @@ def does_batches_like_pairs(cls: type[Method]) -> None:
         difference = float((output - single).abs().mean())
         demand(
             difference < _BATCH_TOLERANCE,
-            f"a picture of a batch differs by {difference:.2g} on average from its pair's alone",
+            f"a picture of a batch differs by {difference:.2g} on average from its pair's",
         )
 
 
@@ -275,7 +282,14 @@ METHOD_CHECKS: tuple[Check, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came out of one check; ``problem`` is empty if the method does what it ``demands``."""
+    """The result of one check.
+
+    Attributes:
+        check: name of the check.
+        demands: what the check demands of a method, as a sentence.
+        problem: message of the failure; empty if the check passed.
+        seconds: duration of the check.
+    """
 
     check: str
     demands: str
@@ -284,24 +298,28 @@ class Verdict:
 
 
 def examine(name: str) -> Iterator[Verdict]:
-    """Run every check over one method and yield each verdict as it falls.
+    """Run every check on one method and yield each result when it is there.
 
-    What the method prints is dropped.
+    Text that the method prints is dropped.
 
     Raises:
         UsageError: if there is no such method.
         PluginError: if it cannot be imported.
     """
-    cls = registry.load("methods", name)
-    for check in METHOD_CHECKS:
+    yield from verdicts(registry.load("methods", name), METHOD_CHECKS)
+
+
+def verdicts(cls: type[Any], checks: Iterable[Callable[[Any], None]]) -> Iterator[Verdict]:
+    """Run checks over one class of a plug-in and yield each verdict at once."""
+    for check in checks:
         problem, start = "", time.perf_counter()
-        nowhere = io.StringIO()
+        printed = io.StringIO()
         try:
-            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 check(cls)
-        except NotConforming as error:
+        except ConformanceError as error:
             problem = str(error)
-        # A method may leave by any door; whichever it takes, the next check is run.
+        # The next check runs after any exception of the method.
         except (Exception, SystemExit) as error:
             problem = f"{type(error).__name__}: {error}{_place_of(error)}"
         demands = (inspect.getdoc(check) or "").partition("\n\n")[0].replace("``", "`")
@@ -309,12 +327,12 @@ def examine(name: str) -> Iterator[Verdict]:
 
 
 def failures(name: str) -> dict[str, str]:
-    """Run every check over one method; return check name -> message of those that fail."""
+    """Run every check on one method; return check name -> message of those that fail."""
     return {verdict.check: verdict.problem for verdict in examine(name) if verdict.problem}
 
 
 def _place_of(error: BaseException) -> str:
-    """Return where in the plug-in an error arose: its last line outside of nstbench."""
+    """Return the file and line of the plug-in where an error was raised; empty if unknown."""
     here = Path(nstbench.__file__).parent
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):

@@ -1,4 +1,4 @@
-"""Floating-point operations of one call, counted apart from any timing."""
+"""Counts the floating-point operations of one call."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ _log = logging.getLogger(__name__)
 def count_flops(function: Callable[[], Any]) -> int | None:
     """Call a function once and return the floating-point operations of its torch operators.
 
-    Counted are matrix products, convolutions and attention, forward and backward, a multiply-add
-    as two operations. Everything else counts as nothing: element-wise arithmetic, pooling,
-    normalisation, sorting, and whatever is computed outside torch. So a count is a lower bound,
-    a good one for convolutional networks.
+    Matrix products, convolutions and attention are counted, forward and backward; a multiply-add
+    is two operations. Element-wise arithmetic, pooling, normalisation, sorting and work outside
+    torch are not counted. The count is therefore a lower bound, and a close one for
+    convolutional networks.
 
-    The counting slows the call down: never time it.
+    Counting slows the call down, so a counted call must not be timed.
 
     Returns:
-        The count; ``None`` if nothing was counted, which says that the work is of another kind
-        and not that there is none, or if the call cannot be counted.
+        The count. None if the call cannot be counted, or if nothing was counted because all its
+        work is of another kind.
+
+    Example:
+        >>> count_flops(lambda: torch.ones(4, 5) @ torch.ones(5, 6))
+        240
     """
     counter = FlopCounterMode(display=False, custom_mapping=_packed_convolution())
     try:
         with counter:
             function()
-    # What runs without the counter may fail under it, in compiled code for example.
+    # A call that works can still fail under the counter, for example in compiled code.
     except Exception as error:
         _log.debug("operations could not be counted", exc_info=error)
         return None
@@ -39,10 +43,13 @@ def count_flops(function: Callable[[], Any]) -> int | None:
 
 
 def _packed_convolution() -> dict[Any, Callable[..., int]]:
-    """Return what torch's counter does not know; see :mod:`nstbench.nn.layers.frozen_convolution`."""
+    """Return the count of an operator that torch's counter does not know.
+
+    It is used by :mod:`nstbench.nn.layers.frozen_convolution`.
+    """
 
     def count(x: torch.Size, weight: torch.Size, *_: Any, out_shape: torch.Size, **__: Any) -> int:
-        """Multiply and add every weight of a filter at every place of its output."""
+        """Count a multiplication and an addition per weight of a filter and pixel of its output."""
         return 2 * prod(out_shape) * prod(weight[1:])
 
     packet = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)

@@ -1,4 +1,4 @@
-"""The timing of one method variant at one size. Runs inside a worker process."""
+"""Times one method variant at one size, inside a worker process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nstbench.core.environment import describe_environment
 from nstbench.core.isolation import isolated
 from nstbench.core.records import ImageRecord, Samples, Timing
 from nstbench.generate.batch_timing import time_batch
-from nstbench.generate.clock import PeakMemory, calibrate, sample, sample_beside_kernel, timed
+from nstbench.generate.clock import PeakMemory, calibrate, sample, sample_with_kernel, timed
 from nstbench.generate.flops import count_flops
 from nstbench.generate.traces import ignore
 from nstbench.generate.unit_inputs import make_method, read_input
@@ -23,15 +23,25 @@ from nstbench.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class TimingRequest:
-    """Ask a worker for the timing of one method variant at one size.
+    """A request to time one method variant at one size.
 
-    ``generation`` holds latencies of the run's own units that may serve as samples,
-    with the calibration measured beside them. Batches are timed unless ``pairs_per_batch`` is 1.
+    Attributes:
+        key: key of the timing.
+        method: label of the method variant.
+        plugin: registry name of the method.
+        params: its parameters.
+        content: the content to stylize.
+        style: the style to prepare.
+        size: side of the pictures in pixels.
+        repeats: wanted number of latency samples.
+        generation: latencies of the run's own units that serve as samples.
+        generation_calibration: times of the calibration kernel that go with ``generation``.
+        pairs_per_batch: pairs in a timed batch; 1 to time no batches.
     """
 
     key: str
-    variant: str
     method: str
+    plugin: str
     params: Mapping[str, Any]
     content: ImageRecord
     style: ImageRecord
@@ -43,19 +53,19 @@ class TimingRequest:
 
 
 def time_method(request: TimingRequest, store: Store, device: torch.device, threads: int) -> Timing:
-    """Measure load, per-style cost, latency and peak memory of a freshly loaded method.
+    """Measure load time, time per style, latency and peak memory of a newly loaded method.
 
-    Operations are counted last, in a call of its own: counting slows it down.
+    Operations are counted last, in a separate call, because counting slows the call down.
 
     Args:
-        request: what to time.
+        request: the method, pictures and number of samples.
         store: the run folder with the pictures.
-        device: where to run.
-        threads: of torch.
+        device: device to run on.
+        threads: CPU threads of torch.
     """
     with (
         isolated(threads),
-        contextlib.closing(make_method(request.method, request.params)) as method,
+        contextlib.closing(make_method(request.plugin, request.params)) as method,
     ):
         content, style = (
             read_input(store.root, record, device, request.size)
@@ -63,8 +73,8 @@ def time_method(request: TimingRequest, store: Store, device: torch.device, thre
         )
         measured = _measured(method, content, style, request, device)
         return Timing(
-            variant=request.variant,
             method=request.method,
+            plugin=request.plugin,
             size=request.size,
             device=str(device),
             parameters=method.parameter_count(),
@@ -78,7 +88,7 @@ def time_method(request: TimingRequest, store: Store, device: torch.device, thre
 def _measured(
     method: Method, content: Picture, style: Picture, request: TimingRequest, device: torch.device
 ) -> dict[str, Any]:
-    """Return the fields of :class:`Timing` that take a clock, a memory gauge or a counter."""
+    """Return the measured fields of :class:`Timing`: seconds, memory and operations."""
     calibrate(device, 1)
     _, load = timed(lambda: method.load(device), device)
     memory = PeakMemory(device)
@@ -87,12 +97,13 @@ def _measured(
         prepare = sample(lambda: method.prepare(style), device, repeats=3)
         _, first = timed(stylize, device)
         first = method.own_seconds() or first
-    # outside of the memory measurement, which must not see the kernel
-    known = request.generation
-    measured, kernel = sample_beside_kernel(
-        stylize, device, request.repeats, len(known.seconds), method.own_seconds
+    # After the memory measurement, which must not include the calibration kernel.
+    generation = request.generation
+    measured, kernel = sample_with_kernel(
+        stylize, device, request.repeats, len(generation.seconds), method.own_seconds
     )
-    latency, calibration = known + measured, kernel + request.generation_calibration
+    latency = generation + measured
+    calibration = kernel + request.generation_calibration
     least = min(latency.seconds or (0.0,))
     batch, batch_seconds = time_batch(method, content, device, request.pairs_per_batch, least)
     return {
@@ -111,7 +122,7 @@ def _measured(
 
 
 def _call(method: Method, content: Picture) -> Callable[[], torch.Tensor]:
-    """Return the call that is timed: the same picture under the same seed."""
+    """Return the call that is timed, which uses the same picture and seed each time."""
 
     def stylize() -> torch.Tensor:
         generator = torch.Generator().manual_seed(0)

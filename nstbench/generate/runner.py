@@ -1,4 +1,4 @@
-"""One unit at a time: load, prepare, stylize, check, record. Runs inside a worker process."""
+"""Runs units inside a worker process: load, prepare, stylize, check, record."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import os
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import torch
 
 from nstbench.contracts import Diverged, Method, Picture, PreparedPair
-from nstbench.core.environment import device_name
+from nstbench.core.environment import device_name, utc_now
 from nstbench.core.errors import StoreError, message_of, ran_out_of_memory
 from nstbench.core.glibc_malloc import give_back_memory
 from nstbench.core.isolation import isolated
@@ -32,19 +31,19 @@ from nstbench.core.records import (
 )
 from nstbench.generate.clock import calibrate, one_sample, timed
 from nstbench.generate.method_timing import TimingRequest, time_method
-from nstbench.generate.outcomes import BadOutput, check_output, refuse_full_disk, status_of
+from nstbench.generate.outcomes import BadOutputError, check_output, refuse_full_disk, status_of
 from nstbench.generate.traces import Report, Trace
 from nstbench.generate.unit_inputs import make_method, read_input
 from nstbench.pictures.picture import pixel_hash, to_pixels, write_png
 from nstbench.store.store import Store
 
 Facts = dict[str, Any]
-"""Attributes of a unit's record, as far as they are known."""
+"""Some attributes of a unit's record."""
 
 
 @dataclass(eq=False)
 class _Loaded:
-    """A method that is loaded, and the style it is prepared for."""
+    """A loaded method and the style that it is prepared for; empty if it is prepared for none."""
 
     identity: str
     method: Method
@@ -55,7 +54,13 @@ class _Loaded:
 
 
 class Runner:
-    """Runs units on one device, keeping the current method loaded and its style prepared."""
+    """Runs units on one device; keeps the current method loaded and its style prepared.
+
+    Args:
+        store: the run folder.
+        device: torch device.
+        threads: CPU threads of torch.
+    """
 
     def __init__(self, store: Store, device: str, threads: int) -> None:
         self.store = store
@@ -68,14 +73,14 @@ class Runner:
     ) -> UnitRecord:
         """Run one unit, write its picture, trace and record, and return the record.
 
-        Whatever the method does wrong becomes the unit's status.
+        An error of the method becomes the status of the unit.
 
         Args:
-            unit: what to run.
+            unit: the unit to run.
             report: receives steps.
-            alone: nothing else runs on this machine that the caller knows of.
-            last: False if the unit is tried again should memory not suffice; that
-                leaves no record, then.
+            alone: True if, as far as the caller knows, nothing else runs on this machine.
+            last: False if the unit will be tried again after it ran out of memory; such a
+                failure is not written to the run folder.
 
         Raises:
             StoreError: if the run folder cannot be written.
@@ -87,7 +92,7 @@ class Runner:
                 facts |= self._stylize(unit, trace)
             except StoreError:
                 raise
-            # no keyboard reaches a worker, whose session is its own: the method raised it
+            # A worker has its own session and no keyboard: the method raised KeyboardInterrupt.
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 facts |= self._failure(unit, error)
                 self.close()
@@ -96,40 +101,40 @@ class Runner:
     def run_batch(
         self, units: Sequence[Unit], report: Callable[[int, Step], None], *, alone: bool = True
     ) -> list[UnitRecord] | str:
-        """Run units of one variant and size at once; leave what :meth:`run` leaves of each.
+        """Run units of one variant and size in one batch; write what :meth:`run` writes of each.
 
         Args:
-            units: what to run.
-            report: receives the place of a unit in ``units`` and a step.
+            units: the units to run.
+            report: receives the index of a unit in ``units`` and a step.
             alone: see :meth:`run`.
 
         Returns:
-            Their records; a text that says why if all have to be run by themselves, of which
-            nothing is left then.
+            The records of the units. If the batch failed as a whole, the reason as text; nothing
+            is written then, and the units have to be run one by one.
 
         Raises:
             StoreError: if the run folder cannot be written.
         """
         facts = self._started() | {"alone": alone, "batch": len(units)}
         traces = [Trace(partial(report, place)) for place in range(len(units))]
-        found: list[Facts] | str
+        outcomes: list[Facts] | str
         with isolated(self.threads):
             try:
-                found = self._stylize_batch(units, traces)
+                outcomes = self._stylize_batch(units, traces)
             except StoreError:
                 raise
             except (Exception, SystemExit, KeyboardInterrupt) as error:
-                refuse_full_disk(units[0].variant, error)
-                found = message_of(error)
-            if isinstance(found, str) or any(done["status"] != Status.DONE for done in found):
+                refuse_full_disk(units[0].method, error)
+                outcomes = message_of(error)
+            if isinstance(outcomes, str) or any(o["status"] != Status.DONE for o in outcomes):
                 self.close()
-        if isinstance(found, str):
+        if isinstance(outcomes, str):
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            return found
+            return outcomes
         return [
-            self._finished(unit, facts | done, trace)
-            for unit, done, trace in zip(units, found, traces, strict=True)
+            self._finished(unit, facts | outcome, trace)
+            for unit, outcome, trace in zip(units, outcomes, traces, strict=True)
         ]
 
     def time(self, request: TimingRequest) -> Timing:
@@ -138,9 +143,9 @@ class Runner:
         return time_method(request, self.store, self.device, self.threads)
 
     def close(self) -> None:
-        """Let go of the loaded method."""
+        """Unload the method."""
         if self._loaded is not None:
-            # What it does wrong on its way out is no result of any unit.
+            # Errors while closing a method do not affect the status of any unit.
             with contextlib.suppress(Exception):
                 self._loaded.method.close()
             self._loaded = None
@@ -162,13 +167,13 @@ class Runner:
         )
         self._calibrate(loaded, clock, 1)
         kept = self._keep(unit, output, content.pixels, untouched)
-        return _spent(loaded, loaded.prepare_seconds, clock, 1) | kept
+        return _times(loaded, loaded.prepare_seconds, clock, 1) | kept
 
     def _stylize_batch(self, units: Sequence[Unit], traces: Sequence[Trace]) -> list[Facts]:
         """Return for each unit what :meth:`_stylize` returns, or its failure.
 
         Raises:
-            Exception: what is not the affair of one unit, or a lack of memory.
+            Exception: an error of the whole batch, or that memory did not suffice for one unit.
         """
         loaded = self._load(units[0])
         pairs, preparations = [], []
@@ -190,15 +195,15 @@ class Runner:
         outputs, clock = one_sample(lambda: loaded.method.stylize_batch(pairs), self.device)
         self._calibrate(loaded, clock, len(pairs))
         if len(outputs) != len(units):
-            raise BadOutput(
+            raise BadOutputError(
                 f"stylize_batch returned {len(outputs)} pictures for {len(units)} pairs"
             )
         for output in outputs:
             if isinstance(output, BaseException) and ran_out_of_memory(output):
                 raise output
-        found = []
+        outcomes: list[Facts] = []
         for place, unit in enumerate(units):
-            spent = _spent(loaded, preparations[place], clock, len(units))
+            times = _times(loaded, preparations[place], clock, len(units))
             try:
                 output = outputs[place]
                 if isinstance(output, BaseException):
@@ -207,20 +212,20 @@ class Runner:
             except StoreError:
                 raise
             except (Exception, SystemExit, KeyboardInterrupt) as error:
-                found.append(self._failure(unit, error))
+                outcomes.append(self._failure(unit, error))
             else:
-                found.append(spent | kept)
-        return found
+                outcomes.append(times | kept)
+        return outcomes
 
     def _keep(
         self, unit: Unit, output: Any, content: torch.Tensor, untouched: torch.Tensor
     ) -> Facts:
-        """Check an output and write it."""
+        """Check an output, write it and return its facts."""
         check_output(output, content)
         if not torch.equal(untouched, content):
-            raise BadOutput("the method changed its input picture; work on a copy instead")
+            raise BadOutputError("the method changed its input picture; work on a copy instead")
         pixels = to_pixels(output)
-        path = self.store.output_path(unit.method, unit.key)
+        path = self.store.output_path(unit.plugin, unit.key)
         write_png(path, pixels)
         return {
             "status": Status.DONE,
@@ -229,18 +234,19 @@ class Runner:
         }
 
     def _load(self, unit: Unit) -> _Loaded:
-        identity = json.dumps([unit.method, dict(unit.params)], sort_keys=True)
+        identity = json.dumps([unit.plugin, dict(unit.params)], sort_keys=True)
         if self._loaded is None or self._loaded.identity != identity:
             self.close()
-            method = make_method(unit.method, unit.params)
+            method = make_method(unit.plugin, unit.params)
             _, seconds = timed(lambda: method.load(self.device), self.device)
             self._loaded = _Loaded(identity, method, seconds)
         return self._loaded
 
     def _calibrate(self, loaded: _Loaded, clock: Samples, pairs: int) -> None:
-        """Measure the machine beside a method whose units may serve as samples of its latency.
+        """Time the calibration kernel if the units of a slow method may serve as timing samples.
 
-        The median of all units decides about that, so the first may well be faster.
+        The median of all units decides whether they do. The first unit can be faster than the
+        median, so half of the limit is enough here.
         """
         slow = clock.seconds[0] / pairs >= OWN_SAMPLES_FROM_SECONDS / 2
         if slow and not loaded.calibration.seconds:
@@ -261,9 +267,9 @@ class Runner:
     # -- records --------------------------------------------------------------------------
 
     def _started(self) -> Facts:
-        """Return the facts of a unit that begins now."""
+        """Return the facts that are known when a unit begins."""
         return {
-            "started": _now(),
+            "started": utc_now("milliseconds"),
             "device": str(self.device),
             "device_name": device_name(str(self.device)),
             "threads": self.threads,
@@ -271,7 +277,8 @@ class Runner:
         }
 
     def _failure(self, unit: Unit, error: BaseException) -> Facts:
-        refuse_full_disk(unit.variant, error)
+        """Return the facts of a failure; write the last finite picture of a divergence."""
+        refuse_full_disk(unit.method, error)
         if isinstance(error, Diverged) and error.last_finite is not None:
             path = self.store.trace_path(unit.key).with_name(f"{unit.key}_last_finite.png")
             write_png(path, to_pixels(error.last_finite.clamp(0, 1)))
@@ -282,17 +289,17 @@ class Runner:
         }
 
     def _finished(self, unit: Unit, facts: Facts, trace: Trace, *, keep: bool = True) -> UnitRecord:
-        """Write the trace, then the record if it is to be kept, and return the record."""
+        """Write the trace, then the record if ``keep`` is set, and return the record."""
         trace.write(self.store, unit)
         status = facts.pop("status")
-        record = UnitRecord.of(unit, status, **facts, finished=_now())
+        record = UnitRecord.of(unit, status, **facts, finished=utc_now("milliseconds"))
         if keep:
             self.store.write_record(record)
         return record
 
 
-def _spent(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) -> Facts:
-    """Return the seconds of a unit; of a batch, an equal share."""
+def _times(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) -> Facts:
+    """Return the seconds of a unit, an equal share of its batch of ``pairs``."""
     return {
         "seconds": clock.seconds[0] / pairs,
         "waits": tuple(wait / pairs for wait in clock.waits),
@@ -301,7 +308,3 @@ def _spent(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) 
         "calibration": loaded.calibration.seconds,
         "calibration_waits": loaded.calibration.waits,
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

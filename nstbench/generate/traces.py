@@ -1,4 +1,4 @@
-"""The steps of a unit with the time they arrived: its trace in the run folder."""
+"""The trace of a unit: its steps with their times and losses, as a file in the run folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ Report = Callable[[Step], None]
 
 
 class Trace:
-    """Collects steps; losses are read after the clock stopped.
+    """Collects the steps of a unit.
+
+    Losses are converted to numbers only when the trace is written, so that waiting for the
+    device does not count as time of the method.
 
     Args:
-        report: receives each step as well.
+        report: receives each step, too.
     """
 
     def __init__(self, report: Report) -> None:
@@ -25,16 +28,16 @@ class Trace:
         self._start = time.perf_counter()
 
     def start(self) -> None:
-        """Count the seconds from here."""
+        """Start the clock; the seconds of all steps count from here."""
         self._start = time.perf_counter()
 
     def __call__(self, step: Step) -> None:
-        """Take a step."""
+        """Add a step and report it."""
         self._steps.append((time.perf_counter() - self._start, step))
         self._report(step)
 
     def write(self, store: Store, unit: Unit) -> None:
-        """Write the trace of a unit, if there were steps.
+        """Write the trace of a unit, unless it has no steps.
 
         Raises:
             StoreError: if the run folder cannot be written.
@@ -49,9 +52,9 @@ class Trace:
             }
             for seconds, step in self._steps
         ]
-        trace = {"variant": unit.variant, "method": unit.method, "steps": rows}
+        trace = {"method": unit.method, "plugin": unit.plugin, "steps": rows}
         write_json(store.trace_path(unit.key), trace)
 
 
 def ignore(step: Step) -> None:
-    """Take no notice of a step."""
+    """Ignore a step."""

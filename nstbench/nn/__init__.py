@@ -1,1 +1,1 @@
-"""Networks, losses and optimisers that plug-ins share, and their weights."""
+"""Networks, losses and optimisers that several plug-ins use, and network weights."""

@@ -1,1 +1,1 @@
-"""Image files to pixels and tensors, data sets of hubs, and painted pictures."""
+"""Picture files to pixels and tensors, exports from the Hugging Face hub, and the painter."""

@@ -1,4 +1,4 @@
-"""A dataset at a glance: all pictures as labelled thumbnails on one sheet."""
+"""Contact sheets: all pictures of a dataset as labelled thumbnails in one image."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from nstbench.core.records import ImageRecord
-from nstbench.pictures.picture import fit, read_image
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import fit
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 
 
 def contact_sheet(records: Sequence[ImageRecord], thumb: int = 192) -> np.ndarray:
-    """Draw a grid of thumbnails, each whole and with its name below.
+    """Draw a grid of thumbnails: the whole picture, with its name below.
 
     Args:
         records: at least one picture.

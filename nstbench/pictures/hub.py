@@ -1,9 +1,9 @@
-"""Rows of image datasets on the Hugging Face hub, exported once to picture files.
+"""Export rows of image datasets on the Hugging Face hub to picture files, once per row.
 
-Rows are streamed, so that twenty pictures out of thirty gigabytes cost the transfer
-of the rows up to the last of them and not of the whole. Each picture is kept as the
-JPEG or PNG it was published as (other formats become PNG), with a record that is
-written last; a row whose record exists is never fetched again.
+Rows are streamed: to export twenty rows of a dataset of thirty gigabytes, only the rows up to
+the last of the twenty are transferred. A JPEG or PNG picture is kept as published; other
+formats become PNG. The JSON record of a row is written after its pictures, and a row with a
+record is not fetched again.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nstbench.core.errors import ImageError, NstbenchError, UsageError
-from nstbench.core.paths import cache_dir
+from nstbench.core.paths import cache_dir, offline
 from nstbench.core.records import Availability
 from nstbench.core.text import printable, slugify
-from nstbench.nn.weights.cache import offline
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.store.atomic_files import read_json, write_bytes, write_json
 from nstbench.store.keys import key_of
 
@@ -47,10 +47,10 @@ class HubSource:
         revision: commit, branch or tag; ``None`` for the main branch. Only a full commit
             can be served from the cache without asking the hub.
         split: split of the dataset.
-        column: column that holds the pictures.
+        column: column with the pictures.
         config: configuration of the dataset, if it has several.
-        file: one data file of the repository, whose rows are then counted; ``split`` is
-            not looked at in this case.
+        file: one data file of the repository. Row numbers then count the rows of this file,
+            and ``split`` is ignored.
         map_column: column with semantic maps.
     """
 
@@ -79,8 +79,8 @@ class HubRow:
         sha256: checksum of the file.
         semantic_map: file of the map, if a map column was given.
         labels: the row's text, number and class columns as text.
-        source: where the row was taken from.
-        reason: why there is no picture.
+        source: dataset, revision, split and number of the row, as text.
+        reason: why there is no picture; empty if there is one.
     """
 
     index: int
@@ -95,15 +95,21 @@ class HubRow:
 def package_missing() -> bool:
     """Return True if Hugging Face's ``datasets`` is not installed.
 
-    A folder called ``datasets`` on the import path, such as ours, passes for a
-    namespace package when the real one is missing; only a real one has an origin.
+    Without it, Python finds a folder called ``datasets`` on the import path, such as the
+    folder of this repository, and treats it as a namespace package. A namespace package has
+    no origin, which tells it from the real one.
     """
     spec = importlib.util.find_spec("datasets")
     return spec is None or spec.origin is None
 
 
 def availability(source: HubSource, indices: Sequence[int]) -> Availability:
-    """Say whether rows can be had: from the cache, a local folder, or over the network."""
+    """Return whether rows can be read from the cache, a local folder, or over the network.
+
+    Args:
+        source: dataset and column.
+        indices: row numbers, counted from 0.
+    """
     pinned = source.folder is None and _COMMIT.fullmatch(source.revision or "")
     if pinned and not _missing(source, indices):
         return Availability()
@@ -114,7 +120,7 @@ def availability(source: HubSource, indices: Sequence[int]) -> Availability:
     if offline():
         return Availability(
             False,
-            f"{source.repo} is not in the cache, and NSTBENCH_OFFLINE forbids fetching",
+            f"{source.repo} is not in the cache, and NSTBENCH_OFFLINE forbids downloads",
             "Unset NSTBENCH_OFFLINE and connect to the network",
         )
     if not _hub_answers(os.environ.get("HF_ENDPOINT") or "https://huggingface.co"):
@@ -127,17 +133,17 @@ def availability(source: HubSource, indices: Sequence[int]) -> Availability:
 
 
 def export(source: HubSource, indices: Sequence[int], *, all_needed: bool) -> list[HubRow]:
-    """Return rows in the order of ``indices``, fetching those that the cache lacks.
+    """Return rows in the order of ``indices``; rows that are not in the cache are fetched.
 
     Args:
-        source: where the rows are.
+        source: dataset and column.
         indices: row numbers, counted from 0.
-        all_needed: whether a row beyond the end of the split is an error; otherwise it
-            is left out.
+        all_needed: True to raise for a row beyond the end of the split; False to leave such
+            rows out.
 
     Raises:
         UsageError: if the dataset, the split, a column or a needed row does not exist,
-            or nothing can be fetched.
+            or the rows cannot be fetched.
     """
     source = _pinned(source)
     missing = _missing(source, indices)
@@ -151,14 +157,18 @@ def export(source: HubSource, indices: Sequence[int], *, all_needed: bool) -> li
 
 
 def _missing(source: HubSource, indices: Sequence[int]) -> list[int]:
-    """Return the rows that have to be fetched; those known not to exist are none of them."""
+    """Return the rows to fetch, without rows that are known to be beyond the end."""
     end = read_json(_export_folder(source) / "end.json")
     wanted = sorted({index for index in indices if end is None or index < end})
     return [index for index in wanted if _exported(source, index) is None]
 
 
 def _pinned(source: HubSource) -> HubSource:
-    """Return the source with a commit as revision, or with a checksum of a folder's listing."""
+    """Return the source with a fixed revision.
+
+    The revision is a commit for a dataset on the hub, and a checksum of names, sizes and
+    times of all files for a local folder.
+    """
     folder = source.folder
     if folder is not None:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -169,10 +179,10 @@ def _pinned(source: HubSource) -> HubSource:
     _check_fetching(source)
     try:
         hub = importlib.import_module("huggingface_hub")
-        found = hub.HfApi().dataset_info(source.repo, revision=source.revision)
+        info = hub.HfApi().dataset_info(source.repo, revision=source.revision)
     except Exception as error:
         raise _cannot_read(source, error) from error
-    return replace(source, revision=found.sha)
+    return replace(source, revision=info.sha)
 
 
 def _fetch(source: HubSource, missing: Sequence[int]) -> None:
@@ -190,7 +200,7 @@ def _fetch(source: HubSource, missing: Sequence[int]) -> None:
                 return
     except NstbenchError:
         raise
-    # whatever the library meets, from an unknown name to a broken connection
+    # The library raises many types, for example for an unknown name or a broken connection.
     except Exception as error:
         raise _cannot_read(source, error) from error
     if index >= missing[0] or missing[0] == 0:
@@ -198,7 +208,7 @@ def _fetch(source: HubSource, missing: Sequence[int]) -> None:
 
 
 def _open(source: HubSource) -> Any:
-    """Return the stream of rows with pictures left as published."""
+    """Return the stream of rows, with pictures as published bytes instead of decoded."""
     library = importlib.import_module("datasets")
     rows = library.load_dataset(
         str(source.folder or source.repo),
@@ -210,11 +220,11 @@ def _open(source: HubSource) -> Any:
         streaming=True,
     )
     if rows.features is None:
-        raise UsageError(f"{_what(source)} does not say which columns it has, and cannot be used.")
+        raise UsageError(f"{_what(source)} does not declare its columns, so it cannot be used.")
     for column in filter(None, (source.column, source.map_column)):
         if column not in rows.features:
-            known = ", ".join(rows.features)
-            raise UsageError(f"{_what(source)} has no column '{column}'. It has: {known}.")
+            columns = ", ".join(rows.features)
+            raise UsageError(f"{_what(source)} has no column '{column}'. It has: {columns}.")
     for name, feature in rows.features.items():
         if isinstance(feature, library.Image):
             rows = rows.cast_column(name, library.Image(decode=False))
@@ -222,7 +232,7 @@ def _open(source: HubSource) -> Any:
 
 
 def _save(source: HubSource, row: Any, features: Any, index: int, folder: Path) -> None:
-    """Write one row's files, and its record last."""
+    """Write the files of one row, then its record."""
     record: dict[str, Any] = {"labels": dict(_labels(row, features))}
     try:
         record["picture"], record["sha256"] = _write(
@@ -236,14 +246,14 @@ def _save(source: HubSource, row: Any, features: Any, index: int, folder: Path) 
 
 
 def _write(source: HubSource, value: Any, folder: Path, stem: str) -> tuple[str, str]:
-    """Write a picture file; return its name and checksum.
+    """Write a picture file; return its name and SHA-256.
 
     Raises:
-        ImageError: if the value is no usable picture.
+        ImageError: if the value is not a usable picture.
     """
     data = _picture_bytes(value, source)
     if data is None:
-        raise ImageError("the row holds no picture")
+        raise ImageError("the row has no picture")
     raw = folder / f"{stem}.part"
     write_bytes(raw, data)
     try:
@@ -265,16 +275,16 @@ def _picture_bytes(value: Any, source: HubSource) -> bytes | None:
     if isinstance(value, Mapping) and value.get("bytes"):
         return bytes(value["bytes"])
     if isinstance(value, Mapping) and value.get("path"):
-        if not _is_own(value["path"], source):
+        if not _is_inside(value["path"], source):
             raise ImageError("the row names a file outside the dataset")
         with importlib.import_module("fsspec").open(value["path"], "rb") as stream:
             return bytes(stream.read())
     return bytes(value) if isinstance(value, bytes) else None
 
 
-def _is_own(path: Any, source: HubSource) -> bool:
-    """Return True for a file of the dataset itself; a row may name any file and any address."""
-    # "zip://inside.png::where/the/archive/is.zip"
+def _is_inside(path: Any, source: HubSource) -> bool:
+    """Return True if a path is inside the dataset; a row can name any file and any address."""
+    # Form of a path inside an archive: "zip://inside.png::where/the/archive/is.zip".
     *containers, place = str(path).split("::")
     if any(not container.startswith("zip://") for container in containers):
         return False
@@ -288,7 +298,7 @@ def _is_own(path: Any, source: HubSource) -> bool:
 
 
 def _labels(row: Mapping[str, Any], features: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the columns that are text, numbers or classes; classes by name."""
+    """Yield the columns with text, numbers or classes, as text; a class by its name."""
     for column, value in row.items():
         name_of = getattr(features.get(column), "int2str", None)
         if name_of is not None and isinstance(value, int) and value >= 0:
@@ -298,7 +308,7 @@ def _labels(row: Mapping[str, Any], features: Mapping[str, Any]) -> Iterator[tup
 
 
 def _exported(source: HubSource, index: int) -> HubRow | None:
-    """Return an exported row, or ``None`` if it is missing or its file is not intact."""
+    """Return an exported row, or ``None`` if it is missing or its picture file has changed."""
     folder = _export_folder(source)
     record = read_json(folder / f"{index:07d}.json")
     if record is None:
@@ -339,14 +349,14 @@ def _check_fetching(source: HubSource) -> None:
         raise UsageError(f"The package 'datasets' is not installed. Install it: {INSTALL}")
     if offline() and source.folder is None:
         raise UsageError(
-            f"{_what(source)} is not in the cache, and NSTBENCH_OFFLINE forbids fetching. "
+            f"{_what(source)} is not in the cache, and NSTBENCH_OFFLINE forbids downloads. "
             "Unset it and connect to the network."
         )
 
 
 @cache
 def _hub_answers(endpoint: str) -> bool:
-    """Return True if the hub's host, or the proxy in front of it, takes connections."""
+    """Return True if the hub's host, or the proxy for it, accepts connections."""
     address = urlsplit(endpoint)
     proxy = urllib.request.getproxies().get(address.scheme)
     if proxy and not urllib.request.proxy_bypass(address.hostname or ""):

@@ -6,14 +6,12 @@ from pathlib import Path
 
 from nstbench.core.errors import UsageError
 from nstbench.core.text import printable
+from nstbench.pictures.decode import PICTURE_SUFFIXES
 from nstbench.plan.listener import Listener
 from nstbench.store.atomic_files import read_json
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
-_PICTURES = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)  # fmt: skip
 _NAMED = 3
 
 
@@ -21,11 +19,16 @@ def refuse_folder_of_pictures(root: Path) -> None:
     """Raise if the folder contains pictures: outputs would later be read as content pictures.
 
     Raises:
-        UsageError: if the folder contains pictures and no run.
+        UsageError: if the path is a file, or the folder contains pictures and no run.
     """
+    if root.exists() and not root.is_dir():
+        raise UsageError(
+            f"--out {printable(root)}: move the file that is where a folder is needed, or "
+            "choose another folder."
+        )
     if not root.is_dir() or (root / "run.json").exists():
         return
-    found = sorted(p.name for p in root.iterdir() if p.suffix.lower() in _PICTURES)
+    found = sorted(p.name for p in root.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
     if found:
         names = ", ".join(map(printable, found[:_NAMED])) + (", ..." if found[_NAMED:] else "")
         raise UsageError(
@@ -34,7 +37,7 @@ def refuse_folder_of_pictures(root: Path) -> None:
         )
 
 
-def meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Listener) -> None:
+def meet_another_plan(store: Store, leases: Leases, plan_hash: str, listener: Listener) -> None:
     """Raise if another process runs another plan in this folder, or if it has imported pictures.
 
     A note tells that the report of an earlier run with other settings will be overwritten.
@@ -42,7 +45,7 @@ def meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Li
     Raises:
         UsageError: in both cases.
     """
-    claims.join()
+    leases.join()
     known = read_json(store.root / "run.json")
     if not isinstance(known, dict) or known.get("plan_hash") == plan_hash:
         return
@@ -51,7 +54,7 @@ def meet_another_plan(store: Store, claims: Claims, plan_hash: str, listener: Li
             f"--out {store.root}: the folder contains scores of imported pictures, and this run "
             "would overwrite their report. Choose another folder."
         )
-    if claims.company:
+    if leases.company:
         raise UsageError(
             f"Another process is running another plan in {store.root}. Choose another folder with "
             "--out, or wait until it has finished. Processes may share a folder if they run the "

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from nstbench.plan.listener import Listener
-
 if TYPE_CHECKING:
     from nstbench.core.board import Board
+    from nstbench.plan.listener import Listener
 
 CONTINUE = "Finished units are kept; the same command continues."
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
-from nstbench.core.environment import describe_environment, resolve_device
+from nstbench.core.environment import describe_environment, resolve_device, utc_now
 from nstbench.core.errors import WeightsError
 from nstbench.core.records import Timing
 from nstbench.core.yaml_values import names_or_all
-from nstbench.generate.executors.choose import make_executor, resolve_workers
+from nstbench.generate.executors.choose import make_executor, resolve_workers, threads_per_worker
 from nstbench.generate.executors.executor import Executor
 from nstbench.nn.weights import cache as weights
 from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
@@ -37,10 +36,10 @@ from nstbench.plan.variants import (
     resolve_methods,
 )
 from nstbench.plugins import registry
-from nstbench.report.page import check_formats, write_report
+from nstbench.report.files import check_formats, write_report
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.keys import hash_of_keys
-from nstbench.store.leases import BOARD, Claims
+from nstbench.store.leases import BOARD, Leases
 from nstbench.store.run_info import (
     plain_card,
     read_cards,
@@ -93,6 +92,7 @@ def execute(
         Interrupted: after Ctrl-C, with the board of the finished units.
     """
     listener = listener or Listener()
+    threads = threads_per_worker(config)
     config, variants = _resolve(config)
     if config.train_missing and not dry_run:
         train_missing(config, variants, listener)
@@ -102,12 +102,12 @@ def execute(
     listener.planned(plan)
     if dry_run:
         return None
-    claims = Claims(store.root)
-    executor = make_executor(config, store, claims)
+    leases = Leases(store.root)
+    executor = make_executor(config, store, leases, threads)
     try:
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)
-            meet_another_plan(store, claims, info["plan_hash"], listener)
+            meet_another_plan(store, leases, info["plan_hash"], listener)
             write_inputs(store, plan.inputs)
             info = write_plan(store, plan, info)
             spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
@@ -116,14 +116,14 @@ def execute(
             with spent.on("generate"):
                 _generate(plan, executor, listener, spent)
             # one process at a time; other processes then use its timings and scores
-            with claims.hold(BOARD):
+            with leases.hold(BOARD):
                 with spent.on("time"):
                     timings = time_methods(config, plan, store, executor, listener, interrupt)
                 executor.close()
                 board = _score(config, plan, store, info, listener, timings, spent)
     finally:
         executor.close()
-        claims.close()
+        leases.close()
     if interrupt.asked:
         raise Interrupted(board)
     return board
@@ -143,7 +143,7 @@ def _score(
         scores = score_units(store.root, config.device, listener)
         write_timings(store, timings)
         write_scores(store, timing_scores(scores, timings, plan.metrics))
-    finished = {"finished": _now(), **spent.summary()}
+    finished = {"finished": utc_now(), **spent.summary()}
     write_info(store, {**info, **finished})
     listener.stage("report", 1)
     with spent.on("report"):
@@ -195,7 +195,7 @@ def _info(config: RunConfig, plan: Plan, command: str) -> dict[str, Any]:
         "plan_hash": hash_of_keys(unit.key for unit in plan.units),
         "environment": describe_environment(config.device, config.threads),
         "version": nstbench.__version__,
-        "started": _now(),
+        "started": utc_now(),
         "finished": "",
     }
 
@@ -234,7 +234,3 @@ def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) 
         listener.finished(unit, record)
         listener.advanced()
         spent.add(record)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

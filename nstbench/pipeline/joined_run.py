@@ -82,8 +82,8 @@ class Beside:
         Raises:
             UsageError: if a method of both has the same name.
         """
-        same = {card.method for card in self.board.methods.values()} & {
-            card.method for card in plan.methods.values()
+        same = {card.plugin for card in self.board.methods.values()} & {
+            card.plugin for card in plan.methods.values()
         }
         if same:
             raise UsageError(
@@ -110,7 +110,7 @@ class Beside:
 
     def _unit(self, entry: Mapping[str, Any]) -> Unit:
         return Unit(
-            key=entry["key"], variant=entry["variant"], method=entry["method"], params={},
+            key=entry["key"], method=entry["method"], plugin=entry["plugin"], params={},
             content=self._images[Role.CONTENT, entry["content"]],
             style=self._images[Role.STYLE, entry["style"]],
             size=entry["size"], fit="", seed=entry["seed"], unit_seed=0,
@@ -118,7 +118,7 @@ class Beside:
 
     def _link(self, unit: Unit, store: Store) -> None:
         ours = Store(self.root)
-        place = unit.method, unit.key
+        place = unit.plugin, unit.key
         for source, target in (
             (ours.output_path(*place), store.output_path(*place)),
             (ours.trace_path(unit.key), store.trace_path(unit.key)),

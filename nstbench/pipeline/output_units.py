@@ -84,6 +84,6 @@ def unit_of(
     digest = made.sha256 if isinstance(made, Made) else ""
     parts = parts_of(method, (content.name, style.name), digest)
     return Unit(
-        key=key_of(parts), variant=method, method=slugify(method), params={}, content=content,
+        key=key_of(parts), method=method, plugin=slugify(method), params={}, content=content,
         style=style, size=size, fit="", seed=0, unit_seed=0, parts=parts,
     )  # fmt: skip

@@ -94,7 +94,7 @@ class TerminalListener(Listener):
         if len(self._working) == 1:
             item = f"{unit.label} · step {index}/{total}" if total else unit.label
         else:
-            counts = Counter(unit.variant for unit, _ in self._working.values())
+            counts = Counter(unit.method for unit, _ in self._working.values())
             item = ", ".join(f"{count} × {variant}" for variant, count in counts.items())
         parts = sum(share for _, share in self._working.values())
         self._progress.update(self._task, completed=self._done + parts, item=item)
@@ -149,10 +149,10 @@ def plan_table(plan: Plan) -> Table:
     columns = ("method", "units", "cached", "failed before", "blocked", "to run")
     for column in columns if plan.failed else (c for c in columns if c != "failed before"):
         table.add_column(column, justify="left" if column == "method" else "right")
-    units = Counter(unit.variant for unit in plan.units)
-    cached = Counter(unit.variant for unit in plan.units if unit.key in plan.cached)
-    blocked_units = Counter(unit.variant for unit in plan.units if unit.key in plan.blocked)
-    failed = Counter(unit.variant for unit in plan.units if unit.key in plan.failed)
+    units = Counter(unit.method for unit in plan.units)
+    cached = Counter(unit.method for unit in plan.units if unit.key in plan.cached)
+    blocked_units = Counter(unit.method for unit in plan.units if unit.key in plan.blocked)
+    failed = Counter(unit.method for unit in plan.units if unit.key in plan.failed)
     for variant, count in units.items():
         to_run = count - cached[variant] - blocked_units[variant]
         lost = (failed[variant],) if plan.failed else ()
@@ -178,7 +178,7 @@ def blocked(plan: Plan) -> list[str]:
     messages: dict[str, list[str]] = {}
     for unit in plan.units:
         if unit.key in plan.blocked:
-            found = messages.setdefault(unit.variant, [])
+            found = messages.setdefault(unit.method, [])
             if (message := plan.blocked[unit.key].message) not in found:
                 found.append(message)
     lines = []
@@ -194,7 +194,7 @@ def failed_before(plan: Plan) -> list[str]:
     outcomes: dict[str, list[Outcome]] = {}
     for unit in plan.units:
         if unit.key in plan.failed:
-            outcomes.setdefault(unit.variant, []).append(plan.failed[unit.key])
+            outcomes.setdefault(unit.method, []).append(plan.failed[unit.key])
     lines = []
     for variant, found in outcomes.items():
         statuses = ",".join(sorted({outcome.status for outcome in found}))
@@ -219,7 +219,7 @@ def suite_settings(plan: Plan) -> list[str]:
     for variant, card in plan.methods.items():
         used = {
             name: value
-            for name, value in plan.config.method_params.get(card.method, {}).items()
+            for name, value in plan.config.method_params.get(card.plugin, {}).items()
             if card.params.get(name) == value != card.defaults.get(name)
         }
         if used:

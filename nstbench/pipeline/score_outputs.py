@@ -10,7 +10,6 @@ import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.board import Board
 from nstbench.core.cards import MethodCard, PictureCard
-from nstbench.core.environment import describe_environment, resolve_device
+from nstbench.core.environment import describe_environment, resolve_device, utc_now
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import (
     Availability,
@@ -34,7 +33,8 @@ from nstbench.core.records import (
 )
 from nstbench.core.text import counted, printable, slugify
 from nstbench.core.yaml_values import names_or_all
-from nstbench.pictures.picture import fit, pixel_hash, read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import PROPORTION_TOLERANCE, fit, pixel_hash, write_png
 from nstbench.pipeline.folder_checks import refuse_folder_of_pictures
 from nstbench.pipeline.joined_run import Beside
 from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, has_method
@@ -52,15 +52,12 @@ from nstbench.plan.listener import Listener
 from nstbench.plan.plan import Outcome, Plan
 from nstbench.plan.plan_file import write_plan
 from nstbench.plan.variants import metric_cards, open_dataset
-from nstbench.report.page import write_report
+from nstbench.report.files import write_report
 from nstbench.score.stage import score_units, timing_scores
 from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import hash_of_keys, key_of
 from nstbench.store.run_info import read_info, write_info, write_scores, write_timings
 from nstbench.store.store import Store
-
-ASPECT_TOLERANCE = 0.02
-"""Relative difference of proportions that rounding to whole pixels can cause."""
 
 FAMILY = "imported"
 
@@ -129,21 +126,17 @@ def score_outputs(
         "plan_hash": hash_of_keys(unit.key for unit in plan.units),
         "environment": describe_environment(device),
         "version": nstbench.__version__,
-        "started": _now(),
+        "started": utc_now(),
         "finished": "",
     }
     write_plan(store, plan, info)
     write_timings(store, timings)
     scores = score_units(store.root, device, listener)
     write_scores(store, timing_scores(scores, timings, plan.metrics))
-    write_info(store, read_info(store.root) | {"finished": _now()})
+    write_info(store, read_info(store.root) | {"finished": utc_now()})
     board = load_board(store.root)
     write_report(board, store.root / "report", request.formats)
     return board
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _open(root: Path) -> Store:
@@ -283,7 +276,7 @@ class _Import:
         height, width = pixels.shape[:2]
         stretch = (shape[1] / shape[0]) / (width / height)
         # a difference of one pixel is rounding, also in a small picture
-        allowed = max(ASPECT_TOLERANCE, 1 / min(shape))
+        allowed = max(PROPORTION_TOLERANCE, 1 / min(shape))
         left = top = 0.0
         if self.request.fit == "crop":
             left, top = (
@@ -348,7 +341,7 @@ class _Import:
         return units, blocked
 
     def _record(self, unit: Unit, made: Made) -> None:
-        path = self.store.output_path(unit.method, unit.key)
+        path = self.store.output_path(unit.plugin, unit.key)
         record = UnitRecord.of(
             unit,
             Status.DONE,
@@ -375,7 +368,7 @@ class _Import:
 
 def _card(name: str, request: Request) -> MethodCard:
     return MethodCard(
-        variant=name, method=slugify(name), title=name, authors="", year=0, paper="", code="",
+        method=name, plugin=slugify(name), title=name, authors="", year=0, paper="", code="",
         family=FAMILY, flexibility="", licence="", trained_on=(),
         deviations=(f"Scored from files: {', '.join(request.patterns)}",),
         params={}, defaults={}, weights=(), availability=Availability(),

@@ -51,7 +51,7 @@ def read_status(root: Path) -> RunStatus:
     store = Store(root)
     variants: dict[str, Counter[str]] = {}
     for unit in read_plan(root):
-        counts = variants.setdefault(unit["variant"], Counter())
+        counts = variants.setdefault(unit["method"], Counter())
         counts[_state(store, unit, in_work)] += 1
     return RunStatus(variants, workers)
 
@@ -66,7 +66,7 @@ def work_of(worker: Owner) -> str:
 def _state(store: Store, unit: dict[str, Any], in_work: set[str]) -> str:
     if "status" in unit:
         return str(unit["status"])
-    record = store.record(unit["method"], unit["key"])
+    record = store.record(unit["plugin"], unit["key"])
     if record is not None:
         return str(record.status)
     return IN_WORK if unit["key"] in in_work else TO_DO

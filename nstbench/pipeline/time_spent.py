@@ -41,9 +41,9 @@ class Spent:
         """Add the seconds of a unit; units of other processes do not count."""
         if record.from_other_process:
             return
-        self._stylize[record.variant] += record.seconds or 0.0
+        self._stylize[record.method] += record.seconds or 0.0
         # units that share a load or a preparation repeat its seconds; units that failed have none
-        worker = record.process, record.variant
+        worker = record.process, record.method
         for seconds, style in ((record.load_seconds, ""), (record.prepare_seconds, record.style)):
             if seconds is not None:
                 self._setup[(*worker, style)] = seconds

@@ -22,7 +22,7 @@ from nstbench.plan.unit_keys import method_parts
 from nstbench.plan.variants import (
     Variant,
 )
-from nstbench.plugins import registry
+from nstbench.plugins.source_hash import hash_of_files, module_files
 from nstbench.store.atomic_files import read_json, write_json
 from nstbench.store.keys import SCHEMA, key_of
 from nstbench.store.store import Store
@@ -61,7 +61,7 @@ def time_methods(
     timings: list[Timing] = []
     missing: list[TimingRequest] = []
     for request in requests:
-        known = _known_timing(store.timing_path(request.method, request.key))
+        known = _known_timing(store.timing_path(request.plugin, request.key))
         if known is None or config.resume == "never":
             missing.append(request)
         else:
@@ -70,12 +70,12 @@ def time_methods(
     for request in missing:
         if interrupt.asked:
             break
-        listener.began(request.variant)
+        listener.began(request.method)
         answer = executor.time(request)
         if isinstance(answer, str):
-            listener.note(f"{request.variant} at {request.size} px has no timing: {answer}")
+            listener.note(f"{request.method} at {request.size} px has no timing: {answer}")
         else:
-            path = store.timing_path(request.method, request.key)
+            path = store.timing_path(request.plugin, request.key)
             write_json(path, _TIMINGS.dump_python(answer, mode="json"))
             timings.append(answer)
         listener.advanced()
@@ -97,8 +97,8 @@ def _timing_request(
     done = [
         (unit, record)
         for unit in plan.units
-        if unit.variant == variant.card.variant and unit.key not in plan.blocked
-        if (record := store.record(unit.method, unit.key)) and record.status is Status.DONE
+        if unit.method == variant.card.method and unit.key not in plan.blocked
+        if (record := store.record(unit.plugin, unit.key)) and record.status is Status.DONE
     ]
     if variant.method is None or not done:
         return None
@@ -120,8 +120,8 @@ def _timing_request(
         parts["checkpoint"] = unit.parts["checkpoint"]
     return TimingRequest(
         key=key_of(parts),
-        variant=variant.card.variant,
         method=variant.card.method,
+        plugin=variant.card.plugin,
         params=variant.given,
         content=unit.content,
         style=unit.style,
@@ -174,6 +174,6 @@ def _all_samples(parts: Iterable[Samples]) -> Samples:
 
 
 def _timing_source() -> str:
-    """Return a checksum of the code that measures."""
-    files = registry.module_files("nstbench.generate.runner", without=_NOT_MEASURING)
-    return key_of({file.name: file.read_text() for file in files})
+    """Return a checksum of the code that decides what is measured, and how."""
+    # the runner imports these files; those of _NOT_MEASURING take no part in measuring
+    return hash_of_files(module_files("nstbench.generate.runner", without=_NOT_MEASURING))

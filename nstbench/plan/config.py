@@ -21,8 +21,6 @@ from nstbench.plugins.programs.entry import Program
 
 _LONGEST = 200
 _MOST_PAIRS = 1024
-# options that are repeated have a name in the singular
-_OPTIONS = {"seeds": "--seed", "formats": "--format", "plugins": "--plugin"}
 
 
 class MethodSpec(BaseModel):
@@ -39,7 +37,7 @@ class MethodSpec(BaseModel):
     label: str = ""
 
     @property
-    def variant(self) -> str:
+    def board_label(self) -> str:
         """Label on the board."""
         if self.label:
             return self.label
@@ -51,98 +49,130 @@ class RunConfig(BaseModel):
     """The settings of a run.
 
     Suites and configuration files may set any of these fields; options of the command line
-    have priority.
+    have priority. The options of ``nstbench run`` are made from the fields: the descriptions are
+    the help texts, and ``nstbench.cli.options.model_options`` reads ``json_schema_extra``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    suite: str = Field("", description="suite that gave the defaults of this run")
-    suite_version: int = Field(0, description="raised when a suite's pictures or settings change")
+    suite: str = Field("", description="suite that gives the defaults of the other settings")
+    suite_version: int = Field(
+        0,
+        description="version of the suite, raised when its pictures or settings change",
+        json_schema_extra={"option": False},
+    )
     methods: tuple[MethodSpec, ...] | Literal["all"] = Field(
-        "all", description="methods to run, or 'all' of the registry"
+        "all", description="methods to run: all, or names with parameters: a,b:param=value"
     )
     programs: tuple[Program, ...] = Field(
-        (), description="programs that are methods; entries of `methods` with a `command` come here"
+        (), description="programs that run as methods; entries of `methods` with a `command`"
     )
     method_params: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="parameters a suite gives to methods, below those given by hand",
+        description="parameters of methods; those given in `methods` replace them",
     )
     study: Study | None = Field(
         None,
-        description="a parameter grid of one method, run as variants; `methods`, where it is "
-        "given, names further methods to draw beside them",
+        description="parameter grid of one method, run as variants; `methods` then names "
+        "additional methods for comparison",
     )
-    metrics: tuple[str, ...] | Literal["all"] = Field("all", description="metrics to compute")
+    metrics: tuple[str, ...] | Literal["all"] = Field(
+        "all", description="metrics to compute: all, or names: a,b"
+    )
     contents: str = Field("starter", description="dataset or folder of content pictures")
     styles: str = Field("starter", description="dataset or folder of style pictures")
     limit: int | None = Field(None, ge=1, description="use only the first N contents and styles")
     contents_per_style: int | None = Field(
         None,
         ge=1,
-        description="pair each style with this many contents, in rotation; all of them if unset",
+        description="contents that each style is paired with, in rotation; all if unset",
     )
     size: int = Field(512, ge=32, le=8192, description="side of the pictures in pixels")
-    timing_sizes: tuple[int, ...] = Field((), description="sizes to time at; `size` if empty")
-    fit: Literal["crop", "inside"] = Field(
-        "crop", description="centre-crop to a square, or keep the aspect and fit inside one"
+    timing_sizes: tuple[int, ...] = Field(
+        (),
+        description="side at which methods are timed; repeatable; the size of the run if unset",
+        json_schema_extra={"option": "--timing-size"},
     )
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one repetition per seed")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    fit: Literal["crop", "inside"] = Field(
+        "crop",
+        description="part of a picture to use; crop: the central square; inside: all",
+    )
+    seeds: tuple[int, ...] = Field(
+        (0,),
+        min_length=1,
+        description="seed of a repetition of all units; repeatable",
+        json_schema_extra={"option": "--seed"},
+    )
+    device: str = Field("auto", description="device: auto, cpu, cuda or cuda:N")
     executor: Literal["local", "ray"] = Field(
-        "local", description="local: workers on this machine; ray: on the nodes of a Ray cluster"
+        "local",
+        description="where workers run; local: on this machine; ray: on the nodes of a Ray cluster",
     )
     ray_address: str | None = Field(
-        None, description="Ray cluster (auto, host:port); one is started here if unset"
+        None, description="address of the Ray cluster: auto or host:port; if unset, one is started"
     )
     devices: tuple[str, ...] = Field(
-        (), description="devices that workers take in turn; the first one scores and times"
+        (),
+        description="devices of the workers, in turn: cuda:0,cuda:1; the first one also scores and "
+        "times",
     )
     workers: int | None = Field(
         None, ge=1, le=1024, description="worker processes; one per device if unset"
     )
     threads: int | None = Field(
-        None, ge=1, description="CPU threads of timing and of each worker; all available if unset"
-    )
-    worker_threads: int | None = Field(
         None,
         ge=1,
-        description="CPU threads of each worker, if others than `threads`; its share of the cores "
-        "if neither is set",
+        description="CPU threads of timing and of each worker; if unset, timing takes all "
+        "available cores and local workers share them",
     )
     pairs_per_batch: int | Literal["auto"] = Field(
         "auto",
-        description="pairs of one variant that a worker does at once, where its method can; auto: "
-        "1 on processors, on GPUs as many as memory allows, up to 16",
+        description="pairs of one variant that a worker processes at once, if the method supports "
+        "it; auto: 1 on CPUs; on GPUs as many as fit in memory, at most 16",
     )
     memory_limit: int | None = Field(
-        None, gt=0, description="bytes that a worker may take (4GiB); a unit that needs more is oom"
+        None,
+        gt=0,
+        description="memory limit of each worker, for example 4GiB; a unit that needs more gets "
+        "the status oom",
+        json_schema_extra={"text": True},
     )
-    timing_repeats: int = Field(10, ge=0, description="timed calls per method and size; 0 for none")
-    timeout: float = Field(3600, gt=0, description="seconds after which one unit is stopped")
+    timing_repeats: int = Field(
+        10, ge=0, description="timed calls per method and size; 0: no timing"
+    )
+    timeout: float = Field(3600, gt=0, description="time limit of a unit in seconds")
     out: Path | None = Field(
-        None, description="run folder; runs/<suite> in the working folder if unset"
+        None, description="run folder; if unset, runs/<suite> in the working folder"
     )
     resume: Literal["missing", "never", "always"] = Field(
         "missing",
-        description="missing: run what has no result; never: run everything again; "
-        "always: accept results made by other versions of a method's code, too",
+        description="existing results; missing: run the units without a result; never: run all "
+        "units again; always: also accept results of other versions of a method's code",
     )
     retry: tuple[Literal["failed", "timeout", "oom", "skipped", "unavailable"], ...] = Field(
-        (), description="run units with these outcomes again"
+        (), description="statuses of units to run again: failed,timeout,oom"
     )
     formats: tuple[str, ...] = Field(
-        ("html", "csv", "md", "parquet"), description="report files to write"
+        ("html", "csv", "md", "parquet"),
+        description="report files to write: html,csv",
+        json_schema_extra={"option": "--format"},
     )
-    plugins: tuple[Path, ...] = Field((), description="files with further plug-ins")
+    plugins: tuple[Path, ...] = Field(
+        (),
+        description="Python file that defines a plug-in; repeatable",
+        json_schema_extra={"option": "--plugin"},
+    )
     train_missing: bool = Field(
-        False, description="first train methods that have no checkpoint for a style"
+        False, description="first train each method that has no checkpoint for a style"
     )
     train_steps: int | None = Field(
-        None, ge=1, description="steps of such a training; the method's recipe if unset"
+        None,
+        ge=1,
+        description="steps of a training for a missing checkpoint; if unset, those of the method",
     )
     train_contents: str = Field(
-        "", description="dataset or folder of its contents; those of the run if unset"
+        "",
+        description="dataset or folder of contents for such a training; if unset, those of the run",
     )
 
     @field_validator("device", "devices")
@@ -237,9 +267,17 @@ def _plain(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
 
 
-def option_of(setting: str) -> str:
-    """Return the option of ``nstbench run`` that sets a setting."""
-    return _OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
+def option_of(setting: str, model: type[BaseModel] = RunConfig) -> str:
+    """Return the name of the command-line option for a field of a model.
+
+    Example:
+        >>> option_of("timing_repeats"), option_of("seeds")
+        ('--timing-repeats', '--seed')
+    """
+    field = model.model_fields.get(setting)
+    extra = field.json_schema_extra if field is not None else None
+    name = extra.get("option") if isinstance(extra, dict) else None
+    return str(name or f"--{setting.replace('_', '-')}")
 
 
 def _shown(value: Any) -> str:

@@ -59,7 +59,7 @@ class Plan:
     @property
     def expected_seconds(self) -> float:
         """Estimated seconds of the pending units, one after the other."""
-        return sum(self.costs.get(unit.variant, 0.0) for unit in self.pending)
+        return sum(self.costs.get(unit.method, 0.0) for unit in self.pending)
 
     @property
     def pending(self) -> tuple[Unit, ...]:

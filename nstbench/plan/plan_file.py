@@ -19,7 +19,7 @@ from nstbench.store.run_info import (
 )
 from nstbench.store.store import Store, is_plain_name
 
-_PLANNED = {"key": str, "variant": str, "method": str, "content": str, "style": str,
+_PLANNED = {"key": str, "method": str, "plugin": str, "content": str, "style": str,
             "size": int, "seed": int}  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def _plan_pieces(plan: Plan) -> Iterator[bytes]:
         blocked = plan.blocked.get(unit.key)
         outcome = {"status": blocked.status, "message": blocked.message} if blocked else {}
         entry = {
-            "key": unit.key, "variant": unit.variant, "method": unit.method,
+            "key": unit.key, "method": unit.method, "plugin": unit.plugin,
             "content": unit.content.name, "style": unit.style.name,
             "size": unit.size, "seed": unit.seed, **outcome,
         }  # fmt: skip
@@ -78,7 +78,7 @@ def read_plan(root: Path) -> list[dict[str, Any]]:
                 if kind is str:
                     unit[name] = encodable(unit[name])
             # both are parts of paths
-            if not (is_plain_name(unit["key"]) and is_plain_name(unit["method"])):
+            if not (is_plain_name(unit["key"]) and is_plain_name(unit["plugin"])):
                 raise ValueError(f"'{printable(unit['key'])[:80]}' is not the key of a unit")
             if "status" in unit:
                 Status(unit["status"])

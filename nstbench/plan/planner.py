@@ -45,7 +45,7 @@ def make_plan(config: RunConfig, store: Store, variants: Sequence[Variant]) -> P
     costs: dict[str, float] = {}
     methods: dict[str, MethodCard] = {}
     for variant in variants:
-        label = variant.card.variant
+        label = variant.card.method
         states = {entry.fitted: _style_state(variant, entry.original) for entry in styles.inputs}
         methods[label] = _with_checkpoints(variant.card, states.values())
         measured: list[float] = []
@@ -80,7 +80,7 @@ def make_plan(config: RunConfig, store: Store, variants: Sequence[Variant]) -> P
         outdated=outdated,
         failed=failed,
         batched=frozenset(
-            variant.card.variant
+            variant.card.method
             for variant in variants
             if variant.method is not None and variant.method.does_batches()
         ),
@@ -97,7 +97,7 @@ def _lay_out(
     states: Mapping[ImageRecord, _StyleState],
 ) -> Iterator[tuple[Unit, Outcome | None, UnitRecord | None]]:
     """Yield each unit of a variant with the outcome that blocks it, or its record if it has one."""
-    method = variant.card.method
+    method = variant.card.plugin
     accepted = store.keys_by_inputs(method) if config.resume == "always" else {}
     existing = store.keys(method)
     shared = shared_parts(config, variant)

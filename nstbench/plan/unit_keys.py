@@ -12,6 +12,7 @@ from nstbench.core.records import ImageRecord, Unit
 from nstbench.plan.config import RunConfig
 from nstbench.plan.variants import Variant
 from nstbench.plugins import registry
+from nstbench.plugins.source_hash import source_hash
 from nstbench.store.keys import SCHEMA, KeyText, seed_of
 
 Pieces = dict[tuple[str, str], dict[str, str]]
@@ -23,10 +24,10 @@ _OWN_PARTS = ("content", "content_map", "style", "style_map", "seed")
 def method_parts(variant: Variant) -> dict[str, Any]:
     """Return the parts of a key that identify a variant: code, parameters, weights."""
     card = variant.card
-    source = registry.source_hash("methods", card.method) if variant.method else "broken"
+    source = source_hash(registry.find("methods", card.plugin)) if variant.method else "broken"
     params = variant.method.params.model_dump(mode="python") if variant.method else card.params
     return {
-        "method": card.method,
+        "plugin": card.plugin,
         "source": source,
         "params": {name: _content_of(value) for name, value in params.items()},
         "weights": {weight.name: weight.sha256 for weight in card.weights},
@@ -121,8 +122,8 @@ class UnitMaker:
         key, without_code = self._text.keys(pieces)
         return Unit(
             key=accepted.get(without_code, key),
-            variant=self._variant.card.variant,
             method=self._variant.card.method,
+            plugin=self._variant.card.plugin,
             params=self._params,
             content=content,
             style=style,

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
 from nstbench.contracts import Method
 from nstbench.core.cards import MethodCard, MetricCard, WeightCard
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
 from nstbench.core.records import Availability
 from nstbench.plan.config import MethodSpec, RunConfig, parse_named
 from nstbench.plugins import registry
+from nstbench.plugins.params import check_params
 
 if TYPE_CHECKING:
-    from nstbench.nn.weights.cache import Weight
+    from nstbench.contracts import Weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,7 @@ def resolve_methods(config: RunConfig) -> list[Variant]:
     for name in config.method_params:
         registry.find("methods", name)
     variants = [make_variant(spec, config.method_params.get(spec.name, {})) for spec in specs]
-    labels = [variant.card.variant for variant in variants]
+    labels = [variant.card.method for variant in variants]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise UsageError(f"--methods: '{twice[0]}' is named twice. Give one of them a label.")
@@ -108,8 +107,8 @@ def make_variant(spec: MethodSpec, suite_params: Mapping[str, Any]) -> Variant:
     method: Method = cls(params)
     info = method.info
     card = MethodCard(
-        variant=spec.variant,
-        method=spec.name,
+        method=spec.board_label,
+        plugin=spec.name,
         title=info.title,
         authors=info.authors,
         year=info.year,
@@ -138,26 +137,6 @@ def _weight_card(weight: Weight) -> WeightCard:
     except WeightsError:
         sha256 = weight.sha256
     return WeightCard(weight.name, sha256, weight.licence, weight.origin)
-
-
-def check_params(model: type[BaseModel], given: Mapping[str, Any], owner: str) -> Any:
-    """Validate plug-in parameters.
-
-    Raises:
-        UsageError: if a parameter is unknown (with a suggestion) or has a wrong value.
-    """
-    for name in given:
-        if name not in model.model_fields:
-            known = ", ".join(model.model_fields) or "none"
-            hint = did_you_mean(name, model.model_fields)
-            raise UsageError(f"{owner} has no parameter '{name}'.{hint} It has: {known}.")
-    try:
-        return model(**given)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = str(problem["loc"][0]) if problem["loc"] else "parameters"
-        reason = problem["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{owner}: {name}: {reason} (got {problem['input']!r}).") from None
 
 
 def metric_cards(wanted: Iterable[str] | str) -> dict[str, MetricCard]:
@@ -228,7 +207,7 @@ def _availability(requires: Iterable[str], needed: Iterable[Any]) -> Availabilit
 
 def _broken_card(spec: MethodSpec, reason: str) -> MethodCard:
     return MethodCard(
-        variant=spec.variant, method=spec.name, title=spec.name, authors="", year=0, paper="",
+        method=spec.board_label, plugin=spec.name, title=spec.name, authors="", year=0, paper="",
         code="", family="", flexibility="", licence="", trained_on=(), deviations=(),
         params=spec.params, defaults={}, weights=(),
         availability=Availability(False, reason, "fix the plug-in"),

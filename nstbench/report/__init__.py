@@ -1,1 +1,1 @@
-"""From statements to pages, files and figures."""
+"""The report: HTML pages, files and figures."""

@@ -1,4 +1,4 @@
-"""Several runs side by side as one page and as files: the first is what others compare with."""
+"""Several runs side by side: one page, a table and a Markdown file."""
 
 from __future__ import annotations
 
@@ -8,74 +8,110 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
-from nstbench.analysis import run_comparison as comparison
-from nstbench.analysis.run_comparison import SAME
+from nstbench.analysis import run_comparison
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.core.records import Flexibility
-from nstbench.report.parts import numbers, svg, templates
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.rows import Interval
+from nstbench.core.text import counted
+from nstbench.report.markdown import escape, table
+from nstbench.report.page import Fragment, render_shell
+from nstbench.report.parts import numbers, pictures, svg, templates
+from nstbench.report.parts.rows import (
+    Interval,
+    leaderboard_rows,
+    measured_metrics,
+)
 
-SURE = 0.05
-"""A difference whose adjusted p-value is at most this is called one."""
+ALPHA = 0.05
+"""A difference is significant if its adjusted p-value is at most this."""
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """The first run and one other: what they share, and their differences."""
+    """The comparison of one run with the first.
+
+    Attributes:
+        letter: name of the run on the page.
+        board: its results.
+        checks: what the two runs have in common.
+        differences: differences per method, size and metric.
+        speeds: latencies and their ratios per method and size.
+        same_machine: True if device and threads are the same.
+    """
 
     letter: str
     board: Board
-    checks: list[comparison.Check]
+    checks: list[run_comparison.Check]
     differences: pd.DataFrame
     speeds: pd.DataFrame
     same_machine: bool
 
 
 def compare(boards: Sequence[Board]) -> list[Compared]:
-    """Compare every further run with the first."""
+    """Return the comparison of every other run with the first."""
     first = boards[0]
     return [
         Compared(
             letter=letter(i),
             board=other,
-            checks=comparison.checks(first, other),
-            differences=comparison.differences(first, other),
-            speeds=comparison.speeds(first, other),
-            same_machine=comparison.same_machine(first, other),
+            checks=run_comparison.checks(first, other),
+            differences=run_comparison.differences(first, other),
+            speeds=run_comparison.speeds(first, other),
+            same_machine=run_comparison.same_machine(first, other),
         )
         for i, other in enumerate(boards[1:], start=1)
     ]
 
 
 def letter(index: int) -> str:
-    """Return the name of a run on the page: A, B, ..., Z, A1, ..."""
+    """Return the name of a run on the page.
+
+    Example:
+        >>> letter(0), letter(25), letter(26)
+        ('A', 'Z', 'A1')
+    """
     return chr(ord("A") + index % 26) + (str(index // 26) if index >= 26 else "")
 
 
-def html(boards: Sequence[Board], compared: Sequence[Compared]) -> list[tuple[str, str, Markup]]:
-    """Return the sections of the page as (name, title, HTML)."""
+def comparison_page(boards: Sequence[Board], compared: Sequence[Compared]) -> str:
+    """Return the comparison of several runs as one HTML page.
+
+    Args:
+        boards: at least two; all others are compared with the first.
+        compared: the comparisons, from :func:`compare`.
+    """
+    title = " / ".join(str(board.info.get("name") or "run") for board in boards)
+    page = render_shell(title, "Comparison of runs", _fragments(boards, compared))
+    return pictures.fill(page, boards[0].root, embed=True, base=".")
+
+
+def _fragments(boards: Sequence[Board], compared: Sequence[Compared]) -> list[Fragment]:
     runs = [_run(i, board) for i, board in enumerate(boards)]
-    parts = [("overview", "At a glance",
-              templates.render("comparison_runs.html", runs=runs,
-                               answers=[a for c in compared for a in _answers(c)]))]  # fmt: skip
+    answers = [answer for each in compared for answer in _answers(each)]
+    overview = templates.render("comparison_runs.html", runs=runs, answers=answers)
+    fragments = [Fragment("overview", "At a glance", overview)]
     for each in compared:
-        suffix = f": {each.letter} against A" if len(compared) > 1 else ""
-        parts += [
-            (f"checks-{each.letter}", f"Comparable or not{suffix}",
-             templates.render("comparison_checks.html", checks=each.checks, same=SAME,
-                              letter=each.letter)),
-            (f"differences-{each.letter}", f"Differences{suffix}",
-             templates.render("comparison_differences.html", letter=each.letter,
-                              tables=_difference_tables(boards[0], each),
-                              speeds=_speed_rows(each), same_machine=each.same_machine)),
-        ]  # fmt: skip
-    parts.append(("boards", "Every board", templates.render(
-        "comparison_boards.html", **_boards(boards))))  # fmt: skip
-    return parts
+        suffix = f": {each.letter} and A" if len(compared) > 1 else ""
+        checks = templates.render(
+            "comparison_checks.html",
+            checks=each.checks,
+            same=run_comparison.SAME,
+            letter=each.letter,
+        )
+        differences = templates.render(
+            "comparison_differences.html",
+            letter=each.letter,
+            tables=_difference_tables(boards[0], each),
+            speeds=_speed_rows(each),
+            same_machine=each.same_machine,
+        )
+        fragments += [
+            Fragment(f"checks-{each.letter}", f"Comparability{suffix}", checks),
+            Fragment(f"differences-{each.letter}", f"Differences{suffix}", differences),
+        ]
+    leaderboards = templates.render("comparison_boards.html", **_boards(boards))
+    return [*fragments, Fragment("boards", "All leaderboards", leaderboards)]
 
 
 def _run(index: int, board: Board) -> dict[str, Any]:
@@ -96,11 +132,11 @@ def _run(index: int, board: Board) -> dict[str, Any]:
     }
 
 
-# --- words -------------------------------------------------------------------------------
+# --- answers -------------------------------------------------------------------------------
 
 
 def _answers(each: Compared) -> list[dict[str, str]]:
-    """Return what the comparison says of quality and of speed."""
+    """Return the summaries of quality and speed."""
     return [_quality_answer(each), _speed_answer(each)]
 
 
@@ -110,16 +146,21 @@ def _quality_answer(each: Compared) -> dict[str, str]:
     rows = rows[rows["metric"] == card.name] if card else rows.iloc[:0]
     question = f"Quality of {each.letter} against A"
     if card is None or rows.empty:
-        reason = "The runs share no unit that was scored by the same version of a metric."
+        reason = "The runs have no unit in common that was scored by the same version of a metric."
         return {"question": question, "figure": "not comparable", "words": reason}
-    sure = rows[rows["p_holm"] <= SURE]
-    better = (sure["difference"] > 0) == card.higher_is_better
+    significant = rows[rows["p_holm"] <= ALPHA]
+    better = (significant["difference"] > 0) == card.higher_is_better
     words = (
-        f"{len(rows)} methods on up to {int(rows['pairs'].max())} shared pairs: "
-        f"{int(better.sum())} better, {int((~better).sum())} worse in {card.title}, "
-        f"{len(rows) - len(sure)} not told apart."
+        f"{card.title} on up to {int(rows['pairs'].max())} shared pairs: "
+        f"{int(better.sum())} of {counted(len(rows), 'method')} significantly better, "
+        f"{int((~better).sum())} worse, {len(rows) - len(significant)} without a significant "
+        "difference."
     )
-    figure = "no difference found" if sure.empty else f"{len(sure)} of {len(rows)} differ"
+    figure = (
+        "no significant difference"
+        if significant.empty
+        else f"{len(significant)} of {len(rows)} differ"
+    )
     return {"question": question, "figure": figure, "words": words}
 
 
@@ -132,27 +173,25 @@ def _speed_answer(each: Compared) -> dict[str, str]:
         reason = "No method was timed at the same size in both runs."
         return {"question": question, "figure": "not comparable", "words": reason}
     kind = (
-        "Same device and threads, so seconds are compared as they are."
+        "Device and threads are the same, so the times are compared directly."
         if each.same_machine
-        else "The machines differ: each time is divided by that of the same calibration kernel."
+        else "The machines differ, so each time is divided by the time of a calibration kernel."
     )
-    words = f"{kind} {len(ratios)} methods, from × {_times(ratios.min())} to × " \
-            f"{_times(ratios.max())} of A's time."  # fmt: skip
-    figure = f"× {_times(ratios.median())} of A's time (median)"
+    words = (
+        f"{kind} The times of {counted(len(ratios), 'method')} range from "
+        f"{numbers.significant(ratios.min())} to {numbers.significant(ratios.max())} times A's."
+    )
+    figure = f"median time {numbers.significant(ratios.median())} × A's"
     return {"question": question, "figure": figure, "words": words}
-
-
-def _times(ratio: float) -> str:
-    return numbers.significant(ratio)
 
 
 # --- tables ------------------------------------------------------------------------------
 
 
 def _difference_tables(first: Board, each: Compared) -> list[dict[str, Any]]:
-    """Return a table per metric; that of the quality comes first and open."""
+    """Return one table per metric, the quality metric first."""
     quality = first.quality
-    cards = [c for c in comparison.same_metrics(first, each.board)
+    cards = [c for c in run_comparison.same_metrics(first, each.board)
              if c.name in set(each.differences["metric"])]  # fmt: skip
     cards.sort(key=lambda card: (card != quality, not card.role))
     several = each.differences["size"].nunique() > 1
@@ -197,9 +236,9 @@ def _signed(value: float) -> str:
 
 def _verdict(row: dict[Any, Any], card: MetricCard) -> str:
     if math.isnan(row["p_holm"]):
-        return "one style: no test"
-    if row["p_holm"] > SURE:
-        return "not told apart"
+        return "no test (one style)"
+    if row["p_holm"] > ALPHA:
+        return "not significant"
     return "better" if (row["difference"] > 0) == card.higher_is_better else "worse"
 
 
@@ -210,19 +249,19 @@ def _speed_rows(each: Compared) -> list[dict[str, Any]]:
             "label": f"{r['method']} · {r['size']} px" if several else r["method"],
             "first": numbers.seconds(r["first"]),
             "other": numbers.seconds(r["other"]),
-            "ratio": _times(r["ratio"]),
-            "calibrated": _times(r["calibrated_ratio"]),
+            "ratio": numbers.significant(r["ratio"]),
+            "calibrated": numbers.significant(r["calibrated_ratio"]),
         }
         for r in each.speeds.to_dict("records")
     ]
 
 
 def _boards(boards: Sequence[Board]) -> dict[str, Any]:
-    """Return the numbers of each run's own board, methods as rows."""
-    names = {m.name: m for board in boards for m in tables.measured_metrics(board) if m.role}
-    cards = list(names.values())
-    found = [{(r.method, r.size): r for r in tables.rows(board)} for board in boards]
-    keys = list(dict.fromkeys(key for rows in found for key in rows))
+    """Return ranks and main metrics of all leaderboards, one row per method and size."""
+    metrics = {m.name: m for board in boards for m in measured_metrics(board) if m.role}
+    cards = list(metrics.values())
+    boards_rows = [{(r.method, r.size): r for r in leaderboard_rows(board)} for board in boards]
+    keys = list(dict.fromkeys(key for rows in boards_rows for key in rows))
     several = len({size for _, size in keys}) > 1
     return {
         "letters": [letter(i) for i in range(len(boards))],
@@ -233,11 +272,11 @@ def _boards(boards: Sequence[Board]) -> dict[str, Any]:
                 "cells": [
                     row.of(card).text(card.unit) if row else numbers.DASH
                     for card in cards
-                    for row in (rows.get((method, size)) for rows in found)
+                    for row in (rows.get((method, size)) for rows in boards_rows)
                 ],
                 "ranks": [
                     row.rank if row else numbers.DASH
-                    for row in (rows.get((method, size)) for rows in found)
+                    for row in (rows.get((method, size)) for rows in boards_rows)
                 ],
             }
             for method, size in keys
@@ -248,41 +287,33 @@ def _boards(boards: Sequence[Board]) -> dict[str, Any]:
 # --- files -------------------------------------------------------------------------------
 
 
-def table(compared: Sequence[Compared]) -> pd.DataFrame:
-    """Return all differences and ratios as one table, one row per run, method and metric."""
+def comparison_table(compared: Sequence[Compared]) -> pd.DataFrame:
+    """Return all differences and ratios, one row per run, method, size and metric."""
     frames = []
     for each in compared:
         speed = each.speeds.assign(
-            metric=comparison.SPEED, difference=lambda t: t["other"] - t["first"]
+            metric=run_comparison.SPEED, difference=lambda t: t["other"] - t["first"]
         )
         rows = pd.concat([f for f in (each.differences, speed) if len(f)] or [speed])
         rows.insert(0, "run", str(each.board.root))
         frames.append(rows)
-    columns = ["run", *comparison.DIFFERENCES, "ratio", "calibrated_ratio"]
+    columns = ["run", *run_comparison.DIFFERENCES, "ratio", "calibrated_ratio"]
     return pd.concat(frames, ignore_index=True).reindex(columns=columns)
 
 
 def markdown(boards: Sequence[Board], compared: Sequence[Compared]) -> str:
-    """Return checks and differences of the ordering metric as Markdown tables."""
-    lines = [f"# {letter(0)}: {_cell(boards[0].root)}"]
+    """Return the checks, and the differences in the quality metric, as Markdown tables."""
+    lines = [f"# {letter(0)}: {escape(str(boards[0].root))}"]
     for each in compared:
-        lines += ["", f"## {each.letter}: {_cell(each.board.root)}", "",
-                  "| | | A / other | |", "|---|---|---|---|"]  # fmt: skip
-        lines += [
-            f"| {c.subject} | {c.verdict} | {_cell(c.details)} | {c.consequence} |"
-            for c in each.checks
-        ]
+        checks = [(c.subject, c.verdict, c.details, c.consequence) for c in each.checks]
+        lines += ["", f"## {each.letter}: {escape(str(each.board.root))}", ""]
+        lines.append(table(["Subject", "Same?", "A / other", "Consequence"], checks, "llll"))
         for block in _difference_tables(boards[0], each)[:1]:
-            lines += ["", f"| {block['card'].title} | pairs | A | {each.letter} | difference | |",
-                      "|---|---|---|---|---|---|"]  # fmt: skip
-            lines += [
-                f"| {_cell(r['label'])} | {r['pairs']} | {r['first']} | {r['other']} "
-                f"| {r['change']} {r['interval']} | {r['verdict']} |"
+            heads = [block["card"].title, "Pairs", "A", each.letter, "Difference", "Verdict"]
+            cells = [
+                (r["label"], r["pairs"], r["first"], r["other"], f"{r['change']} {r['interval']}",
+                 r["verdict"])
                 for r in block["rows"]
-            ]
+            ]  # fmt: skip
+            lines += ["", table(heads, cells, "lrrrrl")]
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: object) -> str:
-    escaped = str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(escaped.split())

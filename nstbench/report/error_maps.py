@@ -1,4 +1,4 @@
-"""Where in a picture its content and style errors arise, on VGG-16.
+"""Maps of the content and style errors over a picture, on VGG-16.
 
 **Content.** Each place of a grid (8 px at 256 px) gets its own P_all + P_near: how often another
 place of the photograph fits it better than the right one, less what the photograph itself confuses
@@ -10,19 +10,19 @@ with D = G(x) - G(s)
 
     |D|^2 = <D, G(x) - G(s)> = mean_i (f_i^T D f_i - <D, G(s)>) = mean_i a_i
 
-is a mean over positions, too, exactly. The map is the mean over the five layers of
-a_i / |G(c) - G(s)|^2, and its mean over the picture is the mean of the layers' *squared* errors,
-of which e_style is the mean without the squares. (Divided once more by the error, the map would
-have the mean e_style, but not fade where an output reaches the style: local statistics differ
-from their mean in every picture.) Where the map is positive, a place adds to the error; where it
-is negative, it makes up for others. A style error is one of the whole picture: the map says who
-contributes, not what is missing from the spot.
+is also a mean over positions, exactly. The map is the mean over the five layers of
+a_i / |G(c) - G(s)|^2. Its mean over the picture is the mean of the layers' *squared* errors,
+whereas e_style is the mean of the errors. (Divided by the error once more, the map would have
+the mean e_style. But it would not approach 0 for an output that reaches the style, because local
+statistics differ from their mean in every picture.) A positive value adds to the error, a
+negative value offsets other positions. The style error belongs to the whole picture: the map
+shows how much each position contributes, not what is missing there.
 
-What the maps do not say: AlexNet's half of both errors (means belong to the part ``vgg16``, not
-to the value of the metrics); and nothing finer than what a position of the layer sees (76 px at
-relu4_1, 3 to 132 px from relu1_1 to relu5_1) although they are drawn at full resolution. Linear
-up-sampling would change the mean by some per cent; that is put back, by a factor for content and
-by a constant for style.
+Limits: the maps omit AlexNet's half of both errors, so the means are those of the part
+``vgg16``, not of the metric. They are drawn at full resolution, but their real resolution is
+the receptive field of a layer (76 px at relu4_1, 3 to 132 px from relu1_1 to relu5_1). Linear
+up-sampling changes the mean by a few per cent; a factor (content) or a constant (style)
+corrects it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from nstbench.contracts import Features, Picture, ScoringPair
 from nstbench.core.cards import PictureCard
 from nstbench.core.errors import NstbenchError
 from nstbench.core.records import Role, Status
-from nstbench.pictures.picture import read_image, to_tensor, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import to_tensor, write_png
 from nstbench.plan.listener import Listener
 from nstbench.score.feature_bank import FeatureBank
 from nstbench.score.maths.normalised_errors import (
@@ -56,18 +57,20 @@ from nstbench.store.store import MAP_KINDS, map_path
 
 NETWORK = "vgg16"
 LIMIT = 2.0
-"""Error that is drawn in full colour: twice that of a trivial answer. It is the same for every
-picture, so that maps of different methods compare."""
+"""Error that is drawn in full colour: twice the error of a trivial output.
+
+It is the same for every picture, so that the maps of different methods can be compared.
+"""
 
 FEATURES = (
     *(need for need in CONTENT_FEATURES if need.network == NETWORK),
     Features(NETWORK, STYLE_LAYERS[NETWORK], ("output",)),
     Features(NETWORK, STYLE_LAYERS[NETWORK], ("content", "style"), gram=True),
 )
-"""What a pair must be able to answer for (see :class:`nstbench.contracts.Features`)."""
+"""Features that the maps read from a pair (see :class:`nstbench.contracts.Features`)."""
 
-_MOST_OPAQUE = 0.85
-_ADDS, _MAKES_UP = (230.0, 60.0, 20.0), (30.0, 100.0, 230.0)
+_MAX_OPACITY = 0.85
+_ADDS, _OFFSETS = (230.0, 60.0, 20.0), (30.0, 100.0, 230.0)
 
 
 def content_map(pair: ScoringPair) -> torch.Tensor:
@@ -76,7 +79,7 @@ def content_map(pair: ScoringPair) -> torch.Tensor:
     Its mean is the part ``vgg16`` of ``content_error``.
 
     Raises:
-        DegeneratePair: if content and style are too alike to measure by.
+        DegeneratePair: if content and style are too similar for a normalised error.
     """
     error = content_error_on(pair, NETWORK)
     (seen, grid), (content, _) = (content_places(pair, NETWORK, of) for of in ("output", "content"))
@@ -87,13 +90,13 @@ def content_map(pair: ScoringPair) -> torch.Tensor:
 
 
 def style_map(pair: ScoringPair) -> torch.Tensor:
-    """Return each place's part in the squared style error on VGG-16, float64 (B, H, W), signed.
+    """Return the squared style error on VGG-16 by position, float64 (B, H, W), with sign.
 
     Its mean is the mean over layers of (|G(x) - G(s)| / |G(c) - G(s)|)^2; the part ``vgg16`` of
     ``style_error`` is the mean over layers without the square.
 
     Raises:
-        DegeneratePair: if content and style are too alike to measure by.
+        DegeneratePair: if content and style are too similar for a normalised error.
     """
     layers = STYLE_LAYERS[NETWORK]
     return torch.stack([_layer_style_map(pair, layer) for layer in layers]).mean(dim=0)
@@ -103,7 +106,7 @@ def _layer_style_map(pair: ScoringPair, layer: str) -> torch.Tensor:
     features = pair.features(NETWORK, "output")[layer].double()
     content, style = (pair.gram(NETWORK, of, layer) for of in ("content", "style"))
     flat = features.flatten(2)
-    # The Gram matrix of exactly these numbers, so that the positions add up to it.
+    # from these numbers, not from the cache, so that the positions add up exactly
     difference = flat @ flat.transpose(1, 2) / flat.shape[2] - style
     squared_unit = _unit(pair, content, style).square()[:, None]
     parts = ((difference @ flat) * flat).sum(dim=1)
@@ -127,7 +130,7 @@ def _norm(values: torch.Tensor) -> torch.Tensor:
 
 
 def _enlarged(pair: ScoringPair, values: torch.Tensor) -> torch.Tensor:
-    """Scale (B, h, w) to the output's shape, linearly."""
+    """Return (B, h, w) values interpolated linearly to the height and width of the output."""
     size = (pair.output.height, pair.output.width)
     return interpolate(values[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
@@ -136,32 +139,32 @@ def _enlarged(pair: ScoringPair, values: torch.Tensor) -> torch.Tensor:
 
 
 def overlay(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Draw a map over its picture in grey: red adds to the error, blue makes up for it.
+    """Return a map drawn over its picture in grey: red adds to the error, blue offsets it.
 
     Args:
-        values: float (H, W); ``LIMIT`` and more gets the full colour, 0 none.
+        values: float (H, W); 0 has no colour, ``LIMIT`` and more has full colour.
         pixels: uint8 RGB (H, W, 3).
 
     Returns:
         uint8 RGB (H, W, 3).
     """
     grey = (pixels.astype(np.float64) @ (0.299, 0.587, 0.114))[..., None]
-    opacity = _MOST_OPAQUE * np.clip(np.abs(values) / LIMIT, 0, 1)[..., None]
-    colour = np.where(values[..., None] > 0, _ADDS, _MAKES_UP)
+    opacity = _MAX_OPACITY * np.clip(np.abs(values) / LIMIT, 0, 1)[..., None]
+    colour = np.where(values[..., None] > 0, _ADDS, _OFFSETS)
     return np.rint((1 - opacity) * grey + opacity * colour).astype(np.uint8)
 
 
 def write_maps(root: Path, device: str, listener: Listener | None = None) -> int:
-    """Write both maps of every output of a run beside it, and return how many outputs have them.
+    """Write both maps of every output of a run, and return the number of outputs with maps.
 
     Args:
         root: run folder.
         device: torch device of VGG-16.
-        listener: receives progress, and the reason where an output has no maps.
+        listener: receives progress, and the reason if an output has no maps.
 
     Raises:
-        UsageError: if the folder holds no run.
-        WeightsError: if VGG-16 is not to be had.
+        UsageError: if the folder is not a run folder.
+        WeightsError: if the weights of VGG-16 are not available.
     """
     listener = listener or Listener()
     board = load_board(root)

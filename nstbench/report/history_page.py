@@ -1,16 +1,14 @@
-"""The trend page of a history: one chart per method and metric, readable without a script."""
+"""The page of a history: one chart per method and metric, readable without a script."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-import nstbench
+from nstbench import __version__
 from nstbench.analysis.regression.history import ChangePoint, Trend, Version
 from nstbench.report.parts import numbers, templates
 from nstbench.report.parts.scale import Scale
@@ -18,6 +16,7 @@ from nstbench.report.parts.svg import NARROW, Canvas
 
 _SIZE = (NARROW[0] + 120, 260)
 _LABELS = 8
+"""Largest number of tick labels."""
 
 
 def history_page(versions: Sequence[Version], trends: Sequence[Trend]) -> str:
@@ -25,17 +24,15 @@ def history_page(versions: Sequence[Version], trends: Sequence[Trend]) -> str:
 
     Args:
         versions: oldest first.
-        trends: what :func:`nstbench.analysis.regression.history.trends` found in them.
+        trends: their trends, from :func:`nstbench.analysis.regression.history.trends`.
     """
-    style = templates.static("report.css")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    style = templates.inline("report.css")
     keys = dict.fromkeys((trend.method, trend.size) for trend in trends)
     return templates.render(
         "history.html",
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'",
-        style=Markup(style),  # noqa: S704  our own file
-        version=nstbench.__version__,
+        policy=templates.content_policy(style),
+        style=style,
+        version=__version__,
         versions=[_version(version) for version in versions],
         methods=[
             {
@@ -86,21 +83,21 @@ def _value(trend: Trend, value: float) -> str:
 
 
 def _chart(trend: Trend) -> Markup:
-    """Draw one trend: a point per version, another shape where it changed or may have."""
-    known = [(i, p) for i, p in enumerate(trend.points) if not math.isnan(p.value)]
+    """Return the chart of one trend, with special marks for changed and undecided versions."""
+    measured = [(i, p) for i, p in enumerate(trend.points) if not math.isnan(p.value)]
     title = trend.title + (f" [{trend.unit}]" if trend.unit else "")
     canvas = Canvas(
         *_SIZE,
         x=Scale(-0.4, len(trend.points) - 0.4, 56, _SIZE[0] - 16),
-        y=Scale.fit([p.value for _, p in known], _SIZE[1] - 44, 28, zero=True),
+        y=Scale.fit([p.value for _, p in measured], _SIZE[1] - 44, 28, zero=True),
         x_title="version",
         y_title=title,
         name=f"{title} of {trend.method} at {trend.size} px, by version",
         x_names=_ticks(trend),
     )
-    canvas.path([(i, p.value) for i, p in known], "line s0 d0")
+    canvas.path([(i, p.value) for i, p in measured], "line s0 d0")
     changed = {change.label: change for change in trend.changes}
-    for i, point in known:
+    for i, point in measured:
         change = changed.get(point.label)
         tip = [point.label, f"{trend.title} {_value(trend, point.value)}"]
         kind, radius = "arbitrary", 4.0
@@ -109,7 +106,7 @@ def _chart(trend: Trend) -> Markup:
             tip.append(f"{'worse' if change.worse else 'better'} since {change.since}")
         elif point.undecided:
             kind, radius = "per-style", 8.0
-            tip.append(f"undecided: too few values to tell from {point.undecided}")
+            tip.append(f"undecided: too few values for a test against {point.undecided}")
         canvas.point(i, point.value, kind, "", tip, radius)
         if change:
             word = "worse" if change.worse else "better"
@@ -120,6 +117,6 @@ def _chart(trend: Trend) -> Markup:
 
 
 def _ticks(trend: Trend) -> tuple[tuple[float, str], ...]:
-    """Return place and name of the versions that are named on the axis."""
+    """Return index and label of the versions with a tick label."""
     step = max(1, math.ceil(len(trend.points) / _LABELS))
     return tuple((float(i), p.label) for i, p in enumerate(trend.points) if i % step == 0)

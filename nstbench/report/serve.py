@@ -1,8 +1,8 @@
-"""A run in the browser while it is going on: a small server for this machine alone.
+"""A web server that shows the reports of runs, also while they are running.
 
-It answers on the loopback address only, to requests that name that address (so that no
-web page can reach it under a name of its own), and hands out nothing but the report, made
-when it is asked for, and data files below the run folders.
+It listens on the loopback address only, and rejects requests with another host name, so that a
+web page cannot reach it by DNS rebinding. It serves the report, rendered on request, and data
+files in the run folders.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import NstbenchError, UsageError
+from nstbench.report.page import render_page
 from nstbench.store.run_info import read_info
 
 ADDRESS = "127.0.0.1"
 REFRESH = 15
-"""Seconds after which the browser asks again for the report of a run that is going on."""
+"""Seconds after which the browser reloads the report of an unfinished run."""
 
 TYPES = {
     ".png": "image/png",
@@ -33,23 +34,23 @@ TYPES = {
     ".tex": "text/plain; charset=utf-8",
     ".parquet": "application/octet-stream",
 }
-"""Files that are handed out; none of them can run a script."""
+"""Suffix -> content type of the files that are served; none of them can run a script."""
 
 INERT = "default-src 'none'; sandbox"
-"""Content security policy of files."""
+"""Content security policy of files and messages."""
 
 log = logging.getLogger(__name__)
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a run, or every run in a folder, until it is closed.
+    """Serves one run, or all runs in a folder, until it is closed.
 
     Args:
-        folder: a run folder, or a folder that holds some.
-        port: port on the loopback address; 0 takes a free one.
+        folder: a run folder, or a folder with run folders.
+        port: port on the loopback address; 0 selects a free port.
 
     Raises:
-        UsageError: if there is no run or the port is taken.
+        UsageError: if there is no run or the port cannot be used.
     """
 
     daemon_threads = True
@@ -58,19 +59,21 @@ class Server(ThreadingHTTPServer):
         self.folder = folder
         self.single = (folder / "run.json").is_file()
         if not self.runs():
-            raise UsageError(f"{folder} holds no run (there is no run.json in it or one below).")
+            raise UsageError(
+                f"{folder} contains no run: there is no run.json in it or in a subfolder."
+            )
         self._pages: dict[str, tuple[Any, bytes]] = {}
         self._lock = threading.Lock()
         try:
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
             raise UsageError(
-                f"--port {port} cannot be used: {error.strerror}. --port 0 takes a free one."
+                f"--port {port} cannot be used: {error.strerror}. --port 0 selects a free port."
             ) from error
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port of the server."""
         return int(self.server_address[1])
 
     @property
@@ -79,36 +82,34 @@ class Server(ThreadingHTTPServer):
         return f"http://{ADDRESS}:{self.port}/"
 
     def runs(self) -> dict[str, Path]:
-        """Return name -> folder of every run; links that lead out of the folder are none."""
+        """Return name -> folder of every run; links to other folders are omitted."""
         if self.single:
             return {self.folder.resolve().name: self.folder}
         base = self.folder.resolve()
-        found = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        paths = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
         return {
             path.name: path
-            for path in found
+            for path in paths
             if (path / "run.json").is_file() and path.resolve().parent == base
         }
 
     def page(self, name: str) -> bytes:
-        """Return a run's report, made anew if the run has changed since the last time."""
-        from nstbench.report.page import render_page
-
+        """Return a run's report, rendered again if the run has changed since the last request."""
         root = self.runs()[name]
         with self._lock:
-            now = fingerprint(root)
-            known = self._pages.get(name)
-            if known is None or known[0] != now:
+            state = fingerprint(root)
+            cached = self._pages.get(name)
+            if cached is None or cached[0] != state:
                 page = render_page(load_board(root), embed=False, base=".")
-                known = self._pages[name] = now, page.encode()
-            return known[1]
+                cached = self._pages[name] = state, page.encode()
+            return cached[1]
 
 
 def fingerprint(root: Path) -> tuple[Any, ...]:
-    """Return what changes whenever the report of a run would."""
+    """Return a value that changes whenever the report of a run changes."""
     files = [root / f for f in ("run.json", "plan.json", "scores.parquet", "timings.json")]
     folders = [root / "outputs"]
-    # a sum notices every change, also one under a clock that was set back
+    # unlike the latest time, the sum also changes after the clock was set back
     times, count = 0, 0
     while folders:
         try:
@@ -122,10 +123,10 @@ def fingerprint(root: Path) -> tuple[Any, ...]:
 
 
 def find_file(root: Path, parts: list[str]) -> Path | None:
-    """Return the file that a path names, or ``None`` unless it is one to hand out.
+    """Return the file of a request path, or ``None`` if it must not be served.
 
-    It has to be an ordinary file of a known kind, below ``root`` after all links are
-    followed, and no part of its path may be hidden or lead upwards.
+    A served file is a regular file with a suffix of :data:`TYPES`. It is in ``root`` after all
+    links are resolved, and no part of its path is hidden or leads upwards.
     """
     if any(not p or p.startswith(".") or "\\" in p or "\0" in p for p in parts):
         return None
@@ -141,17 +142,17 @@ def find_file(root: Path, parts: list[str]) -> Path | None:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD."""
+    """Answers GET and HEAD requests."""
 
     server: Server
     server_version = "nstbench"
     sys_version = ""
 
     def do_GET(self) -> None:
-        """Answer with a page, a list of runs or a file."""
+        """Send a page, the list of runs or a file."""
         hosts = {f"{name}:{self.server.port}" for name in (ADDRESS, "localhost")}
         if self.headers.get("Host") not in hosts:
-            self._text(HTTPStatus.FORBIDDEN, "This server answers to its own address only.")
+            self._text(HTTPStatus.FORBIDDEN, "Forbidden. Use the address that nstbench printed.")
             return
         runs = self.server.runs()
         parts = [unquote(part) for part in urlsplit(self.path).path.split("/")[1:]]
@@ -162,7 +163,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._text(HTTPStatus.NOT_FOUND, "Not found.")
 
-    do_HEAD = do_GET  # noqa: N815  the name that the base class looks for
+    do_HEAD = do_GET  # noqa: N815  name required by the base class
 
     def _front(self, runs: dict[str, Path]) -> None:
         if self.server.single:
@@ -205,16 +206,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: HTTPStatus, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        own = {"Content-Length": str(len(body)), "Cache-Control": "no-store",
+        common = {"Content-Length": str(len(body)), "Cache-Control": "no-store",
                "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}  # fmt: skip
-        for key, value in (headers | own).items():
+        for key, value in (headers | common).items():
             self.send_header(key, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log requests for those who ask for it, instead of writing to the terminal."""
+        """Write requests to the debug log instead of the terminal."""
         log.debug(format, *args)
 
 

@@ -1,16 +1,13 @@
-"""The result of ``nstbench validate`` as one page in the style of the report."""
+"""The result of ``nstbench validate`` as one HTML page."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
-import nstbench
+from nstbench import __version__
 from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
 from nstbench.analysis.validation.people import power
 from nstbench.analysis.validation.validate import Validation
@@ -24,20 +21,18 @@ def validation_page(
     """Return a self-contained HTML page with every number of a validation.
 
     Args:
-        result: what the sweeps say about the metrics.
+        result: the validation of the metrics.
         cards: metric name -> card, for the titles.
-        facts: what a reader must know to repeat it, in order.
+        facts: name -> value of the settings, in order of display.
     """
-    style = templates.static("report.css")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    style = templates.inline("report.css")
     rows = [_row(row, cards) for row in result.summary.to_dict("records")]
     kinds = list(dict.fromkeys(_kind(row) for row in result.by_kind.to_dict("records")))
     return templates.render(
         "validation.html",
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'",
-        style=Markup(style),  # noqa: S704  our own file
-        version=nstbench.__version__,
+        policy=templates.content_policy(style),
+        style=style,
+        version=__version__,
         rows=rows,
         untrusted=[row for row in rows if row["trusted"] == "no"],
         folders=(result.by_kind["kind"] == "folder").any(),
@@ -104,7 +99,7 @@ def _row(row: Mapping[Any, Any], cards: Mapping[str, MetricCard]) -> dict[str, A
         "tau": numbers.fixed(row["tau"], 3),
         "interval": interval,
         "mark": _mark(row),
-        # Nothing is the worst where every step is right.
+        # without a wrong step there is no worst series
         "worst": row["worst"] if row["worst_tau"] < 1 else "none",
         "worst_tau": numbers.fixed(row["worst_tau"], 3),
         "sensitivity": numbers.significant(row["sensitivity"], 2),
@@ -119,7 +114,7 @@ def _percent(share: float) -> str:
 
 
 def _mark(row: Mapping[Any, Any]) -> dict[str, str]:
-    """Return places on an axis from -1 to 1 that is 100 units long."""
+    """Return τ and its limits as positions on an axis from -1 to 1 of 100 units."""
     if pd.isna(row["tau"]):
         return {}
     ends = {name: row["tau"] if pd.isna(row[name]) else row[name] for name in ("low", "high")}
@@ -139,15 +134,15 @@ def _by_kind(
 
 
 def _agreement(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> list[dict[str, Any]]:
-    """Return a matrix of rank correlations for each size of the run."""
+    """Return one matrix of rank correlations per size of the run."""
 
     def title(name: str) -> str:
         return cards[name].title if name in cards else name
 
-    found = []
+    tables = []
     for size, rows in table.groupby("size", sort=True):
         square = matrix(rows)
-        found.append(
+        tables.append(
             {
                 "size": size,
                 "basis": basis(rows),
@@ -162,7 +157,7 @@ def _agreement(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> list[dic
                 ],
             }
         )
-    return found
+    return tables
 
 
 def _name(row: Mapping[Any, Any], cards: Mapping[str, MetricCard]) -> str:

@@ -1,1 +1,1 @@
-"""From outputs to scores."""
+"""Compute scores from outputs, and the maths that metrics share."""

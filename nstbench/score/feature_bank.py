@@ -1,9 +1,9 @@
-"""Features of the pictures being scored: each network sees each picture once.
+"""Features of the scored pictures; every network processes every picture once.
 
-A :class:`FeatureBank` holds the networks and remembers what it computed for contents
-and styles, which come back with every method; a :class:`ScoredPair` is one output with
-its content and style, as metrics see it. Everything is float32 without TF32 and with
-deterministic kernels, so a score does not depend on what else was scored.
+A :class:`FeatureBank` contains the networks, and keeps the features of contents and styles,
+which are needed again for every method. A :class:`ScoredPair` is one output with its content
+and style; metrics read it. All computations are float32 without TF32 and with deterministic
+kernels, so a score does not depend on the other scored pictures.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nstbench.pictures.picture import resize
 from nstbench.score.feature_spill import Overflow, Place
 
 SOURCES = ("output", "content", "style", "style_as_content")
-"""What ``of`` in :class:`~nstbench.contracts.Features` may name."""
+"""The pictures that ``of`` in :class:`~nstbench.contracts.Features` may name."""
 
 LONGEST = 4
 """Long side of a scaled picture in units of ``Features.side``, at most. A longer picture gets a
@@ -34,7 +34,7 @@ smaller short side, so that no picture costs more than four squares."""
 MOST_SMALL, SMALL = 100_000, 4096
 """Small tensors that are kept outside the budget, and their greatest size in bytes."""
 
-# Methods have finished when outputs are scored, so much of the free memory may be used.
+# Scoring starts after all methods have finished, so it may use much of the free memory.
 _MEMORY_SHARE = 0.5
 
 LoadNetwork = Callable[[str, torch.device], LayeredNetwork]
@@ -51,7 +51,7 @@ class _View:
 
 @dataclass(slots=True)
 class _Needs:
-    """Layers of one network wanted from one picture."""
+    """Layers of one network that are needed of one picture."""
 
     activations: set[str] = field(default_factory=set)
     grams: set[str] = field(default_factory=set)
@@ -59,13 +59,13 @@ class _Needs:
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known about one picture under one network."""
+    """Computed features of one picture under one network."""
 
     activations: dict[str, torch.Tensor] = field(default_factory=dict)
     grams: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def size(self) -> int:
-        """Return the bytes held."""
+        """Return the bytes in memory."""
         return sum(t.nbytes for t in [*self.activations.values(), *self.grams.values()])
 
 
@@ -73,12 +73,12 @@ class FeatureBank:
     """Networks, and the features of contents and styles within a memory budget.
 
     Args:
-        device: where the networks run.
-        budget: bytes of features to keep in memory; the least recently used go first. By default
-            half of the memory that is free.
-        load: how to load a network.
-        overflow: folder for those that have to go, which are then read instead of computed when
-            they come back; without one they are forgotten.
+        device: device of the networks.
+        budget: bytes of features to keep in memory; the least recently used ones are removed
+            first. By default half of the free memory.
+        load: function that loads a network.
+        overflow: folder for removed features, which are later read from it instead of computed
+            again. By default they are not kept.
     """
 
     def __init__(
@@ -102,22 +102,29 @@ class FeatureBank:
     def pair(
         self, output: Picture, content: Picture, style: Picture, needs: Iterable[Features]
     ) -> ScoredPair:
-        """Return a pair that can answer for ``needs``; nothing is computed yet."""
+        """Return a pair that provides the features in ``needs``; nothing is computed yet."""
         return ScoredPair(self, output, content, style, needs)
 
     def entry(self, network: str, key: str, pixels: torch.Tensor, needs: _Needs) -> _Entry:
-        """Return features of a picture; ``key`` names it, and is empty for one not to keep."""
-        entry = (self._known((network, key)) if key else None) or _Entry()
+        """Return features of a picture.
+
+        Args:
+            network: name of the network.
+            key: identifies the picture; empty if its features are not kept.
+            pixels: the picture, float32 RGB (B, 3, H, W) in [0, 1].
+            needs: layers to provide.
+        """
+        entry = (self._remembered((network, key)) if key else None) or _Entry()
         layers = (needs.activations - entry.activations.keys()) | (
             needs.grams - entry.grams.keys() - entry.activations.keys()
         )
         new_grams = needs.grams - entry.grams.keys()
         new_activations = needs.activations - entry.activations.keys()
-        found = {**entry.activations, **self._forward(network, pixels, layers)}
+        activations = {**entry.activations, **self._forward(network, pixels, layers)}
         for layer in new_grams:
-            entry.grams[layer] = scoring_gram_matrix(found[layer])
+            entry.grams[layer] = scoring_gram_matrix(activations[layer])
         for layer in new_activations:
-            entry.activations[layer] = found[layer]
+            entry.activations[layer] = activations[layer]
         if key:
             if new_grams or new_activations:
                 self._on_disk.pop((network, key), None)
@@ -132,7 +139,7 @@ class FeatureBank:
         if key in self._small:
             self._small.move_to_end(key)
             return self._small[key]
-        entry = self._known(key) or _Entry({"": make()})
+        entry = self._remembered(key) or _Entry({"": make()})
         made = entry.activations[""]
         if made.nbytes > SMALL:
             self._keep(key, entry)
@@ -143,7 +150,7 @@ class FeatureBank:
         return made
 
     def clear(self) -> None:
-        """Forget all features and networks."""
+        """Remove all features and networks."""
         self._networks.clear()
         self._kept.clear()
         self._small.clear()
@@ -159,7 +166,7 @@ class FeatureBank:
         if not layers:
             return {}
         if network not in self._networks:
-            # tensors of inference mode cannot be packed: they do not tell when they change
+            # weights made in inference mode cannot be packed: they have no version counter
             with torch.inference_mode(False):
                 self._networks[network] = self._load(network, self.device)
         exact = torch.backends.cudnn.flags(
@@ -179,8 +186,8 @@ class FeatureBank:
             self._held -= self._sizes.pop(oldest)
             self._spill(oldest, evicted)
 
-    def _known(self, key: Key) -> _Entry | None:
-        """Return what is remembered, in memory or on disk."""
+    def _remembered(self, key: Key) -> _Entry | None:
+        """Return the kept features, from memory or from disk, or ``None``."""
         place = self._on_disk.get(key)
         if key in self._kept or place is None or self._overflow is None:
             return self._kept.get(key)
@@ -189,7 +196,7 @@ class FeatureBank:
             for (kind, layer), tensor in self._overflow.read(place).items():
                 getattr(entry, kind)[layer] = tensor
             return entry
-        # it can be computed again
+        # the features will be computed again
         except OSError:
             del self._on_disk[key]
             return None
@@ -233,7 +240,7 @@ class ScoredPair:
     def features(
         self, network: str, of: str, side: int | None = None
     ) -> Mapping[str, torch.Tensor]:
-        """Return layer name -> float32 activations (B, C, H, W) that some metric declared.
+        """Return layer name -> float32 activations (B, C, H, W) of the declared layers.
 
         Args:
             network: name of the network.
@@ -260,7 +267,7 @@ class ScoredPair:
         return self._expanded(entry.grams[layer])
 
     def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Return what ``make`` returns, made once; see ``contracts.ScoringPair``."""
+        """Return the result of ``make``, called once; see ``contracts.ScoringPair``."""
         keys = tuple(self._key(self._view(source)) for source in of)
         if all(keys):
 
@@ -272,10 +279,10 @@ class ScoredPair:
                     self._as_is = before
 
             return self._expanded(self._bank.tensor(("kept", name, *keys), make_as_is))
-        own = (name, *of)
-        if own not in self._tensors:
-            self._tensors[own] = make()
-        return self._tensors[own]
+        key = (name, *of)
+        if key not in self._tensors:
+            self._tensors[key] = make()
+        return self._tensors[key]
 
     def with_output(self, output: Picture, needs: Iterable[Features]) -> ScoredPair:
         """Return another output with this content and style; see ``contracts.ScoringPair``."""
@@ -287,7 +294,7 @@ class ScoredPair:
                 raise KeyError(f"no metric declares features of {network!r} of {view.of!r}")
             key = self._key(view)
             wanted = _Needs()
-            # Content and style, or style and resized style, may be the same picture.
+            # Content and style may be the same picture, and so may style and resized style.
             for (other_network, other), needs in self._needs.items():
                 same = other == view or (key and self._key(other) == key)
                 if other_network == network and same:
@@ -308,7 +315,7 @@ class ScoredPair:
         for need in needs:
             for of in need.of:
                 if of not in SOURCES:
-                    raise ValueError(f"features of {of!r}: none of {', '.join(SOURCES)}")
+                    raise ValueError(f"features of {of!r}: not one of {', '.join(SOURCES)}")
                 view = self._view(of, need.side)
                 entry = merged.setdefault((need.network, view), _Needs())
                 (entry.grams if need.gram else entry.activations).update(need.layers)
@@ -326,13 +333,13 @@ class ScoredPair:
         return self._pixels[view]
 
     def _key(self, view: _View) -> str:
-        """Return what names the picture in the bank; outputs are scored once, so they have none."""
+        """Return the picture's key in the bank; empty for outputs, which are scored once only."""
         if view.of == "output":
             return ""
         if view not in self._keys:
             picture = self.content if view.of == "content" else self.style
             digest = picture.sha256 or _digest(picture.pixels)
-            # Pictures of one checksum may differ in shape, a resized style from itself at least.
+            # A style and its resized copy have the same checksum and different shapes.
             shapes = [(picture.height, picture.width)]
             if view.of == "style_as_content":
                 shapes.append((self.content.height, self.content.width))
@@ -344,7 +351,7 @@ class ScoredPair:
         return self._keys[view]
 
     def _expanded(self, tensor: torch.Tensor) -> torch.Tensor:
-        # What is kept for later pairs must not have the number of this pair's outputs.
+        # Tensors that are kept for later pairs must not have the batch size of this pair.
         if self._as_is:
             return tensor
         return tensor.expand(self.output.pixels.shape[0], *tensor.shape[1:])

@@ -1,6 +1,6 @@
-"""Tensors on disk, for what does not fit into memory.
+"""Write tensors that do not fit into memory to disk.
 
-All lie in one file without a name: nothing is left behind however the process ends.
+All of them are in one unnamed temporary file, which disappears when the process ends.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ K = TypeVar("K")
 
 _log = logging.getLogger(__name__)
 
-# Others may want the rest.
+# Share of the free disk space to use; other programs may need the rest.
 _DISK_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a tensor lies in the file, and how."""
+    """Position, layout and device of a tensor in the file; ``offset`` is in bytes."""
 
     offset: int
     dtype: torch.dtype
@@ -39,8 +39,8 @@ class Overflow:
     """Writes tensors and reads them back, bit for bit and in their memory format.
 
     Args:
-        folder: where the file goes; made if it is not there.
-        budget: bytes to write at most. By default a quarter of what is free there.
+        folder: folder of the file; created if it does not exist.
+        budget: largest size of the file in bytes. By default a quarter of the free space.
     """
 
     def __init__(self, folder: Path, budget: int | None = None) -> None:
@@ -53,8 +53,8 @@ class Overflow:
         """Append tensors.
 
         Returns:
-            Where they lie; ``None`` if they do not fit or the disk will not have them, which is
-            no error: whoever computed them can do so again.
+            Their places, or ``None`` if they do not fit or writing fails; the caller recomputes
+            them.
         """
         try:
             return self._write(tensors)
@@ -64,15 +64,15 @@ class Overflow:
             return None
 
     def read(self, places: Mapping[K, Place]) -> dict[K, torch.Tensor]:
-        """Return tensors that :meth:`write` wrote, each on the device that it was on.
+        """Return tensors that :meth:`write` wrote, on their original devices.
 
         Raises:
-            OSError: if the disk fails.
+            OSError: if reading fails.
         """
         return {name: self._read(place) for name, place in places.items()}
 
     def close(self) -> None:
-        """Give the disk space back; places are void from then on."""
+        """Free the disk space; earlier places are invalid afterwards."""
         if self._file is not None:
             self._file.close()
         self._file, self._end, self._budget = None, 0, self._given
@@ -80,7 +80,7 @@ class Overflow:
     def _write(self, tensors: Mapping[K, torch.Tensor]) -> dict[K, Place] | None:
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  lives as long as we
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  closed by self
             weakref.finalize(self, self._file.close)
             if self._budget is None:
                 self._budget = int(_DISK_SHARE * shutil.disk_usage(self._folder).free)
@@ -104,15 +104,15 @@ class Overflow:
         assert self._file is not None
         tensor = torch.empty_strided(place.shape, place.stride, dtype=place.dtype)
         self._file.seek(place.offset)
-        # a method of the buffered file that typeshed does not know of IO
-        found = self._file.readinto(_bytes(tensor))  # type: ignore[attr-defined]
-        if found != tensor.nbytes:
+        # typeshed declares readinto for buffered files, but not for IO
+        count = self._file.readinto(_bytes(tensor))  # type: ignore[attr-defined]
+        if count != tensor.nbytes:
             raise OSError("a file of features ends too early")
         return tensor.to(place.device)
 
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor without gaps, channels last if it was."""
+    """Return a tensor without gaps; channels-last tensors stay channels last."""
     last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return tensor if last else tensor.contiguous()
 

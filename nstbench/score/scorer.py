@@ -1,4 +1,4 @@
-"""Metrics over outputs: one broken metric costs its own numbers and no other's."""
+"""Compute metrics of outputs; an error in one metric does not affect the others."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ from nstbench.core.paths import cache_dir
 from nstbench.score.feature_bank import FeatureBank, ScoredPair
 
 Record = dict[str, Any]
-"""``{"values": {part: value}}`` with the metric's own value under ``""``, or ``{"error": why}``.
+"""``{"values": {part: value}}`` with the metric's own value under ``""``, or ``{"error": reason}``.
 
-An error that says nothing about the pictures, such as a lack of memory or missing weights, has
-``"again": True`` beside it: it is no result, and the next one who asks may be luckier.
+A temporary error, such as a lack of memory or missing weights, has ``"again": True`` as well: it
+does not depend on the pictures, so it is not stored, and the next run tries again.
 """
 
 _log = logging.getLogger(__name__)
 
-# What metrics and networks say of the pictures themselves.
-_OF_THE_PICTURES = (NoValueError, ImageError)
+# Errors that depend on the pictures only. They are stored as results.
+_LASTING_ERRORS = (NoValueError, ImageError)
 
 
 class Scorer:
-    """Scores outputs with pair metrics and feeds set metrics.
+    """Scores outputs with pair metrics and adds them to set metrics.
 
     Args:
         metrics: registry name -> instance, not loaded yet. Timing metrics are ignored.
-        device: where networks and metrics run; pictures must lie there.
-        bank: the feature bank, if it is to be shared; by default one that overflows into the cache
-            folder.
+        device: device of networks and metrics; pictures must be on it.
+        bank: the feature bank; by default a new one that spills into the cache folder.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Scorer:
         return records
 
     def reset(self, names: Collection[str] | None = None) -> None:
-        """Empty the set metrics, all or those in ``names``, before another group of outputs."""
+        """Replace the set metrics (all, or those in ``names``) by empty ones, for a new group."""
         for name, metric in self._sets.items():
             if names is None or name in names:
                 self._broken.pop(name, None)
@@ -106,7 +105,7 @@ class Scorer:
         self._attempt(name, partial(metric.load, self.device))
 
     def _attempt(self, name: str, action: Callable[[], object]) -> None:
-        """Do something without which the metric has no value from here on."""
+        """Run an action of a metric; if it fails, the metric has that error from now on."""
         try:
             action()
         except Exception as error:
@@ -117,12 +116,12 @@ class Scorer:
             return self._broken[name]
         try:
             values = dict(compute())
-        # Metrics are plug-ins: whatever they raise is a missing number, and must stay one.
+        # Metrics are plug-ins: any exception of theirs is recorded as a missing value.
         except Exception as error:
             return _failed(name, error)
-        odd = [part or "value" for part, value in values.items() if not math.isfinite(value)]
-        if odd:
-            return {"error": f"{', '.join(odd)} is not a finite number"}
+        not_finite = [p or "value" for p, value in values.items() if not math.isfinite(value)]
+        if not_finite:
+            return {"error": f"{', '.join(not_finite)} is not a finite number"}
         return {"values": values}
 
 
@@ -132,6 +131,6 @@ def _values(metric: PairMetric, pair: ScoredPair) -> dict[str, float]:
 
 def _failed(name: str, error: Exception) -> Record:
     _log.debug("metric %s failed", name, exc_info=error)
-    known = isinstance(error, NstbenchError)
-    record: Record = {"error": str(error) if known else f"{type(error).__name__}: {error}"}
-    return record if isinstance(error, _OF_THE_PICTURES) else {**record, "again": True}
+    has_text = isinstance(error, NstbenchError)
+    record: Record = {"error": str(error) if has_text else f"{type(error).__name__}: {error}"}
+    return record if isinstance(error, _LASTING_ERRORS) else {**record, "again": True}

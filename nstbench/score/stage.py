@@ -1,7 +1,7 @@
-"""Score the pictures of a run: only what has no score yet, each output read once.
+"""Score the outputs of a run that have no score yet; each output is read once.
 
-While one output is scored, the next ones are decoded and the scores of the last ones are
-written; each score is a file that is synchronised to the disk, which takes its time.
+While one output is scored, the next ones are decoded and earlier scores are written. Each score
+is a file that is synchronised to the disk, which is slow.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ import numpy as np
 import pandas as pd
 import torch
 
+from nstbench import nn
 from nstbench.contracts import Metric, MetricInfo, Picture
 from nstbench.core.cards import MetricCard, PictureCard
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
 from nstbench.core.records import Role, Scope, Status, Timing
 from nstbench.core.text import printable
-from nstbench.nn.weights import cache as weights
-from nstbench.pictures.picture import read_image, to_tensor
+from nstbench.nn.weights import cache
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import to_tensor
 from nstbench.plan.listener import Listener
 from nstbench.plan.plan_file import read_plan
 from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
+from nstbench.plugins.source_hash import module_files, source_hash
+from nstbench.score import feature_bank
 from nstbench.score.scorer import Scorer
 from nstbench.store.atomic_files import RERUN
 from nstbench.store.keys import SCHEMA, key_of
@@ -40,25 +44,26 @@ Unit = Mapping[str, Any]
 Record = Mapping[str, Any]
 
 READ_AHEAD = 4
-"""Outputs that are decoded while another one is scored."""
+"""Number of outputs that are decoded in advance."""
 
 WRITERS = 4
 MOST_WRITES = 256
-"""Scores that wait to be written before scoring waits for them."""
+"""Number of unwritten scores above which scoring waits."""
 
 PICTURES = 32
-"""Contents and styles that are held as pixels; their features are held by the feature bank."""
+"""Number of contents and styles whose pixels are kept; the feature bank keeps their features."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A unit whose output is being decoded, if it has to be scored.
+    """A unit, and its output if that has to be scored.
 
     Attributes:
+        unit: the unit, as in the plan.
         keys: pair metric -> key of its score.
-        known: pair metric -> its record, where there is one.
-        wanted: names of the metrics that the output has to be scored with.
-        output: pixels of the output, (H, W, 3).
+        known: pair metric -> stored record, if there is one.
+        wanted: names of the metrics to compute.
+        output: pixels of the output, uint8 (H, W, 3), being decoded; ``None`` if not needed.
     """
 
     unit: Unit
@@ -70,9 +75,9 @@ class _Work:
 
 @dataclass(slots=True)
 class _Group:
-    """The units of one method variant at one size that are done.
+    """The finished units of one method variant at one size.
 
-    ``pairs`` are those of the size that any method was to do, seeds told apart.
+    ``pairs`` are the planned (content, style, seed) of that size, over all methods.
     """
 
     pairs: set[tuple[str, str, int]]
@@ -119,7 +124,7 @@ class ScoreStage:
         return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
     def close(self) -> None:
-        """Let go of networks, features and pictures now, not when a cycle is found."""
+        """Free networks, features and pictures now, without waiting for garbage collection."""
         self.scorer.bank.clear()
         self._picture.cache_clear()
 
@@ -141,7 +146,7 @@ class ScoreStage:
         damaged = False
         for work in self._read_ahead(units, missing_sets, reader):
             unit = work.unit
-            name = f"{unit['variant']} · {unit['content']} × {unit['style']}"
+            name = f"{unit['method']} · {unit['content']} × {unit['style']}"
             listener.began(name)
             records = dict(work.known)
             try:
@@ -155,28 +160,28 @@ class ScoreStage:
             for metric, record in made.items():
                 writer.write(metric, work.keys[metric], record)
                 records[metric] = record
-            for metric, found in records.items():
-                rows += self._rows(metric, found, unit, listener)
+            for metric, score in records.items():
+                rows += self._rows(metric, score, unit, listener)
             listener.advanced()
-        # a set that lacks a picture is another set
+        # set metrics need every output; skip them if one is unreadable
         of_set = {} if damaged else self.scorer.set_scores(missing_sets)
         for metric, record in of_set.items():
             writer.write(metric, set_keys[metric], record)
             sets[metric] = record
         whole = {**units[0], "content": "", "style": "", "seed": None}
-        for metric, found in sets.items():
-            rows += self._rows(metric, found, whole, listener)
+        for metric, score in sets.items():
+            rows += self._rows(metric, score, whole, listener)
         return rows
 
     def _of_sets(self, group: _Group, listener: Listener) -> list[str]:
-        """Return the set metrics that have a value: of other pictures it would not compare."""
+        """Return the set metrics to compute; none if outputs are missing."""
         names = self._of_scope(Scope.SET)
         done = len(group.done)
         if names and done < len(group.pairs):
             listener.note(
-                f"{', '.join(names)} of {group.done[0]['variant']}: no value for {done} of "
-                f"{len(group.pairs)} outputs. A set is compared with all styles of the run, and "
-                "only with all outputs do methods compare."
+                f"{', '.join(names)} of {group.done[0]['method']}: no value for {done} of "
+                f"{len(group.pairs)} outputs. Set metrics compare all outputs with all styles, so "
+                "values of incomplete sets are not comparable between methods."
             )
             return []
         return names
@@ -184,14 +189,14 @@ class ScoreStage:
     def _read_ahead(
         self, units: Iterable[Unit], missing_sets: Iterable[str], reader: ThreadPoolExecutor
     ) -> Iterator[_Work]:
-        """Yield the units in order, some outputs being decoded meanwhile."""
+        """Yield the units in order, and decode the outputs of the next ones meanwhile."""
         ahead: deque[_Work] = deque()
         for unit in units:
             keys = {name: self._pair_key(name, unit) for name in self._of_scope(Scope.PAIR)}
             known = self._known(keys)
             wanted = frozenset(keys.keys() - known.keys()).union(missing_sets)
-            # where it lies, whatever the record says: records may come from somebody else
-            path = self.store.output_path(unit["method"], unit["key"])
+            # this run's own path, because the record may have been copied from another run
+            path = self.store.output_path(unit["plugin"], unit["key"])
             output = reader.submit(read_image, path) if wanted else None
             ahead.append(_Work(unit, keys, known, wanted, output))
             if len(ahead) > READ_AHEAD:
@@ -199,9 +204,9 @@ class ScoreStage:
         yield from ahead
 
     def _known(self, keys: Mapping[str, str]) -> dict[str, Record]:
-        """Return the records that there are: metric -> record."""
-        found = ((name, self.store.score(name, key)) for name, key in keys.items())
-        return {name: record for name, record in found if record is not None}
+        """Return the stored records: metric -> record."""
+        records = ((name, self.store.score(name, key)) for name, key in keys.items())
+        return {name: record for name, record in records if record is not None}
 
     def _score_pair(self, work: _Work) -> Mapping[str, dict[str, Any]]:
         if work.output is None:
@@ -224,7 +229,7 @@ class ScoreStage:
     ) -> list[dict[str, Any]]:
         if "error" in record:
             later = " (the next run or score tries again)" if record.get("again") else ""
-            listener.note(f"{metric} of {unit['variant']} has no value: {record['error']}{later}")
+            listener.note(f"{metric} of {unit['method']} has no value: {record['error']}{later}")
             return []
         return [_row(unit, metric, part, value) for part, value in record["values"].items()]
 
@@ -235,8 +240,8 @@ class ScoreStage:
         return {
             "metric": name,
             "version": info.version,
-            "source": registry.source_hash("metrics", name, beside=feature_files(info)),
-            "weights": {w.name: weights.checksum(w) for w in metric_weights(info)},
+            "source": source_hash(registry.find("metrics", name), feature_files(info)),
+            "weights": {w.name: cache.checksum(w) for w in metric_weights(info)},
             "schema": SCHEMA,
         }
 
@@ -250,8 +255,8 @@ class ScoreStage:
     def _card(self, role: Role, name: str) -> PictureCard:
         if (role, name) not in self.pictures:
             raise StoreError(
-                f"{self.store.root / 'run.json'} knows no {role} picture '{printable(name)}', of "
-                f"which plan.json speaks. {RERUN}"
+                f"{self.store.root / 'run.json'} does not contain the {role} picture "
+                f"'{printable(name)}', which plan.json names. {RERUN}"
             )
         return self.pictures[role, name]
 
@@ -272,8 +277,8 @@ class ScoreStage:
         for unit in read_plan(self.store.root):
             of_size = pairs.setdefault(unit["size"], set())
             of_size.add((unit["content"], unit["style"], unit["seed"]))
-            group = groups.setdefault((unit["variant"], unit["size"]), _Group(of_size))
-            record = None if "status" in unit else self.store.record(unit["method"], unit["key"])
+            group = groups.setdefault((unit["method"], unit["size"]), _Group(of_size))
+            record = None if "status" in unit else self.store.record(unit["plugin"], unit["key"])
             if record is not None and record.status is Status.DONE:
                 entry = {**unit, "output_sha256": record.output_sha256}
                 group.done.append(entry)
@@ -281,24 +286,24 @@ class ScoreStage:
 
 
 def feature_files(info: MetricInfo) -> tuple[Path, ...]:
-    """Return the code that hands pictures and features to a metric.
+    """Return the files of the code that passes pictures and features to a metric.
 
-    A metric names the networks that it reads and imports none of them; one that names none is
-    not concerned by them.
+    A metric names its networks and does not import them, so their code is added here. The code
+    of networks is left out for metrics that read no features.
     """
-    without = () if info.features else ("nstbench.nn",)
-    return registry.module_files("nstbench.score.feature_bank", without)
+    without = () if info.features else (nn.__name__,)
+    return module_files(feature_bank.__name__, without)
 
 
 class _Writer:
-    """Writes scores behind the back of whoever computes them."""
+    """Writes scores in background threads."""
 
     def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
         self._store, self._pool = store, pool
         self._writes: deque[Future[None]] = deque()
 
     def write(self, metric: str, key: str, record: Record) -> None:
-        """Write a score soon; what is no result but a mishap (see ``Record``) is not kept.
+        """Queue a score for writing. Temporary errors are not stored (see ``scorer.Record``).
 
         Raises:
             StoreError: if an earlier one could not be written.
@@ -332,14 +337,14 @@ def score_units(root: Path, device: str, listener: Listener) -> pd.DataFrame:
 def timing_scores(
     scores: pd.DataFrame, timings: Iterable[Timing], cards: Mapping[str, MetricCard]
 ) -> pd.DataFrame:
-    """Return the scores with those that timing metrics read off the timing records."""
+    """Return the scores, and those of timing metrics, which are read from timing records."""
     usable = [n for n, c in cards.items() if c.scope == Scope.TIMING and c.availability.ok]
     metrics = {name: registry.load("metrics", name)() for name in usable}
     rows = [
         _row(
             {
-                "variant": timing.variant,
                 "method": timing.method,
+                "plugin": timing.plugin,
                 "content": "",
                 "style": "",
                 "size": timing.size,
@@ -360,8 +365,8 @@ def timing_scores(
 
 def _row(unit: Unit, metric: str, part: str, value: float | None) -> dict[str, Any]:
     return {
-        "method": unit["variant"],
-        "plugin": unit["method"],
+        "method": unit["method"],
+        "plugin": unit["plugin"],
         "content": unit["content"],
         "style": unit["style"],
         "size": unit["size"],

@@ -1,8 +1,8 @@
-"""Metric plug-ins in the dress of ``torchmetrics.Metric``; see :mod:`nstbench.metrics`.
+"""Metric plug-ins as subclasses of ``torchmetrics.Metric``; see :mod:`nstbench.metrics`.
 
-A plug-in's ``compute`` or ``update`` does the arithmetic, on the features that its ``info``
-declares. What is added here is the state: float64 sums, or the plug-in's own mergeable sums,
-that torchmetrics can reset, merge and gather over processes.
+The plug-in's ``compute`` or ``update`` does the arithmetic, on the features that its ``info``
+declares. This module adds the state: float64 sums, or the plug-in's own mergeable sums, which
+torchmetrics can reset, merge and gather over processes.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ _LENGTH = struct.Struct("<Q")
 class StandaloneMetric(torchmetrics.Metric):
     """Base of the generated classes.
 
-    Networks are loaded once per process and device, but every metric runs them for itself;
-    the scorer, which ``nstbench run`` and ``nstbench score`` use, runs them once for all.
+    Networks are loaded once per process and device, but every metric runs them separately.
+    ``nstbench run`` and ``nstbench score`` use the scorer instead, which runs them once for all
+    metrics.
 
     Args:
-        part: which number of the plug-in to report: ``""`` for its own, or the name of one of
+        part: the number of the plug-in to report: ``""`` for its own, or the name of one of
             its parts (``"vgg16"`` of ``uef``, for example).
-        kwargs: what ``torchmetrics.Metric`` takes.
+        kwargs: arguments of ``torchmetrics.Metric``.
     """
 
     plugin: ClassVar[type[Metric]]
@@ -57,16 +58,16 @@ class StandaloneMetric(torchmetrics.Metric):
         self._ready: tuple[torch.device, Metric, FeatureBank] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out networks, which any process can load for itself."""
+        """Leave out networks, which every process can load."""
         return {**super().__getstate__(), "_ready": None}
 
-    def _machinery(self) -> tuple[Metric, FeatureBank]:
-        """Return the plug-in, loaded, and the networks, both on this metric's device."""
+    def _loaded(self) -> tuple[Metric, FeatureBank]:
+        """Return the loaded plug-in and the networks, both on this metric's device."""
         device = torch.device(self.device)
         if self._ready is None or self._ready[0] != device:
             metric = self.plugin()
             metric.load(device)
-            # No budget: batches seldom come twice, and many metrics share the memory.
+            # Budget 0: batches rarely repeat, and many metrics share the memory.
             self._ready = (device, metric, FeatureBank(device, 0, _load_once))
         return self._ready[1:]
 
@@ -81,16 +82,16 @@ class StandaloneMetric(torchmetrics.Metric):
 
     def _chosen(self, values: dict[str, Any]) -> Any:
         if self.part not in values:
-            known = ", ".join(repr(part) for part in values)
-            raise UsageError(f"{self.plugin_name} has no part '{self.part}'; it has {known}.")
+            parts = ", ".join(repr(part) for part in values)
+            raise UsageError(f"{self.plugin_name} has no part '{self.part}'; it has {parts}.")
         return values[self.part]
 
     def _state(self, kind: str) -> str:
-        """Name a state so that no other metric has one of that name.
+        """Return a name for a state that no other metric uses.
 
-        A ``MetricCollection`` updates only the first of several metrics whose states have the
-        same names and, after the first batch, the same values; on a copy of the content many
-        different metrics are 0.
+        A ``MetricCollection`` updates only the first of several metrics whose states have equal
+        names and, after the first batch, equal values. Many metrics are 0 for a copy of the
+        content, so equal names would be wrong.
         """
         return "_".join(filter(None, (kind, self.plugin_name, self.part)))
 
@@ -98,8 +99,8 @@ class StandaloneMetric(torchmetrics.Metric):
 class StandalonePairMetric(StandaloneMetric):
     """Mean of a pair metric over all outputs.
 
-    A batch with a pair for which the metric has no value raises the plug-in's error and
-    leaves the state as it was.
+    If the metric has no value for a pair of a batch, the plug-in's error is raised and the state
+    does not change.
     """
 
     def __init__(self, part: str = "", **kwargs: Any) -> None:
@@ -117,9 +118,9 @@ class StandalonePairMetric(StandaloneMetric):
             style: the styles (B, 3, H', W'), or one for all.
 
         Raises:
-            UsageError: if a tensor is not of that kind, or there is no such part.
+            UsageError: if a tensor has another shape, dtype or range, or the part does not exist.
         """
-        metric, bank = self._machinery()
+        metric, bank = self._loaded()
         assert isinstance(metric, PairMetric)
         with torch.no_grad():
             values = self._chosen(metric.compute(self._pair(bank, output, content, style)))
@@ -135,8 +136,8 @@ class StandalonePairMetric(StandaloneMetric):
 class StandaloneSetMetric(StandaloneMetric):
     """A set metric of all outputs.
 
-    The plug-in's sums are kept as bytes: they merge across processes by the plug-in's own
-    ``merge``, whatever they are made of. ``state_dict`` leaves them out.
+    The plug-in's sums are stored as bytes, and merged across processes by the plug-in's own
+    ``merge``. ``state_dict`` leaves them out.
     """
 
     def __init__(self, part: str = "", **kwargs: Any) -> None:
@@ -144,8 +145,8 @@ class StandaloneSetMetric(StandaloneMetric):
         self.add_state(self._state("sums"), [], dist_reduce_fx="cat")
 
     def update(self, output: torch.Tensor, content: torch.Tensor, style: torch.Tensor) -> None:
-        """Add a batch; arguments and errors as for pair metrics."""
-        metric, bank = self._machinery()
+        """Add a batch; arguments and errors are those of :class:`StandalonePairMetric`."""
+        metric, bank = self._loaded()
         assert isinstance(metric, SetMetric)
         collected = self._collected()
         added = copy.deepcopy(metric)
@@ -165,8 +166,8 @@ class StandaloneSetMetric(StandaloneMetric):
         return torch.tensor(value, dtype=torch.float64, device=self.device)
 
     def _collected(self) -> SetMetric:
-        """Merge the sums of all processes into one; after a sync they lie end to end."""
-        metric = copy.deepcopy(self._machinery()[0])
+        """Merge the sums of all processes; after a synchronisation they are concatenated."""
+        metric = copy.deepcopy(self._loaded()[0])
         assert isinstance(metric, SetMetric)
         state = getattr(self, self._state("sums"))
         for packed in state if isinstance(state, list) else [state]:
@@ -177,9 +178,9 @@ class StandaloneSetMetric(StandaloneMetric):
 
 
 def _packed(metric: SetMetric) -> bytes:
-    """Return the attributes of a metric as bytes, their number first.
+    """Return the attributes of a metric as bytes, preceded by their length.
 
-    The attributes only: classes of plug-in files have no module to be found in.
+    Only attributes are stored, because classes of plug-in files have no importable module.
     """
     stream = io.BytesIO()
     torch.save(vars(metric), stream)
@@ -187,10 +188,10 @@ def _packed(metric: SetMetric) -> bytes:
 
 
 def _unpacked(data: bytes, metric: SetMetric) -> Iterator[dict[str, Any]]:
-    """Yield what :func:`_packed` made of one metric after the other, running nothing of it.
+    """Yield the attributes of each metric in the results of :func:`_packed`, without running code.
 
     Raises:
-        NstbenchError: if the bytes name a class that is none of ``metric.state_types``.
+        NstbenchError: if the bytes name a class that is not in ``metric.state_types``.
     """
     place = 0
     while place < len(data):
@@ -201,7 +202,7 @@ def _unpacked(data: bytes, metric: SetMetric) -> Iterator[dict[str, Any]]:
                 sums = torch.load(io.BytesIO(data[place : place + length]), weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise NstbenchError(
-                f"the sums of {type(metric).__name__} hold something that is not among its "
+                f"the sums of {type(metric).__name__} contain a type that is not in its "
                 f"state_types: {str(error).partition(chr(10))[0]}"
             ) from error
         yield sums
@@ -209,7 +210,7 @@ def _unpacked(data: bytes, metric: SetMetric) -> Iterator[dict[str, Any]]:
 
 
 @cache
-def _make_class(plugin: type[Metric], name: str) -> type[StandaloneMetric]:
+def _make_class(plugin: type[Metric], name: str, module: str) -> type[StandaloneMetric]:
     info = plugin.info
     base = StandalonePairMetric if issubclass(plugin, PairMetric) else StandaloneSetMetric
     low, high = info.range
@@ -217,8 +218,8 @@ def _make_class(plugin: type[Metric], name: str) -> type[StandaloneMetric]:
         plugin.__name__,
         (base,),
         {
-            # Where pickle finds it again.
-            "__module__": "nstbench.metrics",
+            # pickle imports the class from this module
+            "__module__": module,
             "__doc__": plugin.__doc__,
             "plugin": plugin,
             "plugin_name": name,
@@ -229,36 +230,45 @@ def _make_class(plugin: type[Metric], name: str) -> type[StandaloneMetric]:
     )
 
 
-def standalone_class(name: str) -> type[StandaloneMetric]:
-    """Return the torchmetrics class of a registry metric; see ``nstbench.metrics``."""
+def standalone_class(name: str, module: str) -> type[StandaloneMetric]:
+    """Return the torchmetrics class of a registry metric; see ``nstbench.metrics``.
+
+    Args:
+        name: registry name of a pair or set metric.
+        module: name of the module where pickle finds the class again.
+
+    Raises:
+        UsageError: if there is no such metric, or it reads timing records.
+        PluginError: if its file cannot be imported.
+    """
     plugin = registry.load("metrics", name)
     if plugin.info.scope == Scope.TIMING:
         raise UsageError(
             f"'{name}' reads a timing record, not pictures; it has no torchmetrics class. "
             "`nstbench run` measures it."
         )
-    return _make_class(plugin, name)
+    return _make_class(plugin, name, module)
 
 
 def class_names() -> dict[str, str]:
     """Return class name -> registry name of all usable pair and set metrics.
 
-    Of two plug-ins whose classes are called alike the first is named here; the other is
-    reached by :func:`nstbench.metrics.metric_class`.
+    If two plug-ins have classes of the same name, only the first is listed. Use
+    :func:`nstbench.metrics.metric_class` for the other.
     """
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name in registry.names("metrics"):
         try:
             plugin = registry.load("metrics", name)
         except PluginError:
             continue
         if plugin.info.scope != Scope.TIMING:
-            found.setdefault(plugin.__name__, name)
-    return found
+            names.setdefault(plugin.__name__, name)
+    return names
 
 
 def _check(name: str, pixels: torch.Tensor, count: int) -> None:
-    """Refuse what would be scored without an error and mean nothing."""
+    """Raise for tensors that would get a meaningless score."""
     shape = tuple(pixels.shape)
     if len(shape) != 4 or shape[1] != 3 or not pixels.is_floating_point():
         raise UsageError(

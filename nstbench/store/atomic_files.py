@@ -7,11 +7,12 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nstbench.core.errors import StoreError, fix_for
+from nstbench.core.text import printable
 
 RERUN = "Run the same command again: it writes the file again and keeps finished results."
 
@@ -35,26 +36,37 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     Raises:
         StoreError: if the disk is full or the folder cannot be written.
     """
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        stream.writelines(pieces)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path, and rename it to ``path`` when the block ends without an error.
+
+    Raises:
+        StoreError: if the disk is full or the folder cannot be written.
+    """
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.writelines(pieces)
-            stream.flush()
+        yield temporary
+        with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> StoreError:
     """Return the error for a file that cannot be written, with its fix."""
     fix = fix_for(error) or "free space or change permissions"
     return StoreError(
-        f"{path} cannot be written: {error.strerror}. What was computed before is intact: "
-        f"{fix}, then run the same command again."
+        f"{printable(path)} cannot be written: {error.strerror}. What was computed before is "
+        f"intact: {fix}, then run the same command again."
     )
 
 

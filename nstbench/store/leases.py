@@ -1,13 +1,13 @@
 """Leases of processes that share a run folder, so that one process works on each unit.
 
 ```
-claims/<key>.claim        name of the owner that works on a unit; made atomically
-claims/<owner>.owner      machine and process of an owner; touched while the process runs
+leases/<key>.lease        name of the owner that works on a unit; made atomically
+leases/<owner>.owner      machine and process of an owner; touched while the process runs
 ```
 
-A claim only avoids double work. Results are atomic and depend on their key only, so two processes
-that hold the same claim write the same result. Machine clocks are not compared: the age of a
-claim is the difference of two times of the file server. As that clock may be set back, a claim
+A lease only avoids double work. Results are atomic and depend on their key only, so two processes
+that hold the same lease write the same result. Machine clocks are not compared: the age of a
+lease is the difference of two times of the file server. As that clock may be set back, a lease
 is stale, too, if its time does not change for long enough by the monotonic clock of this process.
 """
 
@@ -33,7 +33,7 @@ from nstbench.store.atomic_files import unwritable
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 BOARD = "board"
-"""Key of the claim on timing, scoring and writing the board of a run."""
+"""Key of the lease on timing, scoring and writing the board of a run."""
 _LOOK_AGAIN_SECONDS = 0.5
 
 
@@ -45,7 +45,7 @@ class Owner:
         host: name of its machine.
         process: its process id.
         silent: seconds since its last heartbeat, by the clock of this machine.
-        keys: keys of its claims.
+        keys: keys of its leases.
     """
 
     host: str
@@ -56,10 +56,10 @@ class Owner:
 
 def living_owners(root: Path) -> list[Owner]:
     """Return the processes that work on a run folder; write nothing."""
-    folder = root / "claims"
+    folder = root / "leases"
     keys: dict[str, set[str]] = defaultdict(set)
-    for claim in folder.glob("*.claim"):
-        keys[_read(claim) or ""].add(claim.stem)
+    for lease in folder.glob("*.lease"):
+        keys[_read(lease) or ""].add(lease.stem)
     found = []
     for path in sorted(folder.glob("*.owner")):
         # the process may end meanwhile, or may not have written its file yet
@@ -74,19 +74,19 @@ def living_owners(root: Path) -> list[Owner]:
     return found
 
 
-class Claims:
-    """The claims of this process in one run folder.
+class Leases:
+    """The leases of this process in one run folder.
 
     Args:
         root: run folder.
         heartbeat: seconds between two heartbeats.
-        stale: seconds without a heartbeat after which a claim is void.
+        stale: seconds without a heartbeat after which a lease is void.
     """
 
     def __init__(
         self, root: Path, heartbeat: float = HEARTBEAT_SECONDS, stale: float = STALE_SECONDS
     ) -> None:
-        self._folder = root / "claims"
+        self._folder = root / "leases"
         self._name = secrets.token_hex(8)
         self._heartbeat, self._stale = heartbeat, stale
         self._held: set[str] = set()
@@ -110,7 +110,7 @@ class Claims:
         with self._lock:
             if self._pulse is not None:
                 return
-            path = self._owner(self._name)
+            path = self._owner_file(self._name)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(_this_process()))
@@ -123,13 +123,13 @@ class Claims:
             self._pulse.start()
 
     def take(self, key: str) -> bool:
-        """Claim a unit; return False if a running process (or this one) has claimed it.
+        """Lease a unit; return False if a running process (or this one) has leased it.
 
         Raises:
             StoreError: if the folder cannot be written.
         """
         self.join()
-        path = self._claim(key)
+        path = self._lease_file(key)
         with self._lock:
             if key in self._held:
                 return False
@@ -147,8 +147,8 @@ class Claims:
         return taken
 
     def release(self, key: str) -> None:
-        """Release a claim."""
-        path = self._claim(key)
+        """Release a lease."""
+        path = self._lease_file(key)
         if _read(path) == self._name:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -158,7 +158,7 @@ class Claims:
 
     @contextlib.contextmanager
     def hold(self, key: str) -> Iterator[None]:
-        """Hold a claim for a block; wait while another process holds it."""
+        """Hold a lease for a block; wait while another process holds it."""
         while not self.take(key):
             time.sleep(_LOOK_AGAIN_SECONDS)
         try:
@@ -167,16 +167,16 @@ class Claims:
             self.release(key)
 
     def close(self) -> None:
-        """Release all claims, and remove files of processes that ended."""
+        """Release all leases, and remove files of processes that ended."""
         if self._pulse is None:
             return
         self._closed.set()
         self._pulse.join()
         for key in list(self._held):
             self.release(key)
-        own = self._owner(self._name)
+        own = self._owner_file(self._name)
         with contextlib.suppress(OSError):
-            for path in list(self._folder.glob("*.claim")):
+            for path in list(self._folder.glob("*.lease")):
                 if self._is_stale(path):
                     path.unlink(missing_ok=True)
             for path in list(self._folder.glob("*.owner")):
@@ -195,7 +195,7 @@ class Claims:
                 self._look_around()
 
     def _touch(self) -> None:
-        path = self._owner(self._name)
+        path = self._owner_file(self._name)
         try:
             os.utime(path)
         except FileNotFoundError:
@@ -205,16 +205,16 @@ class Claims:
         others = (path for path in self._folder.glob("*.owner") if path.stem != self._name)
         self._company = any(not self._is_dead(path) for path in others)
 
-    # -- claims of others -----------------------------------------------------------------
+    # -- leases of others -----------------------------------------------------------------
 
-    def _is_stale(self, claim: Path) -> bool:
-        owner = _read(claim)
+    def _is_stale(self, lease: Path) -> bool:
+        owner = _read(lease)
         if owner is None:
             return True
         if owner == self._name:
             # this process released it but could not remove the file
             return True
-        return self._is_dead(self._owner(owner) if owner else claim)
+        return self._is_dead(self._owner_file(owner) if owner else lease)
 
     def _is_dead(self, sign: Path) -> bool:
         """Return whether the owner that touches a file has ended."""
@@ -236,12 +236,12 @@ class Claims:
 
     def _server_time(self) -> float:
         """Return the time of the file server in seconds, by touching a file."""
-        path = self._owner(self._name)
+        path = self._owner_file(self._name)
         os.utime(path)
         return path.stat().st_mtime_ns / 1e9
 
     def _get(self, path: Path) -> bool:
-        """Make a claim, or take over one whose owner has ended; return whether it is ours."""
+        """Make a lease, or take over one whose owner has ended; return whether it is ours."""
         try:
             self._make(path)
         except FileExistsError:
@@ -257,7 +257,7 @@ class Claims:
                 stream.write(self._name)
                 stream.flush()
             except OSError:
-                # a claim without an owner would block all processes
+                # a lease without an owner would block all processes
                 path.unlink(missing_ok=True)
                 raise
 
@@ -270,10 +270,10 @@ class Claims:
             temporary.unlink(missing_ok=True)
             raise
 
-    def _claim(self, key: str) -> Path:
-        return self._folder / f"{key}.claim"
+    def _lease_file(self, key: str) -> Path:
+        return self._folder / f"{key}.lease"
 
-    def _owner(self, name: str) -> Path:
+    def _owner_file(self, name: str) -> Path:
         return self._folder / f"{name}.owner"
 
 

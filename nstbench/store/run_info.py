@@ -92,7 +92,7 @@ def read_cards(root: Path, info: Mapping[str, Any]) -> Cards:
             if not (root / picture.file).resolve().is_relative_to(root.resolve()):
                 raise ValueError(f"the picture {picture.file} is outside the run folder")
     return Cards(
-        methods={card.variant: card for card in methods},
+        methods={card.method: card for card in methods},
         metrics={card.name: card for card in metrics},
         pictures=pictures,
     )

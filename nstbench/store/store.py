@@ -3,10 +3,10 @@
 ```
 run.json  plan.json
 inputs/<role>/<sha>.png                   fitted pictures
-outputs/<method>/<k2>/<key>.png, .json    the record is written last; with it the unit is complete
-outputs/<method>/<k2>/<key>_<kind>_error.png   error maps, on request
+outputs/<plugin>/<k2>/<key>.png, .json    the record is written last; with it the unit is complete
+outputs/<plugin>/<k2>/<key>_<kind>_error.png   error maps, on request
 scores/<metric>/<k2>/<key>.json
-timings/<method>/<key>.json               raw samples
+timings/<plugin>/<key>.json               raw samples
 traces/<key>.json                         loss curves
 ```
 
@@ -91,18 +91,18 @@ class Store:
 
     # -- generation -----------------------------------------------------------------------
 
-    def record_path(self, method: str, key: str) -> Path:
+    def record_path(self, plugin: str, key: str) -> Path:
         """Return the path of a unit's record."""
-        return self.root / "outputs" / method / key[:2] / f"{key}.json"
+        return self.root / "outputs" / plugin / key[:2] / f"{key}.json"
 
-    def output_path(self, method: str, key: str) -> Path:
+    def output_path(self, plugin: str, key: str) -> Path:
         """Return the path of a unit's picture."""
-        return self.record_path(method, key).with_suffix(".png")
+        return self.record_path(plugin, key).with_suffix(".png")
 
-    def record(self, method: str, key: str) -> UnitRecord | None:
+    def record(self, plugin: str, key: str) -> UnitRecord | None:
         """Return the record of a unit; ``None`` if it is missing, torn or altered."""
         # strings: with many records, building Path objects takes most of the time
-        stem = f"{self._outputs}/{method}/{key[:2]}/{key}"
+        stem = f"{self._outputs}/{plugin}/{key[:2]}/{key}"
         try:
             with open(f"{stem}.json", "rb") as stream:  # noqa: PTH123
                 record = read_record(json.loads(stream.read()))
@@ -116,28 +116,28 @@ class Store:
 
     def write_record(self, record: UnitRecord) -> None:
         """Write the record of a unit; call it after its picture and trace are written."""
-        path = self.record_path(record.method, record.key)
+        path = self.record_path(record.plugin, record.key)
         write_json(path, {"schema": SCHEMA, **plain_record(record)})
 
-    def records(self, method: str) -> Iterator[UnitRecord]:
+    def records(self, plugin: str) -> Iterator[UnitRecord]:
         """Yield all records of a method, of all plans of this run folder."""
-        for path in sorted((self.root / "outputs" / method).glob("*/*.json")):
-            record = self.record(method, path.stem)
+        for path in sorted((self.root / "outputs" / plugin).glob("*/*.json")):
+            record = self.record(plugin, path.stem)
             if record is not None:
                 yield record
 
-    def keys(self, method: str) -> set[str]:
+    def keys(self, plugin: str) -> set[str]:
         """Return the keys of all record files of a method; read none of them."""
         found: set[str] = set()
         with contextlib.suppress(OSError):
-            for folder in os.scandir(self.root / "outputs" / method):
+            for folder in os.scandir(self.root / "outputs" / plugin):
                 names = os.scandir(folder.path) if folder.is_dir() else ()
                 found.update(n.name[:-5] for n in names if n.name.endswith(".json"))
         return found
 
-    def keys_by_inputs(self, method: str) -> dict[str, str]:
+    def keys_by_inputs(self, plugin: str) -> dict[str, str]:
         """Return key without the code version -> key of the newest record."""
-        newest = sorted(self.records(method), key=lambda record: record.finished)
+        newest = sorted(self.records(plugin), key=lambda record: record.finished)
         return {key_without_code(record.parts): record.key for record in newest}
 
     # -- scores, timings, traces ----------------------------------------------------------
@@ -166,9 +166,9 @@ class Store:
         """Write a score record."""
         write_json(self.score_path(metric, key), record)
 
-    def timing_path(self, method: str, key: str) -> Path:
+    def timing_path(self, plugin: str, key: str) -> Path:
         """Return the path of the timing of a method variant at one size."""
-        return self.root / "timings" / method / f"{key}.json"
+        return self.root / "timings" / plugin / f"{key}.json"
 
     def trace_path(self, key: str) -> Path:
         """Return the path of a unit's loss trace."""

@@ -21,7 +21,7 @@ def plain_record(record: UnitRecord) -> dict[str, Any]:
     """Return a record as plain data; text that UTF-8 cannot encode is replaced.
 
     Example:
-        >>> record = UnitRecord(key="0f", variant="m", method="m", content="c", style="s",
+        >>> record = UnitRecord(key="0f", method="m", plugin="m", content="c", style="s",
         ...                     size=64, seed=0, status=Status.FAILED, message="no memory")
         >>> read_record(plain_record(record)) == record
         True

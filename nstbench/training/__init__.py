@@ -1,1 +1,1 @@
-"""One training loop for every trainable method; see :mod:`nstbench.training.trainable` for its contract."""
+"""Networks that are trained here: the training contract, the loop, and checkpoints."""

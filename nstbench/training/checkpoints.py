@@ -1,10 +1,10 @@
-"""Checkpoints: networks that ``nstbench train`` made, found again by method and style.
+"""Checkpoints: networks trained by ``nstbench train``, found by method and style.
 
-A checkpoint is ``<method>--<label>.safetensors`` (float16) with a card of the same name in
-JSON. They are looked for in the folder that ``NSTBENCH_WEIGHTS`` names, then among the
-user's own (``nstbench.core.paths.checkpoints_dir``), then among those that nstbench ships
-(``methods/weights``). Styles are recognised by their look, so a picture keeps its
-checkpoint when it is renamed, resized or saved anew.
+A checkpoint is a file ``<method>--<label>.safetensors`` (float16) with a card of the same name
+in JSON. Three folders are searched, in this order: the folder in ``NSTBENCH_WEIGHTS``, the
+folder of the user (:func:`nstbench.core.paths.checkpoints_dir`), and the folder that nstbench
+ships (``methods/weights``). Styles are recognised by their look, so a picture that is renamed,
+resized or saved again keeps its checkpoint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import base64
 import json
 import logging
 import os
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,26 +27,26 @@ from nstbench.core.errors import WeightsError
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import ImageRecord
 from nstbench.nn.weights.files import sha256_of
-from nstbench.pictures.picture import read_image, to_tensor
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import to_tensor
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import write_bytes, write_json
 
 if TYPE_CHECKING:
     import torch
 
-    from nstbench.training.trainable import TrainableMethod
-
 _log = logging.getLogger(__name__)
 
 SCHEMA = 1
 _LOOK_SIDE = 16
-# Mean absolute difference in grey levels. Over the painter's styles, sizes down to 64 px and
-# JPEG at quality 60 reach 4.3; the closest two pictures of one style are 8.6 apart.
+# Mean absolute difference of two looks in grey levels. Measured on the styles of the painter:
+# scaling down to 64 px and JPEG at quality 60 change a look by up to 4.3, and the two most
+# similar pictures of one style differ by 8.6.
 _SAME_LOOK = 6.0
 
 
 class StyleCard(BaseModel):
-    """One style of a checkpoint: ``look`` is its 16 x 16 thumbnail in base64."""
+    """One style of a checkpoint. ``look`` is its 16 x 16 thumbnail in base64."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,25 +57,48 @@ class StyleCard(BaseModel):
     author: str = ""
     source: str = ""
 
+    @classmethod
+    def of(cls, style: ImageRecord) -> StyleCard:
+        """Return the card of a style picture.
+
+        Raises:
+            ImageError: if the picture cannot be read.
+        """
+        return cls(
+            name=style.name,
+            look=look_of(style),
+            collection=style.collection,
+            licence=style.licence,
+            author=style.author,
+            source=style.source,
+        )
+
 
 class Card(BaseModel):
-    """What is known about a checkpoint; the JSON file beside its weights.
+    """The facts about a checkpoint: the JSON file with the same name as its weights.
 
     Attributes:
         method: name of the method.
-        params: the method's parameters that played a part in training.
-        styles: the fixed styles in the order of training; empty for streamed ones.
+        params: the parameters of the method that affect training.
+        styles: the fixed styles in the order of training; empty for streamed styles.
         collections: names of the collections that the styles belong to.
-        style_data: what the styles were, in words.
-        content_data: what the contents were, in words.
-        loss_curve: mean losses over up to 100 stretches of the training.
-        seconds: wall-clock seconds in the training loop, over all resumptions.
+        style_data: description of the styles.
+        content_data: description of the contents.
+        steps: number of steps that were trained.
+        size: side of the content crops in pixels.
+        style_size: longer side of fixed styles in pixels.
+        batch: pictures per step, over all processes.
+        learning_rate: initial learning rate.
+        seed: seed of weights, crops and order.
+        loss_curve: mean losses over up to 100 intervals of the training.
+        seconds: wall-clock seconds in the training loop, including resumed parts.
         start: name and checksum of the checkpoint that the training began with, if any.
-        start_seconds: seconds of training behind that checkpoint, its own beginnings included.
+        start_seconds: seconds of training of that checkpoint, from fresh weights.
+        finished: time of the end in UTC, ISO 8601.
         environment: machine, device, threads, versions.
         sha256: checksum of the safetensors file.
         licence: licence of the weights; empty if it is not stated.
-        deviations: how this training departs from the paper's, one sentence each.
+        deviations: differences of this training from the paper's, one sentence each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,7 +134,7 @@ class Card(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A card and its weights: in a file, or in memory for a training that was just run."""
+    """A card and its weights, in a file or, after a training without a file, in memory."""
 
     card: Card
     path: Path | None = None
@@ -124,7 +146,7 @@ class Checkpoint:
         return self.path.stem if self.path is not None else self.card.method
 
     def describe(self) -> WeightCard:
-        """Return what a report says about these weights."""
+        """Return the card of these weights for the report."""
         card = self.card
         training = TrainingCard(
             method=card.method,
@@ -146,18 +168,21 @@ class Checkpoint:
         return WeightCard(self.name, card.sha256, card.licence, training=training)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Return the weights as float32 on the CPU (integers keep their type).
+        """Return the weights by name, as float32 on the CPU; integer tensors keep their type.
 
         Raises:
-            WeightsError: if the file is missing or is not what the card's checksum says.
+            WeightsError: if the file is missing or damaged, or differs from the card's checksum.
         """
         if self.path is None:
             assert self.memory is not None
             return {name: _wide(tensor) for name, tensor in self.memory.items()}
+        # Listing checkpoints must start without torch, so it is imported where it is needed.
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        remedy = "Train it again with `nstbench train`, or reinstall nstbench if it came with it"
+        remedy = (
+            "Train it again with `nstbench train`, or reinstall nstbench if it shipped the file"
+        )
         try:
             actual = sha256_of(self.path)
             if actual != self.card.sha256:
@@ -169,20 +194,25 @@ class Checkpoint:
             raise WeightsError(f"{self.path} cannot be read: {error}. {remedy}") from error
 
     def place_of(self, style: Picture | ImageRecord) -> int | None:
-        """Return the index of a style among ``card.styles``, or ``None`` if it is not there."""
+        """Return the index of a style in ``card.styles``, or ``None`` if it is not one of them."""
         look = look_of(style)
-        distances = [_distance(look, known.look) for known in self.card.styles]
+        distances = [_distance(look, trained.look) for trained in self.card.styles]
         nearest = min(range(len(distances)), key=distances.__getitem__, default=None)
         return nearest if nearest is not None and distances[nearest] <= _SAME_LOOK else None
 
     def has_collection(self, collection: str) -> bool:
-        """Return True if styles of this collection were trained on."""
+        """Return True if the checkpoint was trained on styles of this collection."""
         return bool(collection) and collection in self.card.collections
 
 
 @dataclass(frozen=True)
 class Library:
-    """Checkpoints in folders, the first folder preferred, or given in memory."""
+    """The checkpoints of some folders, and checkpoints in memory.
+
+    Attributes:
+        folders: folders in order of preference.
+        loaded: checkpoints in memory; they are preferred to files.
+    """
 
     folders: tuple[Path, ...] = ()
     loaded: tuple[Checkpoint, ...] = ()
@@ -190,26 +220,28 @@ class Library:
     def all(self) -> list[Checkpoint]:
         """Return every checkpoint of the folders, sorted by folder and name."""
         cards = (card for folder in self.folders for card in sorted(folder.glob("*.json")))
-        found = (read_checkpoint(card) for card in cards)
-        return [one for one in found if one is not None]
+        checkpoints = (read_checkpoint(card) for card in cards)
+        return [one for one in checkpoints if one is not None]
 
     def find(self, method: str, given: Mapping[str, Any]) -> list[Checkpoint]:
         """Return the checkpoints of a method that agree with ``given`` parameters.
 
-        Those of an earlier folder come first, and in a folder the newest.
+        Sorted by preference: by folder, and within a folder from the newest to the oldest.
         """
-        found = [one for one in self.loaded if one.card.method == method]
+        candidates = [one for one in self.loaded if one.card.method == method]
         for folder in self.folders:
             here = (read_checkpoint(card) for card in folder.glob(f"{method}*.json"))
-            own = [one for one in here if one is not None and one.card.method == method]
-            found += sorted(own, key=lambda one: (one.card.finished, one.name), reverse=True)
-        return [one for one in found if _agrees(one.card, given)]
+            of_method = [one for one in here if one is not None and one.card.method == method]
+            candidates += sorted(
+                of_method, key=lambda one: (one.card.finished, one.name), reverse=True
+            )
+        return [one for one in candidates if _agrees(one.card, given)]
 
 
 def installed() -> Library:
-    """Return the library that runs use."""
-    own = os.environ.get("NSTBENCH_WEIGHTS")
-    named = (Path(own).expanduser(),) if own else ()
+    """Return the library that runs use: see the docstring of this module for its folders."""
+    setting = os.environ.get("NSTBENCH_WEIGHTS")
+    named = (Path(setting).expanduser(),) if setting else ()
     return Library((*named, checkpoints_dir(), shipped_dir()))
 
 
@@ -219,7 +251,10 @@ def shipped_dir() -> Path:
 
 
 def read_checkpoint(card_file: Path) -> Checkpoint | None:
-    """Return the checkpoint of a card, or ``None`` with a log line if the card is damaged."""
+    """Return the checkpoint of a card file, or ``None``.
+
+    The file can be missing; a damaged card is reported in the log.
+    """
     try:
         status = card_file.stat()
     except OSError:
@@ -232,19 +267,21 @@ def _read(card_file: Path, mtime_ns: int) -> Checkpoint | None:
     try:
         card = Card.model_validate(json.loads(card_file.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as error:
-        _log.warning("%s is left out: it is not the card of a checkpoint (%s)", card_file, error)
+        _log.warning("%s is ignored: it is not the card of a checkpoint (%s)", card_file, error)
         return None
     return Checkpoint(card, card_file.with_suffix(".safetensors"))
 
 
 def write_checkpoint(folder: Path, name: str, card: Card, tensors: Mapping[str, Any]) -> Checkpoint:
-    """Write weights as float16 and their card; the card, which makes them count, comes last.
+    """Write weights as float16, and then their card.
+
+    A checkpoint is found by its card, so weights without a card are never used.
 
     Args:
-        folder: where to.
+        folder: folder of both files.
         name: file name without suffix.
-        card: its checksum is filled in.
-        tensors: what ``Training.weights`` returned.
+        card: the card; this function fills in its checksum.
+        tensors: the result of ``Training.weights``.
 
     Raises:
         StoreError: if the folder cannot be written.
@@ -259,29 +296,11 @@ def write_checkpoint(folder: Path, name: str, card: Card, tensors: Mapping[str, 
     return Checkpoint(card, path)
 
 
-def training_command(method: TrainableMethod, style: ImageRecord) -> str:
-    """Return the command that trains a method for a style under the method's parameters."""
-    from nstbench.training.trainable import StyleUse
-
-    given = method.decisive_params(given=True)
-    params = ",".join(f"{name}={json.dumps(value)}" for name, value in given.items())
-    name = method.checkpoint_name()
-    option = {
-        StyleUse.ONE: ["--style", str(style.path)],
-        StyleUse.SET: ["--styles", str(style.path.parent)],
-        StyleUse.STREAM: ["--styles", str(style.path.parent)],
-        StyleUse.NONE: [],
-    }[method.recipe.styles]
-    command = ["nstbench", "train", f"{name}:{params}" if params else name, *option]
-    # without photographs of their own people would train on those that the board is made of
-    return f"Run: {shlex.join(command)} --contents FOLDER_OF_PHOTOGRAPHS"
-
-
 # --- recognising styles ------------------------------------------------------------------
 
 
 def look_of(style: Picture | ImageRecord) -> str:
-    """Return the thumbnail by which a style is recognised, in base64.
+    """Return the thumbnail by which a style is recognised: 16 x 16 RGB bytes in base64.
 
     Raises:
         ImageError: if the picture of a record cannot be read.
@@ -297,7 +316,10 @@ def _look_of_file(path: Path, mtime_ns: int) -> str:
 
 
 def _look(pixels: torch.Tensor) -> str:
-    """Reduce the central square, which every way of fitting keeps, to 16 x 16 means."""
+    """Return the look of float RGB (B, 3, H, W): 16 x 16 means of the central square.
+
+    Every way of fitting a picture keeps the central square.
+    """
     import torch.nn.functional as F
 
     height, width = pixels.shape[-2:]
@@ -334,5 +356,10 @@ def _narrow(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def collections_of(styles: Iterable[ImageRecord]) -> tuple[str, ...]:
-    """Return the names of the collections of some styles, sorted."""
+    """Return the names of the collections that some styles belong to, sorted.
+
+    Example:
+        >>> collections_of([ImageRecord("a", Path("a.png"), collection="monet")])
+        ('monet',)
+    """
     return tuple(sorted({style.collection for style in styles if style.collection}))

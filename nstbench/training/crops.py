@@ -1,4 +1,4 @@
-"""Pictures for training: decoded once, cropped at random, and the same for every step again."""
+"""Pictures for training: decoded once and cropped at random, reproducibly for every step."""
 
 from __future__ import annotations
 
@@ -13,18 +13,25 @@ from PIL import Image
 
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import ImageRecord, SkippedImage
-from nstbench.pictures.picture import read_image
+from nstbench.pictures.decode import read_image
 from nstbench.training.trainable import Batch
 
-# Crops are taken at scales where the shorter side is one to two crops long: whole scenes and
-# details of them.
+# Before a crop is cut, the shorter side of the picture is scaled to one to two times the side of
+# the crop. So crops show whole scenes as well as details.
 _LARGEST_SCALE = 2.0
 _AHEAD = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """Pictures as uint8 RGB (H, W, 3), their shorter side at most twice the crop's."""
+    """Pictures for training in memory.
+
+    Attributes:
+        pictures: uint8 RGB (H, W, 3); the shorter side is at most twice the side of a crop.
+        records: the records of ``pictures``, in the same order.
+        skipped: pictures that cannot be read, with the reason.
+        seed: seed of the order.
+    """
 
     pictures: tuple[NDArray[np.uint8], ...]
     records: tuple[ImageRecord, ...]
@@ -32,9 +39,9 @@ class Collection:
     seed: int
 
     def crop(self, position: int, size: int, random: np.random.Generator) -> NDArray[np.uint8]:
-        """Return a crop (size, size, 3) of the ``position``-th picture of an endless shuffle.
+        """Return a uint8 crop (size, size, 3) of picture number ``position`` of an endless order.
 
-        Every picture comes once per pass, in a new order each time.
+        The order consists of passes. Each pass has every picture once, in a new random order.
         """
         passes, place = divmod(position, len(self.pictures))
         order = np.random.default_rng([self.seed, passes]).permutation(len(self.pictures))
@@ -46,13 +53,13 @@ def read_collection(records: Sequence[ImageRecord], size: int, seed: int, what: 
 
     Args:
         records: the pictures.
-        size: side of the crops that will be taken; larger pictures are reduced to what
-            crops of that size can show.
+        size: side of the crops in pixels; pictures are scaled down to what crops of this size
+            can show.
         seed: seed of the order.
-        what: option that named them, for the message.
+        what: name of the option with the pictures, for the message.
 
     Raises:
-        UsageError: if none of them can be read.
+        UsageError: if no picture can be read.
     """
     pictures, kept, skipped = [], [], []
     for record in records:
@@ -72,9 +79,10 @@ def read_collection(records: Sequence[ImageRecord], size: int, seed: int, what: 
 def random_crop(
     pixels: NDArray[np.uint8], size: int, random: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Return a square crop at a random scale and place, mirrored half of the time.
+    """Return a square uint8 crop (size, size, 3), mirrored in half of the calls.
 
-    The shorter side is scaled to ``size`` ... ``2 size``, but never enlarged beyond that.
+    Scale and place are random. The shorter side of the picture is scaled to between ``size``
+    and ``2 size`` pixels, but enlarged to no more than ``size``.
     """
     height, width = pixels.shape[:2]
     short = min(height, width)
@@ -98,14 +106,14 @@ def _reduced(pixels: NDArray[np.uint8], short: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Batches by step number.
+    """Makes the batch of any step.
 
     Attributes:
         contents: content pictures.
         styles: style pictures that are streamed, or ``None``.
-        size: side of the crops.
+        size: side of the crops in pixels.
         batch: pictures per step and process.
-        seed: seed of every draw.
+        seed: seed of all random numbers.
         rank: index of this process.
         world: number of processes.
     """
@@ -120,7 +128,7 @@ class Source:
 
     def at(self, step: int) -> Batch:
         """Return the batch of a step, on the CPU."""
-        # SeedSequence takes no negative numbers, and the sample sheet's batch is step -1.
+        # The batch of the sample sheet is step -1, and SeedSequence needs numbers >= 0.
         random = np.random.default_rng([self.seed, step + 1, self.rank])
         first = ((step + 1) * self.world + self.rank) * self.batch
         contents = self._crops(self.contents, first, random)
@@ -129,7 +137,7 @@ class Source:
         return Batch(step, contents, styles, generator)
 
     def between(self, start: int, stop: int) -> Iterator[Batch]:
-        """Yield the batches of steps ``start`` to ``stop`` - 1, preparing the next ones ahead."""
+        """Yield the batches of steps ``start`` to ``stop`` - 1; threads prepare the next ones."""
         with ThreadPoolExecutor(max_workers=_AHEAD) as pool:
             waiting: list[Future[Batch]] = []
             for step in range(start, stop):
@@ -142,5 +150,5 @@ class Source:
     ) -> torch.Tensor:
         crops = [collection.crop(first + i, self.size, random) for i in range(self.batch)]
         stacked = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
-        # The order of memory in which convolutions run fastest is the one pictures come in.
+        # Convolutions are fastest in this memory format, which is also that of the pixels.
         return stacked.to(torch.float32, memory_format=torch.channels_last).div_(255.0)

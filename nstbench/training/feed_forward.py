@@ -44,10 +44,16 @@ class FeedForwardParams(InferenceParams):
 
 
 def perceptual_loss(params: Any, task: Task, divide_by: Literal["n", "chw"]) -> PerceptualLoss:
-    """Return the loss that ``params`` (:class:`FeedForwardParams`) describe.
+    """Return the perceptual loss with the layers and weights of ``params``.
+
+    Args:
+        params: :class:`FeedForwardParams`.
+        task: the training; its device and precision are used.
+        divide_by: divisor of the Gram matrices, see
+            :class:`~nstbench.nn.losses.perceptual.PerceptualLoss`.
 
     Raises:
-        WeightsError: if the loss network is not to be had.
+        WeightsError: if the weights of the loss network cannot be loaded.
     """
     return PerceptualLoss(
         network=load_loss_network(params.network, task.device, params.pooling, task.precision),
@@ -69,28 +75,28 @@ class FeedForward(OnePass, TrainableMethod):
 
     @abstractmethod
     def build(self, params: Any) -> nn.Module:
-        """Return a fresh network: float RGB (B, 3, H, W) in [0, 1] to the same."""
+        """Return a new network: float RGB (B, 3, H, W) in [0, 1] to the same shape and range."""
 
     def apply(
         self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
-        """Return stylised pictures; override it for networks that take noise."""
+        """Return stylised pictures (B, 3, H, W); override it for networks with noise as input."""
         stylised: torch.Tensor = network(pixels)
         return stylised
 
     def trained_on(self) -> tuple[str, ...]:
-        """Return the statistics of the chosen network."""
+        """Return the tags of the statistics that training minimises in the chosen network."""
         return on_network(self.params.network, self.info.trained_on)
 
     def schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler | None:
-        """Return the schedule of the learning rate, if it changes."""
+        """Return the schedule of the learning rate, or ``None`` if the rate is constant."""
         return None
 
     def training(self, task: Task) -> Training:
-        """Return Adam on the perceptual loss.
+        """Return a training with Adam on the perceptual loss.
 
         Raises:
-            WeightsError: if the loss network is not to be had.
+            WeightsError: if the weights of the loss network cannot be loaded.
         """
         network = self.build(self.params).to(task.device)
         if task.start is not None:
@@ -112,7 +118,7 @@ class FeedForward(OnePass, TrainableMethod):
             return self.apply(self.network, pixels, generator).float().contiguous()
 
     def parameter_count(self) -> int:
-        """Return the number of parameters of the network of the style prepared last."""
+        """Return the number of parameters of the network, that of the last prepared style."""
         network = getattr(self, "network", None) or self.build(self.params)
         return sum(parameter.numel() for parameter in network.parameters())
 

@@ -1,10 +1,10 @@
-"""How many iterations of an image optimisation a feed-forward network is worth.
+"""Count the iterations of an image optimisation that reach the loss of another method.
 
-Johnson et al. (arXiv 1603.08155, section 4.1 and figure 5) compare the loss of their network's
-picture with that of explicit optimisation. Here one image-optimisation method is the yardstick
-for all: its loss is taken of every other method's picture, and looked up in the course of the
-optimisation of the same pair. A network that was trained on another loss is judged by one that
-it did not minimise, so its count is a lower bound of what its own loss would give.
+Johnson et al. (arXiv 1603.08155, section 4.1 and figure 5) compare the loss of the picture of
+their network with the loss during explicit optimisation. Here one image-optimisation method is
+the reference for all others: its loss of the picture of another method is compared with its
+losses while it optimises the same pair. A network that was trained on another loss did not
+minimise the loss of the reference, so its count is a lower bound of the count under its own.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from nstbench.plan.variants import make_variant, open_dataset
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """What to match.
+    """The methods, pictures and settings of a comparison.
 
     Attributes:
-        methods: methods whose pictures are judged, as on the command line.
+        methods: methods whose pictures are compared, as on the command line.
         reference: the image-optimisation method, with parameters.
         contents: dataset or folder.
         styles: dataset or folder.
-        limit: first so many contents and styles.
-        contents_per_style: contents that each style meets, in rotation.
+        limit: number of contents and of styles to use, the first ones; ``None`` for all.
+        contents_per_style: number of contents per style, in rotation.
         size: side of the pictures in pixels.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         seed: seed of the starting noise.
@@ -56,15 +56,19 @@ class Matching:
 
 
 def iterations_to_match(order: Matching, listener: Listener | None = None) -> pd.DataFrame:
-    """Return one row per method and pair that it can do.
+    """Return one row per method and pair; pairs that a method cannot do are left out.
+
+    Args:
+        order: methods, pictures and settings.
+        listener: receives progress.
 
     Returns:
         Columns ``method, content, style, loss, iterations, first, last``: the loss of the
         method's picture, the first evaluation of the reference whose loss is not larger (missing
-        if none was), and the reference's losses at its start and its end.
+        if there is none), and the reference's losses at its start and at its end.
 
     Raises:
-        UsageError: if a name is wrong, or the reference is no image optimisation.
+        UsageError: if a name is wrong, or the reference is not an image optimisation.
     """
     listener = listener or Listener()
     device = torch.device(resolve_device(order.device))
@@ -91,7 +95,15 @@ def iterations_to_match(order: Matching, listener: Listener | None = None) -> pd
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Return per method ``pairs``, ``reached``, and ``median``, ``low`` and ``high`` iterations.
 
-    A pair that the reference did not reach counts as more than any that it did.
+    Sorted by median. A pair whose loss the reference does not reach counts as infinite.
+
+    Args:
+        table: the result of :func:`iterations_to_match`.
+
+    Example:
+        >>> rows = {"method": ["a", "a", "b"], "iterations": [10, 30, None]}
+        >>> summary(pd.DataFrame(rows))["median"].to_dict()
+        {'a': 20.0, 'b': inf}
     """
     counts = table.assign(
         counted=table["iterations"].astype(float).fillna(float("inf")),
@@ -156,27 +168,30 @@ def _stylize(method: Method, content: Picture, seed: int) -> torch.Tensor:
 
 
 def _ignore(step: Step) -> None:
-    """Take no notice of a step."""
+    """Ignore a step."""
 
 
 def _reference(text: str) -> ImageOptimisation:
     specs = _specs(text)
     method = make_variant(specs[0], {}).method
     if len(specs) != 1 or not isinstance(method, ImageOptimisation):
-        raise UsageError(f"--reference {text}: give one method that optimises pictures.")
+        raise UsageError(f"--reference {text}: give one image-optimisation method.")
     if len(method.params.coarse_scales):
-        raise UsageError(f"--reference {text}: the loss of several scales cannot be compared.")
+        raise UsageError(
+            f"--reference {text}: it must not have coarse_scales: losses of several scales "
+            "cannot be compared."
+        )
     return method
 
 
 def _methods(text: str) -> dict[str, Method]:
-    found: dict[str, Method] = {}
+    methods: dict[str, Method] = {}
     for spec in _specs(text):
         variant = make_variant(spec, {})
         if variant.method is None or not variant.card.availability.ok:
             raise UsageError(f"--methods {spec.name}: {variant.card.availability.reason}.")
-        found[variant.card.variant] = variant.method
-    return found
+        methods[variant.card.method] = variant.method
+    return methods
 
 
 def _specs(text: str) -> Sequence[MethodSpec]:

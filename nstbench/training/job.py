@@ -1,41 +1,43 @@
-"""From an order to checkpoints: resolve names, read pictures, train, write card and weights."""
+"""Carry out an order: resolve names, read pictures, train, write weights and cards."""
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from nstbench.contracts import Picture
-from nstbench.core.environment import describe_environment, resolve_device
+from nstbench.core.environment import describe_environment, resolve_device, utc_now
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.isolation import isolated
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.core.text import slugify
-from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
-from nstbench.plan.variants import check_params, make_variant, open_dataset
+from nstbench.plan.variants import make_variant, open_dataset
+from nstbench.plugins.params import check_params
 from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import key_of
-from nstbench.training import checkpoints
-from nstbench.training.checkpoints import Card, Checkpoint, StyleCard, look_of, write_checkpoint
+from nstbench.training.checkpoints import (
+    Card,
+    Checkpoint,
+    StyleCard,
+    collections_of,
+    installed,
+    look_of,
+    read_checkpoint,
+    write_checkpoint,
+)
 from nstbench.training.crops import Collection, Source, read_collection
+from nstbench.training.fabric import make_fabric
 from nstbench.training.loop import Loop, Schedule
 from nstbench.training.order import Order
 from nstbench.training.trainable import Recipe, StyleUse, Task, TrainableMethod
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 _LOG_LINES = 200
 _SAVES, _SAVE_EVERY_AT_MOST = 20, 500
@@ -43,7 +45,15 @@ _SAVES, _SAVE_EVERY_AT_MOST = 20, 500
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One training of an order: for one style, or for all of them together."""
+    """One training of an order: for one style, or for several styles in one model.
+
+    Attributes:
+        order: the order.
+        method: the method, with its parameters.
+        recipe: the method's recipe with the overrides of the order.
+        styles: style pictures of this training.
+        label: second part of the checkpoint's name; empty for none.
+    """
 
     order: Order
     method: TrainableMethod
@@ -64,10 +74,10 @@ class Job:
 
 
 def train(order: Order, listener: Listener | None = None) -> list[Checkpoint]:
-    """Carry out an order; what an earlier call left unfinished is resumed.
+    """Carry out an order. A training that was interrupted earlier is resumed.
 
     Args:
-        order: what to train.
+        order: method, pictures and settings.
         listener: receives progress.
 
     Returns:
@@ -75,7 +85,7 @@ def train(order: Order, listener: Listener | None = None) -> list[Checkpoint]:
 
     Raises:
         UsageError: if a name, picture or parameter is wrong.
-        TrainingError: if a loss is no longer finite.
+        TrainingError: if a loss or weight is no longer finite.
         StoreError: if a folder cannot be written.
     """
     return [run_job(job, listener or Listener()) for job in jobs(order)]
@@ -92,7 +102,7 @@ def jobs(order: Order) -> list[Job]:
     if method is None:
         raise UsageError(f"{order.method.name} cannot be used: {variant.card.availability.reason}.")
     if not isinstance(method, TrainableMethod):
-        raise UsageError(f"{order.method.name} needs no training; it has no networks of its own.")
+        raise UsageError(f"{order.method.name} cannot be trained: it has no networks to train.")
     if not variant.card.availability.ok:
         state = variant.card.availability
         raise UsageError(f"{order.method.name}: {state.reason}. {state.remedy}")
@@ -111,13 +121,13 @@ def jobs(order: Order) -> list[Job]:
 
 
 def run_job(job: Job, listener: Listener) -> Checkpoint:
-    """Train one checkpoint; see :func:`train`."""
+    """Train one checkpoint and return it; see :func:`train`."""
     start = _start(job)
     if start is not None:
         job = replace(job, method=_continued(job.method, start))
     order, recipe = job.order, job.recipe
     device = torch.device(resolve_device(order.device))
-    fabric = _fabric(order, device)
+    fabric = make_fabric(order, device)
     fabric.launch()
     contents = _contents(job, listener)
     streamed = _streamed(job, listener)
@@ -126,7 +136,7 @@ def run_job(job: Job, listener: Listener) -> Checkpoint:
         fabric.global_rank, fabric.world_size,
     )  # fmt: skip
     with isolated(order.threads):
-        # Every process must begin with the same weights.
+        # All processes must begin with the same weights.
         torch.manual_seed(order.seed)
         task = Task(
             recipe=recipe,
@@ -170,24 +180,23 @@ def _recipe(method: TrainableMethod, order: Order) -> Recipe:
 def _styles(order: Order) -> tuple[ImageRecord, ...]:
     files = [name for name in order.style if Path(name).expanduser().is_file()]
     names = [name for name in order.style if name not in files]
-    found = [
+    from_files = [
         record for file in files for record in open_dataset(file, "--style").load(Role.STYLE).images
     ]
     if files and not names:
-        return tuple(found)
-    known = {r.name: r for r in open_dataset(order.styles, "--styles").load(Role.STYLE).images}
+        return tuple(from_files)
+    styles = {r.name: r for r in open_dataset(order.styles, "--styles").load(Role.STYLE).images}
     for name in names:
-        if name not in known:
+        if name not in styles:
             raise UsageError(
                 f"--style {name}: neither a file nor a picture of --styles {order.styles}."
-                f"{did_you_mean(name, known)}"
+                f"{did_you_mean(name, styles)}"
             )
-    wanted = names or list(known)
-    return (*found, *(known[name] for name in wanted))
+    return (*from_files, *(styles[name] for name in names or styles))
 
 
 def _label(order: Order, method: TrainableMethod, base: str) -> str:
-    """Return the checkpoint's label; parameters given by hand get a checkpoint of their own."""
+    """Return the label of the checkpoint, with a checksum of the parameters that are set."""
     if order.name:
         return slugify(order.name)
     decisive = method.decisive_params(given=True)
@@ -204,24 +213,24 @@ def _start(job: Job) -> Checkpoint | None:
     if not text:
         return None
     path = Path(text).expanduser()
-    places = [path, *(folder / path.name for folder in checkpoints.installed().folders)]
+    places = [path, *(folder / path.name for folder in installed().folders)]
     for place in places:
-        found = checkpoints.read_checkpoint(
+        start = read_checkpoint(
             place if place.suffix == ".json" else place.with_name(place.name + ".json")
-        ) or checkpoints.read_checkpoint(place.with_suffix(".json"))
-        if found is not None:
-            return found
+        ) or read_checkpoint(place.with_suffix(".json"))
+        if start is not None:
+            return start
     raise UsageError(f"--start {text}: there is no such checkpoint in {places[-2].parent}.")
 
 
 def _continued(method: TrainableMethod, start: Checkpoint) -> TrainableMethod:
-    """Return the method with the parameters of a checkpoint, and those given by hand over them."""
-    own, fields = method.checkpoint_name(), type(method).Params.model_fields
-    if start.card.method not in {own, *method.starts_from}:
+    """Return the method with a checkpoint's parameters, except for those that are set."""
+    name, fields = method.checkpoint_name(), type(method).Params.model_fields
+    if start.card.method not in {name, *method.starts_from}:
         raise UsageError(f"--start: {start.path} is a checkpoint of {start.card.method}.")
     shared = start.card.params
-    if start.card.method != own:
-        shared = {name: value for name, value in shared.items() if name in fields}
+    if start.card.method != name:
+        shared = {key: value for key, value in shared.items() if key in fields}
     merged = {**shared, **method.decisive_params(given=True)}
     return type(method)(check_params(type(method).Params, merged, "checkpoint"))
 
@@ -233,8 +242,8 @@ def _contents(job: Job, listener: Listener) -> Collection:
     records = open_dataset(job.order.contents, "--contents").load(Role.CONTENT).images
     if job.order.contents == "starter":
         listener.note(
-            "training on the starter's own photographs, on which the board is computed; "
-            "--contents takes a folder of others"
+            "training on the photographs of the starter dataset, which are the contents of runs by "
+            "default; choose a folder of other photographs with --contents"
         )
     return _read(records, job, "--contents", job.order.seed, listener)
 
@@ -242,7 +251,8 @@ def _contents(job: Job, listener: Listener) -> Collection:
 def _streamed(job: Job, listener: Listener) -> Collection | None:
     if job.recipe.styles != StyleUse.STREAM:
         return None
-    # Another order than the contents', or equally many of them would meet the same partners.
+    # The seed differs from that of the contents. With the same one, equally many styles and
+    # contents would have the same order, so every content would always meet the same style.
     return _read(job.styles, job, "--styles", job.order.seed + 1, listener)
 
 
@@ -262,36 +272,7 @@ def _fixed(job: Job, device: torch.device) -> tuple[Picture, ...]:
     return tuple(load_picture(style, size, "inside", str(device)) for style in job.styles)
 
 
-# --- the loop's surroundings -------------------------------------------------------------
-
-
-def _fabric(order: Order, device: torch.device) -> Fabric:
-    from lightning_fabric import Fabric
-
-    fast = fast_precision(device) if order.precision == "auto" else None
-    reduced = order.precision == "bfloat16" or fast == torch.bfloat16
-    one_gpu = [device.index or 0] if device.type == "cuda" else 1
-    with _silenced():
-        return Fabric(
-            accelerator=device.type,
-            devices=one_gpu if order.devices == 1 else order.devices,
-            strategy="auto" if order.devices == 1 else "ddp",
-            precision="bf16-mixed" if reduced else "32-true",
-        )
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Keep Fabric's advice about clusters, precision and unused GPUs to itself."""
-    logger = logging.getLogger("lightning_fabric")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning_fabric")
-            yield
-    finally:
-        logger.setLevel(before)
+# --- settings of the loop ----------------------------------------------------------------
 
 
 def _schedule(order: Order, recipe: Recipe) -> Schedule:
@@ -301,7 +282,7 @@ def _schedule(order: Order, recipe: Recipe) -> Schedule:
 
 
 def _identity(job: Job, contents: Collection, streamed: Collection | None) -> dict[str, Any]:
-    """Return what must be equal for a saved state to be gone on with."""
+    """Return the facts that must be equal for a saved state to be resumed."""
     recipe = {name: value for name, value in asdict(job.recipe).items() if name != "steps"}
     return {
         "method": job.method.checkpoint_name(),
@@ -335,8 +316,8 @@ def _card(
     return Card(
         method=job.method.checkpoint_name(),
         params=job.method.decisive_params(),
-        styles=tuple(_style_card(style) for style in styles),
-        collections=checkpoints.collections_of(job.styles),
+        styles=tuple(StyleCard.of(style) for style in styles),
+        collections=collections_of(job.styles),
         style_data=f"{len(job.styles)} pictures of {_short(order.styles)}"
         if streamed is not None
         else ", ".join(style.name for style in job.styles),
@@ -350,47 +331,36 @@ def _card(
         seconds=loop.seconds,
         start=f"{start.name} (sha256 {start.card.sha256})" if start is not None else "",
         start_seconds=start.card.total_seconds if start is not None else 0.0,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=utc_now(),
         loss_curve=loop.curve(),
         environment=describe_environment(str(loop.fabric.device), order.threads),
         deviations=_deviations(job, start, loop.done),
     )
 
 
-def _style_card(style: ImageRecord) -> StyleCard:
-    return StyleCard(
-        name=style.name,
-        look=look_of(style),
-        collection=style.collection,
-        licence=style.licence,
-        author=style.author,
-        source=style.source,
-    )
-
-
 def _deviations(job: Job, start: Checkpoint | None, steps: int) -> tuple[str, ...]:
-    """Return where this training departs from the method's own recipe and defaults."""
-    paper, own = job.method.recipe, replace(job.recipe, steps=steps)
+    """Return one sentence per difference from the recipe and defaults of the method."""
+    paper, actual = job.method.recipe, replace(job.recipe, steps=steps)
     words = {
         "steps": "steps",
         "size": "px crops",
         "batch": "pictures per step",
         "learning_rate": "learning rate",
     }
-    found = [
-        f"Trained with {getattr(own, name):,} {word} instead of {getattr(paper, name):,}."
+    sentences = [
+        f"Trained with {getattr(actual, name):,} {word} instead of {getattr(paper, name):,}."
         for name, word in words.items()
-        if getattr(own, name) != getattr(paper, name)
+        if getattr(actual, name) != getattr(paper, name)
     ]
     if start is not None:
-        found.append(f"Began with the weights of {start.name}.")
+        sentences.append(f"Began with the weights of {start.name}.")
     defaults: Mapping[str, Any] = type(job.method).Params().model_dump(mode="json")
-    found += [
+    sentences += [
         f"Trained with {name}={value} instead of {defaults[name]}."
         for name, value in job.method.decisive_params().items()
         if value != defaults[name]
     ]
-    return tuple(found)
+    return tuple(sentences)
 
 
 def _written(job: Job) -> Card:

@@ -1,4 +1,4 @@
-"""The loop: steps, log, sample sheets, checkpoints, resuming, and the end at a NaN."""
+"""The training loop: steps, log, sample sheets, saved states, resuming, and stopping at a NaN."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,8 +24,6 @@ from nstbench.training.crops import Source
 from nstbench.training.trainable import Batch, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lightning_fabric import Fabric
 
 _CURVE_POINTS = 100
@@ -38,12 +36,13 @@ class TrainingError(NstbenchError):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When what happens, in steps.
+    """The length of a training, and the intervals of its log and states, in steps.
 
     Attributes:
         steps: number of steps.
         save_every: steps between two saved states, each with a sample sheet.
-        log_every: steps whose mean losses are one line of the log; a NaN is noticed there.
+        log_every: steps per line of the log, which has the mean of every loss. Losses are also
+            checked for NaN at this interval.
     """
 
     steps: int
@@ -53,16 +52,19 @@ class Schedule:
 
 @dataclass(eq=False)
 class Loop:
-    """Trains in a folder: ``state.pt``, ``log.csv`` and ``samples/``.
+    """Trains networks, and keeps ``state.pt``, ``log.csv`` and ``samples/`` in a folder.
 
     Attributes:
         fabric: Lightning Fabric, launched.
-        training: what is trained; its networks are on the device.
-        source: where batches come from.
-        schedule: when what happens.
-        folder: where state, log and samples are kept.
-        order: plain data that identifies the training; a state of another one is refused.
+        training: networks and their training step; the networks are on the device.
+        source: makes the batches.
+        schedule: number of steps, and intervals of log and states.
+        folder: folder of state, log and samples.
+        order: plain data that identifies the training. A state with other data is refused.
         listener: receives progress.
+        done: number of steps that are finished.
+        seconds: wall-clock seconds in the loop, over all calls.
+        rows: the lines of the log: ``step``, ``seconds`` and the mean losses.
     """
 
     fabric: Fabric
@@ -82,11 +84,11 @@ class Loop:
     # -- the loop -----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train from the saved state, or from the start, to the last step.
+        """Train to the last step, from the saved state if there is one.
 
         Raises:
-            TrainingError: if a loss is no longer finite; the last saved state is kept.
-            UsageError: if the folder holds another training.
+            TrainingError: if a loss or weight is no longer finite; the last state is kept.
+            UsageError: if the folder contains another training, or its state is damaged.
             StoreError: if the folder cannot be written.
         """
         self._resume()
@@ -97,12 +99,12 @@ class Loop:
         for batch in self.source.between(self.done, self.schedule.steps):
             self._step(self._placed(batch))
             self.seconds = before + time.perf_counter() - started
-            self._keep_books()
+            self._record_progress()
 
     def _step(self, batch: Batch) -> None:
         for network in self.training.networks.values():
             network.train()
-        # Whatever draws from the global generator (dropout, noise) repeats after a resumption.
+        # Dropout and noise use the global generator; a resumed training must repeat them.
         torch.manual_seed(_mixed(self.source.seed, batch.index, self.source.rank))
         losses = self.training.step(batch, self._descend)
         for scheduler in self.training.schedulers.values():
@@ -113,7 +115,7 @@ class Loop:
         self._count += 1
         self.done = batch.index + 1
 
-    def _keep_books(self) -> None:
+    def _record_progress(self) -> None:
         last = self.done == self.schedule.steps
         if self.done % self.schedule.log_every == 0 or last:
             self._log()
@@ -154,7 +156,7 @@ class Loop:
         self.listener.began(" ".join(f"{name} {value:.4g}" for name, value in means.items()))
 
     def curve(self) -> tuple[dict[str, float], ...]:
-        """Return up to 100 rows of the log, evenly spaced and with the last one."""
+        """Return up to 100 rows of the log, evenly spaced and including the last one."""
         if len(self.rows) <= _CURVE_POINTS:
             return tuple(self.rows)
         places = np.linspace(0, len(self.rows) - 1, _CURVE_POINTS).round().astype(int)
@@ -199,7 +201,7 @@ class Loop:
             state = torch.load(path, map_location=self.fabric.device, weights_only=True)
         except Exception as error:
             raise UsageError(
-                f"{path} cannot be read ({error}). Delete it to begin anew."
+                f"{path} cannot be read ({error}). Delete it to start the training again."
             ) from error
         changed = [
             f"{name} was {state['order'].get(name)!r} and is now {value!r}"
@@ -208,8 +210,8 @@ class Loop:
         ]
         if changed:
             raise UsageError(
-                f"{self.folder} holds another training: {'; '.join(changed)}. Delete the folder, "
-                "or choose another --out or --name."
+                f"{self.folder} contains another training: {'; '.join(changed)}. Delete "
+                "the folder, or choose another --out or --name."
             )
         for kind, parts in self._parts().items():
             for name, part in parts.items():
@@ -229,7 +231,7 @@ class Loop:
 
     @torch.no_grad()
     def _write_sheet(self) -> None:
-        """Write the sample sheet: a row per content, a column per tensor of ``sample``."""
+        """Write the sample sheet: one row per content, one column per tensor of ``sample``."""
         with _evaluating(self.training):
             columns = self.training.sample(self._placed(self.source.at(-1)))
         size = self.source.size
@@ -243,7 +245,7 @@ class Loop:
 
 @contextmanager
 def _evaluating(training: Training) -> Iterator[None]:
-    """Switch networks to evaluation, and leave torch's generator as it was."""
+    """Switch networks to evaluation mode, and restore torch's generator at the end."""
     before = torch.get_rng_state()
     for network in training.networks.values():
         network.eval()

@@ -1,4 +1,4 @@
-"""``nstbench run --train-missing``: train what a run's methods lack for its styles."""
+"""``nstbench run --train-missing``: train the checkpoints that a run needs and does not have."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ from nstbench.training.trainable import StyleUse, TrainableMethod
 
 
 def train_missing(config: RunConfig, variants: Iterable[Variant], listener: Listener) -> None:
-    """Train, and install, a checkpoint wherever one is needed and there is none.
+    """Train and install a checkpoint for every method and style that needs one.
 
-    Crops are no larger than the run's pictures, and fixed styles as large as them; the rest
-    is the method's recipe, with ``config.train_steps`` instead of its steps.
+    Crops are at most as large as the pictures of the run, and fixed styles have the size of the
+    run. All other settings are those of the method's recipe, with ``config.train_steps`` instead
+    of its number of steps if that is set.
+
+    Args:
+        config: pictures, size and training options of the run.
+        variants: the variants of the run; those that need no training are ignored.
+        listener: receives progress.
 
     Raises:
         UsageError: if a name or option of the run is wrong.
-        TrainingError: if a training diverged.
+        TrainingError: if a loss or weight is no longer finite.
     """
     styles = open_dataset(config.styles, "--styles").load(Role.STYLE).images[: config.limit]
     for variant in variants:
         for order in _orders(config, variant, styles):
-            listener.note(f"training {variant.card.variant} for {', '.join(order.style)}")
+            listener.note(f"training {variant.card.method} for {', '.join(order.style)}")
             train(order, listener)
 
 
@@ -60,4 +66,4 @@ def _orders(
             "device": config.device,
             "threads": config.threads,
         }
-        yield Order(method=MethodSpec(name=variant.card.method, params=variant.given), **given)
+        yield Order(method=MethodSpec(name=variant.card.plugin, params=variant.given), **given)

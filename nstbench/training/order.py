@@ -1,4 +1,4 @@
-"""What ``nstbench train`` was asked for."""
+"""Orders: the options of ``nstbench train`` as a record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nstbench.plan.config import MethodSpec, parse_methods
 
 
 class Order(BaseModel):
-    """One call of ``nstbench train``; numbers left out are those of the method's recipe."""
+    """One call of ``nstbench train``. Numbers that are not given come from the method's recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,9 +21,13 @@ class Order(BaseModel):
     contents: str = Field("starter", description="dataset or folder of photographs")
     styles: str = Field("starter", description="dataset or folder of styles")
     style: tuple[str, ...] = Field(
-        (), description="picture files, or names of pictures of `styles`; all of them if empty"
+        (),
+        description="picture file, or name of a picture in `styles`; repeatable; all if unset",
+        json_schema_extra={"repeatable": True},
     )
-    steps: int | None = Field(None, ge=1, description="number of steps")
+    steps: int | None = Field(
+        None, ge=1, description="number of steps; if unset, that of the method's recipe"
+    )
     size: int | None = Field(None, ge=32, le=2048, description="side of the crops in pixels")
     style_size: int | None = Field(
         None, ge=32, le=2048, description="longer side of fixed styles in pixels"
@@ -31,38 +35,44 @@ class Order(BaseModel):
     batch: int | None = Field(None, ge=1, description="pictures per step and device")
     learning_rate: float | None = Field(None, gt=0, description="initial learning rate")
     seed: int = Field(0, ge=0, description="seed of weights, crops and order")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    device: str = Field("auto", description="device: auto, cpu, cuda or cuda:N")
     devices: int = Field(1, ge=1, description="number of GPUs, or of processes on the CPU")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores if unset")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="number format of convolutions; auto: bfloat16 where it is native"
     )
     save_every: int | None = Field(
-        None, ge=1, description="steps between saved states; a twentieth of all, at most 500"
+        None,
+        ge=1,
+        description="steps between saved states; if unset, a twentieth of all, at most 500",
     )
     name: str = Field("", description="label of the checkpoint")
     start: str = Field("", description="checkpoint to begin with, by file name or path")
     out: Path | None = Field(
-        None, description="folder of the checkpoint; where runs find it if unset"
+        None, description="folder of the checkpoint; a folder that runs search if unset"
     )
 
 
 def build_order(method: str, options: Mapping[str, Any]) -> Order:
-    """Return an order from the words of a command line.
+    """Return an order from the arguments of a command line.
 
     Args:
         method: ``"name"`` or ``"name:param=value,other=value"``.
-        options: fields of :class:`Order`; ``None`` means left out.
+        options: fields of :class:`Order`; ``None`` means not given.
 
     Raises:
-        UsageError: if the method's text or an option's value is wrong.
+        UsageError: if the text of the method or the value of an option is wrong.
+
+    Example:
+        >>> build_order("johnson_2016:width=0.5", {"steps": 100, "batch": None}).steps
+        100
     """
     try:
         specs = parse_methods(method)
     except ValueError as error:
         raise UsageError(f"{method}: {error}.") from None
     if specs == "all" or len(specs) != 1:
-        raise UsageError(f"{method}: one method is trained at a time.")
+        raise UsageError(f"{method}: give one method; each training is for one.")
     given = {name: value for name, value in options.items() if value is not None}
     try:
         return Order(method=specs[0], **given)

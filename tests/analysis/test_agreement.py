@@ -1,4 +1,4 @@
-"""Which metrics say the same about a run."""
+"""Rank correlations between the metrics of a run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_metric_of_content_contradicts_one_of_style(run, picture_folders, tmp_
     square = matrix(run_agreement(run, metric_cards(METRICS)))
     assert list(square.index) == list(square.columns) == sorted(METRICS)
     np.testing.assert_allclose(np.diag(square), 1.0)
-    # The content copy has its content's structure and colours, the style copy the style's.
+    # The content copy has the structure and colours of the content, the style copy of the style.
     assert square.loc["ssim", "color_distance"] == pytest.approx(-1.0)
     assert same(square) == []
 
@@ -62,31 +62,31 @@ def test_a_metric_of_content_contradicts_one_of_style(run, picture_folders, tmp_
     )  # fmt: skip
     assert told.exit_code == 0, told.output
     assert "places that methods take on each of 4 pairs" in " ".join(told.output.split())
-    assert "Say the same (0.9 or more): none" in told.output
+    assert "Nearly equal (0.9 or more): none" in told.output
     rows = json.loads((tmp_path / "trust.json").read_text())["agreement"]
     found = {(row["metric"], row["other"]): row["within"] for row in rows}
     assert found["ssim", "color_distance"] == pytest.approx(-1.0)
     assert "Which metrics say the same, at 96 px?" in (tmp_path / "trust.html").read_text()
 
 
-def test_only_a_run_without_rivals_is_correlated_over_all_outputs():
+def test_only_a_run_without_shared_pairs_is_correlated_over_all_outputs():
     rows = [("a", "a", 1.0), ("a", "b", np.nan), ("b", "a", np.nan), ("b", "b", np.nan)]
     frame = pd.DataFrame(rows, columns=["metric", "other", "within"]).assign(units=9, spearman=0.5)
-    # "b" prefers nobody: that is not mended by another statistic
+    # "b" is constant within pairs; the correlation over all outputs must not replace that.
     assert np.isnan(matrix(frame.assign(pairs=[3, 2, 2, 2])).loc["a", "b"])
     assert basis(frame.assign(pairs=[3, 2, 2, 2])).endswith("each of 2 to 3 pairs")
     assert matrix(frame.assign(pairs=0)).loc["a", "b"] == 0.5
     assert basis(frame.assign(pairs=0)) == "over all 9 outputs, as no pair was done by two methods"
 
 
-def test_a_run_with_one_of_the_metrics_is_refused_in_words(run, tmp_path):
+def test_a_run_with_only_one_of_the_metrics_is_refused(run, tmp_path):
     with pytest.raises(UsageError, match=r"two of these metrics.*nstbench score"):
         run_agreement(run, metric_cards(["ssim"]))
-    with pytest.raises(UsageError, match="holds no run"):
+    with pytest.raises(UsageError, match="is not a run folder"):
         run_agreement(tmp_path / "nothing", metric_cards(METRICS))
 
 
-def test_metrics_that_correlate_are_listed_once_and_the_closest_first():
+def test_metrics_that_correlate_are_listed_once_and_the_highest_first():
     names = ["a", "b", "c"]
     values = [[1.0, 0.92, np.nan], [0.92, 1.0, 0.97], [np.nan, 0.97, 1.0]]
     square = pd.DataFrame(values, index=names, columns=names)

@@ -1,4 +1,4 @@
-"""A run against a baseline: what is a regression, what is fine, what cannot be compared."""
+"""Checks of a run against a baseline: regressions, rows that are fine or not comparable."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from scipy import stats as reference
 from typer.testing import CliRunner
 
 from nstbench.analysis.regression.baseline import Baseline, from_board, save_baseline
-from nstbench.analysis.regression.check import CheckResult, check, moves
-from nstbench.analysis.regression.check_rows import Finding, Verdict, _signed_rank
+from nstbench.analysis.regression.check import CheckResult, check
+from nstbench.analysis.regression.check_rows import Finding, Verdict
+from nstbench.analysis.regression.one_sided_tests import signed_rank_p
 from nstbench.analysis.regression.tolerances import parse_tolerances
 from nstbench.analysis.relative_speed import relative_latency
 from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.report.check_files import github_annotations, junit, markdown, write_check
+from nstbench.report.parts.check_text import moves
 
 ROWS = 7 * 4
 
@@ -88,7 +90,7 @@ def test_a_change_on_every_pair_is_a_regression(baseline: Baseline) -> None:
     found = row(result, "gatys_2015", "uef")
     assert result.of(Verdict.REGRESSION) == (found,)
     assert result.exit_code == 1
-    # of 2^12 patterns of signs only one is as extreme
+    # Of 2^12 patterns of signs, only one is as extreme.
     assert found.p == pytest.approx(0.5**12)
     assert found.p_holm == pytest.approx(min(1, ROWS * 0.5**12))
     assert found.change == pytest.approx(0.035, abs=0.004)
@@ -97,13 +99,13 @@ def test_a_change_on_every_pair_is_a_regression(baseline: Baseline) -> None:
     assert improved.exit_code == 0
 
 
-def test_the_tolerance_is_needed_and_the_test_is_needed(baseline: Baseline) -> None:
+def test_a_regression_needs_both_the_tolerance_and_the_test(baseline: Baseline) -> None:
     small = with_scores(baseline, "gatys_2015", "uef", lambda i, v: v * 1.015)
     found = row(compare(small, baseline), "gatys_2015", "uef")
     assert found.p_holm < 0.05
     assert found.verdict is Verdict.FINE
     assert row(compare(small, baseline, "uef:+1%"), "gatys_2015", "uef").verdict == "regression"
-    # large, but as often better as worse: chance does that
+    # Large changes, as often better as worse, can be chance.
     noisy = with_scores(
         baseline, "gatys_2015", "uef", lambda i, v: v * (1.3 if i % 2 else 0.9 - i / 100)
     )
@@ -119,7 +121,7 @@ def test_metrics_of_which_more_is_better_fail_downwards(baseline: Baseline) -> N
     assert row(compare(baseline, run, "ssim:2%"), "gatys_2015", "ssim").verdict == "better"
 
 
-def test_rounding_is_no_change_even_where_the_baseline_is_zero(baseline: Baseline) -> None:
+def test_rounding_is_not_a_change_even_if_the_baseline_is_zero(baseline: Baseline) -> None:
     run = with_scores(baseline, "content_copy", "content_error", lambda i, v: 1e-6)
     result = compare(run, baseline)
     assert row(result, "content_copy", "content_error").verdict is Verdict.FINE
@@ -145,20 +147,20 @@ def test_ties_are_tested_exactly() -> None:
     ranks = reference.rankdata(np.abs(steps))
     patterns = np.array(list(itertools.product((0, 1), repeat=len(ranks))))
     share = np.mean(patterns @ ranks >= ranks[steps > 0].sum() - 1e-9)
-    assert _signed_rank(steps) == pytest.approx(share, rel=1e-12)
+    assert signed_rank_p(steps) == pytest.approx(share, rel=1e-12)
     untied = np.arange(1.0, 51) * np.where(np.arange(50) % 4, 1, -1)
     exact = reference.wilcoxon(untied, alternative="greater", method="exact").pvalue
-    assert _signed_rank(untied) == pytest.approx(exact, rel=1e-9)
+    assert signed_rank_p(untied) == pytest.approx(exact, rel=1e-9)
     many = np.arange(1.0, 61) * np.where(np.arange(60) % 3, 1, -1)
     normal = reference.wilcoxon(many, alternative="greater", method="asymptotic").pvalue
-    assert _signed_rank(many) == pytest.approx(normal, rel=0.05), "the two meet where they change"
+    assert signed_rank_p(many) == pytest.approx(normal, rel=0.05), "both agree at the limit"
     longer = np.append(many, 61.0)
     normal = reference.wilcoxon(longer, alternative="greater", method="asymptotic").pvalue
-    assert _signed_rank(longer) == pytest.approx(normal)
+    assert signed_rank_p(longer) == pytest.approx(normal)
 
 
 def test_changes_of_all_pairs_are_found_among_200_rows(baseline: Baseline) -> None:
-    """With one tie, a normal approximation finds 14 of 14 pairs worse at p = 0.0005 only."""
+    """With one tie, a normal approximation gives p = 0.0005 at best for 14 of 14 pairs worse."""
 
     def of_200(side: Baseline, changes: tuple[float, ...]) -> Baseline:
         units = tuple((f"c{i:02d}", "s", 0, "done") for i in range(14))
@@ -183,7 +185,7 @@ def test_changes_of_all_pairs_are_found_among_200_rows(baseline: Baseline) -> No
     assert [f.method for f in result.of(Verdict.REGRESSION)] == ["m0"]
 
 
-def test_few_pairs_cannot_decide_and_are_not_passed(baseline: Baseline) -> None:
+def test_few_pairs_are_not_comparable(baseline: Baseline) -> None:
     def only_two(side: Baseline) -> Baseline:
         entry = entry_of(side, "gatys_2015")
         scores = {name: values[:2] for name, values in entry.scores.items()}
@@ -202,7 +204,7 @@ def test_few_pairs_cannot_decide_and_are_not_passed(baseline: Baseline) -> None:
     assert (missing.verdict, missing.undecidable) == (Verdict.NOT_COMPARABLE, False)
 
 
-def test_changed_settings_are_named_and_compared_all_the_same(baseline: Baseline) -> None:
+def test_changed_settings_are_named_and_the_row_is_compared(baseline: Baseline) -> None:
     run = with_scores(baseline, "gatys_2015", "uef", lambda i, v: v * 1.1)
     run = with_entry(run, "gatys_2015", params={"iterations": 300, "alpha": 1.2})
     found = row(compare(run, baseline), "gatys_2015", "uef")
@@ -229,7 +231,7 @@ def scaled(values: tuple[float, ...], factor: float) -> tuple[float, ...]:
     return tuple(factor * value for value in values)
 
 
-def test_a_slowdown_is_found_and_a_slower_machine_is_not_one(baseline: Baseline) -> None:
+def test_a_slowdown_is_found_and_a_slower_machine_is_not_reported(baseline: Baseline) -> None:
     timing = entry_of(baseline, "gatys_2015").timing
     slower = with_timing(baseline, "gatys_2015", latency=scaled(timing.latency, 1.3))
     found = row(compare(slower, baseline), "gatys_2015", "latency")
@@ -242,7 +244,7 @@ def test_a_slowdown_is_found_and_a_slower_machine_is_not_one(baseline: Baseline)
     assert row(compare(little, baseline), "gatys_2015", "latency").verdict is Verdict.FINE
 
 
-def test_time_in_which_others_had_the_processor_is_not_counted(baseline: Baseline) -> None:
+def test_time_of_other_programs_is_not_counted(baseline: Baseline) -> None:
     timing = entry_of(baseline, "gatys_2015").timing
     waits = tuple(0.5 * (i % 3) for i in range(12))
     latency = tuple(a + b for a, b in zip(timing.latency, waits, strict=True))
@@ -262,15 +264,15 @@ def test_samples_taken_in_turns_are_divided_by_their_neighbours(baseline: Baseli
     assert len(relative_latency(dataclasses.replace(timing, calibration=()))) == 0
 
 
-def test_what_is_too_quick_to_tell_says_so(baseline: Baseline) -> None:
+def test_a_change_below_the_resolution_is_marked(baseline: Baseline) -> None:
     quick = with_timing(baseline, "content_copy", latency=(1e-5,) * 12, calibration=(0.1,) * 13)
     slower = with_timing(quick, "content_copy", latency=(2e-5,) * 12)
     found = row(compare(slower, quick), "content_copy", "latency")
     assert found.verdict is Verdict.FINE
-    assert "too quick" in found.reason
+    assert "too fast" in found.reason
 
 
-def test_memory_is_one_number_and_the_tolerance_decides(baseline: Baseline) -> None:
+def test_memory_is_a_single_number_and_the_tolerance_decides(baseline: Baseline) -> None:
     def run(factor: float) -> Finding:
         singles = dict(entry_of(baseline, "gatys_2015").singles)
         singles["peak_memory"] *= factor
@@ -283,7 +285,7 @@ def test_memory_is_one_number_and_the_tolerance_decides(baseline: Baseline) -> N
     assert run(0.5).verdict is Verdict.BETTER
 
 
-# --- what cannot be compared -------------------------------------------------------------
+# --- not comparable ----------------------------------------------------------------------
 
 
 def other_version(side: Baseline) -> Baseline:
@@ -321,7 +323,7 @@ def without_a_score(side: Baseline) -> Baseline:
     return with_scores(side, "gatys_2015", "uef", lambda i, v: None if i == 3 else v)
 
 
-def without_calibration_elsewhere(side: Baseline) -> Baseline:
+def without_calibration_on_another_machine(side: Baseline) -> Baseline:
     facts = {"threads": 2, "device_name": "another"}
     return with_timing(side, "gatys_2015", calibration=(), environment=facts)
 
@@ -337,10 +339,10 @@ def without_calibration_elsewhere(side: Baseline) -> Baseline:
         (without_timing, 1, "the run has no timing"),
         (on_more_threads, 1, "other threads: 2 / 8"),
         (without_a_score, 1, "1 scores are missing"),
-        (without_calibration_elsewhere, 1, "no calibration, and not the same machine"),
+        (without_calibration_on_another_machine, 1, "no calibration, and not the same machine"),
     ],
 )
-def test_not_comparable_is_never_passed(baseline: Baseline, change, rows: int, words: str) -> None:
+def test_not_comparable_rows_do_not_pass(baseline: Baseline, change, rows: int, words: str) -> None:
     result = compare(change(baseline), baseline)
     found = result.of(Verdict.NOT_COMPARABLE)
     assert len(found) == rows
@@ -348,7 +350,7 @@ def test_not_comparable_is_never_passed(baseline: Baseline, change, rows: int, w
     assert result.exit_code == 2
 
 
-def test_a_method_that_the_baseline_lacks_is_not_passed_unless_left_out(baseline: Baseline) -> None:
+def test_a_method_that_the_baseline_lacks_fails_unless_left_out(baseline: Baseline) -> None:
     less = without_method(baseline)
     result = compare(baseline, less)
     assert [f.reason for f in result.of(Verdict.NOT_COMPARABLE)] == ["the baseline has no such row"]
@@ -370,7 +372,7 @@ def test_a_method_that_neither_side_has_is_refused(baseline: Baseline, tmp_path:
     assert isinstance(done.exception, UsageError)
 
 
-def test_regressions_outweigh_what_cannot_be_compared(baseline: Baseline) -> None:
+def test_regressions_decide_the_exit_code_before_not_comparable_rows(baseline: Baseline) -> None:
     run = with_scores(baseline, "gatys_2015", "uef", lambda i, v: v * 1.5)
     assert compare(without_method(run), baseline).exit_code == 1
 
@@ -406,7 +408,7 @@ def test_tolerances_are_shares_or_units(baseline: Baseline) -> None:
 
 @pytest.fixture(scope="module")
 def mixed(baseline: Baseline) -> CheckResult:
-    """A result with every verdict, and a method whose name is an attack."""
+    """Return a result with every verdict, and a method whose name is an attack."""
     run = with_scores(baseline, "gatys_2015", "uef", lambda i, v: v * 1.5)
     run = with_scores(run, "ghiasi_2017", "uef", lambda i, v: v / 1.5)
     run = with_entry(run, "johnson_2016", method="<b>|x\x00,y::z%\n")
@@ -432,7 +434,7 @@ def test_json_has_every_number(mixed: CheckResult, tmp_path: Path) -> None:
     assert (found["method"], found["metric"]) == ("gatys_2015", "uef")
 
 
-def test_markdown_leads_with_what_needs_attention(mixed: CheckResult) -> None:
+def test_markdown_begins_with_regressions(mixed: CheckResult) -> None:
     text = markdown(mixed)
     assert text.startswith("## Regression: ")
     rows = [line for line in text.splitlines() if line.startswith("| gatys")]
@@ -506,7 +508,7 @@ def test_options_of_the_command(baseline: Baseline, tmp_path: Path) -> None:
         assert early.stdout == "", "what cannot be written is refused before the comparison"
 
 
-def test_a_summary_that_cannot_be_written_changes_no_verdict(
+def test_a_summary_that_cannot_be_written_does_not_change_the_verdict(
     baseline: Baseline, tmp_path: Path
 ) -> None:
     base = tmp_path / "base.json"

@@ -1,4 +1,4 @@
-"""Several runs side by side: what is compared, what is not, and the numbers."""
+"""Comparison of runs: which units are compared, and the numbers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from nstbench.analysis import run_comparison as comparison
+from nstbench.cli.app import app
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
-from nstbench.report import page as report
+from nstbench.report.files import write_comparison
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def row(table: pd.DataFrame, method: str, metric: str = "uef") -> pd.Series:
     return table[(table["method"] == method) & (table["metric"] == metric)].iloc[0]
 
 
-def test_a_run_has_everything_in_common_with_itself(first: Board) -> None:
+def test_a_run_agrees_with_itself_in_every_respect(first: Board) -> None:
     assert set(verdicts(first, first).values()) == {comparison.SAME}
     table = comparison.differences(first, first)
     assert set(table["method"]) == set(first.methods)
@@ -61,7 +62,7 @@ def test_differences_are_paired_and_tested_over_styles(first: Board) -> None:
     assert found["low"] < styles.mean() < found["high"] < 0
     methods = table[table["metric"] == "uef"]["method"].nunique()
     assert found["p_holm"] == pytest.approx(methods * stats.ttest_1samp(styles, 0).pvalue)
-    # the two runs differ more between styles than by the change: only pairing shows it
+    # Styles differ more than the two runs do, so the change shows in paired scores only.
     assert abs(found["difference"]) < mine.groupby("style")["first"].mean().std()
     assert row(table, "ghiasi_2017")["difference"] == 0
 
@@ -86,7 +87,7 @@ def test_metrics_of_another_version_are_not_compared(first: Board) -> None:
     assert "uef" not in set(comparison.differences(first, other)["metric"])
 
 
-def test_what_differs_is_named(first: Board) -> None:
+def test_differences_of_settings_are_named(first: Board) -> None:
     environment = {**first.info["environment"], "cpu": "Other CPU", "threads": 4,
                    "packages": {"numpy": "2.1", "pandas": "3.0"}}  # fmt: skip
     gatys = dataclasses.replace(first.methods["gatys_2015"], params={"iterations": 100})
@@ -104,7 +105,7 @@ def test_what_differs_is_named(first: Board) -> None:
     assert not comparison.same_machine(first, other)
 
 
-def test_calibrated_ratio_takes_the_machine_out(first: Board) -> None:
+def test_calibrated_ratio_does_not_depend_on_the_machine(first: Board) -> None:
     slower = tuple(
         dataclasses.replace(
             t,
@@ -116,7 +117,7 @@ def test_calibrated_ratio_takes_the_machine_out(first: Board) -> None:
     table = comparison.speeds(first, dataclasses.replace(first, timings=slower))
     assert table["ratio"].to_numpy() == pytest.approx(3)
     assert table["calibrated_ratio"].to_numpy() == pytest.approx(1)
-    timing = next(t for t in first.timings if t.variant == "gatys_2015")
+    timing = next(t for t in first.timings if t.method == "gatys_2015")
     one = table[table["method"] == "gatys_2015"].iloc[0]
     assert one["first"] == statistics.median(timing.latency)
 
@@ -124,7 +125,7 @@ def test_calibrated_ratio_takes_the_machine_out(first: Board) -> None:
 def test_page_and_files(first: Board, tmp_path: Path) -> None:
     hostile = FakeRun(tmp_path / "hostile", hostile=True).board()
     boards = [first, changed(first, "gatys_2015", 0.05), hostile]
-    written = report.write_comparison(boards, tmp_path / "out", ["html", "csv", "md"])
+    written = write_comparison(boards, tmp_path / "out", ["html", "csv", "md"])
     assert sorted(written) == sorted((tmp_path / "out").iterdir())
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     parsed = Page(page)
@@ -140,13 +141,11 @@ def test_page_and_files(first: Board, tmp_path: Path) -> None:
     assert not [line for line in lines if "<script" in line]
 
 
-def test_formats_of_one_run_are_refused_with_the_way_out(first: Board, tmp_path: Path) -> None:
+def test_formats_of_one_run_are_refused_with_a_remedy(first: Board, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be written as 'parquet'.*html, csv, md"):
-        report.write_comparison([first, first], tmp_path, ["parquet"])
+        write_comparison([first, first], tmp_path, ["parquet"])
 
 
 def test_command_needs_runs_that_exist(tmp_path: Path) -> None:
-    from nstbench.cli.app import app
-
     done = CliRunner().invoke(app, ["report", str(tmp_path / "a"), str(tmp_path / "b")])
     assert isinstance(done.exception, UsageError)

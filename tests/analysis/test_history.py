@@ -45,7 +45,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def found_trends(folder: Path):
+def trends_of(folder: Path):
     versions = load_history(folder)
     return versions, trends(versions, parse_tolerances([], versions[-1].baseline.metrics))
 
@@ -54,11 +54,11 @@ def test_versions_are_in_the_order_of_time(history: Path) -> None:
     assert [version.label for version in load_history(history)] == [f"0.{i}.0" for i in range(6)]
 
 
-def test_change_points_are_where_the_numbers_moved(history: Path) -> None:
-    _, found = found_trends(history)
-    moved = {(t.method, t.metric): t for t in found if t.changes}
-    assert set(moved) == {("gatys_2015", "uef")}
-    trend = moved["gatys_2015", "uef"]
+def test_change_points_are_where_the_numbers_changed(history: Path) -> None:
+    _, found = trends_of(history)
+    changing = {(t.method, t.metric): t for t in found if t.changes}
+    assert set(changing) == {("gatys_2015", "uef")}
+    trend = changing["gatys_2015", "uef"]
     assert [(c.label, c.since, c.worse) for c in trend.changes] == [
         ("0.2.0", "0.0.0", True),
         ("0.5.0", "0.2.0", False),
@@ -71,7 +71,7 @@ def test_a_slow_drift_is_found(history: Path, tmp_path: Path) -> None:
     baseline = load_history(history)[0].baseline
     for index in range(5):
         add(tmp_path, changed(baseline, 1.008**index, index))
-    _, found = found_trends(tmp_path)
+    _, found = trends_of(tmp_path)
     (trend,) = [t for t in found if t.changes]
     assert [(c.label, c.since) for c in trend.changes] == [("0.3.0", "0.0.0")]
 
@@ -94,7 +94,7 @@ def test_few_pairs_are_marked_as_undecided(
     baseline = only_pairs(load_history(history)[0].baseline, 4)
     for index, factor in enumerate(factors):
         add(tmp_path, changed(baseline, factor, index))
-    versions, found = found_trends(tmp_path)
+    versions, found = trends_of(tmp_path)
     assert not any(trend.changes for trend in found), "2^-4 is not significant"
     marked = {t.metric: [p.undecided for p in t.points] for t in found if t.method == "gatys_2015"}
     assert marked.pop("uef") == ["", "0.0.0", "0.0.0", "0.0.0"]
@@ -105,18 +105,18 @@ def test_few_pairs_are_marked_as_undecided(
     assert "3 undecided points" in shown.output
 
 
-def test_another_metric_version_begins_anew(history: Path, tmp_path: Path) -> None:
+def test_another_metric_version_is_a_new_reference(history: Path, tmp_path: Path) -> None:
     baseline = load_history(history)[0].baseline
     add(tmp_path, changed(baseline, 1.0, 0))
     other = changed(baseline, 1.5, 1)
     metrics = {**other.metrics, "uef": dataclasses.replace(other.metrics["uef"], version=2)}
     add(tmp_path, dataclasses.replace(other, metrics=metrics))
-    assert not any(trend.changes for trend in found_trends(tmp_path)[1])
+    assert not any(trend.changes for trend in trends_of(tmp_path)[1])
 
 
-def test_the_page_marks_change_points_and_loads_nothing(history: Path) -> None:
-    page = Page(history_page(*found_trends(history)))
-    text = history_page(*found_trends(history))
+def test_the_page_marks_change_points_and_loads_no_other_file(history: Path) -> None:
+    page = Page(history_page(*trends_of(history)))
+    text = history_page(*trends_of(history))
     assert "2 change points" in text
     assert text.count("worse since 0.0.0") >= 1
     svgs = [attrs for tag, attrs in page.elements if tag == "svg"]
@@ -131,7 +131,7 @@ def test_hostile_labels_are_escaped(history: Path, tmp_path: Path) -> None:
     entry = dataclasses.replace(baseline.entries[0], method="<script>x</script>")
     path = add(tmp_path, dataclasses.replace(baseline, entries=(entry,)), "../<b>1")
     assert path.parent == tmp_path
-    assert "<script>x" not in history_page(*found_trends(tmp_path))
+    assert "<script>x" not in history_page(*trends_of(tmp_path))
 
 
 def test_the_commands(history: Path, tmp_path: Path) -> None:
@@ -147,5 +147,5 @@ def test_the_commands(history: Path, tmp_path: Path) -> None:
     assert shown.exit_code == 0
     assert "0.2.0: gatys_2015 at 48 px, uef" in shown.output
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
-    with pytest.raises(UsageError, match="holds no history"):
+    with pytest.raises(UsageError, match="contains no history"):
         load_history(tmp_path / "none")

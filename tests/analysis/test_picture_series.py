@@ -1,4 +1,4 @@
-"""Sweeps: the controlled ones, and folders of pictures made elsewhere."""
+"""Controlled sweeps, and sweeps that are read from folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import ImageRecord
 
 
-def test_controlled_sweeps_begin_with_the_picture_they_damage():
+def test_controlled_sweeps_begin_with_the_undamaged_picture():
     origin = source()
     sweeps = list(controlled_sweeps(origin, seeds=2))
     labels = [(s.kind, s.base, s.seed) for s in sweeps]
@@ -40,7 +40,7 @@ def test_each_step_of_a_sweep_goes_further_from_its_base():
         assert distance[-1] > 5 * distance[1] or sweep.kind in ("jpeg", "blend")
 
 
-def test_blend_and_noise_are_what_they_say():
+def test_blend_and_noise_follow_their_definitions():
     origin = source()
     blend, *rest = controlled_sweeps(origin, seeds=2)
     for share, output in zip(BLEND_SHARES, blend.outputs, strict=True):
@@ -78,12 +78,15 @@ def test_folder_sweeps_are_read_in_the_order_of_their_numbers(tmp_path):
     [
         (lambda f: (f / "content.png").unlink(), "no picture called 'content'"),
         (lambda f: Image.fromarray(picture(1)).save(f / "style.jpg"), "2 pictures called 'style'"),
-        (lambda f: [(f / f"{i}.png").unlink() for i in range(2)], "holds 2 numbered outputs"),
-        (lambda f: Image.fromarray(picture(1)).save(f / "01.png"), "two outputs of one number"),
+        (lambda f: [(f / f"{i}.png").unlink() for i in range(2)], "contains 2 numbered outputs"),
+        (
+            lambda f: Image.fromarray(picture(1)).save(f / "01.png"),
+            "with the same number",
+        ),
         (lambda f: Image.fromarray(picture(1)[:40]).save(f / "1.png"), "64 x 40"),
     ],
 )
-def test_folders_that_are_no_sweep_are_refused_with_a_reason(tmp_path, damage, message):
+def test_folders_that_are_not_sweeps_are_refused_with_a_reason(tmp_path, damage, message):
     folder = save_sweep(tmp_path / "mine", 4)
     damage(folder)
     with pytest.raises(UsageError, match=message):
@@ -99,7 +102,7 @@ def test_missing_folders_and_broken_pictures_are_refused(tmp_path):
         folder_sweep(folder, SIZE)
 
 
-def test_folders_of_one_last_name_are_told_apart(tmp_path):
+def test_folders_with_the_same_name_get_different_names(tmp_path):
     places = ["x/sweep", "y/sweep", "a/y/sweep", "other"]
     read = folder_sweeps([save_sweep(tmp_path / place, 3) for place in places], 32)
     assert [sweep.source.style_name for sweep in read] == [
@@ -109,5 +112,5 @@ def test_folders_of_one_last_name_are_told_apart(tmp_path):
 
 def test_a_folder_given_twice_is_refused(tmp_path):
     folder = save_sweep(tmp_path / "mine", 3)
-    with pytest.raises(UsageError, match="again"):
+    with pytest.raises(UsageError, match="is the same folder as"):
         folder_sweeps([folder, tmp_path / "other" / ".." / "mine"], 32)

@@ -1,4 +1,4 @@
-"""The leaderboard on synthetic score tables whose truth is known."""
+"""The leaderboard on synthetic score tables with known results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def single(metric, method, value, part="", size=256):
 # --- averages and coverage ---------------------------------------------------------------
 
 
-def test_styles_count_alike_whatever_their_contents_and_seeds():
+def test_styles_have_equal_weight_for_any_number_of_contents_and_seeds():
     # style a: one pair with two seeds; style b: two pairs with one seed
     cells = [("a", "x", 0, 1.0), ("a", "x", 1, 3.0), ("b", "x", 0, 4.0), ("b", "y", 0, 8.0)]
     scores = pd.DataFrame(
@@ -100,7 +100,7 @@ def test_failed_units_lower_the_coverage_and_their_stale_scores_are_ignored():
     assert row(board, "m01")["coverage"] == "56/56"
 
 
-def test_an_incomplete_method_is_ranked_on_shared_pairs_not_on_its_survivors():
+def test_an_incomplete_method_is_ranked_on_shared_pairs():
     # "weak" is worse than "full" everywhere, but only finished the easy styles.
     difficulty = np.array([0.2, 0.2, 0.9, 0.9, 0.9, 0.9])
     full = np.repeat(difficulty[:, None], 3, axis=1)
@@ -219,7 +219,7 @@ def test_the_result_does_not_depend_on_the_order_of_rows():
         assert_frame_equal(compare_methods(shuffled, cards), comparison)
 
 
-def test_the_seed_moves_intervals_and_nothing_else():
+def test_the_seed_changes_intervals_only():
     scores = boards()
     first, again, other = (board_of(scores, seed=s) for s in (1, 1, 2))
     assert_frame_equal(first, again)
@@ -228,7 +228,7 @@ def test_the_seed_moves_intervals_and_nothing_else():
     assert_frame_equal(first.drop(columns=limits), other.drop(columns=limits))
 
 
-def test_adding_a_method_moves_no_number_of_the_others():
+def test_adding_a_method_does_not_change_the_numbers_of_others():
     scores = boards(Design(methods=5))
     fewer = board_of(scores[scores["method"] != "m04"]).set_index("method")
     numbers = ["uef", "uef_low", "uef_high"]
@@ -250,7 +250,7 @@ def test_a_single_method_is_first():
 
 
 def test_tie_groups_count_significant_differences_in_both_directions():
-    # two groups far apart, nothing to tell within them
+    # Two groups far apart, without differences within a group.
     scores = boards(Design(methods=5, styles=12), shifts={0: -0.4, 1: -0.4})
     board = board_of(scores).set_index("method")
     assert board.loc[["m00", "m01"], ["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 2]] * 2
@@ -280,7 +280,7 @@ def test_intervals_stay_inside_the_range_of_the_metric():
 # --- comparisons -------------------------------------------------------------------------
 
 
-def test_comparisons_say_who_is_better_and_by_how_much():
+def test_comparisons_give_the_better_method_and_the_difference():
     values = simulate(Design(methods=3, styles=20), np.random.default_rng(0), {1: -0.2})
     frame = compare_methods(as_scores(values), QUALITY)
     means = values.mean(axis=(1, 2))
@@ -315,7 +315,7 @@ def test_methods_without_a_shared_unit_are_not_compared():
     assert board["rank_high"].tolist() == [2, 2]
 
 
-def test_groups_without_a_shared_unit_are_not_told_apart():
+def test_groups_without_a_shared_unit_are_not_ranked_against_each_other():
     # m00 beats m01 on some styles, m02 beats m03 by far on others
     scores = boards(Design(methods=4, styles=16), shifts={1: 0.3, 2: 0.6, 3: 0.9})
     early = scores["style"] < "s08"
@@ -354,7 +354,7 @@ def test_forty_methods_and_four_hundred_pairs_take_seconds(lost):
     assert set(itertools.chain(*((n, f"{n}_low", f"{n}_high") for n in names))) <= set(board)
 
 
-def test_wilcoxon_stands_beside_the_decision():
+def test_wilcoxon_does_not_change_the_ranks():
     from scipy.stats import wilcoxon
 
     values = simulate(Design(methods=3, styles=6), np.random.default_rng(5), {0: -0.3})
@@ -363,12 +363,12 @@ def test_wilcoxon_stands_beside_the_decision():
         first, second = (values[int(name[1:])].mean(axis=1) for name in (better, worse))
         assert line["p_wilcoxon"] == pytest.approx(wilcoxon(first, second).pvalue)
         assert line["p_wilcoxon"] <= line["p_wilcoxon_holm"] <= 3 * line["p_wilcoxon"] + 1e-12
-    # All six styles agree, and still no p-value of six styles is smaller than 2 / 2^6.
+    # All six styles agree; the smallest p-value that six styles can give is 2 / 2^6.
     best = frame.loc[[pair for pair in frame.index if pair[0] == "m00"]]
     assert best["p_wilcoxon"].tolist() == [pytest.approx(2 / 2**6)] * 2
 
 
-def test_wilcoxon_drops_what_is_negligible_or_missing():
+def test_wilcoxon_drops_negligible_and_missing_differences():
     nan = np.nan
     differences = np.array(
         [[0.1, 0.2, -0.3, 0.4, 0.5], [1e-6, 1e-6, -1e-6, 1e-6, 0.0], [0.1, nan, nan, nan, nan],

@@ -87,7 +87,7 @@ def test_pareto_by_hand():
     assert not pareto_front(frame.iloc[:0], {"cost": False, "gain": True}).any()
 
 
-def test_pareto_front_of_random_points_is_what_no_point_dominates():
+def test_pareto_front_of_random_points_is_not_dominated():
     points = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("xyz"))
     front = pareto_front(points, {"x": False, "y": True, "z": False})
     costs = points.to_numpy() * [1, -1, 1]
@@ -118,7 +118,7 @@ def test_sensitivity_is_the_weighted_norm_of_each_pair():
         np.testing.assert_allclose(group["kendall_tau"], tau)
 
 
-def test_sensitivity_finds_an_order_that_hangs_on_the_weights():
+def test_sensitivity_finds_an_order_that_depends_on_the_weights():
     scores = pd.concat([constant([0.2, 0.8], "content_error"), constant([0.8, 0.3], "style_error")])
     frame = sensitivity(scores, *ERRORS).set_index(["p", "ratio", "method"])
     assert frame.loc[(1.0, 1.0, "m00"), "rank"] == 1
@@ -184,7 +184,7 @@ def test_rank_correlation_is_scipys_with_directions_turned():
     assert found["spearman"] == frame.loc[("d", "a"), "spearman"]
 
 
-def test_within_correlation_leaves_out_that_some_pairs_are_harder():
+def test_within_correlation_ignores_the_difficulty_of_pairs():
     rng = np.random.default_rng(0)
     difficulty = 10 * rng.normal(size=(1, 6, 5))
     quality = np.arange(4.0)[:, None, None]
@@ -261,7 +261,7 @@ def test_home_and_away_by_hand():
 # --- all of them -------------------------------------------------------------------------
 
 
-def test_row_order_does_not_matter_and_empty_tables_are_fine():
+def test_row_order_does_not_matter_and_empty_tables_are_accepted():
     rng = np.random.default_rng(1)
     names = ("uef", "content_error", "style_error")
     draws = [as_scores(simulate(Design(methods=4, styles=3), rng), name) for name in names]

@@ -125,7 +125,7 @@ def test_paired_t_is_scipys_on_style_means():
     assert p[0] == pytest.approx(reference.ttest_rel(first[kept], second[kept]).pvalue)
 
 
-def test_paired_t_of_hard_rows():
+def test_paired_t_of_special_rows():
     nan = np.nan
     rows = np.array(
         [[0, 0, 0, 0], [1e-4, -9e-4, 9e-4, 0], [1, 1, 1, 1], [1, nan, nan, nan], [nan] * 4]
@@ -156,7 +156,7 @@ def test_differences_are_taken_on_shared_units(seed):
 
 
 def within(share, nominal, draws, deviations=3.0):
-    """Whether a simulated share is its nominal value up to Monte-Carlo error."""
+    """Return whether a simulated share is its nominal value up to Monte-Carlo error."""
     return abs(share - nominal) <= deviations * np.sqrt(nominal * (1 - nominal) / draws)
 
 

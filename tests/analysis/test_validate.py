@@ -1,4 +1,4 @@
-"""The meta-evaluation: sweeps, what metrics should say about them, and the verdict."""
+"""Validation of metrics: scores on sweeps, expected orders, ratings and verdicts."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_metrics_without_an_attainable_best_value_or_without_scores():
     assert measured(series([9.0, 5.0], metric="other"), CARD) == "nothing"
 
 
-def test_which_sweeps_have_an_order_for_whom():
+def test_which_sweeps_have_an_order_for_which_metrics():
     signs = {m: [expected_sign(m, *kind) for kind in KINDS] for m in ("content", "style", "both")}
     assert signs == {
         "content": [1, 1, 1, 0, 1, 0, 1, 0],
@@ -203,7 +203,7 @@ def test_ratings_by_hand():
     assert summary["trusted"]
 
 
-def test_a_blind_metric_scores_zero_and_a_backward_one_minus_one():
+def test_tau_is_zero_for_a_constant_metric_and_minus_one_for_a_reversed_one():
     scores = pd.concat([series([0, 1, 2, 3]), series([5, 5, 5, 5], "blur", "content"),
                         series([3, 2, 1, 0], "jpeg", "content")])  # fmt: skip
     table = rate(scores, {"uef": CARD})
@@ -214,7 +214,7 @@ def test_a_blind_metric_scores_zero_and_a_backward_one_minus_one():
     assert np.isnan(summary["ms"])
 
 
-def test_no_verdict_on_metrics_that_weigh_both():
+def test_no_verdict_on_metrics_that_measure_both():
     scores = pd.concat([series([1, 0.9, 1]), series([1, 1.1, 1.2], "blur", "content")])
     summary = summarise(rate(scores, {"uef": CARD}), {"uef": CARD}, {}).iloc[0]
     assert summary["measures"] == "both"
@@ -222,10 +222,10 @@ def test_no_verdict_on_metrics_that_weigh_both():
     assert pd.isna(summary["trusted"])
 
 
-# --- the whole path ----------------------------------------------------------------------
+# --- complete validations ----------------------------------------------------------------------
 
 
-def test_validation_tells_good_metrics_from_bad_ones(toy, tmp_path):
+def test_validation_trusts_good_metrics_only(toy, tmp_path):
     cards = toy(likeness=CONTENT_TOY, wrong=WRONG_TOY, distance=STYLE_TOY, total=SUM_TOY,
                 average=SET_TOY, broken=BROKEN_TOY)  # fmt: skip
     missing = replace(CARD, name="gone", availability=Availability(False, "no weights"))
@@ -263,7 +263,7 @@ def test_folders_of_several_lengths_and_equal_names_are_rated(toy, tmp_path):
     rated = result.by_kind.query("kind == 'folder'").set_index("metric")
     assert rated["sweeps"].to_dict() == {"distance": 4, "average": 2}
     assert rated["tau"].to_dict() == {"distance": 1, "average": 1}
-    assert np.isnan(rated.loc["average", "seed_spread"]), "groups of folders are no seeds"
+    assert np.isnan(rated.loc["average", "seed_spread"]), "groups of folders are not seeds"
 
 
 def test_pairs_of_equal_names_are_refused_before_scoring(toy):
@@ -295,7 +295,7 @@ def test_scores_are_the_metrics_own_values(toy):
     assert (scores.query("metric == 'average'")["content"] == "").all()
 
 
-def test_progress_and_missing_values_are_told_once(toy):
+def test_progress_and_missing_values_are_reported_once(toy):
     cards = toy(broken=BROKEN_TOY, likeness=CONTENT_TOY)
     told = []
 

@@ -1,4 +1,4 @@
-"""Benchmarks run when no other test does, and end in one table."""
+"""Fixtures of the benchmarks, and one table of all results at the end."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def as_in_a_worker() -> Iterator[None]:
-    """Let the C library keep memory, as it does where methods run."""
+    """Let the C library keep freed memory, as in the workers of a run."""
     with freed_memory_kept():
         yield
 
 
 @pytest.fixture
 def on_cpu() -> None:
-    """Skip where another device was asked for: the case is one of the processor."""
+    """Skip if another device was requested, because this case measures the processor."""
     if DEVICE.type != "cpu":
         pytest.skip("a case of the processor")
 
 
 @pytest.fixture
 def device() -> torch.device:
-    """Return the device that NSTBENCH_BENCH_DEVICE names."""
+    """Return the device named by NSTBENCH_BENCH_DEVICE."""
     return DEVICE
 
 
@@ -50,7 +50,7 @@ def _measuring(benchmark: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print what was measured as one table."""
+    """Print all measurements as one table."""
     if not ROWS:
         return
     terminalreporter.section("speed")
@@ -72,8 +72,9 @@ def table(rows: Iterable[Row]) -> str:
         limit = "" if row.limit is None else f"{row.limit:.2f}"
         share = "" if row.share is None else f"{row.share:.0%}"
         pictures = "" if row.per_second is None else f"{row.per_second:.3g}"
+        other = f"{row.compared_with}: {_seconds(row.reference)}"
         lines.append(
-            f"| {row.case} | {_seconds(row.ours)} | {row.yardstick}: {_seconds(row.reference)} | "
+            f"| {row.case} | {_seconds(row.ours)} | {other} | "
             f"{row.ratio:.2f} [{row.low:.2f}, {row.high:.2f}] | {limit} | {share} | "
             f"{pictures} |"
         )

@@ -1,4 +1,4 @@
-"""Two ways to the same result, timed in turns; and what the machine could do at best."""
+"""Time two implementations in turns, and measure the peak speed of the machine."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Row:
     """A line of the table of ``make bench``.
 
     Attributes:
-        case: what was done.
-        ours: seconds that nstbench takes.
-        reference: seconds of the yardstick.
-        yardstick: what it is compared with.
+        case: name of the case.
+        ours: seconds of nstbench.
+        reference: seconds of the reference implementation.
+        compared_with: name of the reference implementation.
         ratio: median of the ratios of neighbouring rounds, with its interval.
-        limit: the most that ``ratio`` may be.
+        limit: largest allowed ``ratio``.
         share: work per second over the measured ceiling of the device, if work was counted.
-        per_second: pictures per second of ours, if the case makes pictures.
+        per_second: pictures per second of nstbench, if the case produces pictures.
     """
 
     case: str
     ours: float
     reference: float
-    yardstick: str
+    compared_with: str
     ratio: float
     low: float
     high: float
@@ -45,11 +45,11 @@ class Row:
 
 
 ROWS: list[Row] = []
-"""What this process has measured, in order."""
+"""The measurements of this process, in order."""
 
 
 def seconds_of(function: Callable[[], Any], device: torch.device) -> float:
-    """Return the seconds of a call: by CUDA events on a GPU, by the clock elsewhere."""
+    """Return the seconds of a call: by CUDA events on a GPU, by the clock on other devices."""
     if device.type != "cuda":
         start = time.perf_counter()
         function()
@@ -80,7 +80,7 @@ def compare(
     other: Callable[[], Any],
     *,
     case: str,
-    yardstick: str,
+    compared_with: str,
     limit: float | None = None,
     rounds: int = 7,
     warm_up: bool = True,
@@ -89,21 +89,21 @@ def compare(
     dtype: torch.dtype = torch.float32,
     pictures: int | None = None,
 ) -> Row:
-    """Time ``own`` after ``other``, round by round, so that what the machine does hits both.
+    """Time ``own`` after ``other`` in rounds, so that changes of the machine affect both.
 
     Args:
         benchmark: fixture of pytest-benchmark.
-        own: what nstbench does.
-        other: the yardstick.
-        case: what is done, for the table.
-        yardstick: name of ``other``, for the table.
-        limit: the most that the ratio may be; the caller asserts it.
-        rounds: how often.
-        warm_up: whether a round before them is left out.
-        device: where it happens.
+        own: the implementation of nstbench.
+        other: the reference implementation.
+        case: name of the case, for the table.
+        compared_with: name of ``other``, for the table.
+        limit: largest allowed ratio; the caller asserts it.
+        rounds: number of rounds.
+        warm_up: whether an untimed round comes first.
+        device: device of both.
         flops: floating-point operations of ``own``.
         dtype: number format in which ``own`` computes.
-        pictures: how many pictures ``own`` makes.
+        pictures: number of pictures that ``own`` produces.
     """
     owns: list[float] = []
     others: list[float] = []
@@ -118,7 +118,7 @@ def compare(
         benchmark,
         pairs,
         case=case,
-        yardstick=yardstick,
+        compared_with=compared_with,
         limit=limit,
         share=None
         if flops is None
@@ -132,7 +132,7 @@ def add_row(
     pairs: Sequence[tuple[float, float]],
     *,
     case: str,
-    yardstick: str,
+    compared_with: str,
     limit: float | None,
     share: float | None = None,
     pictures: int | None = None,
@@ -144,7 +144,7 @@ def add_row(
         case=case,
         ours=statistics.median(own for own, _ in pairs),
         reference=statistics.median(other for _, other in pairs),
-        yardstick=yardstick,
+        compared_with=compared_with,
         ratio=statistics.median(ratios),
         low=low,
         high=high,
@@ -154,7 +154,7 @@ def add_row(
     )
     ROWS.append(row)
     benchmark.extra_info |= {
-        "yardstick": yardstick, "yardstick_s": row.reference, "ratio": row.ratio,
+        "compared_with": compared_with, "reference_s": row.reference, "ratio": row.ratio,
         "ratio_low": low, "ratio_high": high, "ceiling_share": share,
         "pictures_per_second": row.per_second,
     }  # fmt: skip

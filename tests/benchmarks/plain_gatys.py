@@ -1,4 +1,4 @@
-"""Gatys' algorithm the way most public implementations write it, as a yardstick of speed.
+"""Gatys' algorithm as in most public implementations, as a reference for speed.
 
 NCHW, float32, one module per loss inside a sequential network, losses that keep their
 targets; the Gram matrix as a product of the flattened activations with their transpose.
@@ -21,7 +21,7 @@ def plain_gram(features: torch.Tensor) -> torch.Tensor:
 
 
 def plain_step(step: nn.Module) -> nn.Module:
-    """Return torch's own convolution for one of ours, with its weights; others as they are."""
+    """Return a copy of one of our convolutions as torch's own; return other modules unchanged."""
     if not isinstance(step, nn.Conv2d):
         return step
     sizes = (step.in_channels, step.out_channels, step.kernel_size, step.stride, step.padding)
@@ -39,7 +39,7 @@ class ContentLoss(nn.Module):
         self.loss = torch.zeros(())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Remember the loss and pass the activations on."""
+        """Store the loss and return the activations unchanged."""
         self.loss = F.mse_loss(features, self.target)
         return features
 
@@ -54,21 +54,21 @@ class StyleLoss(nn.Module):
         self.loss = torch.zeros(())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Remember the loss and pass the activations on."""
+        """Store the loss and return the activations unchanged."""
         self.loss = self.weight * F.mse_loss(plain_gram(features), self.target)
         return features
 
 
 class PlainGatys:
-    """Content and style loss of a picture, with as little thought about speed as usual.
+    """Content and style loss of a picture, not optimised for speed.
 
     Args:
-        network: float32 VGG; its activations are taken as they are.
+        network: float32 VGG; its activations are not rescaled.
         content: (1, 3, H, W) in [0, 1].
-        style: the same for the style.
+        style: (1, 3, H, W) in [0, 1].
         content_layers: names of layers.
         style_weights: name of layer -> weight.
-        scale: what activations are multiplied by in the losses; it enters the weights here.
+        scale: factor of the activations in the losses; it is applied to the weights here.
     """
 
     def __init__(

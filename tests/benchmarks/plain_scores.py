@@ -1,4 +1,4 @@
-"""Scoring an output the way most people do it, as a yardstick of speed.
+"""Scoring an output by four usual programs, as a reference for speed.
 
 Four programs' worth of calls, one after another: the authors' ``lpips`` on AlexNet and on
 VGG-16, torchmetrics' SSIM, and Gram and content losses on torchvision's VGG-16, float32.
@@ -18,10 +18,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from nstbench.contracts import Weight
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.backbones.alexnet import ALEXNET
 from nstbench.nn.backbones.vgg import VGG16
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 
 STYLE_STEPS = (1, 6, 11, 18, 25)
 """relu1_1 ... relu5_1 of torchvision's ``vgg16().features``."""
@@ -37,24 +38,24 @@ def read(path: Path) -> torch.Tensor:
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float() / 255
 
 
-def _tensors(weight: weights.Weight) -> list[torch.Tensor]:
-    """Return a network's tensors in the order of its layers, as torchvision keeps them."""
-    found = weights.load(weight)
+def _tensors(weight: Weight) -> list[torch.Tensor]:
+    """Return a network's tensors in the order of its layers, as in torchvision."""
+    found = cache.load(weight)
     names = sorted(found, key=lambda name: (name.split(".")[0], name.endswith("bias")))
     return [found[name].contiguous() for name in names]
 
 
-def _fill(network: nn.Module, weight: weights.Weight) -> None:
-    """Give a network, or the first layers of one, its weights."""
+def _fill(network: nn.Module, weight: Weight) -> None:
+    """Load the weights of a network, or of its first layers."""
     names = network.state_dict().keys()
     network.load_state_dict(dict(zip(names, _tensors(weight), strict=False)))
 
 
-def _lpips(net: str, weight: weights.Weight) -> Call:
+def _lpips(net: str, weight: Weight) -> Call:
     import lpips
 
     with warnings.catch_warnings():
-        # lpips 0.1.4 calls torchvision in a way that torchvision has deprecated.
+        # lpips 0.1.4 calls torchvision with deprecated arguments.
         warnings.simplefilter("ignore", UserWarning)
         metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     _fill(metric.net, weight)
@@ -100,7 +101,7 @@ def _losses() -> Call:
 
 
 class PlainScores:
-    """All four calls, ready to be used."""
+    """The four programs, loaded and ready."""
 
     def __init__(self) -> None:
         ensure_torchvision()
@@ -112,7 +113,7 @@ class PlainScores:
         }
 
     def __call__(self, output: Path, content: Path, style: Path) -> dict[str, float]:
-        """Read the three pictures and return the number of each call."""
+        """Read the three pictures and return the value of each program."""
         pictures = read(output), read(content), read(style)
         with torch.no_grad():
             return {name: call(*pictures) for name, call in self.calls.items()}

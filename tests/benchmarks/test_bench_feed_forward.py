@@ -23,12 +23,12 @@ pytestmark = pytest.mark.usefixtures("as_in_a_worker")
 
 
 def size_on(device: torch.device) -> int:
-    """Return the side of the pictures: what a run on such a device would take."""
+    """Return the side of the pictures in pixels, as in a run on this device."""
     return 512 if device.type == "cuda" else 256
 
 
 def network_of(method: Any) -> torch.nn.Module:
-    """Return the network of a method with weights that no training has seen."""
+    """Return the network of a method with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network: torch.nn.Module = method.build(method.params)
@@ -38,10 +38,10 @@ def network_of(method: Any) -> torch.nn.Module:
 @pytest.mark.bench
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("name", ["johnson_2016", "ulyanov_2016"])
-def test_a_picture_takes_less_than_in_plain_eager(benchmark, device, name, batch):
+def test_a_picture_is_faster_than_in_plain_eager_mode(benchmark, device, name, batch):
     cls = registry.load("methods", name)
     method: Any = cls(cls.Params())
-    yardstick = network_of(method).to(device)
+    usual = network_of(method).to(device)
     method.device = device
     method.network = for_inference(network_of(method), method.params, device)
     size = size_on(device)
@@ -55,7 +55,7 @@ def test_a_picture_takes_less_than_in_plain_eager(benchmark, device, name, batch
 
     def theirs() -> torch.Tensor:
         with torch.no_grad():
-            output: torch.Tensor = method.apply(yardstick, pixels, torch.Generator().manual_seed(0))
+            output: torch.Tensor = method.apply(usual, pixels, torch.Generator().manual_seed(0))
         return output
 
     close = (own() - theirs()).abs().mean()
@@ -64,14 +64,14 @@ def test_a_picture_takes_less_than_in_plain_eager(benchmark, device, name, batch
         own,
         theirs,
         case=f"{method.info.title}, {batch} at a time, {size} px",
-        yardstick="plain float32 NCHW",
+        compared_with="plain float32 NCHW",
         limit=0.8 if fast_precision(device) != torch.float32 else 1.1,
         device=device,
         flops=float(count_flops(own) or 0),
         dtype=fast_precision(device),
         pictures=batch,
     )
-    # the mean over the picture of two number formats, in units of [0, 1]
+    # mean difference over the picture between both dtypes, in units of [0, 1]
     assert close < 0.02
     assert row.ratio <= row.limit
 
@@ -80,11 +80,11 @@ SHIPPED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("dumoulin_2017", {}), ("ghiasi_2017", {"network": "own"}), ("adain_2017", {}),
     ("wct_2017", {}),
 )  # fmt: skip
-"""Methods that are more than one network, with the checkpoints that come with nstbench."""
+"""Methods of several networks, with the checkpoints that are shipped with nstbench."""
 
 
 def prepared(name: str, params: dict[str, Any], size: int, device: torch.device) -> Any:
-    """Return a method that is ready for pictures in a starter style."""
+    """Return a method that is prepared for a starter style."""
     cls = registry.load("methods", name)
     method: Any = cls(cls.Params(**params))
     method.load(device)
@@ -95,9 +95,7 @@ def prepared(name: str, params: dict[str, Any], size: int, device: torch.device)
 
 @pytest.mark.bench
 @pytest.mark.parametrize(("name", "params"), SHIPPED, ids=[name for name, _ in SHIPPED])
-def test_a_picture_takes_no_longer_than_in_float32(
-    benchmark, device, name, params, network_weights
-):
+def test_a_picture_is_not_slower_than_in_float32(benchmark, device, name, params, network_weights):
     size = size_on(device)
     content = Picture(example(size, size).pixels.to(device), "content")
     own, exact = (
@@ -114,7 +112,7 @@ def test_a_picture_takes_no_longer_than_in_float32(
         partial(stylize, own),
         partial(stylize, exact),
         case=f"{own.info.title}, {size} px",
-        yardstick="the same in float32",
+        compared_with="the same in float32",
         limit=1.0 if fast_precision(device) != torch.float32 else 1.1,
         device=device,
         flops=float(count_flops(partial(stylize, own)) or 0),

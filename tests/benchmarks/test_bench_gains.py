@@ -1,4 +1,4 @@
-"""What a measure saves that can be left out: with it against without it, in one process."""
+"""The gain of each optional optimisation, measured with and without it in one process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_packed_weights_save_time(benchmark, as_in_a_worker, monkeypatch, size):
         lambda: steps(count),
         unpacked,
         case=f"Gatys, {count} iterations of Adam, {size} px, packed weights and chains",
-        yardstick="torch's convolutions and autograd",
+        compared_with="torch's convolutions and autograd",
         limit=0.9,
     )
     assert row.ratio <= row.limit
@@ -52,14 +52,14 @@ def test_kept_memory_saves_time(benchmark):
         kept,
         lambda: steps(4),
         case="Gatys, 4 iterations of Adam, 1024 px, freed memory kept",
-        yardstick="given back at once",
+        compared_with="given back at once",
         limit=0.95,
         rounds=5,
     )
     assert row.ratio <= row.limit
 
 
-def test_features_come_back_from_disk_sooner_than_they_are_computed(benchmark, tmp_path):
+def test_reading_features_from_disk_is_faster_than_computing_them(benchmark, tmp_path):
     contents = [
         Picture(example(256, 256, kind).pixels, f"c{kind}", f"checksum {kind}") for kind in range(3)
     ]
@@ -82,7 +82,7 @@ def test_features_come_back_from_disk_sooner_than_they_are_computed(benchmark, t
             all_of(on_disk),
             all_of(FeatureBank(CPU, budget=1)),
             case="Features of 3 contents, 256 px, read from disk",
-            yardstick="computed again",
+            compared_with="computed again",
             limit=0.5,
         )
         on_disk.clear()

@@ -1,4 +1,4 @@
-"""One iteration of ``gatys_2015`` against the same losses written by others, in one process."""
+"""One iteration of ``gatys_2015`` against other implementations of its losses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STYLE = {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu5_1
 
 
 def vgg19_topology() -> LayeredNetwork:
-    """Return VGG-19 with random weights that keep the size of activations from layer to layer."""
+    """Return VGG-19 with random weights that preserve the scale of activations."""
     network = Vgg(VGG19_BLOCKS, "max").to_empty(device="cpu")
     generator = torch.Generator().manual_seed(0)
     for name in network.layers:
@@ -68,19 +68,19 @@ def ours(size: int, device: torch.device) -> tuple[Picture, Picture, Objective]:
 
 
 def plain(content: Picture, style: Picture) -> PlainGatys:
-    """Return the yardstick with the same layers and weights."""
+    """Return the plain implementation with the same layers and weights."""
     weights = {name: 1000.0 / channels**2 for name, channels in STYLE.items()}
     network = vgg19_topology().to(content.pixels.device)
     return PlainGatys(network, content.pixels, style.pixels, ("relu4_2",), weights, CAFFE_SCALE)
 
 
 def descend(start: torch.Tensor, objective: Objective, steps: int) -> torch.Tensor:
-    """Return the picture after some steps of ours."""
+    """Return the picture after some steps of ``gatys_2015``."""
     return minimise(start, objective, Descent("adam", steps), lambda *_: None)
 
 
 def must_be_fast(device: torch.device) -> None:
-    """Skip where no fast number format exists, which the limits count on."""
+    """Skip if there is no fast dtype, because the limits assume one."""
     if fast_precision(device) == torch.float32:
         pytest.skip(f"{device} does not multiply bfloat16 natively")
 
@@ -90,15 +90,15 @@ def must_be_fast(device: torch.device) -> None:
 def test_an_iteration_takes_at_most_055_of_the_plain_one(benchmark, device, size):
     must_be_fast(device)
     content, style, objective = ours(size, device)
-    yardstick = plain(content, style)
+    usual = plain(content, style)
     one_step = count_flops(lambda: descend(content.pixels, objective, 1))
     row = compare(
         benchmark,
         lambda: descend(content.pixels, objective, STEPS),
-        lambda: yardstick.optimise(content.pixels, STEPS, RATE),
+        lambda: usual.optimise(content.pixels, STEPS, RATE),
         case=f"Gatys, {STEPS} iterations of Adam, VGG-19 to relu5_1, {size} px",
-        yardstick="plain float32 NCHW",
-        # GPUs gain more from the number format
+        compared_with="plain float32 NCHW",
+        # the dtype makes a larger difference on GPUs
         limit=0.55 if device.type == "cpu" else 0.40,
         rounds=7 if size == 256 else 5,
         device=device,
@@ -110,7 +110,7 @@ def test_an_iteration_takes_at_most_055_of_the_plain_one(benchmark, device, size
 
 @pytest.mark.bench
 @pytest.mark.parametrize("size", [256, 512])
-def test_an_iteration_takes_at_most_035_of_that_of_pystiche(benchmark, device, size):
+def test_an_iteration_takes_at_most_035_of_pystiches(benchmark, device, size):
     must_be_fast(device)
     content, style, objective = ours(size, device)
     loss = pystiche_loss(content.pixels, style.pixels)
@@ -128,7 +128,7 @@ def test_an_iteration_takes_at_most_035_of_that_of_pystiche(benchmark, device, s
         lambda: descend(content.pixels, objective, STEPS),
         theirs,
         case=f"Gatys, {STEPS} iterations of Adam, VGG-19 to relu5_1, {size} px",
-        yardstick="pystiche 1.0.1",
+        compared_with="pystiche 1.0.1",
         limit=0.35,
         rounds=5 if size == 256 else 3,
         device=device,
@@ -137,10 +137,10 @@ def test_an_iteration_takes_at_most_035_of_that_of_pystiche(benchmark, device, s
 
 
 def pystiche_loss(content: torch.Tensor, style: torch.Tensor) -> Callable[[torch.Tensor], Any]:
-    """Return pystiche's perceptual loss with the layers of ours, on the same network."""
+    """Return pystiche's perceptual loss with the same layers and network."""
     ensure_torchvision()
     for name in ("alexnet", "vgg"):
-        # pystiche reads addresses of weights that torchvision no longer has; we need none
+        # pystiche reads weight addresses that torchvision no longer has; they are not needed
         module = importlib.import_module(f"torchvision.models.{name}")
         if not hasattr(module, "model_urls"):
             module.model_urls = defaultdict(str)  # type: ignore[attr-defined]
@@ -182,24 +182,24 @@ class Normalise(torch.nn.Module):
 @pytest.mark.parametrize("size", [96, pytest.param(256, marks=pytest.mark.bench)])
 def test_a_hundred_iterations_reach_the_loss_of_the_plain_ones(benchmark, device, size):
     content, style, objective = ours(size, device)
-    yardstick = plain(content, style)
-    # From noise there is the longest way to go.
+    usual = plain(content, style)
+    # Optimisation from noise takes the most steps.
     start = torch.rand(content.pixels.shape, generator=torch.Generator().manual_seed(1)).to(device)
     found: list[torch.Tensor] = []
     theirs: list[torch.Tensor] = []
     compare(
         benchmark,
         lambda: found.append(descend(start, objective, 100)),
-        lambda: theirs.append(yardstick.optimise(start, 100, RATE)),
+        lambda: theirs.append(usual.optimise(start, 100, RATE)),
         case=f"Gatys, 100 iterations of Adam, final loss within 2 %, {size} px",
-        yardstick="plain float32 NCHW",
+        compared_with="plain float32 NCHW",
         rounds=1,
         warm_up=False,
         device=device,
     )
     with torch.no_grad():
-        own_loss, their_loss = (float(sum(yardstick(p[-1]))) for p in (found, theirs))
-        first_loss = float(sum(yardstick(start)))
+        own_loss, their_loss = (float(sum(usual(p[-1]))) for p in (found, theirs))
+        first_loss = float(sum(usual(start)))
     benchmark.extra_info |= {"loss": own_loss, "yardstick_loss": their_loss}
     assert their_loss < 0.1 * first_loss
     assert own_loss == pytest.approx(their_loss, rel=0.02)

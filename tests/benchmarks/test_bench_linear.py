@@ -1,4 +1,4 @@
-"""Cost in proportion to the work: to the number of units, and to the number of pixels."""
+"""Time grows linearly with the number of units and with the number of pixels."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ UNITS = 4
 
 
 @pytest.mark.bench
-def test_units_cost_the_same_however_many_there_are(
+def test_time_per_unit_does_not_depend_on_their_number(
     benchmark, tmp_path, picture_folders, network_weights
 ):
-    """Time per unit of 1x, 4x and 16x as many, with everything that a worker does for one."""
+    """Time per unit for 1x, 4x and 16x as many units, with all work of a worker."""
     contents, styles = map(str, picture_folders)
     config = build_config(
         {
@@ -46,7 +46,7 @@ def test_units_cost_the_same_however_many_there_are(
     config, store, plan = plan_run(config)
     assert len(plan.units) == UNITS * 16
     runner = Runner(store, "cpu", config.threads or 1)
-    # in the order of styles, so that each is prepared as often as its share
+    # ordered by style, so that the number of prepared styles grows in proportion
     units = sorted(plan.units, key=lambda unit: unit.seed)
 
     def seconds_per_unit(count: int) -> float:
@@ -61,7 +61,7 @@ def test_units_cost_the_same_however_many_there_are(
 
     def once() -> None:
         for factor, found in rounds.items():
-            # few units are repeated, so that all three cover about the same time
+            # smaller numbers are repeated, so that all three take about the same time
             repeats = max(1, 4 // factor)
             found.append(statistics.mean(seconds_per_unit(UNITS * factor) for _ in range(repeats)))
 
@@ -71,14 +71,14 @@ def test_units_cost_the_same_however_many_there_are(
             benchmark,
             list(zip(rounds[factor], rounds[1], strict=True)),
             case=f"A unit of {UNITS * factor} (Gatys, 64 px)",
-            yardstick=f"a unit of {UNITS}",
+            compared_with=f"a unit of {UNITS}",
             limit=1.05,
         )
         assert 0.95 <= row.ratio <= row.limit
 
 
 def gatys_steps(size: int) -> Callable[[int], object]:
-    """Return a function that takes so many steps of gatys_2015 as it is shipped, but with Adam."""
+    """Return a function that runs the given number of steps of gatys_2015 with Adam."""
     cls = registry.load("methods", "gatys_2015")
     method: Any = cls(cls.Params(optimizer="adam"))
     method.load(CPU)
@@ -90,7 +90,7 @@ def gatys_steps(size: int) -> Callable[[int], object]:
 
 
 def dumoulin_passes(size: int) -> Callable[[int], object]:
-    """Return a function that passes so often through the network of Dumoulin et al."""
+    """Return a function that runs the network of Dumoulin et al. the given number of times."""
     params = InferenceParams()
     design = Design(normalisation="conditional", padding="mirror", upsampling="nearest")
     network = for_inference(TransformationNetwork(design), params, CPU)
@@ -107,8 +107,8 @@ def dumoulin_passes(size: int) -> Callable[[int], object]:
 
 @pytest.mark.bench
 @pytest.mark.parametrize("make", [gatys_steps, dumoulin_passes])
-def test_a_pixel_costs_the_same_from_128_to_1024(benchmark, make, network_weights):
-    """Johnson's network is no case of it: its border of 40 px is 2.3 times as much at 128 px."""
+def test_time_per_pixel_is_constant_from_128_to_1024_px(benchmark, make, network_weights):
+    """Johnson's network is left out: with its border of 40 px, 128 px are 2.3 times as many."""
     sizes = (128, 256, 512, 1024)
     calls = {size: make(size) for size in sizes}
     rounds: dict[int, list[float]] = {size: [] for size in sizes}
@@ -117,7 +117,7 @@ def test_a_pixel_costs_the_same_from_128_to_1024(benchmark, make, network_weight
 
     def once() -> None:
         for size, call in calls.items():
-            # as many pixels of each size
+            # the same number of pixels for each size
             count = (max(sizes) // size) ** 2
             rounds[size].append(seconds_of(partial(call, count), CPU) / count / size**2)
 
@@ -132,7 +132,7 @@ def test_a_pixel_costs_the_same_from_128_to_1024(benchmark, make, network_weight
                 benchmark,
                 list(zip(rounds[size], rounds[cheapest], strict=True)),
                 case=f"A pixel of {size} px, {make.__name__.replace('_', ' ')}",
-                yardstick=f"a pixel of {cheapest} px",
+                compared_with=f"a pixel of {cheapest} px",
                 limit=1.5,
             )
             row = row_of_size if size == dearest else row
@@ -141,7 +141,7 @@ def test_a_pixel_costs_the_same_from_128_to_1024(benchmark, make, network_weight
 
 
 def peak_of(code: str) -> int:
-    """Return the peak resident set in bytes of a program of its own."""
+    """Return the peak resident set in bytes of a program in a new process."""
     tail = "\nfrom pathlib import Path\nprint(Path('/proc/self/status').read_text())"
     found = subprocess.run(
         [sys.executable, "-c", code + tail],

@@ -1,4 +1,4 @@
-"""Every metric over a folder of outputs against four usual calls, in one process."""
+"""Score a folder by every metric, against four usual programs in the same process."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ CONTENTS, STYLES = 10, 10
 IMAGES = CONTENTS * STYLES + CONTENTS + STYLES
 ROUNDS = 5
 SHARE = 0.6
-"""Least share of the ceiling, by the operations of one VGG-16 and one AlexNet pass per image."""
+"""Least share of the peak speed, for one VGG-16 and one AlexNet pass per image."""
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("on_cpu")
 NETWORKS = ("vgg16", "alexnet")
-# The yardstick remembers nothing between outputs, so a few tell what all would take.
+# The reference keeps nothing between outputs, so a few of them determine the time of all.
 PLAIN_OUTPUTS = 6
 
 
 def write_folder(root: Path) -> list[tuple[Path, Path, Path]]:
-    """Write contents, styles and an output for each pair; return their files."""
+    """Write contents, styles and one output per pair; return their files."""
     rng = np.random.default_rng(0)
     scene, texture = independent.scene(SIDE, SIDE), independent.texture(SIDE, SIDE)
     folders = {}
@@ -79,13 +79,13 @@ def test_every_metric_takes_at_most_a_third_of_four_usual_calls(
 ):
     files = write_folder(tmp_path)
     some = files[:: len(files) // PLAIN_OUTPUTS][:PLAIN_OUTPUTS]
-    yardstick = PlainScores()
-    expected = [yardstick(*some[0])]
+    usual = PlainScores()
+    expected = [usual(*some[0])]
     boards: list[Board] = []
 
     def theirs() -> None:
         for trio in some:
-            yardstick(*trio)
+            usual(*trio)
 
     def own() -> None:
         request = Request(
@@ -95,7 +95,7 @@ def test_every_metric_takes_at_most_a_third_of_four_usual_calls(
             styles=str(tmp_path / "styles"),
             out=tmp_path / f"run{len(boards)}",
             device="cpu",
-            # The page is the report's business, and its size that of the pictures in it.
+            # The page belongs to the report, and its size depends on its pictures.
             formats=("csv",),
         )
         boards.append(score_outputs(request))
@@ -106,7 +106,7 @@ def test_every_metric_takes_at_most_a_third_of_four_usual_calls(
 
     def our_round() -> None:
         seconds = seconds_of(own, CPU)
-        # The yardstick runs before and after each round, so that a drift hits both alike.
+        # The reference runs before and after each round, so that a drift affects both.
         after = seconds_of(theirs, CPU) * scale
         rounds.append((seconds, (before.pop() + after) / 2))
         before.append(after)
@@ -127,7 +127,7 @@ def test_every_metric_takes_at_most_a_third_of_four_usual_calls(
         benchmark,
         rounds,
         case=f"Scoring 100 outputs by {len(always)} metrics, 256 px, all of it",
-        yardstick="lpips (2), SSIM, VGG-16 losses",
+        compared_with="lpips (2), SSIM, VGG-16 losses",
         limit=1 / 3,
         share=one_pass_each(IMAGES) / seconds / ceiling(CPU, torch.float32),
     )
@@ -154,7 +154,7 @@ def _deepest(network: LayeredNetwork) -> str:
 def test_the_passes_of_scoring_reach_60_percent_of_the_ceiling(
     benchmark, network_weights, as_in_a_worker
 ):
-    """Features of outputs as the scorer takes them: layers of both networks, Gram matrices.
+    """Compute features of outputs as in the scorer: layers of both networks, Gram matrices.
 
     The scorer keeps freed memory as workers do.
     """
@@ -180,7 +180,7 @@ def test_the_passes_of_scoring_reach_60_percent_of_the_ceiling(
         benchmark,
         [(one, ideal) for one in seconds],
         case=f"Features of {len(outputs)} outputs, VGG-16 and AlexNet, float32, {SIDE} px",
-        yardstick="the same operations at the ceiling",
+        compared_with="the same operations at the ceiling",
         limit=1 / SHARE,
         share=ideal / statistics.median(seconds),
     )

@@ -1,4 +1,4 @@
-"""How long commands take that compute nothing."""
+"""Start-up time of commands that compute nothing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from measure import compare
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
 LIMITS = {"--help": 0.4, "list methods": 1.0, "list metrics": 1.0, "list suites": 1.0}
-"""Command -> seconds that it may take on an idle machine."""
+"""Command -> limit in seconds on an idle machine."""
 
 
 @pytest.mark.bench
 @pytest.mark.parametrize("command", LIMITS)
-def test_a_command_starts_soon(benchmark, command):
+def test_start_up_time_is_limited(benchmark, command):
     def own() -> None:
         run("-m", "nstbench", *command.split())
 
@@ -25,7 +25,7 @@ def test_a_command_starts_soon(benchmark, command):
         own,
         lambda: run("-c", "import pydantic, rich.console, rich.table, typer, yaml"),
         case=f"nstbench {command}",
-        yardstick="imports of typer, rich, pydantic, yaml",
+        compared_with="imports of typer, rich, pydantic, yaml",
         rounds=7,
     )
     assert row.ours <= LIMITS[command]

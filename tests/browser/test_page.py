@@ -1,4 +1,4 @@
-"""The page in a real browser: everything a reader does with it."""
+"""The page in a browser: sorting, filters, charts, gallery, links and accessibility."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Open]:
-    """Return a function that opens an address; every page is checked for noise at the end."""
-    noise: list[str] = []
+    """Return a function that opens an address.
+
+    At the end, no page may have logged a message, opened a dialog or sent a request.
+    """
+    events: list[str] = []
     contexts = []
 
     def open_(address: str, **settings: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1300, "height": 900}, **settings})
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda m: noise.append(f"{m.type}: {m.text}"))
-        page.on("pageerror", lambda e: noise.append(f"error: {e}"))
-        page.on("dialog", lambda d: noise.append(f"dialog: {d.message}"))
+        page.on("console", lambda m: events.append(f"{m.type}: {m.text}"))
+        page.on("pageerror", lambda e: events.append(f"error: {e}"))
+        page.on("dialog", lambda d: events.append(f"dialog: {d.message}"))
         page.on(
             "request",
-            lambda r: None if r.url.startswith(("file:", "data:")) else noise.append(r.url),
+            lambda r: None if r.url.startswith(("file:", "data:")) else events.append(r.url),
         )
         page.goto(address)
         return page
@@ -36,19 +39,19 @@ def open_page(browser: Any) -> Iterator[Open]:
     yield open_
     for context in contexts:
         context.close()
-    assert noise == []
+    assert events == []
 
 
 @contextmanager
 def same_page(page: Any) -> Iterator[None]:
-    """Check that an action changed the state without loading anything."""
+    """Check that an action does not load another document."""
     page.evaluate("window.sameDocument = true")
     yield
     assert page.evaluate("window.sameDocument") is True
 
 
 def column(page: Any, key: str) -> list[float]:
-    """Return a column's values of the methods (baselines apart), top to bottom."""
+    """Return the values of a column from top to bottom, without baselines."""
     return page.evaluate(
         """key => {
           const heads = [...document.querySelectorAll('#board thead > tr:first-child > th')];
@@ -60,7 +63,7 @@ def column(page: Any, key: str) -> list[float]:
     )
 
 
-def test_only_the_file_itself_is_loaded(open_page: Open, url: str) -> None:
+def test_no_other_file_is_loaded(open_page: Open, url: str) -> None:
     page = open_page(url)
     loaded = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
     assert [name for name in loaded if not name.startswith("data:")] == []
@@ -111,7 +114,7 @@ def test_column_chooser(open_page: Open, url: str) -> None:
     assert head.is_visible()
 
 
-def test_rows_expand_to_numbers_per_style(open_page: Open, url: str) -> None:
+def test_rows_expand_to_values_per_style(open_page: Open, url: str) -> None:
     page = open_page(url)
     entry = page.locator("#board .entry").first
     button = entry.locator(".expand")
@@ -124,7 +127,7 @@ def test_rows_expand_to_numbers_per_style(open_page: Open, url: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["hover", "focus"])
-def test_charts_give_their_numbers(open_page: Open, url: str, way: str) -> None:
+def test_marks_of_charts_have_tooltips(open_page: Open, url: str, way: str) -> None:
     page = open_page(url)
     mark = page.locator('#tradeoff .wide .mark[aria-label*="gatys_2015"]')
     mark.scroll_into_view_if_needed()
@@ -139,7 +142,7 @@ def test_charts_give_their_numbers(open_page: Open, url: str, way: str) -> None:
     assert tip.is_hidden()
 
 
-def test_a_mark_filters_the_page(open_page: Open, url: str) -> None:
+def test_a_click_on_a_mark_selects_a_method(open_page: Open, url: str) -> None:
     page = open_page(url)
     mark = page.locator('#tradeoff .wide .mark[aria-label*="johnson_2016"]')
     mark.focus()
@@ -152,8 +155,8 @@ def test_a_mark_filters_the_page(open_page: Open, url: str) -> None:
     assert page.locator("#selection").is_hidden()
 
 
-def test_pictures_beside_the_page_are_loaded_when_seen(open_page: Open, folder_url: str) -> None:
-    # far above the gallery: a browser loads lazy pictures some screens ahead
+def test_linked_pictures_are_loaded_when_visible(open_page: Open, folder_url: str) -> None:
+    # a low viewport, because a browser loads lazy pictures some screens ahead
     page = open_page(folder_url, viewport={"width": 1300, "height": 200})
     pictures = "[...document.querySelectorAll('#gallery-grid img')]"
     assert set(page.evaluate(f"{pictures}.map(i => i.loading)")) == {"lazy"}
@@ -185,7 +188,7 @@ def test_difference_overlay(open_page: Open, url: str) -> None:
     assert page.evaluate(mode) == "difference"
 
 
-def test_gallery_shows_the_chosen_pair(open_page: Open, url: str) -> None:
+def test_gallery_shows_the_selected_pair(open_page: Open, url: str) -> None:
     page = open_page(url)
     page.select_option("#gallery-content", "content_2")
     page.select_option("#gallery-style", "style_1")
@@ -287,7 +290,7 @@ def test_runs_side_by_side(open_page: Open, axe: Any, comparison_url: str, schem
     assert axe.run(page).response["violations"] == []
 
 
-def test_a_link_into_a_section_is_there_at_once(open_page: Open, url: str) -> None:
+def test_a_link_opens_at_its_section(open_page: Open, url: str) -> None:
     page = open_page(url + "#/at=provenance")
     assert (
         abs(page.evaluate("document.querySelector('#provenance').getBoundingClientRect().top"))
@@ -295,7 +298,7 @@ def test_a_link_into_a_section_is_there_at_once(open_page: Open, url: str) -> No
     )
 
 
-def test_back_to_another_view_without_reloading(open_page: Open, url: str) -> None:
+def test_another_view_opens_without_a_reload(open_page: Open, url: str) -> None:
     page = open_page(url)
     page.evaluate("location.hash = '#/q=johnson&theme=dark'")
     page.wait_for_function("document.querySelectorAll('#board .entry:not([hidden])').length === 1")
@@ -303,7 +306,7 @@ def test_back_to_another_view_without_reloading(open_page: Open, url: str) -> No
 
 
 def background(page: Any) -> int:
-    """Return how bright the page's background is, 0 to 255."""
+    """Return the red channel of the background colour, 0 to 255."""
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
     return int(re.findall(r"\d+", colour)[0])
 
@@ -316,7 +319,7 @@ def test_dark_mode_follows_the_system_and_the_button(open_page: Open, url: str) 
     assert background(page) > 200
 
 
-def test_without_a_script_tables_charts_and_pictures_are_there(open_page: Open, url: str) -> None:
+def test_tables_charts_and_pictures_work_without_a_script(open_page: Open, url: str) -> None:
     page = open_page(url, java_script_enabled=False)
     assert page.locator("#board .entry").count() == 7
     assert page.locator("#board .entry").first.is_visible()
@@ -333,23 +336,21 @@ def test_without_a_script_tables_charts_and_pictures_are_there(open_page: Open, 
 
 
 @pytest.mark.parametrize("kind", ["url", "hostile_url"])
-def test_phone_width_needs_no_sideways_scrolling(
-    open_page: Open, kind: str, request: pytest.FixtureRequest
-) -> None:
+def test_page_fits_a_phone(open_page: Open, kind: str, request: pytest.FixtureRequest) -> None:
     page = open_page(request.getfixturevalue(kind), viewport={"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("#tradeoff .narrow svg").is_visible()
     assert page.locator("#tradeoff .wide svg").is_hidden()
 
 
-def test_phone_shows_the_quality_beside_the_name(open_page: Open, url: str) -> None:
+def test_phone_shows_name_and_quality(open_page: Open, url: str) -> None:
     page = open_page(url, viewport={"width": 390, "height": 844})
     box = page.locator('#board .entry td[data-column="0"] .value').first.bounding_box()
     assert box["x"] + box["width"] < 390
     assert page.locator("#board .entry .tight .partial").first.is_visible()
 
 
-def test_hostile_names_do_nothing(open_page: Open, hostile_url: str) -> None:
+def test_hostile_names_run_no_script(open_page: Open, hostile_url: str) -> None:
     page = open_page(hostile_url)
     page.locator('#board th[data-key="method"] button').click()
     page.locator("#gallery-blind").check()
@@ -367,23 +368,23 @@ def test_hostile_names_do_nothing(open_page: Open, hostile_url: str) -> None:
 
 @pytest.mark.parametrize("kind", ["url", "hostile_url"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(
+def test_axe_finds_no_violations(
     open_page: Open, axe: Any, kind: str, scheme: str, request: pytest.FixtureRequest
 ) -> None:
     page = open_page(request.getfixturevalue(kind), color_scheme=scheme)
     page.locator("#board .expand").first.click()
     for details in page.locator("main details").all():
         details.evaluate("node => { node.open = true; }")
-    found = axe.run(page).response["violations"]
+    violations = axe.run(page).response["violations"]
     bad = [
         (v["id"], n["html"][:200], n.get("failureSummary", "")[:300])
-        for v in found
+        for v in violations
         for n in v["nodes"]
     ]
     assert bad == []
 
 
-def test_downloads_hold_the_data(open_page: Open, url: str) -> None:
+def test_downloads_have_data(open_page: Open, url: str) -> None:
     page = open_page(url)
     for name in ("leaderboard.csv", "board.json", "scores.csv.gz"):
         with page.expect_download() as download:
@@ -400,7 +401,7 @@ def test_print_shows_the_static_gallery(open_page: Open, url: str) -> None:
     assert page.locator(".bar-top").is_hidden()
 
 
-def test_paper_is_light_and_holds_the_board(open_page: Open, url: str) -> None:
+def test_print_is_light_and_fits_the_leaderboard(open_page: Open, url: str) -> None:
     page = open_page(url + "#/theme=dark", viewport={"width": 720, "height": 1000})
     assert background(page) < 60
     page.emulate_media(media="print")

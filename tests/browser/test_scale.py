@@ -1,4 +1,4 @@
-"""A large run stays quick to use: 40 methods on 400 pairs."""
+"""Speed of the page of a large run: 40 methods on 400 pairs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from large_run import large_run
 
-from nstbench.report import page as report
+from nstbench.report.files import write_report
 
 CLICK = """() => new Promise(done => requestIdleCallback(() => {
   const button = document.querySelector('#board th[data-key="style_error"] button');
   const start = performance.now();
   button.click();
-  document.body.offsetHeight;  // forces the new layout, whatever else the machine is doing
+  document.body.offsetHeight;  // forces the new layout
   done(performance.now() - start);
 }))"""
 
@@ -24,9 +24,9 @@ CLICK = """() => new Promise(done => requestIdleCallback(() => {
 @pytest.mark.alone
 def test_first_sort_takes_less_than_200_ms(browser: Any, tmp_path: Path) -> None:
     board = large_run(tmp_path / "run").board()
-    path = report.write_report(board, tmp_path / "report", ["html"])[0]
+    path = write_report(board, tmp_path / "report", ["html"])[0]
     context = browser.new_context(viewport={"width": 1300, "height": 900})
-    # the best of three first sorts: other programs may keep one of them waiting
+    # the fastest of three first sorts, because other programs may delay one
     milliseconds = []
     for _ in range(3):
         page = context.new_page()

@@ -1,4 +1,4 @@
-"""Lists come from memory as long as nothing has changed that they depend on."""
+"""Lists are read from the cache until something changes that they depend on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nstbench.cli.show import lists as listing
+from nstbench.cli.show import lists
 from nstbench.core.paths import cache_dir
 from nstbench.plugins import registry
 
@@ -30,9 +30,9 @@ class Listed(Method):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder of methods in place of the built-in one, and a cache of its own."""
+    """A folder of methods instead of the built-in one, with an empty cache."""
     monkeypatch.setenv("NSTBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(registry, "folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(registry.DEFAULT, "folder", lambda kind: tmp_path / kind)
     (tmp_path / "methods").mkdir()
     write(tmp_path / "methods", "Before")
     return tmp_path / "methods"
@@ -40,9 +40,9 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def looks(monkeypatch):
-    """Count how often plug-ins are looked at."""
-    counted, look = [], listing._look
-    monkeypatch.setattr(listing, "_look", lambda kind: counted.append(kind) or look(kind))
+    """Return a list that receives a kind whenever its plug-ins are imported."""
+    counted, look = [], lists._look
+    monkeypatch.setattr(lists, "_look", lambda kind: counted.append(kind) or look(kind))
     return counted
 
 
@@ -51,31 +51,31 @@ def write(folder, title):
 
 
 def titles(kind="methods"):
-    return [entry.title for entry in listing.entries(kind)]
+    return [entry.title for entry in lists.entries(kind)]
 
 
 def test_the_second_list_imports_nothing(folder, looks):
-    first = listing.entries("methods")
+    first = lists.entries("methods")
     assert first[0].title.startswith("Before")
-    assert listing.entries("methods") == first
+    assert lists.entries("methods") == first
     assert looks == ["methods"]
 
 
-def test_a_changed_file_or_environment_makes_it_look_again(folder, looks, monkeypatch, tmp_path):
+def test_a_changed_file_or_environment_renews_the_list(folder, looks, monkeypatch, tmp_path):
     titles()
     (folder / "second.py").write_text("nothing here")
     assert len(titles()) == 2
     monkeypatch.setenv("NSTBENCH_OFFLINE", "1")
     titles()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    (tmp_path / "other").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "other"))
     titles()
-    (tmp_path / "elsewhere" / "new_package").mkdir()
+    (tmp_path / "other" / "new_package").mkdir()
     titles()
     assert looks == ["methods"] * 5
 
 
-def test_weights_that_arrive_make_it_look_again(folder, looks):
+def test_new_weights_renew_the_list(folder, looks):
     titles()
     (cache_dir() / "weights").mkdir(parents=True)
     titles()
@@ -85,18 +85,18 @@ def test_weights_that_arrive_make_it_look_again(folder, looks):
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"fingerprint": 1}', "no JSON"])
-def test_a_damaged_memory_costs_time_only(folder, looks, damage):
+def test_a_damaged_file_is_replaced(folder, looks, damage):
     expected = titles()
-    (memory,) = (cache_dir() / "lists").glob("*.json")
-    data = json.loads(memory.read_text())
-    memory.write_text(damage)
+    (file,) = (cache_dir() / "lists").glob("*.json")
+    data = json.loads(file.read_text())
+    file.write_text(damage)
     assert titles() == expected
-    memory.write_text(json.dumps({**data, "entries": [{"name": "x"}]}))
+    file.write_text(json.dumps({**data, "entries": [{"name": "x"}]}))
     assert titles() == expected
     assert looks == ["methods"] * 3
 
 
-def test_files_of_this_command_are_not_remembered(folder, looks, tmp_path):
+def test_lists_with_added_files_are_not_stored(folder, looks, tmp_path):
     plugin = tmp_path / "own_method.py"
     plugin.write_text(METHOD.format(title="Own"))
     registry.add_file(plugin)

@@ -1,4 +1,4 @@
-"""What a user may get wrong: refused before the work is done, and never with a traceback."""
+"""Mistakes of users are refused before the work, without a traceback."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_devices_are_checked_where_they_are_resolved(device):
     ],
     ids=" ".join,
 )
-def test_numbers_that_mean_no_work_are_refused(arguments):
+def test_numbers_out_of_range_are_refused(arguments):
     result = call(*arguments)
     assert result.exit_code == 2
     assert arguments[-2] in result.output
@@ -81,7 +81,7 @@ def test_numbers_that_mean_no_work_are_refused(arguments):
 
 @pytest.mark.parametrize("command", [["match", "noise"], ["validate", "--metrics", "ssim"]])
 def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("a file")
     for out in (tmp_path / "file" / "x.json", tmp_path / "folder.json"):
         (tmp_path / "folder.json").mkdir(exist_ok=True)
         result = call(*command, "--contents", "no/such/folder", "--out", out)
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, tmp_p
         assert str(result.exception).startswith(f"--out {out} cannot be written: ")
 
 
-def test_folders_that_are_missing_will_be_made_and_rights_count(without_rights):
+def test_check_writable_allows_new_folders_and_respects_permissions(without_rights):
     check_writable("--out", without_rights / "new" / "folder" / "x.csv")
     check_writable("--out", Path("x.csv"))
     without_rights.chmod(0o500)
@@ -113,8 +113,7 @@ def test_the_table_of_match_is_written_into_a_new_folder(
     assert list(pd.read_csv(out)["method"]) == ["noise"]
 
 
-def test_errors_of_files_end_with_code_2_and_a_way_out_that_fits():
-    """Whichever place of the program they come from."""
+def test_errors_of_files_end_with_code_2_and_a_fix():
     code = (
         "import errno, os, sys\n"
         "from nstbench.cli import app as cli\n"
@@ -127,8 +126,8 @@ def test_errors_of_files_end_with_code_2_and_a_way_out_that_fits():
     for name, words in (
         ("EACCES", "change permissions"),
         ("ENOENT", "check how the path is written"),
-        ("EISDIR", "move the folder that lies where a file is needed"),
-        ("ENOTDIR", "move the file that lies where a folder is needed"),
+        ("EISDIR", "move the folder that is where a file is needed"),
+        ("ENOTDIR", "move the file that is where a folder is needed"),
         ("ENOSPC", "free space"),
     ):
         result = subprocess.run(
@@ -142,7 +141,7 @@ def test_errors_of_files_end_with_code_2_and_a_way_out_that_fits():
         assert "Traceback" not in result.stderr
 
 
-def test_what_is_no_matter_of_files_keeps_its_traceback():
+def test_other_errors_keep_their_traceback():
     code = (
         "import errno\nfrom nstbench.cli import app as cli\n"
         "def fail():\n    raise OSError(errno.ECONNREFUSED, 'refused')\n"
@@ -155,11 +154,11 @@ def test_what_is_no_matter_of_files_keeps_its_traceback():
 
 def test_a_run_folder_that_is_a_file_is_refused(picture_folders, tmp_path):
     contents, styles = picture_folders
-    (tmp_path / "readme.txt").write_text("in the way")
+    (tmp_path / "readme.txt").write_text("a file")
     result = call("run", "--methods", "noise", "--contents", contents, "--styles", styles,
-                  "--out", tmp_path / "readme.txt", "--dry-run")  # fmt: skip
+                  "--out", tmp_path / "readme.txt")  # fmt: skip
     assert isinstance(result.exception, NstbenchError)
-    assert "move the file that lies where a folder is needed" in str(result.exception)
+    assert "move the file that is where a folder is needed" in str(result.exception)
     assert "ree space" not in str(result.exception)
 
 
@@ -169,7 +168,7 @@ def test_report_formats_are_checked_before_anything_runs(picture_folders, tmp_pa
     result = call("run", "--methods", "noise", "--contents", contents, "--styles", styles,
                   "--format", "csv,htm")  # fmt: skip
     assert isinstance(result.exception, UsageError)
-    assert "no report format 'htm'. Did you mean 'html'?" in str(result.exception)
+    assert "unknown report format 'htm'. Did you mean 'html'?" in str(result.exception)
     assert not (tmp_path / "runs").exists()
 
 
@@ -179,9 +178,9 @@ def test_a_seed_given_twice_is_refused(seeds):
         build_config({"seeds": seeds})
 
 
-def test_a_limit_below_what_any_worker_takes_says_what_one_takes(tmp_path):
+def test_a_memory_limit_below_an_idle_worker_is_refused(tmp_path):
     unit = Unit(
-        key="0" * 64, variant="noise", method="noise", params={},
+        key="0" * 64, method="noise", plugin="noise", params={},
         content=ImageRecord("c", Path("c.png"), sha256="c"),
         style=ImageRecord("s", Path("s.png"), sha256="s"),
         size=32, fit="crop", seed=0, unit_seed=1, parts={},
@@ -210,7 +209,7 @@ def frame(**statuses: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("units", "barren"),
+    ("units", "names"),
     [
         (frame(b="done done", a="done failed"), []),
         (frame(b="failed oom", a="done done"), ["b"]),
@@ -220,19 +219,19 @@ def frame(**statuses: str) -> pd.DataFrame:
         (frame(b="failed", a="unavailable"), ["b", "a"]),
     ],
 )
-def test_a_method_without_output_is_one_that_could_run(units, barren):
-    assert without_output(units) == barren
+def test_methods_without_output_exclude_unavailable_ones(units, names):
+    assert without_output(units) == names
 
 
 FAILS = '''
-"""Fails, or not."""
+"""A method that fails on given contents."""
 
 from nstbench.contracts import Method, MethodInfo
 from nstbench.core.records import Flexibility
 
 
 class Fails(Method):
-    """Fails on the first content."""
+    """Fails on the given contents."""
 
     info = MethodInfo(title="F", authors="F", year=2026, paper="https://example.org", family="f",
                       flexibility=Flexibility.ARBITRARY)
@@ -258,7 +257,7 @@ def test_a_run_whose_method_never_succeeds_ends_with_code_1(names, code, picture
         "csv", "--out", "run", cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == code, result.stderr
-    assert ("No output at all of: fails." in result.stderr) == bool(code)
+    assert ("No output of: fails." in result.stderr) == bool(code)
     assert (tmp_path / "run" / "report" / "leaderboard.csv").is_file()
 
 
@@ -283,5 +282,7 @@ def test_default_threads_are_the_cores_of_the_process(monkeypatch):
     from nstbench.generate.executors import choose
 
     monkeypatch.setattr(choose, "available_cores", lambda: 6)
-    config = choose.resolve_workers(build_config({"device": "cpu", "workers": 2}))
-    assert (config.threads, config.worker_threads) == (6, 3)
+    config = build_config({"device": "cpu", "workers": 2})
+    assert choose.threads_per_worker(config) == 3
+    assert choose.resolve_workers(config).threads == 6
+    assert choose.threads_per_worker(build_config({"workers": 2, "threads": 4})) == 4

@@ -44,7 +44,7 @@ def test_a_run_in_a_test_is_compared_with_the_baseline(picture_folders, tmp_path
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     save_baseline(load_baseline(tmp_path / "run"), good)
     data = json.loads(good.read_text())
-    # better numbers than the truth: what is run now is worse than they are
+    # better numbers than those of the run, so that the run is a regression
     for entry in data["entries"]:
         entry["scores"]["ssim"] = [value + 0.5 for value in entry["scores"]["ssim"]]
     bad.write_text(json.dumps(data))
@@ -54,10 +54,10 @@ def test_a_run_in_a_test_is_compared_with_the_baseline(picture_folders, tmp_path
     failed = run_pytest(tmp_path, f"--nstbench-baseline={bad}", fail_on)
     assert failed.returncode == 1
     assert "content_copy at 32 px: ssim" in failed.stdout
-    assert "too few" in failed.stdout, "four pairs of two methods decide nothing, and do not pass"
+    assert "too few" in failed.stdout, "four pairs of two methods are too few for a test"
 
 
-def test_the_options_are_told(tmp_path: Path) -> None:
+def test_help_lists_the_options(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_nothing(nstbench_run):\n    pass\n")
     assert run_pytest(tmp_path).returncode == 0
     assert "--nstbench-baseline" in run_pytest(tmp_path, "--help").stdout

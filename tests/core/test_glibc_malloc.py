@@ -12,7 +12,7 @@ from nstbench.core.glibc_malloc import with_large_pages
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is about glibc")
 
-# More than 2 GiB, more than a 31-bit threshold can hold; it is never written, so it needs no memory.
+# More than 2 GiB, which a 31-bit threshold cannot hold. It is never written: it needs no memory.
 FREE_A_LARGE_BLOCK = """
 import contextlib, ctypes
 from nstbench.core.glibc_malloc import freed_memory_kept, give_back_memory, keep_freed_memory

@@ -1,4 +1,4 @@
-"""The dataset of any folder of pictures."""
+"""Tests of the dataset for any folder of pictures."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_every_file_left_out_is_listed_with_its_reason(tmp_path: Path) -> None:
         "notes.txt": (b"hello", "extension"),
         "noextension": (png, "extension"),
         "lonely_sem.png": (png, "without its picture"),
-        "cut_sem.png": (png, "of a picture left out"),
+        "cut_sem.png": (png, "its picture cannot be used"),
     }
     for name, (data, _) in files.items():
         (tmp_path / name).write_bytes(data)
@@ -141,17 +141,17 @@ def test_single_file_with_its_map(tmp_path: Path) -> None:
 def test_symbolic_links(tmp_path: Path) -> None:
     root = tmp_path / "root"
     picture(root / "sub" / "a.png")
-    picture(tmp_path / "elsewhere" / "b.png")
+    picture(tmp_path / "other" / "b.png")
     (root / "sub" / "up").symlink_to(root)
     (root / "again").symlink_to(root / "sub")
-    (root / "outside").symlink_to(tmp_path / "elsewhere")
+    (root / "outside").symlink_to(tmp_path / "other")
     (root / "round.png").symlink_to(root / "round.png")
     found = load(root)
     assert sorted(image.path.name for image in found.images) == ["a.png", "b.png"]
     assert "symbolic links" in reasons(found)["round.png"]
 
 
-def test_what_may_not_be_opened_is_listed(without_rights: Path) -> None:
+def test_files_without_permission_are_listed(without_rights: Path) -> None:
     root = without_rights
     picture(root / "a.png")
     picture(root / "mine.png").chmod(0)
@@ -195,7 +195,7 @@ def test_names_are_safe_and_unique(tmp_path: Path) -> None:
     assert by_file["cat.png"].startswith("cat-")
     assert by_file["😀.png"].startswith("image-")
     assert all("\n" not in image.source for image in found.images)
-    # the names of the others stay when one of them goes
+    # When a picture is removed, the names of the others do not change.
     (tmp_path / "sub/CAT.JPG").write_bytes(b"")
     assert {image.name for image in load(tmp_path).images} < set(slugs)
 
@@ -203,7 +203,7 @@ def test_names_are_safe_and_unique(tmp_path: Path) -> None:
 def test_nothing_usable_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="missing does not exist"):
         load(tmp_path / "missing")
-    with pytest.raises(UsageError, match=r"holds no pictures \(jpg, "):
+    with pytest.raises(UsageError, match=r"contains no pictures \(jpg, "):
         load(tmp_path)
     for i in range(5):
         (tmp_path / f"{i}.png").write_bytes(b"")

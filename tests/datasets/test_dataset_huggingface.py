@@ -1,4 +1,4 @@
-"""Datasets from the Hugging Face hub, and COCO with WikiArt on top of it."""
+"""Tests of datasets from the Hugging Face hub, including COCO with WikiArt."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from nstbench.core.errors import UsageError
 from nstbench.core.records import Collection, Role
 from nstbench.pictures import hub
 from nstbench.pictures.contact_sheet import contact_sheet
+from nstbench.pictures.decode import read_image
 from nstbench.pictures.hub import HubSource
-from nstbench.pictures.picture import load_picture, read_image, write_png
+from nstbench.pictures.picture import load_picture, write_png
 from nstbench.plugins import registry
 
-ROOT = Path(nstbench.__file__).parents[2]
+ROOT = Path(nstbench.__file__).parents[1]
 HAS_PACKAGE = not hub.package_missing()
 needs_package = pytest.mark.skipif(
     not HAS_PACKAGE,
@@ -106,8 +107,8 @@ def write_parquet(path: Path, rows: range) -> None:
 
 
 @needs_package
-def test_our_folder_does_not_hide_the_package() -> None:
-    """Our plug-in folder ``datasets`` lies in the working directory."""
+def test_plugin_folder_does_not_hide_the_package() -> None:
+    """The working directory contains the plug-in folder ``datasets``."""
     assert (ROOT / "datasets").is_dir()
     code = "import datasets; print(datasets.load_dataset.__module__)"
     result = subprocess.run(
@@ -116,8 +117,8 @@ def test_our_folder_does_not_hide_the_package() -> None:
     assert result.stdout.strip().startswith("datasets.")
 
 
-def test_our_folder_does_not_pass_for_the_package() -> None:
-    """Without site-packages the folder is found as a namespace package."""
+def test_plugin_folder_is_not_taken_for_the_package() -> None:
+    """Without site-packages, Python finds the folder as a namespace package."""
     code = (
         "import importlib.util, sys; from nstbench.pictures import hub;"
         "sys.path[:] = [p for p in sys.path if 'site-packages' not in p];"
@@ -188,7 +189,7 @@ def test_rows_of_an_image_folder(image_folder: Path, own_cache: Path) -> None:
         assert image.path.is_relative_to(own_cache)
         assert image.sha256 == hashlib.sha256(image.path.read_bytes()).hexdigest()
         assert image.source.endswith(f"row {i}")
-    # PNG files are kept as they are, other formats become PNG
+    # PNG files are not changed; other formats become PNG.
     assert found.images[3].path.read_bytes() == (image_folder / "train/3.png").read_bytes()
     assert found.images[5].path.suffix == ".png"
     np.testing.assert_array_equal(read_image(found.images[5].path), odd_images.gradient())
@@ -230,7 +231,7 @@ def test_exported_rows_are_used_again_only_while_intact(
     first.images[1].path.write_bytes(b"damaged")
     assert load(repo=str(image_folder), limit=2) == first
     assert fetched == [[1]]
-    # a changed folder is another dataset
+    # A folder with changed files is another dataset.
     write_png(image_folder / "train" / "0.png", odd_images.gradient(64, 64))
     changed = load(repo=str(image_folder), limit=1)
     assert read_image(changed.images[0].path).shape == (64, 64, 3)
@@ -238,7 +239,7 @@ def test_exported_rows_are_used_again_only_while_intact(
 
 @needs_package
 def write_rows(path: Path, places: list[str]) -> None:
-    """Write a parquet file whose rows name files instead of holding pictures."""
+    """Write a parquet file whose rows name picture files instead of containing pictures."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -251,7 +252,7 @@ def write_rows(path: Path, places: list[str]) -> None:
 
 
 @needs_package
-def test_rows_that_name_files_elsewhere_are_left_out(tmp_path: Path) -> None:
+def test_rows_that_name_files_outside_are_left_out(tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     Image.fromarray(odd_images.gradient()).save(secret)
     repo = tmp_path / "repo"
@@ -281,14 +282,14 @@ def test_scripts_of_a_dataset_folder_never_run(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_what_does_not_exist_is_named(image_folder: Path) -> None:
+def test_missing_columns_and_rows_are_named(image_folder: Path) -> None:
     repo = str(image_folder)
     for params, reason in (
         ({"split": "val"}, "split val.*Bad split: val"),
         ({"column": "picture"}, r"no column 'picture'. It has: image, title, year"),
         ({"name_column": "nam"}, r"name_column: no text in column 'nam'. Columns: title, year"),
         ({"config": "large"}, "large"),
-        ({"column": "title"}, "no usable picture.*holds no picture"),
+        ({"column": "title"}, "no usable picture.*has no picture"),
     ):
         with pytest.raises(UsageError, match=reason) as refusal:
             load(repo=repo, limit=1, **params)
@@ -319,7 +320,7 @@ def test_map_column(tmp_path: Path) -> None:
 
 
 def run_python(code: str, endpoint: str, tmp_path: Path, **environment: str) -> str:
-    """Run code in a process whose hub is ``endpoint``; return what it prints."""
+    """Run code in a process whose hub is ``endpoint``; return its output."""
     environment = {
         **os.environ,
         "HF_ENDPOINT": endpoint,
@@ -359,7 +360,7 @@ for revision in (None, "{fake_hub.COMMIT}"):
     assert f"owner/pictures@{fake_hub.COMMIT[:12]} (split train), row 1" in online[1]
     downloads = [r for r in requests if r.startswith("GET /datasets/owner/pictures/resolve")]
     assert downloads
-    # by commit the rows are in the cache; what 'main' is nobody can know
+    # A commit is in the cache. The commit of 'main' is not known without the network.
     offline = run_python(code, endpoint, tmp_path, NSTBENCH_OFFLINE="1").splitlines()
     assert offline == ["False", "True", online[3]]
 
@@ -394,7 +395,7 @@ for count in (2, 1):
     assert [line[0] for line in lines] == [*names, names[0], names[2]]
     assert lines[0][1:3] == ["", ""]
     assert lines[2][1:3] == ["berthe-morisot", "berthe-morisot"]
-    # the width of a picture in `write_parquet` tells which row it was
+    # `write_parquet` gives every picture another width, which identifies its row.
     widths = [read_image(Path(line[3])).shape[1] for line in lines[:4]]
     assert widths == [40 + 23, 40 + 20, 40 + 71, 40 + 56]
     with_offline = run_python(code, endpoint, tmp_path, NSTBENCH_OFFLINE="1")
@@ -424,13 +425,13 @@ def test_index_lists_follow_their_stated_rule() -> None:
             ranked.append([[int(number), digests[d]] for d in sorted(digests)[:take]])
         assert listed["rows"] == [entry for turn in zip(*ranked, strict=True) for entry in turn]
         assert len({tuple(entry) for entry in listed["rows"]}) == 50
-    # 'standard' takes four paintings of every file
+    # The suite 'standard' has four paintings from every file.
     first = [number for number, _ in lists["style"]["rows"][:20]]
     assert {first.count(number) for number in first} == {4}
 
 
 def test_index_lists_never_change() -> None:
-    """Published results name this version; a better list becomes a new one."""
+    """Published results name this version, so a better list needs a new version."""
     index = registry.load("datasets", "coco_wikiart").index
     lists = json.loads(index.read_bytes())
     pinned = {role: [lists[role][k] for k in ("repo", "revision", "files", "rows")]

@@ -1,21 +1,35 @@
-"""The starter dataset: complete, licensed, painted once, with maps that fit."""
+"""The starter dataset: complete, licensed, the pinned pixels, with maps that fit."""
 
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
 from nstbench.core.records import Role
-from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, paint
-from nstbench.pictures.picture import load_picture, read_image, read_map
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES
+from nstbench.pictures.picture import load_picture, pixel_hash, read_map
 from nstbench.plugins import registry
 
-SIZE = 64
 CONTENTS = ["astronaut", "cat", "coffee", "rocket", "motorcycle", "china", "flower"]
+# of the checksums of all pixels: files and manifest changed together are found here
+ALL_PIXELS = "3844910284fe6c1a51ebe839406bf60d36dd758ccadef9d495d01d02a350d912"
+
+
+def module():
+    return sys.modules[registry.load("datasets", "starter").__module__]
+
+
+def manifest():
+    return json.loads((module().FOLDER / "manifest.json").read_text(encoding="utf-8"))
 
 
 def starter():
@@ -23,25 +37,13 @@ def starter():
     return cls(cls.Params())
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """A cache of its own, with the styles painted small."""
-    folder = tmp_path_factory.mktemp("cache")
-    module = sys.modules[registry.load("datasets", "starter").__module__]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NSTBENCH_CACHE", str(folder))
-        patch.setattr(module, "STYLE_SIZE", SIZE)
-        starter().load(Role.STYLE)
-        yield folder
-
-
 @pytest.fixture
-def contents(cache):
+def contents():
     return starter().load(Role.CONTENT)
 
 
 @pytest.fixture
-def styles(cache):
+def styles():
     return starter().load(Role.STYLE)
 
 
@@ -63,40 +65,57 @@ def test_provenance(contents, styles):
 
 def test_needs_no_download(contents):
     for image in contents.images:
-        package = image.path.parts[image.path.parts.index("site-packages") + 1]
-        assert package in ("skimage", "sklearn")
+        assert {"skimage", "sklearn"} & set(image.path.parts)
         assert min(read_image(image.path).shape[:2]) >= 256
 
 
-def test_styles_are_the_painters_first_pictures(styles):
-    for image in styles.images[2:5]:
-        np.testing.assert_array_equal(read_image(image.path), paint(image.name, SIZE, 0))
+def test_every_picture_and_map_has_the_pinned_pixels(contents, styles):
+    pins = {entry["name"]: entry for role in manifest().values() for entry in role}
+    digest, maps = hashlib.sha256(), 0
+    for image in (*contents.images, *styles.images):
+        pin = pins[image.name]
+        found = pixel_hash(read_image(image.path))
+        assert found == pin["pixels"], image.name
+        digest.update(found.encode())
+        assert (image.semantic_map is None) == (pin["map"] is None)
+        if image.semantic_map is not None:
+            found = pixel_hash(read_image(image.semantic_map))
+            assert found == pin["map"]["pixels"], image.semantic_map.name
+            digest.update(found.encode())
+            maps += 1
+    assert (len(pins), maps) == (7 + 14, 4 + 10)
+    assert digest.hexdigest() == ALL_PIXELS
 
 
-def test_styles_are_painted_once(cache, styles, monkeypatch):
+def test_the_shipped_files_are_small_and_free():
+    files = list(module().FOLDER.glob("*.webp"))
+    assert len(files) == 14 + 14
+    assert sum(file.stat().st_size for file in files) < 6 << 20
+    entries = [entry for role in manifest().values() for entry in role]
+    shipped = [entry for entry in entries if "package" not in entry]
+    shipped += [entry["map"] for entry in entries if entry["map"]]
+    assert {file.name for file in files} == {entry["file"] for entry in shipped}
+    assert {entry["licence"] for entry in shipped} == {"CC0-1.0"}
+
+
+def test_nothing_is_painted_and_the_cache_stays_empty(tmp_path, monkeypatch):
     def fail(*_args):
-        raise AssertionError("painted again")
+        raise AssertionError("painted")
 
-    monkeypatch.setattr("nstbench.pictures.painter.tools.painting", fail)
-    before = {image.path: image.path.stat().st_mtime_ns for image in styles.images}
-    again = starter().load(Role.STYLE)
-    assert {image.path: image.path.stat().st_mtime_ns for image in again.images} == before
+    monkeypatch.setenv("NSTBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr("nstbench.pictures.painter.styles.painting", fail)
+    monkeypatch.setattr("nstbench.pictures.painter.tools.regions.photograph_map", fail)
+    assert [len(starter().load(role).images) for role in (Role.CONTENT, Role.STYLE)] == [7, 14]
+    assert not list(tmp_path.iterdir())
 
 
-def test_only_what_is_missing_is_painted(cache, styles):
-    lost, kept = styles.images[1].path, styles.images[0].path
-    before = kept.stat().st_mtime_ns
-    lost.unlink()
+def test_a_file_is_decoded_once_per_process(monkeypatch):
+    read = []
+    module()._checksums.cache_clear()
+    monkeypatch.setattr(module(), "read_image", lambda path: read.append(path) or read_image(path))
     starter().load(Role.STYLE)
-    assert lost.is_file()
-    assert kept.stat().st_mtime_ns == before
-
-
-def test_cache_override_and_version(cache, styles):
-    info = registry.load("datasets", "starter").info
-    folder = cache / "datasets" / "starter" / f"v{info.version}"
-    assert {image.path.parent for image in styles.images} == {folder}
-    assert not list(folder.glob(".*")), "temporary files are left"
+    starter().load(Role.STYLE)
+    assert len(read) == len(set(read)) == 14 + 10
 
 
 def test_maps_fit_and_share_their_colours(contents, styles):
@@ -121,14 +140,64 @@ def test_pictures_load_with_their_maps(contents):
     assert picture.pixels.shape == picture.semantic_map.shape == (1, 3, 64, 64)
 
 
-def test_another_picture_of_that_name_is_left_out(cache, tmp_path, monkeypatch):
-    module = sys.modules[registry.load("datasets", "starter").__module__]
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A copy of the shipped files, to damage."""
+    for file in module().FOLDER.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(module(), "FOLDER", tmp_path)
+    return tmp_path
+
+
+def test_another_picture_of_that_name_is_left_out(tmp_path, monkeypatch):
     other = tmp_path / "other.png"
     Image.new("RGB", (64, 64)).save(other)
     paths = iter([other, tmp_path / "none.png"])
-    installed = module._installed
-    monkeypatch.setattr(module, "_installed", lambda photo: next(paths, None) or installed(photo))
+    installed = module()._path
+    monkeypatch.setattr(module(), "_path", lambda entry: next(paths, None) or installed(entry))
     found = starter().load(Role.CONTENT)
     assert [image.name for image in found.images] == CONTENTS[2:]
     assert "another picture" in found.skipped[0].reason
     assert "does not ship" in found.skipped[1].reason
+
+
+def test_changed_and_absent_files_of_nstbench_are_left_out(folder):
+    encoded = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(encoded, "WEBP", lossless=True)
+    (folder / "nocturne.webp").write_bytes(encoded.getvalue())
+    (folder / "woodblock.webp").unlink()
+    (folder / "mosaic_sem.webp").write_bytes(encoded.getvalue())
+    found = starter().load(Role.STYLE)
+    lost = {skip.path.stem: skip.reason for skip in found.skipped}
+    assert lost.keys() == {"nocturne", "woodblock", "mosaic"}
+    assert len(found.images) == 14 - 3
+    assert "the file was changed; install nstbench again" in lost["nocturne"]
+    assert "the file is absent; install nstbench again" in lost["woodblock"]
+    assert lost["mosaic"].startswith("its semantic map mosaic_sem.webp: the file was changed")
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "library"),
+    [("china", Role.CONTENT, "libjpeg"), ("cat", Role.CONTENT, "zlib"),
+     ("mosaic", Role.STYLE, "libwebp")],
+)  # fmt: skip
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_decoder_that_gives_other_pixels_is_named(monkeypatch, name, role, library, fails):
+    def decode(path: Path) -> np.ndarray:
+        pixels = read_image(path)
+        if path == module()._path(entry):
+            if fails:
+                read_image(path.parent)
+            # one grey level in one place, as another inverse cosine transform makes it
+            pixels[7, 9, 1] ^= 1
+        return pixels
+
+    entry = next(e for role in manifest().values() for e in role if e["name"] == name)
+    module()._checksums.cache_clear()
+    monkeypatch.setattr(module(), "read_image", decode)
+    (skip,) = starter().load(role).skipped
+    module()._checksums.cache_clear()
+    assert skip.path == module()._path(entry)
+    assert f"Pillow {PIL.__version__} with {library}" in skip.reason
+    assert ("cannot decode" if fails else "other pixels") in skip.reason
+    assert entry.get("package", "nstbench") in skip.reason

@@ -1,4 +1,4 @@
-"""Methods that do several pairs at once, against themselves with one pair at a time."""
+"""Methods that process several pairs at once give the same results as with one pair."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def optimisation(name, **params):
 
 
 def both_ways(method, works):
-    """Return pictures and steps of (content, style) pairs alone, and in a batch."""
+    """Return pictures and steps of (content, style) pairs one by one, and in a batch."""
     alone, pairs, steps = [], [], [[] for _ in range(2 * len(works))]
     for place, (content, style) in enumerate(works):
         method.prepare(style)
@@ -58,7 +58,7 @@ def exact(picture):
 
 
 def doubled(targets):
-    """Return what float32 targets hold in float64."""
+    """Return float32 targets as float64."""
     if isinstance(targets, dict):
         return {name: doubled(target) for name, target in targets.items()}
     return targets.double() if isinstance(targets, torch.Tensor) else targets
@@ -72,14 +72,14 @@ def losses(steps):
 class TestOptimisations:
     @pytest.mark.parametrize(("name", "params"), OPTIMISATIONS)
     def test_a_batch_does_the_arithmetic_of_its_pairs(self, name, params):
-        """In float64: what rounding grows to in six steps stays far below what is compared."""
+        """In float64, rounding errors after six steps are far below the tolerance."""
         method = optimisation(name, **params)
         method.network.double()
         works = [(exact(content), exact(style)) for content, style in WORKS]
         alone, batch, steps, steps_of_batch = both_ways(method, works)
         for one, other, content in zip(alone, batch, works, strict=True):
             torch.testing.assert_close(other, one, rtol=0, atol=1e-6)
-            assert (other - content[0].pixels).abs().max() > 0.01, "it went somewhere"
+            assert (other - content[0].pixels).abs().max() > 0.01, "the picture has changed"
         for one, other in zip(steps, steps_of_batch, strict=True):
             assert [(s.index, s.total) for s in other] == [(s.index, s.total) for s in one]
             torch.testing.assert_close(
@@ -87,14 +87,14 @@ class TestOptimisations:
             )
 
     def test_in_single_precision_a_few_steps_of_adam_agree_to_rounding(self):
-        """Gradients differ by their last bits; Adam moves a pixel without gradient by either."""
+        """Gradients differ in their last bits; Adam amplifies that in pixels without a gradient."""
         method = optimisation("gatys_2015", optimizer="adam", iterations=4, init="noise")
         alone, batch, *_ = both_ways(method, WORKS)
         for one, other in zip(alone, batch, strict=True):
             assert (one - other).abs().mean() < 1e-5
-        assert (alone[0] - alone[1]).abs().mean() > 0.01, "noise and content are each pair's own"
+        assert (alone[0] - alone[1]).abs().mean() > 0.01, "each pair has its own noise and content"
 
-    def test_of_pairs_that_end_badly_the_others_know_nothing(self):
+    def test_pairs_that_fail_do_not_affect_the_others(self):
         method = optimisation("gatys_2015", optimizer="adam", masks="maps", iterations=11)
         good = example(), example(kind=1)
         unlike = replace(good[0], semantic_map=torch.full_like(good[0].pixels, 0.3))
@@ -127,7 +127,7 @@ class TestFeedForward:
         ("name", "passes"),
         [("johnson_2016", 3), ("dumoulin_2017", 2), ("adain_2017", 2), ("ghiasi_2017", 2)],
     )
-    def test_pictures_of_one_shape_go_through_in_as_few_passes_as_can_be(self, name, passes):
+    def test_pictures_of_one_shape_take_as_few_passes_as_possible(self, name, passes):
         method = make(registry.load("methods", name))
         kinds = [(0, 64, 1), (1, 64, 1), (0, 64, 2), (2, 72, 2)]
         works = [(example(width=w, kind=k), example(kind=style)) for k, w, style in kinds]

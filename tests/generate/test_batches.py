@@ -1,4 +1,4 @@
-"""Units that a worker runs together: records, failures, sizes, and the whole way of a run."""
+"""Units that a worker runs in one batch: records, failures, sizes, and complete runs."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from nstbench.generate.batch_timing import time_batch
 from nstbench.generate.executors.batches import BatchSizes
 from nstbench.generate.executors.choose import make_executor, resolve_workers
 from nstbench.generate.executors.executor import (
-    WorkerDied,
-    WorkerOutOfMemory,
+    WorkerDiedError,
+    WorkerMemoryError,
     WorkerSettings,
-    WorkerTimeout,
+    WorkerTimeoutError,
 )
-from nstbench.generate.executors.local import LocalExecutor, LocalWorker
+from nstbench.generate.executors.local import LocalExecutor, time_limit
 from nstbench.generate.executors.schedule import Schedule
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.pipeline.job import execute, plan_run
 from nstbench.pipeline.timing_stage import own_samples
 from nstbench.plan.config_file import build_config
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 PLUGIN = """
@@ -75,7 +76,7 @@ outputs = [
 
 @pytest.fixture
 def add(tmp_path):
-    """Return what registers a method by the body of its ``stylize_batch``; it returns units."""
+    """Return a function that registers a method by the body of ``stylize_batch``, with units."""
     store = Store(tmp_path / "run")
     draw = np.random.default_rng(0)
     for name in ("c0", "c1", "c2", "s0", "s1"):
@@ -90,7 +91,7 @@ def add(tmp_path):
         registry.add_file(file)
         return [
             Unit(
-                key=f"{name}{place}".rjust(64, "0"), variant=name, method=name, params={},
+                key=f"{name}{place}".rjust(64, "0"), method=name, plugin=name, params={},
                 content=ImageRecord(content, f"{content}.png", sha256=content),
                 style=ImageRecord(style, f"{style}.png", sha256=style),
                 size=48, fit="inside", seed=0, unit_seed=place, parts={"place": place},
@@ -113,7 +114,7 @@ def traces(store, planned):
     return [read_json(store.trace_path(u.key))["steps"][0]["total"] for u in planned]
 
 
-def test_a_batch_leaves_of_each_unit_what_it_leaves_alone(add):
+def test_a_unit_in_a_batch_has_the_same_result_as_alone(add):
     planned = add(GOOD + "return outputs")
     alone = [Runner(add.store, "cpu", 1).run(u, lambda step: None) for u in planned]
     totals = traces(add.store, planned)
@@ -122,10 +123,9 @@ def test_a_batch_leaves_of_each_unit_what_it_leaves_alone(add):
     assert [r.output_sha256 for r in found] == [r.output_sha256 for r in alone]
     assert len({r.output_sha256 for r in found}) == 3
     assert traces(add.store, planned) == totals
-    for one, batched, u in zip(alone, found, planned, strict=True):
-        assert one.batch == 1
+    for batched, u in zip(found, planned, strict=True):
         assert (batched.status, batched.batch) == (Status.DONE, 3)
-        assert add.store.record(u.method, u.key).batch == 3
+        assert add.store.record(u.plugin, u.key).batch == 3
         assert batched.content == u.content.name
     assert len({r.seconds for r in found}) == 1, "an equal share"
     assert found[0].prepare_seconds == found[1].prepare_seconds, "prepared once per style"
@@ -144,13 +144,13 @@ def test_a_batch_leaves_of_each_unit_what_it_leaves_alone(add):
         ("pairs[1].content.pixels.zero_()", "changed its input"),
     ],
 )
-def test_a_pair_that_fails_costs_the_others_nothing(add, body, message):
+def test_a_pair_that_fails_does_not_affect_the_others(add, body, message):
     planned = add(f"{GOOD}\n{body}\nreturn outputs")
     found, _ = run_batch(add.store, planned)
     assert [r.status for r in found] == [Status.DONE, Status.FAILED, Status.DONE]
     assert message in found[1].message
     assert "Traceback" in found[1].traceback
-    kept = [add.store.record(u.method, u.key) for u in planned]
+    kept = [add.store.record(u.plugin, u.key) for u in planned]
     assert [record.status for record in kept] == ["done", "failed", "done"]
 
 
@@ -173,14 +173,14 @@ def test_divergence_in_a_batch_keeps_the_last_finite_picture(add):
         ("return None", "TypeError"),
     ],
 )
-def test_what_is_no_pairs_own_failure_leaves_nothing(add, body, message):
+def test_a_batch_that_fails_as_a_whole_writes_no_record(add, body, message):
     planned = add(f"{GOOD}\n{body}\nreturn outputs")
     found, _ = run_batch(add.store, planned)
     assert message in found
-    assert [add.store.record(u.method, u.key) for u in planned] == [None] * 3
+    assert [add.store.record(u.plugin, u.key) for u in planned] == [None] * 3
 
 
-def test_a_full_disk_is_no_outcome_of_a_batch(add):
+def test_a_full_disk_is_not_recorded_as_a_failure_of_the_batch(add):
     for body in (
         "raise OSError(28, 'No space left on device')",
         "return [OSError(28, 'No space left on device')] * 3",
@@ -188,7 +188,7 @@ def test_a_full_disk_is_no_outcome_of_a_batch(add):
         planned = add(body)
         with pytest.raises(StoreError, match=r"no space left.*same command again"):
             run_batch(add.store, planned)
-        assert [add.store.record(u.method, u.key) for u in planned] == [None] * 3
+        assert [add.store.record(u.plugin, u.key) for u in planned] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_units_of_a_batch_that_fails_in_a_real_worker_are_done_one_by_one(add, b
     local = LocalExecutor(settings)
     seen = []
     found = local.run(
-        planned, lambda u, *step: seen.append((u.key, *step)), batched={planned[0].variant}
+        planned, lambda u, *step: seen.append((u.key, *step)), batched={planned[0].method}
     )
     records = {u.key: record for u, record in found}
     local.close()
@@ -215,7 +215,7 @@ def test_a_batch_in_a_real_worker_reports_steps_of_each_pair(add):
     local = LocalExecutor(WorkerSettings(add.store.root, "cpu", 1, 60.0, pairs_per_batch=2))
     seen = []
     found = local.run(
-        planned, lambda u, *step: seen.append((u.key, *step)), batched={planned[0].variant}
+        planned, lambda u, *step: seen.append((u.key, *step)), batched={planned[0].method}
     )
     records = [record.batch for _, record in found]
     local.close()
@@ -223,15 +223,9 @@ def test_a_batch_in_a_real_worker_reports_steps_of_each_pair(add):
     assert sorted(seen) == sorted((u.key, *s) for u in planned for s in ((0, 0), (1, 1)))
 
 
-def test_a_batch_may_take_as_long_as_its_units_one_by_one(monkeypatch, tmp_path):
-    waits = []
-    worker = LocalWorker.__new__(LocalWorker)
-    worker._settings = WorkerSettings(tmp_path, "cpu", 1, 7.0)
-    monkeypatch.setattr(worker, "_send", lambda request: None)
-    monkeypatch.setattr(worker, "_wait", lambda seconds, on_event: waits.append(seconds))
-    worker.ask({"do": "unit", "unit": {}}, print)
-    worker.ask({"do": "batch", "units": [{}] * 5}, print)
-    assert waits == [7.0, 35.0]
+def test_a_batch_may_take_as_long_as_its_units_one_by_one():
+    assert time_limit({"do": "unit", "unit": {}}, 7.0) == 7.0
+    assert time_limit({"do": "batch", "units": [{}] * 5}, 7.0) == 35.0
 
 
 # --- how many at once --------------------------------------------------------------------
@@ -239,7 +233,7 @@ def test_a_batch_may_take_as_long_as_its_units_one_by_one(monkeypatch, tmp_path)
 
 def test_sizes_double_while_they_fit_and_are_halved_where_they_do_not():
     sizes, one, other = BatchSizes({"a"}), unit(0, "a"), unit(0, "b")
-    assert sizes.of(other, "auto") == sizes.of(other, 8) == 1, "its method does no batches"
+    assert sizes.of(other, "auto") == sizes.of(other, 8) == 1, "its method does not process batches"
     tried = []
     for _ in range(5):
         tried.append(sizes.of(one, "auto"))
@@ -253,7 +247,7 @@ def test_sizes_double_while_they_fit_and_are_halved_where_they_do_not():
         assert sizes.of(one, "auto") == left
 
 
-def test_a_small_batch_at_the_end_says_nothing_about_larger_ones():
+def test_a_small_last_batch_does_not_change_the_size():
     sizes, one = BatchSizes({"a"}), unit(0, "a")
     sizes.fitted(one, 2)
     assert sizes.of(one, "auto") == 4
@@ -272,13 +266,13 @@ def test_a_wanted_size_is_kept_until_it_fails():
 
 
 def names(tasks):
-    return [f"{task.unit.variant}{task.unit.content.name[1:]}" for task in tasks]
+    return [f"{task.unit.method}{task.unit.content.name[1:]}" for task in tasks]
 
 
 def test_a_batch_is_of_one_variant_and_in_the_order_of_the_plan():
     schedule = Schedule(units(a=3, b=2), 1)
     first = schedule.next(0)
-    rest = schedule.beside(0, first, 7)
+    rest = schedule.more_for_batch(0, first, 7)
     assert names([first, *rest]) == ["a0", "a1", "a2"]
     for task in (first, *rest):
         schedule.done(task)
@@ -289,37 +283,37 @@ def test_a_batch_is_of_one_variant_and_in_the_order_of_the_plan():
 def test_a_helper_takes_its_batch_from_the_other_end():
     schedule = Schedule(units(a=9), 3)
     first, last = schedule.next(0), schedule.next(1)
-    assert names([first, *schedule.beside(0, first, 1)]) == ["a0", "a1"]
-    assert names([last, *schedule.beside(1, last, 1)]) == ["a8", "a7"]
+    assert names([first, *schedule.more_for_batch(0, first, 1)]) == ["a0", "a1"]
+    assert names([last, *schedule.more_for_batch(1, last, 1)]) == ["a8", "a7"]
 
 
-def test_slots_without_other_work_are_left_their_share():
+def test_slots_without_a_group_keep_their_share_of_the_units():
     schedule = Schedule(units(a=8), 2)
-    assert names(schedule.beside(0, schedule.next(0), 7)) == ["a1", "a2", "a3"]
+    assert names(schedule.more_for_batch(0, schedule.next(0), 7)) == ["a1", "a2", "a3"]
     schedule = Schedule(units(a=8, b=2), 2)
-    assert len(schedule.beside(0, schedule.next(0), 7)) == 7, "the other slot has b"
+    assert len(schedule.more_for_batch(0, schedule.next(0), 7)) == 7, "the other slot has b"
 
 
-def test_what_was_tried_before_or_comes_too_late_joins_no_batch():
+def test_retried_tasks_and_tasks_after_the_stop_are_in_no_batch():
     schedule = Schedule(units(a=6), 1)
     first = schedule.next(0)
-    schedule.lost(first, 0)
+    schedule.worker_died(first, 0)
     first = schedule.next(0)
-    assert schedule.beside(0, first, 5) == []
-    schedule.split(first)
+    assert schedule.more_for_batch(0, first, 5) == []
+    schedule.batch_failed(first)
     assert schedule.next(0) is first, "before anything else"
-    assert schedule.beside(0, first, 5) == []
+    assert schedule.more_for_batch(0, first, 5) == []
     schedule.done(first)
     second = schedule.next(0)
     schedule.stop()
-    assert schedule.beside(0, second, 5) == []
+    assert schedule.more_for_batch(0, second, 5) == []
 
 
 # --- executors ---------------------------------------------------------------------------
 
 
 class BatchWorker(FakeWorker):
-    """Answers batches as ``together(names)`` says: ``None`` for records, or what went wrong."""
+    """Answers a batch with the result of ``together(names)``: a problem, or None for records."""
 
     def ask(self, request, on_event):
         if request["do"] != "batch":
@@ -336,21 +330,23 @@ class BatchWorker(FakeWorker):
             return {"event": "error", "message": "StoreError: full"}
         if problem is not None:
             return {"event": "result", "message": problem}
-        records = [worker_answer(each, Status.DONE, batch=len(names)) for each in request["units"]]
+        records = [worker_answer(one, Status.DONE, batch=len(names)) for one in request["units"]]
         return {"event": "result", "records": records}
 
 
 class BatchPool(FakePool):
     """A pool whose workers do batches."""
 
-    def __init__(self, root, slots, wanted, together=lambda names: None, claims=None):
-        super().__init__(root, slots, lambda name, attempt: Status.DONE, claims)
+    def __init__(self, root, slots, wanted, together=lambda names: None, leases=None):
+        super().__init__(root, slots, lambda name, attempt: Status.DONE, leases)
         for slot in range(slots):
-            self._settings[slot] = WorkerSettings(root, "cpu", 1, 5.0, pairs_per_batch=wanted)
+            self.workers.settings[slot] = WorkerSettings(
+                root, "cpu", 1, 5.0, pairs_per_batch=wanted
+            )
         self.together, self.asked = together, []
 
-    def _start(self, settings, needless):
-        super()._start(settings, needless)
+    def _start(self, settings, cancelled):
+        super()._start(settings, cancelled)
         return BatchWorker(self)
 
 
@@ -359,7 +355,7 @@ def results(pool, planned, seen=None):
         if seen is not None:
             seen.append((one.parts["name"], *step))
 
-    batched = {u.variant for u in planned}
+    batched = {u.method for u in planned}
     found = [(u.parts["name"], r) for u, r in pool.run(planned, report, batched=batched)]
     pool.close()
     return found
@@ -371,7 +367,7 @@ def test_units_go_out_in_batches_and_each_has_one_result(tmp_path):
     found = results(pool, units(a=8), seen)
     assert pool.asked == [[0, 1, 2], [3, 4, 5], [6, 7]]
     assert [name for name, _ in found] == list(range(8))
-    assert all(record.parts["name"] == name for name, record in found)
+    assert all(record.parts == {"name": name} for name, record in found)
     assert sorted(seen) == sorted((n, *s) for n in range(8) for s in ((0, 0), (1, 2)))
 
 
@@ -392,7 +388,12 @@ def test_batches_grow_while_they_fit(tmp_path):
 
 @pytest.mark.parametrize(
     "problem",
-    ["out of memory", WorkerOutOfMemory("8 GiB"), WorkerDied("killed"), WorkerTimeout("late")],
+    [
+        "out of memory",
+        WorkerMemoryError("8 GiB"),
+        WorkerDiedError("killed"),
+        WorkerTimeoutError("late"),
+    ],
 )
 def test_units_of_a_batch_that_fails_are_done_one_by_one(tmp_path, problem):
     pool = BatchPool(tmp_path, 1, 4, lambda names: problem if len(names) > 2 else None)
@@ -418,7 +419,7 @@ def test_several_slots_do_batches_at_the_same_time(tmp_path):
     assert sorted(map(sorted, pool.asked)) == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_finish_keeps_a_batch_in_work_and_begins_no_other(tmp_path):
+def test_finish_completes_the_running_batch_and_begins_no_other(tmp_path):
     begun, go = threading.Event(), threading.Event()
 
     def slow(names):
@@ -444,16 +445,16 @@ def test_after_a_failed_batch_finish_begins_none_of_its_units(tmp_path):
 
 def test_units_that_another_process_has_are_left_out_of_a_batch(tmp_path):
     planned = units(a=4)
-    other, ours = Claims(tmp_path), Claims(tmp_path)
+    other, ours = Leases(tmp_path), Leases(tmp_path)
     other.take(planned[1].key)
     Store(tmp_path).write_record(UnitRecord.of(planned[2], Status.FAILED, finished="by it"))
-    pool = BatchPool(tmp_path, 1, 4, claims=ours)
+    pool = BatchPool(tmp_path, 1, 4, leases=ours)
 
-    def elsewhere():
+    def finish_in_the_other_process():
         Store(tmp_path).write_record(UnitRecord.of(planned[1], Status.FAILED, finished="it"))
         other.release(planned[1].key)
 
-    timer = threading.Timer(1.0, elsewhere)
+    timer = threading.Timer(1.0, finish_in_the_other_process)
     timer.start()
     found = dict(results(pool, planned))
     timer.join()
@@ -462,9 +463,9 @@ def test_units_that_another_process_has_are_left_out_of_a_batch(tmp_path):
     assert {name: record.from_other_process for name, record in found.items()} == {
         0: False, 1: True, 2: True, 3: False,
     }  # fmt: skip
-    for claims in (ours, other):
-        claims.close()
-    assert not (tmp_path / "claims").exists()
+    for leases in (ours, other):
+        leases.close()
+    assert not (tmp_path / "leases").exists()
 
 
 def test_two_processes_share_units_in_batches(tmp_path):
@@ -473,18 +474,18 @@ def test_two_processes_share_units_in_batches(tmp_path):
     def finished(names):
         time.sleep(0.01)
         for name in names:
-            one = planned[name]
-            Store(tmp_path).write_record(UnitRecord.of(one, Status.FAILED, finished="x"))
+            failed = UnitRecord.of(planned[name], Status.FAILED, finished="x")
+            Store(tmp_path).write_record(failed)
 
-    claims = [Claims(tmp_path) for _ in range(2)]
-    pools = [BatchPool(tmp_path, 2, 3, finished, claims[n]) for n in range(2)]
+    leases = [Leases(tmp_path) for _ in range(2)]
+    pools = [BatchPool(tmp_path, 2, 3, finished, leases[n]) for n in range(2)]
     for pool in pools:
         pool.script = lambda name, attempt: finished([name]) or Status.DONE
     found = [[], []]
 
     def work(n):
         found[n] = results(pools[n], planned)
-        claims[n].close()
+        leases[n].close()
 
     threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(2)]
     for thread in threads:
@@ -503,7 +504,7 @@ def test_two_processes_share_units_in_batches(tmp_path):
 def time_of(add, body, **given):
     one = add(body)[0]
     request = TimingRequest(
-        "k", one.variant, one.method, {}, one.content, one.style, size=48, repeats=2, **given
+        "k", one.method, one.plugin, {}, one.content, one.style, size=48, repeats=2, **given
     )
     return Runner(add.store, "cpu", 1).time(request)
 
@@ -545,7 +546,7 @@ def test_batches_of_slow_methods_are_not_timed():
     assert time_batch(Slow(), None, torch.device("cpu"), 16, latency=6.0) == (1, ())
 
 
-# --- configuration and the whole way -----------------------------------------------------
+# --- configuration and complete runs -----------------------------------------------------
 
 
 @pytest.mark.parametrize(("given", "read"), [("auto", "auto"), ("3", 3), (3, 3), (1, 1)])
@@ -560,22 +561,22 @@ def test_other_numbers_of_pairs_are_refused(given):
 
 
 @pytest.mark.parametrize(("given", "cpu", "cuda"), [("auto", 1, "auto"), (3, 3, 3)])
-def test_auto_tries_nothing_on_processors(tmp_path, given, cpu, cuda):
+def test_auto_means_one_pair_on_cpus(tmp_path, given, cpu, cuda):
     config = build_config({"pairs_per_batch": given, "out": tmp_path, "device": "cpu"})
     config = resolve_workers(config).model_copy(update={"devices": ("cpu", "cuda:0"), "workers": 3})
-    executor = make_executor(config, Store(tmp_path), Claims(tmp_path))
-    slots = [executor._settings[slot].pairs_per_batch for slot in range(3)]
+    executor = make_executor(config, Store(tmp_path), Leases(tmp_path), 1)
+    slots = [executor.workers.settings[slot].pairs_per_batch for slot in range(3)]
     assert slots == [cpu, cuda, cpu]
 
 
-def test_units_of_a_batch_are_no_timing_samples(tmp_path):
+def test_units_of_a_batch_are_not_timing_samples(tmp_path):
     config = resolve_workers(
         build_config({"size": 64, "timing_repeats": 2, "device": "cpu", "threads": 1})
     )
-    facts = {"size": 64, "device_name": "d", "threads": 1, "seconds": 5.0}
-    for batch, samples in (({}, 3), ({"batch": 1}, 3), ({"batch": 2}, 0)):
-        records = [unit_record("0f", "done", **facts, **batch)] * 3
-        found = own_samples(config, records, 64, {"device_name": "d"})
+    for batch, samples in ((1, 3), (2, 0)):
+        facts = {"size": 64, "device_name": "d", "threads": 1, "seconds": 5.0, "batch": batch}
+        record = unit_record("0f", "done", **facts)
+        found = own_samples(config, [record] * 3, 64, {"device_name": "d"})
         assert len(found) == samples
 
 
@@ -583,7 +584,7 @@ def test_units_of_a_batch_are_no_timing_samples(tmp_path):
 def settings(picture_folders, network_weights, tmp_path):
     contents, styles = picture_folders
     return {
-        # so few steps that rounding, which they let grow, moves hardly a grey level
+        # With so few steps, rounding errors stay below about one grey level.
         "methods": "content_copy,adain_2017,gatys_2015:optimizer=adam,iterations=3,"
         "coarse_scales=[],coarse_iterations=[],precision=float32",
         "contents": str(contents), "styles": str(styles), "size": 64, "timing_repeats": 1,
@@ -592,7 +593,7 @@ def settings(picture_folders, network_weights, tmp_path):
     }  # fmt: skip
 
 
-def test_a_run_in_batches_makes_the_table_of_one_without(settings, tmp_path):
+def test_a_run_in_batches_makes_the_same_table_as_one_without(settings, tmp_path):
     execute(build_config(settings))
     both = settings | {"out": tmp_path / "batches", "pairs_per_batch": 3}
     board = execute(build_config(both))
@@ -613,10 +614,10 @@ def test_a_run_in_batches_makes_the_table_of_one_without(settings, tmp_path):
     assert {name: sorted(found) for name, found in sizes.items()} == {
         "content_copy": [1] * 4, "gatys_2015": [1, 3, 3, 3], "adain_2017": [1, 3, 3, 3],
     }  # fmt: skip
-    timings = {timing.method: timing for timing in board.timings}
+    timings = {timing.plugin: timing for timing in board.timings}
     assert {timing.samples_from for timing in timings.values()} == {"repeats"}
     assert timings["adain_2017"].batch == 3
     assert timings["content_copy"].batch_seconds == ()
     _, _, plan = plan_run(build_config(settings))
-    assert {unit.key for unit in plan.units} == written.keys(), "keys do not know of batches"
+    assert {unit.key for unit in plan.units} == written.keys(), "keys do not depend on batches"
     assert not plan.pending

@@ -1,4 +1,4 @@
-"""Scheduling, retries and ends of workers, with workers that are no processes."""
+"""Scheduling, retries and failures of workers, with workers that are not processes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from nstbench.core.errors import NstbenchError, StoreError
 from nstbench.core.records import Status, UnitRecord
 from nstbench.generate.executors import schedule as schedule_module
 from nstbench.generate.executors.executor import (
-    WorkerDied,
-    WorkerOutOfMemory,
-    WorkerTimeout,
+    WorkerDiedError,
+    WorkerMemoryError,
+    WorkerTimeoutError,
 )
 from nstbench.generate.executors.schedule import Schedule
-from nstbench.store.leases import Claims
+from nstbench.generate.method_timing import TimingRequest
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 # --- schedule ----------------------------------------------------------------------------
@@ -38,44 +39,44 @@ def test_slots_take_the_longest_group_and_stay_with_it():
     assert take(schedule, 1, 3) == ["middle1", "middle2", "middle3"]
 
 
-def test_an_idle_slot_helps_where_most_work_is_left_from_the_other_end():
+def test_an_idle_slot_helps_the_largest_group_from_its_end():
     schedule = Schedule(units(a=4, b=6), 3, {"a": 1.0, "b": 1.0})
     first, second = schedule.next(0), schedule.next(1)
-    assert (first.unit.variant, second.unit.variant) == ("b", "a")
+    assert (first.unit.method, second.unit.method) == ("b", "a")
     helper = schedule.next(2)
     assert helper.unit.key == units(b=6)[-1].key
     schedule.done(first)
-    assert take(schedule, 0) == ["b1"], "the owner goes on from its own end"
+    assert take(schedule, 0) == ["b1"], "the first slot goes on from the beginning"
 
 
-def test_a_lost_unit_goes_to_another_slot():
+def test_a_unit_whose_worker_died_goes_to_another_slot():
     schedule = Schedule(units(a=1), 2)
     task = schedule.next(0)
-    schedule.lost(task, 0)
+    schedule.worker_died(task, 0)
     waiting = []
     thread = threading.Thread(target=lambda: waiting.append(schedule.next(0)), daemon=True)
     thread.start()
     assert schedule.next(1) is task
-    schedule.lost(task, 1)
+    schedule.worker_died(task, 1)
     thread.join(timeout=20)
-    assert waiting == [task], "every slot has lost it: any may try again"
+    assert waiting == [task], "it failed in every slot, so any slot may take it"
     schedule.done(task)
     assert schedule.exhausted
     assert schedule.next(1) is None
 
 
-def test_a_lost_unit_does_not_wait_for_ever_for_a_slot_that_has_no_worker(monkeypatch):
-    monkeypatch.setattr(schedule_module, "_BARRED_SECONDS", 0.2)
+def test_a_unit_whose_worker_died_returns_to_its_slot_if_no_other_takes_it(monkeypatch):
+    monkeypatch.setattr(schedule_module, "OTHER_SLOTS_FIRST_SECONDS", 0.2)
     schedule = Schedule(units(a=1), 2)
     task = schedule.next(0)
-    schedule.lost(task, 0)
+    schedule.worker_died(task, 0)
     assert schedule.next(0) is task
 
 
-def test_what_ran_out_of_memory_runs_last_and_beside_nothing():
+def test_a_unit_that_ran_out_of_memory_runs_last_and_alone():
     schedule = Schedule(units(a=3), 2)
     big, other = schedule.next(0), schedule.next(1)
-    schedule.crowded(big)
+    schedule.ran_out_of_memory(big)
     third = schedule.next(0)
     assert third is not big
     got = []
@@ -83,7 +84,7 @@ def test_what_ran_out_of_memory_runs_last_and_beside_nothing():
     schedule.done(third)
     thread.start()
     time.sleep(0.1)
-    assert not got, "a unit is in work"
+    assert not got, "another unit is still running"
     schedule.done(other)
     thread.join(timeout=20)
     assert got == [big]
@@ -92,13 +93,13 @@ def test_what_ran_out_of_memory_runs_last_and_beside_nothing():
     assert schedule.next(0) is None
 
 
-def test_a_task_that_must_be_alone_stays_so_when_another_process_has_it():
+def test_a_task_that_must_run_alone_stays_so_after_it_was_postponed():
     schedule = Schedule(units(a=2), 2)
     big, other = schedule.next(0), schedule.next(1)
-    schedule.crowded(big)
+    schedule.ran_out_of_memory(big)
     schedule.done(other)
     assert schedule.next(0) is big
-    schedule.elsewhere(big)
+    schedule.postponed(big)
     assert schedule.next(1) is big, "after a pause"
     assert big.alone
     schedule.done(big)
@@ -157,9 +158,11 @@ def test_progress_arrives_in_the_callers_thread(tmp_path):
 
 
 @pytest.mark.parametrize("slots", [1, 2])
-def test_a_lost_worker_costs_tries_and_then_only_its_own_unit(tmp_path, slots):
+def test_a_worker_that_dies_fails_only_its_own_unit_after_four_tries(tmp_path, slots):
     def script(name, attempt):
-        return WorkerDied("killed") if name == 1 or (name == 2 and attempt < 4) else Status.DONE
+        return (
+            WorkerDiedError("killed") if name == 1 or (name == 2 and attempt < 4) else Status.DONE
+        )
 
     pool = FakePool(tmp_path, slots, script)
     found = results(pool, units(a=4))
@@ -172,15 +175,15 @@ def test_a_lost_worker_costs_tries_and_then_only_its_own_unit(tmp_path, slots):
     assert (kept.status, kept.parts) == ("failed", {"name": 1})
 
 
-def test_too_slow_and_wrong_are_never_tried_again(tmp_path):
-    answers = {0: WorkerTimeout("no answer"), 1: Status.FAILED, 2: Status.DONE}
+def test_timeouts_and_errors_are_not_tried_again(tmp_path):
+    answers = {0: WorkerTimeoutError("no answer"), 1: Status.FAILED, 2: Status.DONE}
     pool = FakePool(tmp_path, 2, lambda name, attempt: answers[name])
     found = results(pool, units(a=3))
     assert [found[n].status for n in range(3)] == ["timeout", "failed", "done"]
     assert set(pool.attempts.values()) == {1}
 
 
-@pytest.mark.parametrize("answer", [WorkerOutOfMemory("8 GiB"), Status.OOM])
+@pytest.mark.parametrize("answer", [WorkerMemoryError("8 GiB"), Status.OOM])
 def test_out_of_memory_is_tried_once_more_alone_in_a_fresh_worker(tmp_path, answer):
     pool = FakePool(
         tmp_path,
@@ -192,7 +195,7 @@ def test_out_of_memory_is_tried_once_more_alone_in_a_fresh_worker(tmp_path, answ
     assert found[1].status == "done"
     again = [request for request in pool.requests if request[2]]
     assert sorted(again) == [(0, False, True), (1, False, True)]
-    assert pool.requests[-2:] == again, "they come last"
+    assert pool.requests[-2:] == again, "the retries come last"
     assert pool.attempts == {0: 2, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
 
 
@@ -205,13 +208,13 @@ def test_a_store_that_cannot_be_written_ends_the_run(tmp_path):
 
 def test_workers_that_cannot_be_started_end_the_run(tmp_path, monkeypatch):
     pool = FakePool(tmp_path, 1, None)
-    monkeypatch.setattr(pool, "_start", lambda *_: (_ for _ in ()).throw(WorkerDied("no")))
+    monkeypatch.setattr(pool, "_start", lambda *_: (_ for _ in ()).throw(WorkerDiedError("no")))
     with pytest.raises(NstbenchError, match="No worker process can be started: no"):
         results(pool, units(a=2))
     pool.close()
 
 
-def test_finish_keeps_what_is_in_work_and_begins_nothing(tmp_path):
+def test_finish_completes_running_units_and_begins_none(tmp_path):
     begun, go = threading.Semaphore(0), threading.Event()
 
     def script(name, attempt):
@@ -237,8 +240,6 @@ def test_timing_stops_the_workers_of_generation_first(tmp_path):
     pool = FakePool(tmp_path, 3, lambda name, attempt: Status.DONE)
     list(pool.run(units(a=9), lambda *_: None))
     before = pool.closed
-    from nstbench.generate.method_timing import TimingRequest
-
     one = unit(0)
     request = TimingRequest("k", "m", "m", {}, one.content, one.style, size=32, repeats=1)
     assert pool.time(request) == "no clock"
@@ -255,20 +256,20 @@ def test_two_processes_share_the_units(tmp_path):
         def script(name, attempt):
             time.sleep(0.005)
             one = planned[name]
-            record = UnitRecord.of(one, Status.FAILED, finished=f"by {pool_number}")
-            Store(tmp_path).write_record(record)
+            failed = UnitRecord.of(one, Status.FAILED, finished=f"by {pool_number}")
+            Store(tmp_path).write_record(failed)
             return "failed"
 
         return script
 
-    claims = [Claims(tmp_path) for _ in range(2)]
-    pools = [FakePool(tmp_path, 2, script_of(n), claims[n]) for n in range(2)]
+    leases = [Leases(tmp_path) for _ in range(2)]
+    pools = [FakePool(tmp_path, 2, script_of(n), leases[n]) for n in range(2)]
     found = [{}, {}]
 
     def work(n):
         found[n] = {u.key: r for u, r in pools[n].run(planned, lambda *_: None)}
         pools[n].close()
-        claims[n].close()
+        leases[n].close()
 
     threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(2)]
     for thread in threads:
@@ -278,18 +279,18 @@ def test_two_processes_share_the_units(tmp_path):
     assert [len(each) for each in found] == [40, 40]
     attempts = pools[0].attempts + pools[1].attempts
     assert set(attempts.values()) == {1}, "no unit ran twice"
-    assert min(len(pool.attempts) for pool in pools) > 0, "both worked"
-    assert not (tmp_path / "claims").exists()
+    assert min(len(pool.attempts) for pool in pools) > 0, "both processes ran units"
+    assert not (tmp_path / "leases").exists()
 
 
-def test_an_outdated_record_is_not_taken_for_a_result(tmp_path):
+def test_an_outdated_record_does_not_count_as_a_result(tmp_path):
     old = unit(0)
     Store(tmp_path).write_record(UnitRecord.of(old, Status.FAILED, finished="before"))
-    claims = Claims(tmp_path)
-    pool = FakePool(tmp_path, 1, lambda name, attempt: Status.DONE, claims)
+    leases = Leases(tmp_path)
+    pool = FakePool(tmp_path, 1, lambda name, attempt: Status.DONE, leases)
     ((_, record),) = pool.run([old], lambda *_: None, None, {old.key: "before"})
     assert record.status == Status.DONE
     ((_, record),) = pool.run([old], lambda *_: None, None, {})
     assert record.from_other_process
     pool.close()
-    claims.close()
+    leases.close()

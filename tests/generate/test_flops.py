@@ -1,4 +1,4 @@
-"""Counting of operations: against counts by hand, and outside the clock."""
+"""Counts of operations, against counts by hand, and their place in a timing record."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_timing_record_holds_the_count_of_stylize_alone(
         TimingRequest("k", "counted", "counted", {}, record, record, size=32, repeats=2)
     )
     assert timing.flops == expected
-    # One cold call, two timed ones, and one that is counted, if any is.
+    # One cold call, two timed calls, and one counted call if operations are counted.
     assert len(timing.latency) == 2
-    # a method of microseconds is called many times for one sample
+    # A method of microseconds is called many times per sample.
     assert cls.calls >= calls

@@ -1,4 +1,4 @@
-"""Several workers, several processes and Ctrl-C on whole tiny runs."""
+"""Small complete runs with several workers, several processes and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import time
 
 import pytest
 
+from nstbench.core.errors import UsageError
 from nstbench.pipeline import timing_stage
 from nstbench.pipeline.job import execute
 from nstbench.plan.config_file import build_config
 from nstbench.store.atomic_files import read_json
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 PLUGIN = """
@@ -65,7 +67,7 @@ def table(root):
 def wait_for(condition, seconds=200):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it never came to it"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
 
 
@@ -85,7 +87,7 @@ def test_two_workers_give_the_table_of_one(settings, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_on_one_folder_make_one_table_and_no_unit_twice(settings, tmp_path):
+def test_two_processes_on_one_folder_make_one_table_and_run_each_unit_once(settings, tmp_path):
     execute(build_config(settings | {"out": tmp_path / "alone"}))
     processes = [
         subprocess.Popen(command(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -95,7 +97,7 @@ def test_two_processes_on_one_folder_make_one_table_and_no_unit_twice(settings, 
     assert [process.returncode for process in processes] == [0, 0], outcomes
     assert table(settings["out"]) == table(tmp_path / "alone")
     assert len(records(settings["out"])) == 12
-    assert not (settings["out"] / "claims").exists()
+    assert not (settings["out"] / "leases").exists()
 
 
 @pytest.mark.slow
@@ -104,7 +106,7 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
     settings["plugins"][0].write_text(
         PLUGIN.replace(
             "time.sleep(0.4)",
-            # the first unit ends by itself, the others wait: the test is no race
+            # The first unit ends by itself and the others wait, so the test has no race.
             f"""
         import pathlib
         folder = pathlib.Path({str(tmp_path)!r})
@@ -141,7 +143,7 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
     else:
         assert not (settings["out"] / "report" / "leaderboard.csv").exists()
     assert 0 < len(before) < 12
-    assert not (settings["out"] / "claims").exists()
+    assert not (settings["out"] / "leases").exists()
     (tmp_path / "go on").touch()
     board = execute(build_config(settings))
     after = {record["key"]: record["finished"] for record in records(settings["out"])}
@@ -150,26 +152,25 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
 
 
 def test_another_plan_is_refused_while_a_folder_is_in_use(settings):
-    from nstbench.core.errors import UsageError
-    from nstbench.store.leases import Claims
-
     settings |= {"methods": "content_copy"}
     execute(build_config(settings))
-    other = Claims(settings["out"])
+    other = Leases(settings["out"])
     other.join()
-    with pytest.raises(UsageError, match="running something else"):
+    with pytest.raises(UsageError, match="is running another plan"):
         execute(build_config(settings | {"methods": "pixel_blend"}))
-    assert [c["variant"] for c in read_json(settings["out"] / "run.json")["methods"]] == [
+    assert [c["method"] for c in read_json(settings["out"] / "run.json")["methods"]] == [
         "content_copy"
     ]
     other.close()
     execute(build_config(settings | {"methods": "pixel_blend"}))
 
 
-def test_own_latencies_count_only_where_nothing_ran_beside(settings, monkeypatch):
-
+def test_latencies_of_units_are_samples_only_if_nothing_else_ran(settings, monkeypatch):
     monkeypatch.setattr(timing_stage, "OWN_SAMPLES_FROM_SECONDS", 0.3)
     settings |= {"methods": "slow_method", "timing_repeats": 2, "metrics": ("latency",)}
-    beside = execute(build_config(settings | {"workers": 2}))
+    together = execute(build_config(settings | {"workers": 2}))
     alone = execute(build_config(settings | {"out": settings["out"].with_name("alone")}))
-    assert [board.timings[0].samples_from for board in (beside, alone)] == ["repeats", "generation"]
+    assert [board.timings[0].samples_from for board in (together, alone)] == [
+        "repeats",
+        "generation",
+    ]

@@ -1,4 +1,4 @@
-"""bfloat16 is the default where it is fast: the numbers that a board shows must not notice."""
+"""bfloat16, the default where it is fast, must not change the numbers of a board noticeably."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_gatys_keeps_loss_and_error_within_a_percent(tmp_path, device):
     assert abs(change.mean()) < 0.01, change
     assert change.abs().max() < 0.03, change
     exact, fast = (final_losses(board, variant) for variant in both("gatys_2015"))
-    # L-BFGS takes another way after the smallest difference, so single pairs differ by more
+    # L-BFGS amplifies the smallest difference, so single pairs differ more than the mean.
     assert abs((fast / exact - 1).mean()) < 0.01
     assert (fast / exact - 1).abs().max() < 0.05
 
@@ -89,7 +89,7 @@ def final_losses(board: Board, variant: str) -> pd.Series:
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("method", OPTIMISATION)
 def test_optimisation_keeps_its_error_within_a_percent_over_all_pairs(tmp_path, method, device):
-    """A pair may differ by more: where patches are matched, one that changes sides is a jump."""
+    """Single pairs may differ more, because a patch can get another match."""
     board = run_both([method], device, tmp_path / "run")
     change = relative_change(board, method)
     assert abs(change.mean()) < 0.01, change

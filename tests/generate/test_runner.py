@@ -1,12 +1,10 @@
-"""What the runner and the worker make of methods that misbehave."""
+"""Methods that misbehave, in the runner and in a worker process."""
 
 from __future__ import annotations
 
 import os
 import random
 import re
-import subprocess
-import sys
 import textwrap
 import time
 import warnings
@@ -19,12 +17,13 @@ import torch
 from nstbench.core.errors import StoreError
 from nstbench.core.records import ImageRecord, Status, Unit
 from nstbench.generate.executors import local as local_module
-from nstbench.generate.executors import pool
+from nstbench.generate.executors import slot_driver
 from nstbench.generate.executors.executor import WorkerSettings
-from nstbench.generate.executors.local import LocalExecutor, _resident_bytes
+from nstbench.generate.executors.local import LocalExecutor
 from nstbench.generate.method_timing import TimingRequest
 from nstbench.generate.runner import Runner
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import read_json
 from nstbench.store.store import Store
@@ -64,8 +63,8 @@ def setup(tmp_path):
         return Unit(
             **{
                 "key": name.rjust(64, "0"),
-                "variant": name,
                 "method": name,
+                "plugin": name,
                 "params": {},
                 "content": ImageRecord("c", "content.png", sha256="c"),
                 "style": ImageRecord("s", "style.png", sha256="s"),
@@ -89,7 +88,7 @@ def executor(store, timeout=60.0):
     return LocalExecutor(WorkerSettings(store.root, "cpu", 1, timeout))
 
 
-def test_a_good_unit_leaves_picture_trace_and_record(setup):
+def test_a_unit_that_is_done_has_picture_trace_and_record(setup):
     store, add = setup
     unit = add(
         """
@@ -101,7 +100,7 @@ def test_a_good_unit_leaves_picture_trace_and_record(setup):
     record = run(store, unit)
     assert record.status == Status.DONE
     assert record.seconds > 0
-    assert store.record(unit.method, unit.key).output_sha256 == record.output_sha256
+    assert store.record(unit.plugin, unit.key).output_sha256 == record.output_sha256
     content = read_image(store.root / "content.png")
     assert np.array_equal(read_image(store.root / record.output), 255 - content)
     trace = read_json(store.trace_path(unit.key))["steps"]
@@ -148,7 +147,7 @@ def test_misbehaviour_is_a_failed_unit_with_its_reason(setup, body, message):
     assert "Traceback" in record.traceback
 
 
-def test_exception_whose_text_cannot_be_had_is_named_by_its_kind(setup):
+def test_exception_without_readable_text_is_named_by_its_class(setup):
     store, add = setup
     unit = add(
         """
@@ -162,16 +161,16 @@ def test_exception_whose_text_cannot_be_had_is_named_by_its_kind(setup):
     assert (record.status, record.message) == (Status.FAILED, "Mute")
 
 
-def test_full_disk_inside_a_method_is_no_outcome_of_its_unit(setup):
+def test_full_disk_inside_a_method_is_not_recorded_as_its_failure(setup):
     store, add = setup
     unit = add("raise OSError(28, 'No space left on device')")
     with pytest.raises(StoreError, match=r"no space left.*same command again"):
         run(store, unit)
-    assert store.record(unit.method, unit.key) is None, "it is to run again"
+    assert store.record(unit.plugin, unit.key) is None, "the unit runs again later"
     assert run(store, add("raise OSError(2, 'no such file')")).status == Status.FAILED
 
 
-def test_style_and_map_that_a_method_changes_are_its_own_copies(setup):
+def test_a_method_that_changes_its_style_changes_a_copy(setup):
     store, add = setup
     unit = add(
         """
@@ -184,8 +183,8 @@ def test_style_and_map_that_a_method_changes_are_its_own_copies(setup):
     other = add("return self.style.clone()[..., :40, :48]")
     for each in (unit, other):
         assert runner.run(each, lambda step: None).status == Status.DONE
-    output = read_image(store.output_path(other.method, other.key))
-    assert np.array_equal(output, before), "the next method gets the style as it is"
+    output = read_image(store.output_path(other.plugin, other.key))
+    assert np.array_equal(output, before), "the next method gets the unchanged style"
 
 
 def test_divergence_keeps_the_last_finite_picture(setup):
@@ -275,7 +274,7 @@ STATE = {
 def test_each_piece_of_global_state_is_put_back(setup, name, change, end):
     store, add = setup
     torch.set_num_threads(1)
-    # what the runner imports on its first unit may draw numbers or add filters of its own
+    # Imports during the first unit may draw random numbers or add filters.
     run(store, add("return content.pixels.clone()"))
     before = {what: state() for what, state in STATE.items()}
     run(store, add(f"{change}\n{end}"))
@@ -283,7 +282,7 @@ def test_each_piece_of_global_state_is_put_back(setup, name, change, end):
     assert after == before
 
 
-def test_the_unit_seed_is_the_only_chance(setup):
+def test_the_unit_seed_determines_the_output(setup):
     store, add = setup
     unit = add("return torch.rand(content.pixels.shape, generator=generator)")
     first = run(store, unit).output_sha256
@@ -310,8 +309,8 @@ def test_method_is_loaded_once_and_style_prepared_once(setup):
         assert runner.run(unit, lambda step: None).status == Status.DONE
 
 
-def test_worker_survives_what_a_process_can_do_to_itself(setup, monkeypatch):
-    monkeypatch.setattr(pool, "_LOST_RETRIES", 0)
+def test_the_next_unit_runs_after_a_method_ended_its_process(setup, monkeypatch):
+    monkeypatch.setattr(slot_driver, "DEATH_RETRIES", 0)
     store, add = setup
     units = [
         add("os._exit(7)"),
@@ -325,11 +324,11 @@ def test_worker_survives_what_a_process_can_do_to_itself(setup, monkeypatch):
     assert "exit code 7" in records[0].message
     assert "SIGSEGV" in records[1].message
     for unit, record in zip(units, records, strict=True):
-        assert store.record(unit.method, unit.key).status == record.status
+        assert store.record(unit.plugin, unit.key).status == record.status
 
 
-def test_threads_that_a_method_leaves_behind_hold_up_nothing(setup, monkeypatch):
-    monkeypatch.setattr(pool, "_LOST_RETRIES", 0)
+def test_threads_that_a_method_leaves_behind_do_not_block_a_worker(setup, monkeypatch):
+    monkeypatch.setattr(slot_driver, "DEATH_RETRIES", 0)
     store, add = setup
     units = [
         add(
@@ -366,8 +365,8 @@ def test_a_hanging_unit_is_killed_and_the_next_one_runs(setup):
 
 
 @pytest.mark.slow
-def test_a_method_that_closes_the_channel_and_goes_on_costs_its_own_unit(setup, monkeypatch):
-    monkeypatch.setattr(local_module, "_END_SECONDS", 0.5)
+def test_a_method_that_closes_the_channel_fails_only_its_own_unit(setup, monkeypatch):
+    monkeypatch.setattr(local_module, "END_SECONDS", 0.5)
     store, add = setup
     units = [
         add("os.closerange(3, 200); time.sleep(600)"),
@@ -399,22 +398,6 @@ def test_a_method_that_takes_all_memory_is_stopped_and_the_next_one_runs(setup):
     assert "more than the limit of 1.0 GiB" in records[units[0].key].message
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no sessions")
-def test_the_memory_of_a_process_in_a_session_of_its_own_counts():
-    hungry = "kept = b'1' * 2**28; print('ready', flush=True); input()"
-    code = (
-        "import subprocess, sys\n"
-        f"subprocess.run([sys.executable, '-c', {hungry!r}], start_new_session=True)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout.readline() == "ready\n"
-        assert _resident_bytes(process.pid) > 2**28
-        process.communicate("\n")
-
-
 def test_timing_keeps_every_sample_apart_from_load_and_prepare(setup):
     store, add = setup
     unit = add(
@@ -431,7 +414,7 @@ def test_timing_keeps_every_sample_apart_from_load_and_prepare(setup):
         """,
     )
     request = TimingRequest(
-        "k", unit.variant, unit.method, {}, unit.content, unit.style, size=32, repeats=5
+        "k", unit.method, unit.plugin, {}, unit.content, unit.style, size=32, repeats=5
     )
     local = executor(store)
     timing = local.time(request)
@@ -450,7 +433,7 @@ def test_timing_of_a_broken_method_is_a_message(setup):
     store, add = setup
     unit = add("raise ValueError('no')")
     request = TimingRequest(
-        "k", unit.variant, unit.method, {}, unit.content, unit.style, size=32, repeats=5
+        "k", unit.method, unit.plugin, {}, unit.content, unit.style, size=32, repeats=5
     )
     local = executor(store)
     answer = local.time(request)
@@ -458,7 +441,7 @@ def test_timing_of_a_broken_method_is_a_message(setup):
     assert answer == "ValueError: no"
 
 
-def test_only_units_that_may_be_samples_are_measured_beside_a_kernel(setup):
+def test_the_kernel_is_timed_only_for_units_that_may_be_samples(setup):
     store, add = setup
     quick = run(store, add("return content.pixels.clone()"))
     assert quick.calibration == ()

@@ -1,4 +1,4 @@
-"""What a board states of a method beside its numbers: home, training, packages."""
+"""Tests of the facts about methods on the board: home metrics, training, packages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COLOURS = np.array([[255, 0, 0], [0, 0, 255], [0, 255, 0]], dtype=np.uint8)
 
 @pytest.fixture
 def mapped(tmp_path: Path) -> tuple[Path, ImageRecord]:
-    """A run folder with a picture of 64 px and its map of three labels in stripes."""
+    """A run folder with a picture of 64 px and its map: three labels in stripes."""
     labels = np.repeat(COLOURS[np.arange(64) // 22][None], 64, axis=0)
     Image.fromarray(labels).save(tmp_path / "map.png")
     Image.fromarray(to_pixels(conformance.example().pixels)).save(tmp_path / "a.png")
@@ -44,7 +44,7 @@ def make(name: str, **params) -> Method:
 
 
 def variants() -> Iterator[tuple[str, Method]]:
-    """Every method under its defaults, and under each network and loss that it can choose."""
+    """Return every method with its defaults, and with each network and loss it offers."""
     for name in registry.names("methods"):
         yield name, make(name)
         fields = registry.load("methods", name).Params.model_fields
@@ -55,7 +55,7 @@ def variants() -> Iterator[tuple[str, Method]]:
                         yield f"{name}:{field}={value}", make(name, **{field: value})
 
 
-def test_methods_that_may_leave_float32_say_so() -> None:
+def test_methods_with_bfloat16_state_it_as_a_deviation() -> None:
     for label, method in variants():
         if "precision" in type(method).Params.model_fields:
             assert "bfloat16" in " ".join(method.info.deviations), label
@@ -76,7 +76,7 @@ def test_every_tag_is_the_home_of_a_metric_and_explained() -> None:
     for label, method in variants():
         for tag in method.trained_on():
             assert tag in known, f"{label}: {tag} marks nothing"
-            assert f"`{tag}`" in page, f"{label}: {tag} stands in no table"
+            assert f"`{tag}`" in page, f"{label}: {tag} is in no table of the page"
     assert known <= {tag for _, method in variants() for tag in method.trained_on()}
 
 
@@ -100,7 +100,7 @@ def test_facts_of_the_class_are_those_of_its_defaults() -> None:
         ),
         (MethodSpec(name="reinhard_2001"), set()),
     ],
-    ids=lambda value: value.variant if isinstance(value, MethodSpec) else "",
+    ids=lambda value: value.board_label if isinstance(value, MethodSpec) else "",
 )
 def test_metrics_that_are_home(spec: MethodSpec, homes: set[str]) -> None:
     card = catalog.make_variant(spec, {}).card
@@ -118,7 +118,7 @@ def test_tags_name_the_network_of_the_parameters(name: str) -> None:
 # --- training ----------------------------------------------------------------------------
 
 
-def test_only_methods_that_train_nothing_took_no_time() -> None:
+def test_only_methods_without_training_took_no_time() -> None:
     for name in registry.names("methods"):
         cls = registry.load("methods", name)
         trains = issubclass(cls, TrainableMethod)
@@ -129,9 +129,9 @@ def test_only_methods_that_train_nothing_took_no_time() -> None:
     assert make("theirs").training_seconds() is None
 
 
-def test_weights_of_others_were_trained_for_an_unknown_time() -> None:
+def test_training_time_of_other_authors_weights_is_unknown() -> None:
     class Foreign(Method):
-        """Needs a file that somebody trained."""
+        """A method whose weights other authors trained."""
 
         info = make("ghiasi_2017").info
 
@@ -145,7 +145,7 @@ def test_weights_of_others_were_trained_for_an_unknown_time() -> None:
     assert Foreign(Foreign.Params()).training_seconds() is None
 
 
-def test_a_checkpoint_says_how_long() -> None:
+def test_a_checkpoint_states_its_training_time() -> None:
     method = conformance.make(registry.load("methods", "johnson_2016"))
     method.prepare(conformance.example(kind=1))
     assert method.training_seconds() == method.opened.card.total_seconds == 0.0

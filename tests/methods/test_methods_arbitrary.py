@@ -1,4 +1,4 @@
-"""AdaIN, WCT, CycleGAN and the own network of Ghiasi et al., trained for a few steps."""
+"""Tests of AdaIN, WCT, CycleGAN and the own network of Ghiasi et al. after a few steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUICK = {
     "cyclegan_2017": {"width": 4, "blocks": 6},
     "ghiasi_2017": {"network": "own", "width": 0.25},
 }
-# On two fixed pictures these fall within few steps; the adversarial game has no such loss.
+# These losses fall within a few steps on two fixed pictures. Adversarial losses do not.
 FALLING = {
     "adain_2017": "total",
     "wct_2017": "reconstruction",
@@ -104,7 +104,7 @@ def _run(training: TrainingBase, name: str, steps: range) -> list[dict[str, floa
 @pytest.mark.parametrize("name", QUICK)
 def test_training_lowers_its_loss(name):
     history = _run(_training(name), name, range(20))
-    # WCT's decoders take turns: of forty steps, these belong to the second.
+    # WCT trains one decoder after the other; of forty steps, these train the second.
     first, last = (
         (history[8:10], history[12:14]) if name == "wct_2017" else (history[:10], history[-10:])
     )
@@ -131,7 +131,7 @@ def test_training_continues_bit_for_bit_from_its_state(name):
 # --- AdaIN -------------------------------------------------------------------------------------
 
 
-def test_adain_of_strength_zero_knows_no_style():
+def test_adain_of_strength_zero_ignores_the_style():
     plain = _stylized("adain_2017", example(kind=1), alpha=0.0)
     assert torch.equal(plain, _stylized("adain_2017", example(kind=2), alpha=0.0))
     assert not torch.equal(plain, _stylized("adain_2017", example(kind=1)))
@@ -144,7 +144,7 @@ def test_adain_mixes_styles(tmp_path):
     given = []
 
     def decoded(style: Picture, **params) -> torch.Tensor:
-        """Return what the decoder gets."""
+        """Return the input of the decoder."""
         method = _method("adain_2017", **params)
         method.prepare(style)
         method._decoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
@@ -175,7 +175,7 @@ def test_adain_decodes_features_with_the_styles_statistics():
     encoder = reflect_borders(load_backbone("vgg16"))
     wanted = channel_moments(encode(encoder, example(kind=1).pixels, ["relu4_1"])["relu4_1"])
     for found, expected in zip(channel_moments(given[0].double()), wanted, strict=True):
-        # Channels that are flat in the content cannot take a deviation.
+        # Channels that are constant in the content cannot be given a deviation.
         close = torch.isclose(found.float(), expected, rtol=1e-4, atol=1e-4)
         assert float(close.float().mean()) > 0.75
     torch.testing.assert_close(given[0].mean((2, 3)), wanted[0].flatten(1), rtol=1e-4, atol=1e-4)
@@ -188,7 +188,7 @@ def _grey_levels(picture: Picture) -> np.ndarray:
 # --- WCT -----------------------------------------------------------------------------------------
 
 
-def test_wct_of_strength_zero_knows_no_style():
+def test_wct_of_strength_zero_ignores_the_style():
     plain = _stylized("wct_2017", example(kind=1), alpha=0.0)
     assert torch.equal(plain, _stylized("wct_2017", example(kind=2), alpha=0.0))
     assert not torch.equal(plain, _stylized("wct_2017", example(kind=1)))
@@ -230,7 +230,7 @@ def test_mirrored_weights_begin_with_the_pictures_colours_and_contrast(layer):
     torch.testing.assert_close(output.mean((2, 3)), pixels.mean((2, 3)), rtol=0, atol=1e-3)
     spread = (output - output.mean()).square().mean().sqrt() / pixels.std()
     assert 0.8 < float(spread) < 1.25
-    # The weights are the encoder's, each convolution's with inputs and outputs swapped.
+    # The weights of each convolution are the encoder's with inputs and outputs swapped.
     *_, last = (step for step in decoder if isinstance(step, torch.nn.Conv2d))
     twin = encoder.get_submodule("conv1_1").weight.transpose(0, 1).flip(-2, -1)
     ratio = last.weight / twin
@@ -262,7 +262,7 @@ def test_cyclegan_recipe_is_the_papers():
         assert optimiser.param_groups[0]["betas"] == (0.5, 0.999)
 
 
-def test_cyclegan_serves_the_collections_that_it_was_trained_on(tmp_path):
+def test_cyclegan_covers_the_collections_that_it_was_trained_on(tmp_path):
     method = _method("cyclegan_2017")
     known = ImageRecord("other", tmp_path / "other.png", collection="example1")
     assert method.supports(known).ok
@@ -271,7 +271,7 @@ def test_cyclegan_serves_the_collections_that_it_was_trained_on(tmp_path):
     assert "train" in unknown.remedy
 
 
-def test_cyclegan_keeps_generators_off_the_discriminators_step():
+def test_cyclegan_step_restores_gradients_and_fills_the_pools():
     training = _training("cyclegan_2017")
     _run(training, "cyclegan_2017", range(1))
     assert all(p.requires_grad for net in training.networks.values() for p in net.parameters())
@@ -303,7 +303,7 @@ def test_ghiasi_embedding_interpolation_begins_at_the_contents_own():
     assert not torch.equal(outputs[1], outputs[3])
 
 
-def test_ghiasi_says_which_network_can_be_trained():
+def test_ghiasi_names_the_network_that_can_be_trained():
     cls = registry.load("methods", "ghiasi_2017")
     with pytest.raises(Exception, match="network=own"):
         cls(cls.Params()).training(Task(cls.recipe, CPU, (), _nothing))

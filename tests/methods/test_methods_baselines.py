@@ -1,4 +1,4 @@
-"""The baselines and Ghiasi 2017: what the conformance checks cannot know about them."""
+"""Tests of the baselines and Ghiasi 2017 that the conformance suite does not contain."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TestReinhard:
 
         return sys.modules[registry.load("methods", "reinhard_2001").__module__]
 
-    def test_there_and_back(self, module):
+    def test_inverse_transform(self, module):
         pixels = 0.1 + 0.8 * torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
         back = module.to_rgb(module.to_lab(pixels))
         torch.testing.assert_close(back, pixels.double(), rtol=1e-9, atol=1e-9)
@@ -65,7 +65,9 @@ class TestReinhard:
         grey = torch.linspace(0.1, 1.0, 30).view(1, 1, 5, 6).expand(1, 3, 5, 6)
         lab = module.to_lab(grey)
         assert lab[:, 0].std() > 0.1
-        assert lab[:, 1:].abs().max() < 1e-3  # the paper's rows sum to 1 within rounding
+        assert (
+            lab[:, 1:].abs().max() < 1e-3
+        )  # each row of the paper's matrix adds up to 1 except for rounding
 
     def test_moments_of_the_style_are_reached(self, module):
         content, style = example().pixels, example(kind=1).pixels
@@ -114,7 +116,7 @@ class TestGhiasi:
 
     @pytest.mark.parametrize("box", [(256, 512), (512, 200)])
     def test_structure_stays_in_place(self, stylize, box):
-        """With its own embedding a photograph of any proportion is nearly itself."""
+        """A photograph of any proportion hardly changes under its own embedding."""
         pixels = np.ascontiguousarray(skimage.data.astronaut()[: box[0], : box[1]])
         content = Picture(to_tensor(fit(pixels, 240, "inside")), "astronaut")
         output = stylize(content, example(kind=2), interpolation=0.0)

@@ -1,4 +1,4 @@
-"""Champandard 2016 and Li & Wand 2016: maps guide matches, and regions take their own style."""
+"""Tests of Champandard 2016 and Li & Wand 2016: matches, maps and regions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def portrait(name, size):
 
 
 def two_toned():
-    """A style whose red half is striped one way and whose blue half is dotted."""
+    """A style with a striped red half and a dotted blue half."""
     style = example(kind=1)
     pixels = style.pixels.clone()
     pixels[..., :32] *= torch.tensor([1.0, 0.2, 0.2]).view(3, 1, 1)
@@ -60,7 +60,7 @@ def two_toned():
 
 
 def redness(pixels):
-    """How much redder the left half is than the right one."""
+    """Return how much redder the left half is than the right half."""
     difference = pixels[:, 0] - pixels[:, 2]
     return float(difference[..., 4:28].mean() - difference[..., 36:60].mean())
 
@@ -90,7 +90,7 @@ def test_losses_are_means_on_caffes_scale():
     assert losses["total"] == pytest.approx(parts, rel=1e-4)
 
 
-def test_maps_are_required_unless_made_up():
+def test_maps_are_required_unless_maps_is_auto():
     cls = registry.load("methods", "champandard_2016")
     assert cls(cls.Params()).needs_maps()
     assert not cls(cls.Params(maps="auto")).needs_maps()
@@ -99,7 +99,7 @@ def test_maps_are_required_unless_made_up():
     assert output.shape == bare.pixels.shape
 
 
-def test_the_gram_variant_brings_its_own_defaults():
+def test_the_gram_loss_has_other_defaults():
     params = registry.load("methods", "champandard_2016").Params
     gram = params(loss="gram")
     assert len(gram.style_layers) == 5
@@ -122,14 +122,14 @@ def test_li_and_wand_pull_towards_the_style_without_maps():
 
 
 def centre_labels(labels, features):
-    """The label at the centre of every 3 x 3 patch of activations."""
+    """Return the label at the centre of every 3 x 3 patch of activations."""
     size = features.shape[-2:]
     inner = torch.nn.functional.adaptive_avg_pool2d(labels.float(), size)[..., 1:-1, 1:-1]
     return inner.argmax(dim=1).flatten()
 
 
 def test_guidance_makes_matches_stay_within_their_class():
-    """Same-class matches grow with the weight of the maps, to at least 95 %."""
+    """The share of matches in the same class grows with the weight of maps to 95 % or more."""
     network = loaded().network
     for content_name, style_name in (("seth", "gogh"), ("mia", "renoir"), ("freddie", "gogh")):
         content, style = portrait(content_name, 128), portrait(style_name, 128)
@@ -192,7 +192,7 @@ method = method(method.Params(coarse_scales=(), coarse_iterations=(), iterations
 method.load(torch.device("cpu"))
 method.prepare(example(512, 512, kind=1))
 call(method, example(512, 512), steps=[])
-# getrusage would count the process that started this one, too
+# getrusage would include the memory of the parent process
 (peak,) = (line for line in Path("/proc/self/status").open() if line.startswith("VmHWM"))
 print(int(peak.split()[1]) / 2**20)
 """
@@ -203,7 +203,7 @@ print(int(peak.split()[1]) / 2**20)
     not Path("/proc/self/status").exists(), reason="memory is read off Linux's /proc"
 )
 def test_512_pixels_fit_into_memory():
-    """All similarities of relu3_1 at once would be another 1 GiB, their keys 300 MiB each."""
+    """All similarities of relu3_1 at once would need another 1 GiB, and 300 MiB per key."""
     found = subprocess.run(
         [sys.executable, "-c", _AT_512_PX], capture_output=True, text=True, check=True
     )

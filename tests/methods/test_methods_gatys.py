@@ -1,4 +1,4 @@
-"""Gatys 2015: its two conventions against NumPy, and each of its options."""
+"""Tests of Gatys 2015: both conventions against NumPy, and each option."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_losses_of_the_authors_code(run):
     np.testing.assert_allclose(float(steps[0].losses["content"]), (difference**2).mean(), rtol=1e-4)
 
 
-def test_the_convention_sets_the_defaults_it_stands_for():
+def test_the_convention_sets_defaults():
     params = registry.load("methods", "gatys_2015").Params
     paper, code = params(), params(convention="author_code")
     assert (paper.alpha_beta, paper.pooling, paper.init) == (1e-4, "average", "noise")
@@ -158,7 +158,7 @@ def test_every_optimiser_from_every_start(run, optimizer, init):
     output, steps, _ = run(optimizer=optimizer, init=init, iterations=12)
     again, _, _ = run(optimizer=optimizer, init=init, iterations=12)
     assert torch.equal(output, again)
-    if init != "style":  # there the style loss is zero, and a step can only raise it
+    if init != "style":  # the style loss is zero at that start, so any step increases it
         totals = [float(step.losses["total"]) for step in steps]
         assert min(totals[-3:]) < totals[0]
     if init == "noise":
@@ -221,7 +221,7 @@ class TestSeveralStyles:
         other = alone.style_targets(second)
         for name, found in ours.items():
             wanted = 0.25 * first[name] + 0.75 * other[name]
-            # the second one went through a file of eight bits
+            # the second style was read from a file of eight bits
             torch.testing.assert_close(found, wanted, rtol=0.02, atol=1e-2)
 
     @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ class TestSeveralStyles:
             ({"coarse_scales": (1.0,), "coarse_iterations": (5,)}, "between 0 and 1"),
         ],
     )
-    def test_what_does_not_fit_together_is_refused(self, params, reason):
+    def test_contradictory_parameters_are_refused(self, params, reason):
         with pytest.raises(ValidationError, match=reason):
             registry.load("methods", "gatys_2015").Params(**params)
 
@@ -249,7 +249,7 @@ class TestColours:
         inside = ((output > 0.001) & (output < 0.999)).all(dim=1)
         assert inside.float().mean() > 0.5
         grey = colour.luminance(output) - colour.luminance(content.pixels)
-        # without clamping, all three channels move by the luminance's change and nothing else
+        # Without clamping, all three channels change by exactly the change of luminance.
         moved = (output - content.pixels).permute(0, 2, 3, 1)[inside]
         torch.testing.assert_close(
             moved, grey.permute(0, 2, 3, 1)[inside].expand(-1, 3), rtol=0, atol=2e-3
@@ -326,7 +326,7 @@ class TestMasks:
         with pytest.raises(ImageError, match="share no colour"):
             run(other, masks="maps")
 
-    def test_maps_are_asked_for(self):
+    def test_maps_are_required(self):
         cls = registry.load("methods", "gatys_2015")
         assert cls(cls.Params(masks="maps")).needs_maps()
         assert not cls(cls.Params()).needs_maps()

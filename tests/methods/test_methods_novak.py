@@ -1,4 +1,4 @@
-"""Novak and Nikulin 2016: each switch against its formula."""
+"""Tests of Novak and Nikulin 2016: each parameter against its formula."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class TestLosses:
     @pytest.mark.parametrize(
         "switch", ["geometric_weights", "all_layers", "shift", "cross_layers", "chain"]
     )
-    def test_every_switch_changes_the_loss_and_can_be_optimised(self, switch):
+    def test_every_parameter_changes_the_loss_and_can_be_optimised(self, switch):
         on = {"shift": -1.0}.get(switch, True)
         method = loaded("novak_nikulin_2016", iterations=6, init="content", **{**OFF, switch: on})
         baseline = losses(loaded("novak_nikulin_2016", **OFF), example().pixels)["style"]

@@ -22,14 +22,14 @@ def _parameters(module: torch.nn.Module) -> int:
 
 
 def _features(channels: int, height: int, width: int, seed: int) -> torch.Tensor:
-    """Return correlated, skewed features, as rectified ones are, in float64."""
+    """Return correlated, skewed features like rectified ones, float64."""
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
     raw = torch.randn(1, channels, height, width, generator=generator, dtype=torch.float64).exp()
     return torch.einsum("ij,bjhw->bihw", mixing, raw) + 3.0
 
 
-def test_vgg19_decoder_is_the_papers_layer_by_layer() -> None:
+def test_vgg19_decoder_has_the_layers_of_the_paper() -> None:
     decoder = MirroredDecoder(VGG19_BLOCKS, "relu4_1")
     widths = [
         (step.in_channels, step.out_channels)
@@ -53,7 +53,7 @@ def test_vgg19_decoder_is_the_papers_layer_by_layer() -> None:
         ("relu5_1", 9_994_563, 16),
     ],
 )
-def test_vgg16_decoders_undo_their_encoders(layer: str, count: int, stride: int) -> None:
+def test_vgg16_decoders_mirror_their_encoders(layer: str, count: int, stride: int) -> None:
     decoder = MirroredDecoder(VGG16_BLOCKS, layer)
     assert _parameters(decoder) == count
     assert decoder.stride == stride
@@ -64,12 +64,12 @@ def test_vgg16_decoders_undo_their_encoders(layer: str, count: int, stride: int)
     assert not [step for step in decoder.modules() if "Norm" in type(step).__name__]
 
 
-def test_decoder_refuses_a_layer_that_its_vgg_lacks() -> None:
+def test_decoder_of_a_missing_layer_is_an_error() -> None:
     with pytest.raises(ValueError, match="relu3_4"):
         MirroredDecoder(VGG16_BLOCKS, "relu3_4")
 
 
-def test_a_deeper_decoder_takes_over_the_end_of_a_shallower_one() -> None:
+def test_the_end_of_a_shallower_decoder_is_copied_into_a_deeper_one() -> None:
     shallow, deep = (MirroredDecoder(VGG16_BLOCKS, f"relu{level}_1") for level in (2, 3))
     first = deep[0].weight.clone()
     copy_tail(shallow, deep)
@@ -89,7 +89,7 @@ def test_padding_repeats_the_edge_and_only_where_needed() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_adain_takes_over_mean_and_deviation(dtype: torch.dtype) -> None:
+def test_adain_has_mean_and_deviation_of_the_style(dtype: torch.dtype) -> None:
     content, style = (_features(16, 12, 9, seed).to(dtype) for seed in (0, 1))
     result = adain(content, *channel_moments(style)).double().numpy()
     wanted = style.double().numpy()
@@ -120,7 +120,7 @@ def test_adain_of_a_flat_channel_is_the_styles_mean_with_a_finite_gradient() -> 
     assert bool(torch.isfinite(content.grad).all())
 
 
-def test_moments_of_half_precision_are_taken_in_single() -> None:
+def test_moments_of_half_precision_are_computed_in_single_precision() -> None:
     features = torch.full((1, 1, 64, 64), 3.0, dtype=torch.bfloat16)
     features[..., 0] = 3.015625
     mean, _ = channel_moments(features)
@@ -147,7 +147,7 @@ def test_adain_leaves_a_covariance_error_that_whitening_removes() -> None:
     assert np.linalg.norm(found - wanted) / np.linalg.norm(wanted) > 0.1
 
 
-def test_a_content_with_few_positions_carries_what_its_subspace_can() -> None:
+def test_few_positions_get_the_style_covariance_in_their_subspace() -> None:
     content, style = _features(32, 3, 5, 0), _features(32, 12, 12, 1)
     result = whiten_and_colour(content, colouring(style)).flatten(2)[0].numpy()
     raw = content.flatten(2)[0].numpy()

@@ -36,7 +36,7 @@ def frozen(**options: object) -> FrozenConvolution:
 
 
 def plain(layer: FrozenConvolution, x: torch.Tensor) -> torch.Tensor:
-    """Return what torch's own convolution makes of it, in the precision of ``x``."""
+    """Return the result of torch's own convolution, in the precision of ``x``."""
     twin = nn.Conv2d(
         8, 12, 3, layer.stride, layer.padding, layer.dilation, layer.groups,
         padding_mode=layer.padding_mode, dtype=x.dtype,
@@ -85,7 +85,7 @@ def test_bfloat16_rounds_as_torch_does():
         ({}, torch.Tensor.contiguous),
     ],
 )
-def test_what_cannot_be_packed_is_left_to_torch(options, make):
+def test_unsupported_convolutions_are_those_of_torch(options, make):
     torch.manual_seed(1)
     layer = FrozenConvolution(8, 12, 3, **options).requires_grad_(False)
     x = make(picture(1, 8, 9, 9))
@@ -103,7 +103,7 @@ def test_weights_that_learn_are_not_packed(name):
     assert getattr(layer, name).grad is not None
 
 
-def test_weights_that_do_not_tell_of_changes_are_not_packed():
+def test_weights_without_a_version_counter_are_not_packed():
     with torch.inference_mode():
         layer, x = frozen(), picture(1, 8, 9, 9)
         assert not layer.packs(x)
@@ -115,7 +115,7 @@ def test_weights_that_do_not_tell_of_changes_are_not_packed():
 
 
 @packs_here
-def test_packing_is_switched_off_with_onednn(monkeypatch):
+def test_nothing_is_packed_without_onednn(monkeypatch):
     layer, x = frozen(), picture(1, 8, 9, 9)
     assert layer.packs(x)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
@@ -134,7 +134,7 @@ def test_packed_layers_can_be_copied(copy):
 
 
 @packs_here
-def test_another_number_format_forgets_what_was_packed_for_the_last():
+def test_packed_weights_are_dropped_for_another_dtype():
     layer = frozen()
     layer.pack()
     assert len(layer._packed) == 2
@@ -144,7 +144,7 @@ def test_another_number_format_forgets_what_was_packed_for_the_last():
 
 @packs_here
 @pytest.mark.parametrize("how", ["in place", "load", "assign", "double"])
-def test_changed_weights_are_noticed(how):
+def test_changed_weights_are_packed_again(how):
     layer, x = frozen(), picture(1, 8, 9, 9)
     layer(x)
     state = {name: 2 * value for name, value in layer.state_dict().items()}
@@ -159,7 +159,7 @@ def test_changed_weights_are_noticed(how):
 
 
 class Chain(LayeredNetwork):
-    """Two blocks of a VGG, small, with weights that keep activations about as large."""
+    """Two small VGG blocks, with weights that preserve the size of activations."""
 
     def __init__(self, pooling: nn.Module) -> None:
         steps = (
@@ -179,7 +179,7 @@ class Chain(LayeredNetwork):
 
 
 def gradient(network: LayeredNetwork, x: torch.Tensor, layers: Sequence[str]) -> torch.Tensor:
-    """Return the gradient of a sum in which each position of each layer has a weight of its own."""
+    """Return the gradient of a sum with a different weight for each position of each layer."""
     leaf = x.clone().requires_grad_()
     found = network(leaf, layers)
     assert list(found) == [name for name in network.layers if name in layers]
@@ -192,7 +192,7 @@ def gradient(network: LayeredNetwork, x: torch.Tensor, layers: Sequence[str]) ->
 
 @pytest.fixture
 def chains(monkeypatch):
-    """Return a list that grows by the names of each chain that is run."""
+    """Return a list to which the names of each run chain are appended."""
     seen: list[list[str]] = []
 
     def watched(x, steps, wanted):
@@ -222,7 +222,7 @@ def test_gradient_is_that_of_float64(pooling, layers, height, chains):
 
 
 @packs_here
-def test_weights_that_change_before_the_gradient_are_noticed(chains):
+def test_weights_that_change_before_the_backward_pass_are_an_error(chains):
     network, leaf = Chain(nn.MaxPool2d(2)), picture(1, 3, 12, 12).requires_grad_()
     found = network(leaf, ("relu3",))["relu3"]
     assert chains
@@ -232,7 +232,7 @@ def test_weights_that_change_before_the_gradient_are_noticed(chains):
         found.sum().backward()
 
 
-def test_borders_wider_than_the_kernel_are_left_to_autograd(chains):
+def test_wide_borders_are_differentiated_by_autograd(chains):
     network, leaf = Chain(nn.MaxPool2d(2)), picture(1, 3, 12, 12).requires_grad_()
     network.conv1 = FrozenConvolution(3, 8, 1, padding=1).requires_grad_(False)
     (found,) = network(leaf, ("conv1",)).values()
@@ -242,7 +242,7 @@ def test_borders_wider_than_the_kernel_are_left_to_autograd(chains):
 
 
 @packs_here
-def test_checkpoints_are_left_to_autograd(chains):
+def test_checkpointed_blocks_are_differentiated_by_autograd(chains):
     network, x = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16)
     expected = gradient(network, x, ("relu1", "relu3"))
     chains.clear()
@@ -253,7 +253,7 @@ def test_checkpoints_are_left_to_autograd(chains):
 
 
 @packs_here
-def test_autocast_is_left_to_autograd(chains):
+def test_autocast_is_differentiated_by_autograd(chains):
     network, x = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16)
     with torch.autocast("cpu", torch.bfloat16):
         found = gradient(network, x, ("relu3",))
@@ -264,7 +264,7 @@ def test_autocast_is_left_to_autograd(chains):
 
 
 @packs_here
-def test_layers_that_nobody_differentiates_cost_no_gradient(chains):
+def test_layers_without_a_gradient_are_skipped_in_the_backward_pass(chains):
     network, leaf = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16).requires_grad_()
     found = network(leaf, ("relu1", "relu2"))
     assert chains
@@ -274,7 +274,7 @@ def test_layers_that_nobody_differentiates_cost_no_gradient(chains):
 
 
 @packs_here
-def test_gradients_handed_over_are_not_changed(chains):
+def test_incoming_gradients_are_not_changed(chains):
     network, leaf = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16).requires_grad_()
     found = list(network(leaf, ("relu1", "relu2")).values())
     given = [picture(*values.shape, seed=3) for values in found]
@@ -285,7 +285,7 @@ def test_gradients_handed_over_are_not_changed(chains):
 
 
 @packs_here
-def test_work_is_counted_as_that_of_torch(chains, monkeypatch):
+def test_operations_are_counted_like_those_of_torch(chains, monkeypatch):
     network, x = Chain(nn.MaxPool2d(2, 2)), picture(1, 3, 16, 16)
     counted = count_flops(lambda: gradient(network, x, ("relu3",)))
     assert chains

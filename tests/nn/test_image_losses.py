@@ -44,13 +44,13 @@ def test_gatys_layer_loss_and_gradient(shift):
 
 
 def test_gradient_of_a_shifted_gram_entry_is_two_f_plus_s():
-    """d/dF of tr((F + s)(F + s)^T) is 2 (F + s): not zero where a rectifier is."""
+    """d/dF of tr((F + s)(F + s)^T) is 2 (F + s): not zero where F is 0."""
     features = as_tensor(activations(2), dtype=torch.float64, requires_grad=True)
     (features - 1.0).square().sum().backward()
     closed_form = 2 * (features.detach() - 1.0)
     torch.testing.assert_close(features.grad, closed_form, rtol=1e-6, atol=0)
 
-    # sum((G - A)^2) with A = G - I / 2 has the gradient of the trace itself, by the chain rule
+    # by the chain rule, sum((G - A)^2) with A = G - I / 2 has the gradient of the trace
     own = gram(features.detach().numpy()[0], -1.0)
     positions = features[0, 0].numel()
     target = torch.tensor(own / positions)[None] - torch.eye(len(own), dtype=torch.float64) / 2

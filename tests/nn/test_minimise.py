@@ -12,7 +12,7 @@ WANTED = torch.linspace(0.2, 0.8, 48).view(1, 3, 4, 4)
 
 
 def quadratic(pixels):
-    """An ill-conditioned bowl around WANTED."""
+    """An ill-conditioned quadratic function with its minimum at WANTED."""
     slopes = torch.logspace(0, 2, pixels.numel()).view_as(pixels)
     return {"total": (slopes * (pixels - WANTED).square()).sum()}
 
@@ -21,7 +21,7 @@ def quadratic(pixels):
     ("optimizer", "iterations", "distance"),
     [("lbfgs", 60, 1e-3), ("adam", 200, 0.02), ("sgd", 400, 0.05)],
 )
-def test_finds_the_minimum(optimizer, iterations, distance):
+def test_reaches_the_minimum(optimizer, iterations, distance):
     start = torch.full_like(WANTED, 0.5)
     kept = start.clone()
     steps = []
@@ -50,7 +50,7 @@ def test_the_scale_of_the_loss_does_not_matter(optimizer):
     torch.testing.assert_close(scaled(1.0), scaled(2.0**20), rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_happens_where_the_gradient_is_zero():
+def test_a_zero_gradient_changes_nothing():
     for optimizer in ("lbfgs", "adam", "sgd"):
         found = minimise(WANTED, quadratic, Descent(optimizer, 12), _ignore)
         assert torch.equal(found, WANTED)
@@ -75,7 +75,7 @@ def test_a_loss_that_is_not_a_number_is_reported_with_its_step(optimizer):
     torch.testing.assert_close(caught.value.last_finite, seen[9].clamp(0, 1))
 
 
-def test_lbfgs_keeps_to_its_budget_and_ends_at_its_best():
+def test_lbfgs_keeps_its_budget_and_returns_its_best_picture():
     def valley(pixels):
         x = pixels.flatten()
         return {"total": (100 * (x[1:] - x[:-1].square()).square() + (1 - x[:-1]).square()).sum()}
@@ -89,7 +89,7 @@ def test_lbfgs_keeps_to_its_budget_and_ends_at_its_best():
             lambda _, losses, seen=seen: seen.append(float(losses["total"])),
         )
         assert len(seen) == iterations
-        # the last step is taken without another look
+        # no loss is computed after the last step
         assert float(valley(found)["total"]) <= 2 * min(seen)
 
 
@@ -109,4 +109,4 @@ def test_an_exploding_loss_is_reported():
 
 
 def _ignore(index, losses):
-    """Take no notice."""
+    """Ignore a report."""

@@ -1,4 +1,4 @@
-"""Our networks against torchvision and the authors' LPIPS, with the same tensors."""
+"""Networks of nstbench against torchvision and the authors' LPIPS, with the same tensors."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from nstbench.nn.backbones.lpips import (
 from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, Vgg
 from nstbench.nn.layers.layered import IMAGENET_MEAN, IMAGENET_STD, LayeredNetwork
 from nstbench.nn.losses.gram import gram_matrix
-from nstbench.nn.weights import cache as weights
-from nstbench.nn.weights import status as weight_status
+from nstbench.nn.weights import cache, status
+from nstbench.nn.weights.sources import Download
 
 SIZE = (3, 72, 90)
 
@@ -34,7 +34,7 @@ def pictures(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def filled(network: LayeredNetwork, seed: int = 0) -> LayeredNetwork:
-    """Give a network without weights random ones that keep activations in scale."""
+    """Fill a network with random weights that preserve the scale of activations."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, tensor in network.state_dict().items():
@@ -45,7 +45,7 @@ def filled(network: LayeredNetwork, seed: int = 0) -> LayeredNetwork:
 
 
 def torchvision_activations(name: str, network: LayeredNetwork) -> dict[str, torch.Tensor]:
-    """Run torchvision's own model with our tensors and return every layer's output."""
+    """Return the output of every layer of torchvision's model with the same tensors."""
     ensure_torchvision()
     from torchvision import models, transforms
 
@@ -96,7 +96,7 @@ def test_vgg19_equals_torchvision() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
-def test_torchvision_checkpoint_is_renamed_to_our_layers(name: str, tmp_path: Any) -> None:
+def test_torchvision_checkpoint_gets_the_names_of_our_layers(name: str, tmp_path: Any) -> None:
     ensure_torchvision()
     from torchvision import models
 
@@ -104,7 +104,7 @@ def test_torchvision_checkpoint_is_renamed_to_our_layers(name: str, tmp_path: An
     state = {key: value for key, value in model.state_dict().items() if "classifier.6" not in key}
     torch.save(state, tmp_path / "net.pth")
     download = BACKBONES[name].weight.sources[-1]
-    assert isinstance(download, weights.Download)
+    assert isinstance(download, Download)
     assert download.convert is not None
     tensors = download.convert(tmp_path / "net.pth")
     network = BACKBONES[name].build("max")
@@ -125,7 +125,7 @@ def test_stored_tensors_are_torchvisions(network_weights: None) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=5e-8)
     for weight in SHARED_WEIGHTS:
         if weight.sha256:
-            assert weight_status.verify(weight).ok, weight.name
+            assert status.verify(weight).ok, weight.name
 
 
 def test_average_pooling_averages() -> None:
@@ -146,7 +146,7 @@ def test_activations_are_not_overwritten_by_later_layers() -> None:
     torch.testing.assert_close(together["relu2_1"], alone.relu(), rtol=0, atol=0)
 
 
-def test_nothing_beyond_the_deepest_layer_runs() -> None:
+def test_layers_after_the_deepest_one_do_not_run() -> None:
     network = filled(Vgg(VGG16_BLOCKS))
     ran: list[str] = []
     for name in network.layers:
@@ -157,7 +157,7 @@ def test_nothing_beyond_the_deepest_layer_runs() -> None:
     ]  # fmt: skip
 
 
-def test_gradient_reaches_the_picture_and_no_parameter() -> None:
+def test_the_picture_has_a_gradient_and_parameters_have_none() -> None:
     network = filled(Vgg(VGG16_BLOCKS))
     x = pictures(1).requires_grad_()
     found = network(x, ["conv1_1", "relu1_1", "relu2_1"])
@@ -189,7 +189,7 @@ def test_checkpointing_changes_no_bit_and_keeps_fewer_activations(layers: list[s
     assert kept[1] < kept[0]
 
 
-def test_wrong_layers_networks_and_sizes_are_named() -> None:
+def test_messages_name_wrong_layers_networks_and_sizes() -> None:
     network = filled(AlexNet())
     with pytest.raises(ValueError, match=r"no layer 'relu6'. Did you mean 'relu5'"):
         network(pictures(1), ["relu6"])
@@ -212,7 +212,7 @@ def test_gram_matrix_equals_the_formula(
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_gram_matrix_refuses_unknown_divisors() -> None:
+def test_unknown_divisor_of_a_gram_matrix_is_an_error() -> None:
     with pytest.raises(ValueError, match="none of nothing, n, chw"):
         gram_matrix(torch.zeros(1, 2, 3, 4), "hw")  # type: ignore[arg-type]
 
@@ -228,12 +228,12 @@ def test_lpips_equals_the_authors_package(net: str, network_weights: None) -> No
     }[net]
     network = load_backbone(backbone)
     with warnings.catch_warnings():
-        # lpips 0.1.4 calls torchvision in a way that torchvision has deprecated.
+        # lpips 0.1.4 calls torchvision with deprecated arguments.
         warnings.simplefilter("ignore", UserWarning)
         reference = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     trunk = reference.net.state_dict()
     reference.net.load_state_dict(dict(zip(trunk, network.state_dict().values(), strict=True)))
-    heads = weights.load(weight)
+    heads = cache.load(weight)
     for i, layer in enumerate(layers):
         theirs = reference.lins[i].model[-1].weight.detach().flatten()
         torch.testing.assert_close(heads[layer], theirs, rtol=0, atol=0)

@@ -77,7 +77,7 @@ def test_a_picture_matches_itself():
     assert patch_energy(style, target_of(indices, style_patches, (9, 7))) < 1e-6
 
 
-def test_matches_are_renewed_on_schedule():
+def test_matches_are_updated_on_schedule():
     style = {"layer": StylePatches.of(features(7))}
     loss = PatchLoss(style, None, every=3)
     first, second = {"layer": features(8)}, {"layer": features(9)}
@@ -87,7 +87,7 @@ def test_matches_are_renewed_on_schedule():
     assert renewed != kept[2]
 
 
-def test_a_layer_smaller_than_a_patch_is_refused():
+def test_a_layer_smaller_than_a_patch_is_an_error():
     with pytest.raises(ImageError, match="do not fit into a layer of 2 x 4"):
         StylePatches.of(features(0, height=4, width=2))
     with pytest.raises(ImageError, match="use larger pictures"):
@@ -95,7 +95,7 @@ def test_a_layer_smaller_than_a_patch_is_refused():
 
 
 class TestLabels:
-    def test_soft_edges_are_no_labels(self):
+    def test_soft_edges_are_not_labels(self):
         painted = torch.zeros(1, 3, 40, 40)
         painted[:, 0, :, :20] = 1.0
         painted[:, 1, :, 20:] = 1.0

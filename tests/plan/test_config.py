@@ -25,8 +25,8 @@ def test_parse_methods_keeps_parameters_with_their_method():
 
 def test_variant_label_names_only_what_was_given():
     (spec,) = parse_methods("gatys_2015:optimizer=adam,iterations=5")
-    assert spec.variant == "gatys_2015:optimizer=adam,iterations=5"
-    assert parse_methods("gatys_2015")[0].variant == "gatys_2015"
+    assert spec.board_label == "gatys_2015:optimizer=adam,iterations=5"
+    assert parse_methods("gatys_2015")[0].board_label == "gatys_2015"
 
 
 @pytest.mark.parametrize("text", ["", "x=1", "a:x", "a:=3"])
@@ -112,7 +112,7 @@ def test_memory_limits_are_sizes(text, size):
 
 
 @pytest.mark.parametrize("text", ["much", "4 GiB/s", "-1", "1.2.3GB"])
-def test_what_is_no_size_is_refused(text):
+def test_text_that_is_not_a_size_is_refused(text):
     with pytest.raises(UsageError, match=r"--memory-limit: .*is not a size; write 4GiB"):
         build_config({"memory_limit": text})
 

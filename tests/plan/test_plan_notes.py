@@ -28,7 +28,7 @@ class Broken(Method):
         self.style = style
 
     def stylize(self, content, *, generator, on_step):
-        assert Path({mended!r}).exists(), "the library is missing"
+        assert Path({fixed!r}).exists(), "the library is missing"
         return content.pixels.clone()
 """
 
@@ -37,7 +37,7 @@ class Broken(Method):
 def settings(picture_folders, tmp_path):
     contents, styles = map(str, picture_folders)
     plugin = tmp_path / "broken.py"
-    plugin.write_text(BROKEN.format(mended=str(tmp_path / "mended")))
+    plugin.write_text(BROKEN.format(fixed=str(tmp_path / "fixed")))
     return {
         "methods": "broken,content_copy", "plugins": (plugin,), "contents": contents,
         "styles": styles, "size": 64, "metrics": "ssim", "timing_repeats": 0, "formats": (),
@@ -53,7 +53,7 @@ def test_what_failed_before_is_told_with_the_way_to_try_again(settings, tmp_path
     assert "the library is missing" in line
     assert line.endswith(". Try again with --retry failed")
     assert not plan.pending
-    (tmp_path / "mended").touch()
+    (tmp_path / "fixed").touch()
     board = nstbench.run(**settings, retry=("failed",))
     assert set(board.units["status"]) == {"done"}
     assert failed_before(plan_run(build_config(settings))[2]) == []
@@ -112,7 +112,7 @@ def test_a_board_that_makes_room_for_another_is_told(settings):
     assert "held a run of other methods, pictures or settings" in note
 
 
-def test_scores_of_pictures_made_elsewhere_are_not_buried(settings):
+def test_scores_of_imported_pictures_are_not_overwritten(settings):
     execute(build_config(settings | {"methods": "content_copy", "out": settings["out"] / "first"}))
     outputs = settings["out"] / "first" / "inputs" / "content"
     one = next(outputs.iterdir())

@@ -13,8 +13,9 @@ import pytest
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import ImageRecord, Status, UnitRecord
 from nstbench.pictures import picture
-from nstbench.pictures.picture import pixel_hash, read_image, write_png
-from nstbench.plan import inputs
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import pixel_hash, write_png
+from nstbench.plan import inputs, unit_keys
 from nstbench.plan.config_file import build_config
 from nstbench.plan.inputs import write_inputs
 from nstbench.plan.plan_file import write_plan
@@ -68,7 +69,7 @@ def test_all_pairs_without_rotation():
 def test_units_are_ordered_by_method_then_style(plan_of):
     plan = plan_of()
     assert len(plan.units) == 2 * 2 * 2
-    order = [(unit.variant, unit.style.name) for unit in plan.units]
+    order = [(unit.method, unit.style.name) for unit in plan.units]
     assert order == sorted(order, key=lambda entry: (BASELINES.index(entry[0]), entry[1]))
     assert plan.pending == plan.units
 
@@ -108,7 +109,7 @@ def test_costs_are_measured_where_units_are_done(plan_of):
     assert plan.costs["content_copy"] == guess
     assert plan.expected_seconds == pytest.approx(4 * guess + 4 * plan.costs["pixel_blend"])
     for unit, seconds in zip(plan.units[:2], (3.0, 5.0), strict=True):
-        write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
+        write_png(store.output_path(unit.plugin, unit.key), np.zeros((64, 64, 3), np.uint8))
         store.write_record(UnitRecord.of(unit, Status.DONE, seconds=seconds, **PICTURE))
     assert plan_of().costs["content_copy"] == 4.0
     assert plan_of().expected_seconds == pytest.approx(8 + 4 * plan.costs["pixel_blend"])
@@ -170,7 +171,7 @@ def test_unreadable_pictures_are_left_out_with_their_reason(plan_of, picture_fol
 def test_finished_units_are_cached_and_failures_wait_for_retry(plan_of):
     store = Store(plan_of().config.folder)
     done, failed, *_ = plan_of().units
-    write_png(store.output_path(done.method, done.key), np.zeros((64, 64, 3), np.uint8))
+    write_png(store.output_path(done.plugin, done.key), np.zeros((64, 64, 3), np.uint8))
     store.write_record(UnitRecord.of(done, Status.DONE, finished="2026", **PICTURE))
     store.write_record(UnitRecord.of(failed, Status.FAILED, finished="2026"))
     assert plan_of().cached == {done.key, failed.key}
@@ -184,9 +185,9 @@ def test_resume_always_accepts_results_of_other_code(plan_of, monkeypatch):
     plan = plan_of()
     store = Store(plan.config.folder)
     for unit in plan.units:
-        write_png(store.output_path(unit.method, unit.key), np.zeros((64, 64, 3), np.uint8))
+        write_png(store.output_path(unit.plugin, unit.key), np.zeros((64, 64, 3), np.uint8))
         store.write_record(UnitRecord.of(unit, Status.DONE, finished="2026", **PICTURE))
-    monkeypatch.setattr(registry, "source_hash", lambda kind, name: "edited since")
+    monkeypatch.setattr(unit_keys, "source_hash", lambda plugin: "edited since")
     assert not plan_of().cached
     trusted = plan_of(resume="always")
     assert trusted.cached == {unit.key for unit in plan.units}
@@ -205,7 +206,7 @@ def test_broken_plugin_is_a_row(plan_of, monkeypatch, tmp_path):
 
     monkeypatch.setattr(registry, "load", broken)
     plan = plan_of()
-    outcomes = {plan.blocked[unit.key] for unit in plan.units if unit.variant == "pixel_blend"}
+    outcomes = {plan.blocked[unit.key] for unit in plan.units if unit.method == "pixel_blend"}
     ((status, message),) = {(o.status, o.message) for o in outcomes}
     assert status == Status.UNAVAILABLE
     assert "torch_geometric" in message
@@ -230,14 +231,14 @@ def test_wrong_names_are_refused_before_anything_runs(plan_of, options, message)
 
 def test_all_means_every_registered_method():
     variants = resolve_methods(build_config({"methods": "all"}))
-    assert list(dict.fromkeys(v.card.method for v in variants)) == registry.names("methods")
+    assert list(dict.fromkeys(v.card.plugin for v in variants)) == registry.names("methods")
 
 
 def test_all_brings_the_further_settings_of_a_method(monkeypatch):
     copy = registry.load("methods", "pixel_blend")
     monkeypatch.setattr(copy, "further_settings", ({"amount": 0.25},))
     for text in ("all", "all,pixel_blend:amount=0.75"):
-        labels = [v.card.variant for v in resolve_methods(build_config({"methods": text}))]
+        labels = [v.card.method for v in resolve_methods(build_config({"methods": text}))]
         place = labels.index("pixel_blend")
         assert labels[place : place + 2] == ["pixel_blend", "pixel_blend:amount=0.25"]
         assert len(labels) == len(set(labels))

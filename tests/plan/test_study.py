@@ -162,7 +162,7 @@ def test_methods_are_drawn_beside_a_study_only_if_they_are_named():
     alone = resolve_methods(build_config({"study": study}))
     assert [v.card.params["amount"] for v in alone] == [0, 0.5, 1]
     beside = resolve_methods(build_config({"study": study, "methods": "content_copy"}))
-    assert [v.card.method for v in beside] == ["pixel_blend"] * 3 + ["content_copy"]
+    assert [v.card.plugin for v in beside] == ["pixel_blend"] * 3 + ["content_copy"]
 
 
 def test_a_sweep_leaves_the_folder_of_its_suite_alone():

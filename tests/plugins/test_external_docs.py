@@ -1,4 +1,4 @@
-"""What docs/external_methods.md shows is run here."""
+"""The examples of docs/external_methods.md run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def blocks(language):
 
 @pytest.fixture
 def repository(tmp_path):
-    """A repository of somebody's with the adapter of the page in it."""
+    """A repository of a paper, with the adapter from the page."""
     folder = tmp_path / "my_repo"
     folder.mkdir()
     (adapter,) = blocks("python")

@@ -1,4 +1,4 @@
-"""Programs as methods: what a third party's script may do, and what becomes of it."""
+"""Programs as methods: outputs, failures, and runs with both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from nstbench.store.store import Store
 DOCS = Path(__file__).parents[2] / "docs"
 CPU = torch.device("cpu")
 
-# What a paper's repository might have: command line in, picture out, prints on the way.
+# a script as in a repository of a paper: command line in, picture out, with prints
 SCRIPT = """
 import argparse, os, subprocess, sys, time
 from PIL import Image, ImageChops
@@ -49,7 +49,7 @@ result = Image.blend(content, style.resize(content.size), float(args.alpha or 0.
 result.save(args.out)
 """
 
-# The same program kept running: imports and weights before "ready".
+# the same program that keeps running: it imports and loads before "ready"
 SERVER = """
 import json, sys, time
 from PIL import Image
@@ -122,16 +122,16 @@ def gone(identity, seconds=20):
     return False
 
 
-# --- what goes well ----------------------------------------------------------------------
+# --- successes ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("script", [SCRIPT, SERVER], ids=["files", "jsonl"])
-def test_the_picture_arrives_to_the_pixel(method, script):
+def test_the_picture_is_exchanged_without_loss(method, script):
     output = stylize(method(script=script))
     content, style = conformance.example(40, 48), conformance.example(48, 40, 1)
     assert output.shape == content.pixels.shape
     assert output.dtype == torch.float32
-    # the mean of two pictures lies between them, wherever the script's resize puts the style
+    # the mean of two pictures is between them, for every resize of the style
     middle = (output - content.pixels / 2) * 2
     assert (middle.mean((2, 3)) - style.pixels.mean((2, 3))).abs().max() < 0.02
 
@@ -144,13 +144,13 @@ def test_programs_pass_the_conformance_suite(method, script):
     assert conformance.failures("paper") == {}
 
 
-def test_one_file_with_a_name_of_its_own_is_found(method):
+def test_one_file_with_another_name_is_the_output(method):
     body = "args.out += '/my_result_0001.jpg'"
     command = "{python} stylize.py --content {content} --style {style} --out {out_dir}"
     assert stylize(method(body, command=command)).shape == (1, 3, 40, 48)
 
 
-def test_odd_paths_are_no_syntax(method, tmp_path, monkeypatch):
+def test_odd_paths_are_quoted(method, tmp_path, monkeypatch):
     odd = tmp_path / 'it\'s a "folder" $HOME; & {x}'
     odd.mkdir()
     monkeypatch.setenv("TMPDIR", str(odd))
@@ -194,7 +194,7 @@ def test_the_seed_is_the_units(method, tmp_path):
     assert first == third != second
 
 
-def test_start_up_is_no_part_of_the_persistent_programs_time(method, tmp_path):
+def test_time_of_a_persistent_program_excludes_its_start(method, tmp_path):
     (tmp_path / "repository").mkdir()
     paper = method("answer['seconds'] = 1e-6 if request['do'] == 'stylize' else 0", script=SERVER)
     stylize(paper)
@@ -204,13 +204,13 @@ def test_start_up_is_no_part_of_the_persistent_programs_time(method, tmp_path):
     assert 0 < waited.own_seconds() < 5
 
 
-def test_a_claim_to_have_been_there_longer_than_asked_is_refused(method):
+def test_more_seconds_than_passed_are_refused(method):
     paper = method("answer['seconds'] = 1000", script=SERVER)
     with pytest.raises(ProgramFailed, match="took 1000 seconds"):
         stylize(paper)
 
 
-# --- what goes wrong ---------------------------------------------------------------------
+# --- failures ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_claim_to_have_been_there_longer_than_asked_is_refused(method):
         ("raise ValueError('no such layer')", r"exit code 1\. .*ValueError: no such layer"),
         ("sys.exit(3)", r"exit code 3\. Its log ends: loading weights \.\.\."),
         ("os.kill(os.getpid(), 11)", "killed by SIGSEGV"),
-        ("sys.exit(0)", "ended well but wrote no file"),
+        ("sys.exit(0)", "exit code 0 but wrote no file"),
         ("result = result.resize((30, 30))", "30 x 30 px for a content of 48 x 40"),
         ("open(args.out, 'w').write('<html>'); sys.exit(0)", "cannot be read .*not a JPEG"),
         (
@@ -228,13 +228,13 @@ def test_a_claim_to_have_been_there_longer_than_asked_is_refused(method):
         ),
     ],
 )
-def test_failures_of_a_process_are_told(method, body, message):
+def test_failures_of_a_process_are_reported(method, body, message):
     with pytest.raises(ProgramFailed, match=message) as caught:
         stylize(method(body))
     assert "loading weights ..." in "".join(caught.value.__notes__)
 
 
-def test_ten_megabytes_on_stderr_do_not_matter(method):
+def test_ten_megabytes_on_stderr_are_read(method):
     body = "[sys.stderr.write('x' * 1023 + chr(10)) for _ in range(10240)]; sys.stderr.write('end')"
     paper = method(body)
     assert stylize(paper).shape == (1, 3, 40, 48)
@@ -246,7 +246,7 @@ def test_ten_megabytes_on_stderr_do_not_matter(method):
     assert len("".join(caught.value.__notes__)) < 100_000
 
 
-def test_a_line_of_ten_megabytes_among_the_answers_does_not_matter(method):
+def test_a_line_of_ten_megabytes_before_an_answer_is_skipped(method):
     answer = stylize(method("print('{' + 'x' * 10_000_000, flush=True)", script=SERVER))
     assert answer.shape == (1, 3, 40, 48)
 
@@ -259,7 +259,7 @@ def test_a_hanging_program_is_killed(method, tmp_path):
     assert gone(int(pid.read_text()))
 
 
-# Two children: one in the program's session, one that left it and lost its parent.
+# two children: one in the session of the program, and one orphan in another session
 CHILDREN = """
 import subprocess
 first = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -335,12 +335,12 @@ methods:
 
 @pytest.fixture
 def entries(tmp_path):
-    """Return a configuration file with programs beside their repository."""
+    """Return a configuration file with programs, next to their repository."""
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "stylize.py").write_text(SCRIPT.format(body="exec(os.environ['BODY'])"))
     (repository / "server.py").write_text(SERVER.format(body="", start=3.0))
-    # found only if a script's own folder is on its path, as it is outside of nstbench
+    # importable only if the folder of the script is on its path
     (repository / "sibling.py").write_text("")
     file = tmp_path / "bench.yaml"
     file.write_text(ENTRIES)
@@ -370,7 +370,7 @@ def test_a_run_of_programs(entries, picture_folders, tmp_path):
     assert "no program 'no-such-program'" in messages["absent"]
     page = (tmp_path / "run" / "report" / "index.html").read_text()
     assert "no &lt;such&gt; layer" in page
-    timings = {timing.variant: timing for timing in board.timings}
+    timings = {timing.method: timing for timing in board.timings}
     assert timings["served"].load > 3, "it sleeps three seconds before it is ready"
     assert min(timings["served"].latency) < 3
     assert timings["good"].peak_memory is None
@@ -381,7 +381,7 @@ def test_a_run_of_programs(entries, picture_folders, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are adopted on Linux")
 def test_nothing_survives_a_worker_that_is_killed(method, tmp_path, monkeypatch):
-    """A worker that is killed, by its time limit or for memory, cannot clean up."""
+    """A killed worker cannot clean up; the supervisor does."""
     monkeypatch.setattr(pool, "_LOST_RETRIES", 0)
     path = tmp_path / "pids"
     body = CHILDREN.replace("PATH", repr(str(path))).replace("{{", "{").replace("}}", "}")
@@ -390,7 +390,7 @@ def test_nothing_survives_a_worker_that_is_killed(method, tmp_path, monkeypatch)
     for name in ("content", "style"):
         write_png(store.root / f"{name}.png", np.zeros((40, 48, 3), np.uint8))
     unit = Unit(
-        key="0" * 64, variant="paper", method="paper", params={},
+        key="0" * 64, method="paper", plugin="paper", params={},
         content=ImageRecord("c", Path("content.png"), sha256="c"),
         style=ImageRecord("s", Path("style.png"), sha256="s"),
         size=48, fit="inside", seed=0, unit_seed=1,
@@ -413,12 +413,12 @@ def test_programs_of_a_file_can_be_chosen_and_given_parameters(entries):
     text = entries.read_text().replace("--out {output}", "--out {output} --alpha {alpha}", 1)
     entries.write_text(text.replace("    flexibility", "    params: {alpha: 0.5}\n    flexibility"))
     config = build_config({"methods": "good:alpha=0.9,content_copy"}, file=entries)
-    assert [spec.variant for spec in config.methods] == ["good:alpha=0.9", "content_copy"]
+    assert [spec.board_label for spec in config.methods] == ["good:alpha=0.9", "content_copy"]
     assert config.programs[0].cwd == entries.parent / "repository"
     assert config.programs[0].params == {"alpha": 0.5}
 
 
-def test_toml_says_the_same(entries):
+def test_toml_is_read_like_yaml(entries):
     toml = entries.with_suffix(".toml")
     toml.write_text(
         """
@@ -444,7 +444,7 @@ def test_a_change_of_code_or_command_makes_results_stale(entries, picture_folder
         config = build_config(options, file=entries)
         add_configured(config)
         plan = make_plan(config, Store(config.folder), resolve_methods(config))
-        return {unit.variant: unit.key for unit in plan.units}
+        return {unit.method: unit.key for unit in plan.units}
 
     first = keys()
     assert keys() == first
@@ -457,7 +457,7 @@ def test_a_change_of_code_or_command_makes_results_stale(entries, picture_folder
     assert second["good"] != first["good"]
     assert second["content_copy"] == first["content_copy"]
     third = keys(entries.read_text().replace("timeout: 2", "timeout: 3"))
-    assert third == second, "more patience is no other method"
+    assert third == second, "the time limit does not change outputs"
     fourth = keys(entries.read_text().replace('["{python}", server.py]', "python3 server.py"))
     assert {name for name in first if fourth[name] != third[name]} == {"served"}
 
@@ -468,17 +468,17 @@ def test_a_change_of_code_or_command_makes_results_stale(entries, picture_folder
         ({"comand": "x"}, r"entry 1: .*'comand'\. Did you mean 'command'"),
         ({"params": 3}, r"entry 1: params: .*dictionary"),
         ({"command": "x {content} {ouput}"}, r"no placeholder {ouput}\. Did you mean 'output'"),
-        ({"command": "x {content}"}, "where shall it write"),
-        ({"command": "x {output}"}, "what shall it stylise"),
+        ({"command": "x {content}"}, "needs {output} or {out_dir}"),
+        ({"command": "x {output}"}, "needs {content}"),
         ({"command": "x '{content} {output}"}, "cannot be split into words"),
         ({"command": "x {content} {output} {"}, "no partner"),
         ({"command": ""}, "command is empty"),
         ({"command": "x {content} {output}", "timout": 3}, "Did you mean 'timeout'"),
         ({"command": "x {content} {output}", "timeout": 0}, "timeout: .*greater than 0"),
         ({"command": "x {content} {output}", "flexibility": "any"}, "flexibility: .*arbitrary"),
-        ({"command": "x {content} {output}", "params": {"a": 1}}, "'a' stands nowhere"),
+        ({"command": "x {content} {output}", "params": {"a": 1}}, "'a' is not used"),
         ({"command": "x {content} {output}", "params": {"size": 1}}, "cannot be called 'size'"),
-        ({"command": "x '{content}' {output}", "shell": True}, "stands in quotes"),
+        ({"command": "x '{content}' {output}", "shell": True}, "is inside quotes"),
         ({"command": ["x", "{content}", "{output}"], "shell": True}, "as one line"),
         ({"command": "x {content}", "protocol": "jsonl"}, "no placeholder {content}"),
         ({"command": "x {content} {output}", "name": "a/b"}, "letters, digits"),
@@ -502,5 +502,5 @@ def test_braces_and_quotes_of_templates():
     assert fill("{a} {{a}}", values) == "it's {b} {a}"
     check_unquoted("x {a} 'y' \\' {a}")
     for quoted in ("'{a}'", '"{a}"', "\\{a}", "'x' \"y '{a}"):
-        with pytest.raises(ValueError, match="stands in quotes"):
+        with pytest.raises(ValueError, match="is inside quotes"):
             check_unquoted(quoted)

@@ -1,4 +1,4 @@
-"""Discovery of plug-ins: folders, files, entry points, and what breaks."""
+"""Discovery of plug-ins in folders, files and entry points, and errors of broken plug-ins."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from nstbench.core.errors import UsageError
 from nstbench.plugins import registry
+from nstbench.plugins.source_hash import source_hash
 
 METHOD = """
 from nstbench.contracts import Method, MethodInfo
@@ -77,15 +78,15 @@ def test_missing_plugin_file(tmp_path):
         registry.add_file(tmp_path / "none.py")
 
 
-def test_broken_builtin_is_an_error_with_its_place(tmp_path, monkeypatch):
+def test_error_of_a_broken_plugin_names_file_and_line(tmp_path):
     write(tmp_path / "broken.py", "import no_such_package_here")
     write(tmp_path / "two.py", METHOD.format(name="A") + METHOD.format(name="B"))
-    monkeypatch.setattr(registry, "folder", lambda kind: tmp_path)
-    assert registry.names("methods") == ["broken", "two"]
+    here = registry.Registry(folder=lambda kind: tmp_path, installed=lambda kind: ())
+    assert here.names("methods") == ["broken", "two"]
     with pytest.raises(registry.PluginError, match=r"no_such_package_here.*broken\.py, line 1"):
-        registry.load("methods", "broken")
+        here.load("methods", "broken")
     with pytest.raises(registry.PluginError, match="exactly one Method"):
-        registry.load("methods", "two")
+        here.load("methods", "two")
 
 
 def test_entry_points_are_found(tmp_path, monkeypatch):
@@ -100,54 +101,13 @@ def test_entry_points_are_found(tmp_path, monkeypatch):
     plugin = registry.find("methods", "from_afar")
     assert plugin.origin == "installed-plugin"
     assert registry.load("methods", "from_afar").info.title == "Mine"
-    assert registry.source_hash("methods", "from_afar") != "unknown"
+    assert source_hash(plugin) != "unknown"
 
 
-def test_source_hash_of_a_package_covers_all_its_modules(tmp_path, monkeypatch):
-    package = tmp_path / "installed_package"
-    (package / "templates").mkdir(parents=True)
-    write(package / "__init__.py", "")
-    write(package / "method.py", "from .network import x\n" + METHOD.format(name="Mine"))
-    write(package / "network.py", "x = 1\n")
-    write(package / "templates" / "none.py", "{{ no Python }}\n")
-    entry = importlib.metadata.EntryPoint(
-        "mine", "installed_package.method:Mine", "nstbench.methods"
-    )
-    monkeypatch.setattr(
-        registry, "_entry_points", lambda kind, path: (entry,) if kind == "methods" else ()
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    before = registry.source_hash("methods", "mine")
-    assert registry.source_hash("methods", "mine") == before
-    write(package / "network.py", "x = 2\n")
-    assert registry.source_hash("methods", "mine") != before
-
-
-def test_source_hash_follows_the_code_a_plugin_uses(tmp_path, monkeypatch):
-    used = tmp_path / "nstbench" / "nn" / "used.py"
-    unused = tmp_path / "nstbench" / "nn" / "unused.py"
-    used.parent.mkdir(parents=True)
-    write(used, "import nstbench.nn.deeper\n")
-    write(used.with_name("deeper.py"), "x = 1\n")
-    write(unused, "x = 1\n")
-    write(tmp_path / "nstbench" / "__init__.py", "")
-    folder = tmp_path / "methods"
-    folder.mkdir()
-    write(
-        folder / "m.py",
-        "from typing import TYPE_CHECKING\nfrom nstbench.nn import used\n"
-        "if TYPE_CHECKING:\n    from nstbench.nn import unused\n",
-    )
-    monkeypatch.setattr(registry, "folder", lambda kind: folder)
-    monkeypatch.setattr(registry.nstbench, "__file__", str(tmp_path / "nstbench/__init__.py"))
-
-    def fresh_hash():
-        registry._source_closure.cache_clear()
-        return registry.source_hash("methods", "m")
-
-    before = fresh_hash()
-    write(unused, "x = 2\n")
-    assert fresh_hash() == before
-    write(used.with_name("deeper.py"), "x = 2\n")
-    assert fresh_hash() != before
-    registry._source_closure.cache_clear()
+def test_two_registries_do_not_share_what_was_added(tmp_path):
+    first, second = registry.Registry(), registry.Registry()
+    first.add_file(write(tmp_path / "my_method.py", METHOD.format(name="Mine")))
+    assert "my_method" in first.names("methods")
+    assert "my_method" not in second.names("methods")
+    first.forget_added()
+    assert first.names("methods") == second.names("methods")

@@ -72,7 +72,7 @@ def test_the_skeleton_is_clean(tmp_path):
         ("json", "Python module called 'json'"),
     ],
 )
-def test_names_that_cannot_be_are_refused(name, message, tmp_path):
+def test_invalid_names_are_refused(name, message, tmp_path):
     with pytest.raises(UsageError, match=message):
         write_skeleton(name, tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -85,19 +85,19 @@ def test_no_file_is_overwritten(tmp_path):
 
 
 @pytest.mark.slow
-def test_conformance_says_what_was_wanted_and_what_was_found(tmp_path):
+def test_conformance_prints_demand_and_result(tmp_path):
     plugin = tmp_path / "bad.py"
     plugin.write_text(BAD)
     done = nstbench("conformance", "bad", "--plugin", str(plugin))
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert "hello" not in lines, "what the method prints is no verdict"
+    assert "hello" not in lines, "the prints of the method are not verdicts"
     assert any(line.startswith("fails  returns a picture") for line in lines)
     assert any(
-        line.strip() == "found:  ValueError: odd [size] (bad.py, line 14)" for line in lines
+        line.strip() == "result: ValueError: odd [size] (bad.py, line 14)" for line in lines
     ), done.stdout
-    assert "found:  the method prints" in done.stdout
-    assert lines[-1] == "bad breaks 2 of 10 rules of the contract."
+    assert "result: the method prints" in done.stdout
+    assert lines[-1] == "bad fails 2 of 10 checks of the contract."
 
 
 @pytest.mark.slow
@@ -110,10 +110,10 @@ def test_conformance_of_a_program_from_a_file(tmp_path):
     )
     done = nstbench("conformance", "mine", "-c", "bench.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "mine keeps all 10 rules of the contract."
+    assert done.stdout.splitlines()[-1] == "mine passes all 10 checks of the contract."
 
 
-def test_conformance_of_what_is_not_there(tmp_path):
+def test_conformance_of_an_unknown_name(tmp_path):
     done = nstbench("conformance", "content_cpy")
     assert done.returncode == 2
     assert "Did you mean 'content_copy'" in " ".join(done.stderr.split())

@@ -1,4 +1,4 @@
-"""What the source may not do, found by reading all of it; reasons stand beside exceptions."""
+"""Search all source for calls by which data could run code or choose a path."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from packaging.requirements import Requirement
 
 import nstbench
 from nstbench.plugins import registry
+from nstbench.report.parts.templates import SHELL, static
 
 PACKAGE = Path(nstbench.__file__).parent
 FOLDERS = [PACKAGE, *(registry.folder(kind) for kind in registry.KINDS), PACKAGE.parent / "scripts"]
 
-# (file, what is found in it): why it is no danger. A new one needs a reason, too.
+# (file, finding) -> the reason why it is safe. A new exception needs a reason, too.
 ALLOWED = {
-    ("weight_files.py", "pickle.Unpickler"): "the restricted reader: it admits arrays only",
+    (
+        "nstbench/nn/weights/files.py",
+        "pickle.Unpickler",
+    ): "the restricted reader accepts arrays only",
 }
-# Modules whose only use is to turn bytes into objects by running code of the bytes' choice.
+# Modules that turn bytes into objects by running code that the bytes select.
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-PICKLE_NAMES_WITHOUT_POWER = {"UnpicklingError", "PicklingError", "PickleError"}
+HARMLESS_PICKLE_NAMES = {"UnpicklingError", "PicklingError", "PickleError"}
 SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput",
           "commands.getoutput", "pty.spawn", "asyncio.create_subprocess_shell"}  # fmt: skip
 RUN_TEXT = {"eval", "exec", "compile", "__import__"}
@@ -36,8 +40,12 @@ def sources() -> list[Path]:
     return sorted(path for folder in FOLDERS for path in folder.rglob("*.py"))
 
 
+def relative(path: Path) -> str:
+    return path.relative_to(PACKAGE.parent).as_posix()
+
+
 def findings(tree: ast.AST) -> Iterator[str]:
-    """Yield what a module does that could run or write what its data asks for."""
+    """Yield the calls and imports by which data could run code or choose a path."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield from _imported(node)
@@ -52,8 +60,8 @@ def findings(tree: ast.AST) -> Iterator[str]:
 def _imported(node: ast.ImportFrom) -> Iterator[str]:
     names = {alias.name for alias in node.names}
     if node.module in UNPICKLERS:
-        yield from (f"{node.module}.{name}" for name in names - PICKLE_NAMES_WITHOUT_POWER)
-    # under a name of its own the rules below would not know them
+        yield from (f"{node.module}.{name}" for name in names - HARMLESS_PICKLE_NAMES)
+    # the rules below look for full names, which such an import would hide
     for module in ("os", "subprocess", "yaml", "torch", "tarfile", "zipfile", "shutil"):
         if node.module == module:
             yield from (f"from {module} import {n}" for n in names
@@ -63,7 +71,7 @@ def _imported(node: ast.ImportFrom) -> Iterator[str]:
 
 def _named(name: str) -> Iterator[str]:
     module, _, attribute = name.rpartition(".")
-    if module in UNPICKLERS and attribute not in PICKLE_NAMES_WITHOUT_POWER:
+    if module in UNPICKLERS and attribute not in HARMLESS_PICKLE_NAMES:
         yield name
     if name in SHELLS or (module == "yaml" and attribute in UNSAFE_YAML):
         yield name
@@ -97,13 +105,13 @@ def _is(node: ast.expr | None, value: object) -> bool:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE.parent)))
 def test_no_data_can_run_code_or_choose_a_path(path: Path) -> None:
-    found = set(findings(ast.parse(path.read_bytes())))
-    assert {f for f in found if (path.name, f) not in ALLOWED} == set()
+    calls = set(findings(ast.parse(path.read_bytes())))
+    assert {call for call in calls if (relative(path), call) not in ALLOWED} == set()
 
 
 def test_every_exception_is_still_needed() -> None:
-    found = {(p.name, f) for p in sources() for f in findings(ast.parse(p.read_bytes()))}
-    assert set(ALLOWED) <= found
+    calls = {(relative(p), f) for p in sources() for f in findings(ast.parse(p.read_bytes()))}
+    assert set(ALLOWED) <= calls
     assert all(ALLOWED.values())
 
 
@@ -160,26 +168,28 @@ def test_the_search_leaves_alone(code: str) -> None:
     assert not list(findings(ast.parse(code)))
 
 
-def test_markup_is_made_of_own_text_or_by_formatting_only() -> None:
-    """``Markup(x)`` marks as escaped what it is given; a variable may be anything."""
+def test_markup_is_made_of_literal_text_or_by_formatting_only() -> None:
+    """``Markup(x)`` marks its argument as escaped, so the argument must not be arbitrary text."""
+    report = "nstbench/report"
     allowed = {
-        # the environment escapes whatever it fills in
-        ("templates.py", "environment().get_template(template).render(**context)"),
-        # our own static files
-        ("report.py", "script"), ("report.py", "style"), ("validation_page.py", "style"),
-        ("history_page.py", "style"),
-        # breaks are put into what is escaped already
-        ("templates.py", r"re.sub('[_:=,/]', '\\g<0><wbr>', str(escape(text)))"),
-        # sections escape, and have tests with hostile names
-        ("report.py", "cls().html(board)"),
+        # the environment escapes all values
+        (f"{report}/parts/templates.py",
+         "environment().get_template(template).render(**context)"),
+        # static files of this project
+        (f"{report}/parts/templates.py", "static(name)"),
+        # breaks are inserted into escaped text
+        (f"{report}/parts/templates.py",
+         r"re.sub('[_:=,/]', '\\g<0><wbr>', str(escape(text)))"),
+        # sections escape their text, and have tests with hostile names
+        (f"{report}/page.py", "section().html(board)"),
     }  # fmt: skip
-    found = set()
+    marked = set()
     for path in sources():
         for node in ast.walk(ast.parse(path.read_bytes())):
             called = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Markup")
             if called and not all(_is_text(a) for a in node.args):
-                found.add((path.name, ast.unparse(node.args[0])))
-    assert found == allowed
+                marked.add((relative(path), ast.unparse(node.args[0])))
+    assert marked == allowed
 
 
 def _is_text(node: ast.expr) -> bool:
@@ -187,28 +197,27 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def test_templates_never_mark_values_as_safe() -> None:
-    templates = sorted((registry.folder("reports") / "templates").rglob("*"))
-    assert templates
-    for path in templates:
+    folders = [registry.folder("reports") / "templates", SHELL / "templates"]
+    for path in [path for folder in folders for path in folder.iterdir()]:
         text = path.read_text(encoding="utf-8")
         for word in ("|safe", "| safe", "autoescape false", "autoescape off"):
             assert word not in text, path
 
 
 def test_the_script_of_the_report_writes_no_html() -> None:
-    script = (registry.folder("reports") / "static" / "report.js").read_text(encoding="utf-8")
+    script = static("report.js")
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(",
                  "new Function", "fetch(", "XMLHttpRequest", "WebSocket"):  # fmt: skip
         assert word not in script
 
 
-def test_versions_with_known_holes_in_their_readers_are_refused() -> None:
+def test_versions_with_known_vulnerabilities_in_their_readers_are_refused() -> None:
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["hub"]]
     required = {r.name: r.specifier for r in map(Requirement, wanted)}
-    # CVE-2025-32434: before 2.6 weights_only=True ran code of a hostile file
+    # CVE-2025-32434: before 2.6, weights_only=True could run code of a malicious file
     assert not required["torch"].contains("2.5.1")
-    # scripts of a dataset repository or folder were run up to version 3
+    # up to version 3, scripts of a dataset were run
     assert not required["datasets"].contains("3.6.0")
-    # CVE-2023-50447 and the overflow of CVE-2024-28219
+    # CVE-2023-50447, and the overflow CVE-2024-28219
     assert not required["pillow"].contains("10.2.0")

@@ -1,8 +1,8 @@
-"""Every metric once more, written independently of nstbench's own arithmetic.
+"""A second implementation of every metric, independent of nstbench's arithmetic.
 
 Networks are torchvision's models and the authors' ``lpips``, run in float64 with the
-tensors that nstbench has cached; formulas are plain NumPy. ``python tests/reference/
-independent.py`` writes the CSV files beside this one, which the tests only read.
+cached tensors of nstbench; formulas are plain NumPy. ``python tests/reference/
+independent.py`` writes the CSV files of this folder, which the tests only read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.backbones.alexnet import ALEXNET
 from nstbench.nn.backbones.vgg import VGG16
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache as weights_cache
 from nstbench.score.maths import sliced_wasserstein as sliced
 
 FOLDER = Path(__file__).parent
@@ -78,7 +78,7 @@ def torchvision_model(network: str) -> Any:
     from torchvision import models
 
     model: Any = getattr(models, network)(weights=None).features
-    tensors = weights.load({"vgg16": VGG16, "alexnet": ALEXNET}[network])
+    tensors = weights_cache.load({"vgg16": VGG16, "alexnet": ALEXNET}[network])
     ordered = [tensors[name] for name in sorted(tensors, key=_layer_order)]
     model.load_state_dict(dict(zip(model.state_dict(), ordered, strict=True)))
     return model.double().eval()
@@ -90,7 +90,7 @@ def _layer_order(name: str) -> tuple[str, bool]:
 
 
 def _layer_names(network: str, model: Any) -> list[str]:
-    """Name torchvision's numbered steps: conv, relu, pool with VGG's or AlexNet's numbers."""
+    """Return names (conv, relu, pool, numbered as in VGG or AlexNet) of torchvision's steps."""
     names, block, number = [], 1, 0
     for step in model:
         if isinstance(step, torch.nn.Conv2d):
@@ -125,7 +125,7 @@ def gram(features: np.ndarray) -> np.ndarray:
 
 
 def resized(pixels: np.ndarray, like: np.ndarray) -> torch.Tensor:
-    """Scale bicubically with antialiasing, channel by channel in Pillow's float mode."""
+    """Return a picture scaled bicubically with antialiasing, by channel in Pillow's float mode."""
     size = (like.shape[1], like.shape[0])
     planes = [
         np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
@@ -340,7 +340,7 @@ def _lpips(net: str, network: str, output: np.ndarray, content: np.ndarray) -> V
     import lpips
 
     with warnings.catch_warnings():
-        # lpips 0.1.4 calls torchvision in a way that torchvision has deprecated.
+        # lpips 0.1.4 calls torchvision with deprecated arguments.
         warnings.simplefilter("ignore", UserWarning)
         metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     tensors = torchvision_model(network).state_dict().values()
@@ -388,7 +388,7 @@ def swd_style(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Val
 
 
 def color_distance(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
-    """The same over scikit-image's Lab."""
+    """Sliced Wasserstein distance over scikit-image's Lab."""
     from skimage.color import rgb2lab
 
     clouds = [_sample(rgb2lab(p / 255.0).reshape(-1, 3).T) for p in (output, style)]
@@ -409,7 +409,7 @@ def self_similarity(output: np.ndarray, content: np.ndarray, style: np.ndarray) 
 
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], Values]
 NUMPY = "torchvision activations in float64, formula in NumPy"
-# Float32 activations carry about 1e-6 of rounding; sums over layers and squares a little more.
+# Float32 activations have rounding errors of about 1e-6; sums over layers and squares have more.
 METRICS: Mapping[str, tuple[Metric, float, str]] = {
     "content_loss": (content_loss, 2e-5, NUMPY),
     "style_loss": (style_loss, 2e-5, NUMPY),
@@ -449,7 +449,7 @@ def set_pictures() -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
 
 
 def small_features(pixels: np.ndarray) -> np.ndarray:
-    """Return means and deviations of the channels, which stand in for Inception's last layer."""
+    """Return means and deviations of the channels, in place of Inception's last layer."""
     flat = (pixels / 255.0).reshape(-1, 3)
     return np.concatenate([flat.mean(axis=0), flat.std(axis=0, ddof=1)])
 
@@ -460,7 +460,7 @@ def vgg_features(pixels: np.ndarray) -> np.ndarray:
 
 
 def frechet(x: np.ndarray, y: np.ndarray) -> float:
-    """Frechet distance of vectors (n, D) and (m, D) through the eigenvalues of S1 S2."""
+    """Frechet distance of vectors (n, D) and (m, D) from the eigenvalues of S1 S2."""
     first, second = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     roots = np.sqrt(np.linalg.eigvals(first @ second).real.clip(min=0))
     means = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum()
@@ -505,7 +505,7 @@ def kid() -> Values:
 def fid_inf() -> Values:
     """Intercept of numpy.polyfit through the Frechet distances of the same subsets."""
     x, y = _vectors(small_features)
-    # Subsets are drawn from vectors in the order of their numbers.
+    # Subsets are drawn from the vectors in numerical order.
     x = np.stack(sorted(x, key=lambda vector: vector.tolist()))
     generator = torch.Generator().manual_seed(0)
     sizes = np.rint(np.linspace(len(x) / 3, len(x), 15)).astype(int)
@@ -542,7 +542,7 @@ def _write(name: str, rows: list[tuple[str, str, float]], tolerance: float, sour
 
 
 def main() -> None:
-    """Write one CSV file per metric; with names as arguments, only theirs."""
+    """Write one CSV file per metric; only those given as arguments, if any."""
     wanted = sys.argv[1:] or [*METRICS, *SET_METRICS]
     for name in wanted:
         if name in METRICS:

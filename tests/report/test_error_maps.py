@@ -11,7 +11,8 @@ import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.contracts import Picture
 from nstbench.nn.backbones.load import load_backbone
-from nstbench.pictures.picture import read_image, resize, to_tensor
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import resize, to_tensor
 from nstbench.plugins import registry
 from nstbench.report.error_maps import FEATURES, LIMIT, content_map, overlay, style_map, write_maps
 from nstbench.report.page import render_page

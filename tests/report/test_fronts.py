@@ -1,56 +1,30 @@
-"""The curves of a study: arithmetic against independent sums, and what the report shows."""
+"""The curves of a study: interpolation, intervals, page and files."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from command_line import nstbench
 from fake_board import FakeRun, Profile
+from fake_study import HOSTILE, WEIGHTS, fake_study
 from html_page import Page
+from html_page import section as section_of
 from rich.console import Console
 
 from nstbench.analysis.ranking import build_leaderboard
 from nstbench.cli.show import board as tables
 from nstbench.core.board import Board
-from nstbench.plan.study import Study, StudyVariant
-from nstbench.report import page as report
+from nstbench.plan.study import StudyVariant
+from nstbench.report.files import write_report
+from nstbench.report.page import render_page
 from nstbench.report.parts import convergence
 from nstbench.report.parts.fronts import Front, FrontPoint, fronts_of, study_of
 from nstbench.report.parts.rows import Row
-
-WEIGHTS = (1, 2, 3)
-HOSTILE = '<img src=x onerror="pwned()">|'
-STUDY: dict[str, Any] = {
-    "method": "gatys_2015",
-    "question": "Is b <better> than a?",
-    "grid": {"w": WEIGHTS},
-    "series": {"a": {"k": 1}, "b": {"k": 2}, HOSTILE: {"k": 3}},
-    "baseline": "a",
-}
-
-
-def fake_study(root: Path, **settings: Any) -> Board:
-    """A study whose curves lie on content = 0.2 w, style = height - content."""
-    heights = {"a": 1.0, "b": 0.8, HOSTILE: 1.1}
-    profiles = [
-        Profile(v.label, "arbitrary", 0.2 * v.value, heights[v.series] - 0.2 * v.value, 1.0, 1e6,
-                iterative=True)
-        for v in Study.model_validate(STUDY).variants()
-    ]  # fmt: skip
-    run = FakeRun(root, profiles=profiles, styles=5, fail=0, **settings)
-    board = run.board()
-    # the fake board's own intervals are rough: these are the real ones
-    leaderboard = build_leaderboard(board.scores, board.units, board.metrics, board.methods)
-    config = {**board.info["config"], "study": STUDY}
-    return dataclasses.replace(
-        board, leaderboard=leaderboard, info={**board.info, "config": config}
-    )
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +46,12 @@ def synthetic_front(content: np.ndarray, style: np.ndarray) -> Front:
 
 
 def test_a_curve_is_read_where_it_passes_the_level(board: Board) -> None:
-    found = fronts_of(board)
-    assert found is not None
+    study = fronts_of(board)
+    assert study is not None
     scores = board.scores[board.scores["part"] == ""]
     per_style = scores.groupby(["method", "metric", "style"])["value"].mean()
     means = per_style.groupby(["method", "metric"]).mean().unstack()
-    for front in found.fronts:
+    for front in study.fronts:
         curve = means.loc[[p.variant.label for p in front.points]]
         level = float(curve["content_error"].iloc[:2].mean())
         expected = np.interp(level, curve["content_error"], curve["style_error"])
@@ -100,7 +74,7 @@ def test_intervals_agree_with_a_bootstrap_of_the_whole_curve() -> None:
         np.interp(0.6, content[:, d].mean(axis=1), style[:, d].mean(axis=1)) for d in draws
     ]
     assert values.std(ddof=1) / np.sqrt(styles) == pytest.approx(np.std(resampled), rel=0.08)
-    # ignoring that content errors vary, too, would understate it by far
+    # without the variation of the content errors the interval would be too short
     naive = style[1].std(ddof=1) / np.sqrt(styles)
     assert np.std(resampled) > 1.2 * naive
 
@@ -114,27 +88,27 @@ def test_styles_without_a_score_are_left_out() -> None:
     assert np.nanmean(values) == pytest.approx(0.5)
 
 
-def test_a_point_with_a_failed_unit_is_no_part_of_its_curve(tmp_path: Path) -> None:
+def test_a_point_with_a_failed_unit_is_not_on_its_curve(tmp_path: Path) -> None:
     complete = fake_study(tmp_path)
     victim = "b, w=3"
     units = complete.units.copy()
     first = units.index[units["method"] == victim][0]
     units.loc[first, "status"] = "failed"
     leaderboard = build_leaderboard(complete.scores, units, complete.metrics, complete.methods)
-    found = fronts_of(dataclasses.replace(complete, units=units, leaderboard=leaderboard))
-    assert found is not None
-    front = {f.label: f for f in found.fronts}["b"]
+    study = fronts_of(dataclasses.replace(complete, units=units, leaderboard=leaderboard))
+    assert study is not None
+    front = {f.label: f for f in study.fronts}["b"]
     assert [p.variant.label for p in front.points][-1] == victim
     assert victim not in [p.variant.label for p in front.curve]
-    assert front.at(0.5) is None  # between the second point and the one that is not whole
-    summary = {s.label: s for s in found.summaries()}["b"]
+    assert front.at(0.5) is None  # between the second point and the incomplete one
+    summary = {s.label: s for s in study.summaries()}["b"]
     count = (complete.units["method"].str.startswith("b,")).sum()
     assert summary.done == f"{count - 1}/{count}"
     assert summary.best_variant is not None
     assert summary.best_variant.label != victim
 
 
-def test_of_several_passes_the_best_counts() -> None:
+def test_the_lowest_style_error_of_several_passes_is_used() -> None:
     content = np.array([[0.2, 0.2], [0.6, 0.6], [0.2, 0.2]])
     style = np.array([[0.8, 0.8], [0.5, 0.5], [0.1, 0.1]])
     values = synthetic_front(content, style).at(0.4)
@@ -143,9 +117,9 @@ def test_of_several_passes_the_best_counts() -> None:
 
 
 def test_differences_are_taken_style_by_style(board: Board) -> None:
-    found = fronts_of(board)
-    assert found is not None
-    summaries = {s.label: s for s in found.summaries()}
+    study = fronts_of(board)
+    assert study is not None
+    summaries = {s.label: s for s in study.summaries()}
     assert not any(change.known for change in summaries["a"].change)
     for change, at in zip(summaries["b"].change, summaries["b"].at, strict=True):
         assert change.value == pytest.approx(-0.2, abs=0.04)
@@ -155,45 +129,50 @@ def test_differences_are_taken_style_by_style(board: Board) -> None:
 
 
 def test_levels_are_round_and_within_the_curves(board: Board) -> None:
-    found = fronts_of(board)
-    assert found is not None
-    assert len(found.levels) == 3
-    for level in found.levels:
+    study = fronts_of(board)
+    assert study is not None
+    assert len(study.levels) == 3
+    for level in study.levels:
         assert level == pytest.approx(round(level, 2))
-        assert all(front.at(level) is not None for front in found.fronts)
+        assert all(front.at(level) is not None for front in study.fronts)
 
 
 def test_page_shows_curves_table_and_points(board: Board) -> None:
-    page = report.render_page(board)
+    page = render_page(board)
     assert 'class="broken"' not in page
     assert 'id="errors"' not in page
-    section = page[page.index('<section id="fronts"') :].split("</section>")[0]
-    parsed = Page(section + "</section>")
+    section = section_of(page, "fronts")
+    parsed = Page(section)
     assert HOSTILE.split("|")[0] not in section
     marks = [a for a in parsed.all("g") if "data-tip" in a]
     assert len(marks) == 2 * 9
     assert all(a["tabindex"] == "0" and a["aria-label"] for a in marks)
     assert sum("line s" in (a.get("class") or "") for a in parsed.all("polyline")) == 2 * 3
-    for word in ("Is b &lt;better&gt; than a?", "All points as a table", "difference at"):
-        assert word in section
+    assert "Is b &lt;better&gt; than a?" in section
+    study = fronts_of(board)
+    assert study is not None
+    head, *curves = parsed.tables["Comparison of the curves"]
+    assert len(head) == 5 + 2 * len(study.levels)
+    assert [row[0] for row in curves] == [front.label for front in study.fronts]
+    assert len(parsed.tables["Points of the study"]) == 1 + 3 * len(WEIGHTS)
 
 
-def test_chart_has_a_pixel_per_point_where_the_numbers_say(board: Board) -> None:
-    page = report.render_page(board)
+def test_chart_draws_the_points_at_their_values(board: Board) -> None:
+    page = render_page(board)
     lines = re.findall(r'<polyline class="line s1 d1" points="([^"]+)"', page)
     pixels = np.array([[float(v) for v in p.split(",")] for p in lines[0].split()])
-    found = fronts_of(board)
-    assert found is not None
-    points = found.fronts[1].points
+    study = fronts_of(board)
+    assert study is not None
+    points = study.fronts[1].points
     values = np.array(
-        [[p.row.of(found.content).value, p.row.of(found.style).value] for p in points]
+        [[p.row.of(study.content).value, p.row.of(study.style).value] for p in points]
     )
     for axis in (0, 1):
         assert abs(np.corrcoef(pixels[:, axis], values[:, axis])[0, 1]) > 0.9999
 
 
 def test_files_hold_every_point_and_the_comparison(board: Board, tmp_path: Path) -> None:
-    written = {p.name: p for p in report.write_report(board, tmp_path, ["csv", "md", "svg"])}
+    written = {p.name: p for p in write_report(board, tmp_path, ["csv", "md", "svg"])}
     frame = pd.read_csv(written["fronts.csv"])
     assert list(frame["series"].unique()) == ["a", "b", HOSTILE]
     assert list(frame["w"]) == [*WEIGHTS] * 3
@@ -209,21 +188,21 @@ def test_files_hold_every_point_and_the_comparison(board: Board, tmp_path: Path)
 
 def test_figures_repeat(board: Board, tmp_path: Path) -> None:
     for name in ("fronts.svg", "convergence.svg"):
-        report.write_report(board, tmp_path / "1", ["svg"])
-        report.write_report(board, tmp_path / "2", ["svg"])
+        write_report(board, tmp_path / "1", ["svg"])
+        write_report(board, tmp_path / "2", ["svg"])
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
 def test_other_boards_have_no_curves(tmp_path: Path) -> None:
     plain = FakeRun(tmp_path / "run").board()
     assert study_of(plain) is None
-    names = {p.name for p in report.write_report(plain, tmp_path / "out", ["csv", "md", "html"])}
+    names = {p.name for p in write_report(plain, tmp_path / "out", ["csv", "md", "html"])}
     assert names == {"comparisons.csv", "leaderboard.csv", "leaderboard.md", "index.html"}
 
 
 def test_unfinished_studies_render(tmp_path: Path) -> None:
     full = fake_study(tmp_path, contents=1)
-    # one series never ran, another has a single point
+    # one series did not run, another one has a single point
     gone = ["a, w=1", "a, w=2", *(f"b, w={w}" for w in WEIGHTS)]
     scores = full.scores[~full.scores["method"].isin(gone)]
     units = full.units.assign(
@@ -231,43 +210,42 @@ def test_unfinished_studies_render(tmp_path: Path) -> None:
     )
     leaderboard = build_leaderboard(scores, units, full.metrics, full.methods)
     board = dataclasses.replace(full, scores=scores, units=units, leaderboard=leaderboard)
-    assert 'class="broken"' not in report.render_page(board)
-    found = fronts_of(board)
-    assert found is not None
-    assert [(f.label, len(f.points)) for f in found.fronts] == [("a", 1), (HOSTILE, 3)]
-    assert report.write_report(board, tmp_path / "out", ["csv", "md", "svg"])
+    assert 'class="broken"' not in render_page(board)
+    study = fronts_of(board)
+    assert study is not None
+    assert [(f.label, len(f.points)) for f in study.fronts] == [("a", 1), (HOSTILE, 3)]
+    assert write_report(board, tmp_path / "out", ["csv", "md", "svg"])
 
 
-def test_convergence_has_one_course_per_curve_at_its_middle(board: Board) -> None:
-    courses = convergence.courses(board)
-    assert [c.label for c in courses] == ["a", "b", HOSTILE]
-    grid, (low, median, high) = courses[0].quartiles("steps")
+def test_convergence_has_the_middle_variant_of_each_curve(board: Board) -> None:
+    methods = convergence.method_curves(board)
+    assert [m.label for m in methods] == ["a", "b", HOSTILE]
+    grid, (low, median, high) = methods[0].quartiles("steps")
     assert np.all(low <= median)
     assert np.all(median <= high)
     keys = board.units.loc[board.units["method"] == "a, w=2", "key"]
     each = []
-    for key in list(keys)[:: max(1, len(keys) // convergence.UNITS)][: convergence.UNITS]:
+    for key in list(keys)[:: max(1, len(keys) // convergence.MAX_READ)][: convergence.MAX_READ]:
         trace = pd.DataFrame(board.trace(key))
         each.append(np.interp(grid, trace["step"], trace["total"] / trace["total"].iloc[0]))
     assert median == pytest.approx(np.median(each, axis=0))
     assert "w = 2" in convergence.traced_note(board)
 
 
-def test_many_courses_are_drawn_in_part_and_listed_whole(tmp_path: Path) -> None:
+def test_charts_omit_methods_that_the_table_lists(tmp_path: Path) -> None:
     profiles = [
         Profile(f"m{i}", "arbitrary", 0.4, 0.4, 1.0, 1e6, iterative=True)
-        for i in range(convergence.MOST + 3)
+        for i in range(convergence.MAX_DRAWN + 3)
     ]
     many = FakeRun(tmp_path, profiles=profiles, contents=1, styles=2, fail=0).board()
-    page = report.render_page(many)
-    section = page[page.index('<section id="convergence"') :].split("</section>")[0]
-    parsed = Page(section + "</section>")
+    page = render_page(many)
+    parsed = Page(section_of(page, "convergence"))
     lines = [a for a in parsed.all("polyline") if (a["class"] or "").startswith("line")]
     bands = [a for a in parsed.all("polyline") if (a["class"] or "").startswith("band")]
     # two axes, two scales, two widths
-    assert len(lines) == len(bands) == 8 * convergence.MOST
-    assert "3 more stand in the table" in section
-    assert all(f">m{i}<" in section for i in range(convergence.MOST + 3))
+    assert len(lines) == len(bands) == 8 * convergence.MAX_DRAWN
+    names = [row[0] for row in parsed.tables["Convergence table"][1:]]
+    assert names == [f"m{i}" for i in range(convergence.MAX_DRAWN + 3)]
 
 
 def test_terminal_shows_the_curves(
@@ -277,7 +255,7 @@ def test_terminal_shows_the_curves(
     tables.print_board(board)
     text = capsys.readouterr().out
     assert "Curves of gatys_2015" in text
-    assert "less a" in text
+    assert "difference from" in text
 
 
 @pytest.mark.slow
@@ -293,7 +271,7 @@ def test_sweep_from_command_to_report(
     run = tmp_path / "runs" / "sweep_pixel_blend"
     frame = pd.read_csv(run / "report" / "fronts.csv")
     assert list(frame["amount"]) == [0, 0.25, 0.5, 0.75, 1]
-    # a blend leads from the content to the style, and the two ends are the units of the errors
+    # a blend goes from the content to the style, where the errors are 0 and 1
     assert frame["content_error"].is_monotonic_increasing
     assert frame["style_error"].is_monotonic_decreasing
     assert frame["content_error"].iloc[[0, -1]].to_list() == pytest.approx([0, 1], abs=1e-6)

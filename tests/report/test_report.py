@@ -15,14 +15,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_board import HOSTILE, PROFILES, FakeRun
+from fake_study import fake_study
 from html_page import Page
 
 from nstbench.core.board import Board
 from nstbench.core.errors import UsageError
 from nstbench.plugins import registry
-from nstbench.report import page as report
+from nstbench.report.files import formats, write_comparison, write_report
+from nstbench.report.page import render_page, sections
 from nstbench.report.parts import pictures, templates
-from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import (
+    contenders,
+    leaderboard_rows,
+    measured_metrics,
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +43,17 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Board:
 
 @pytest.fixture(scope="module")
 def page(board: Board) -> str:
-    return report.render_page(board)
+    return render_page(board)
 
 
-def html_sections() -> list[str]:
-    known, broken = report.sections()
+FILES_ONLY = {"comparisons", "scores"}
+"""Sections that are not on the page."""
+
+
+def section_names() -> list[str]:
+    loaded, broken = sections()
     assert broken == []
-    return [name for name, cls in known.items() if cls.info.format == "html"]
+    return list(loaded)
 
 
 def test_page_loads_nothing_from_outside(page: str) -> None:
@@ -61,12 +71,12 @@ def test_page_loads_nothing_from_outside(page: str) -> None:
 
 
 def test_page_has_no_inline_handlers_or_styles(hostile: Board) -> None:
-    for tag, attrs in Page(report.render_page(hostile)).elements:
+    for tag, attrs in Page(render_page(hostile)).elements:
         assert not [name for name in attrs if name.startswith("on")], tag
         assert "style" not in attrs, tag
 
 
-def test_links_lead_to_papers_parts_of_the_page_or_downloads(page: str) -> None:
+def test_links_are_web_addresses_fragments_or_downloads(page: str) -> None:
     parsed = Page(page)
     ids = {attrs["id"] for _, attrs in parsed.elements if "id" in attrs}
     for attrs in parsed.all("a"):
@@ -81,12 +91,12 @@ def test_links_lead_to_papers_parts_of_the_page_or_downloads(page: str) -> None:
 
 
 def test_ids_are_unique(hostile: Board) -> None:
-    ids = [attrs["id"] for _, attrs in Page(report.render_page(hostile)).elements if "id" in attrs]
+    ids = [attrs["id"] for _, attrs in Page(render_page(hostile)).elements if "id" in attrs]
     assert len(ids) == len(set(ids))
 
 
 def test_hostile_names_are_inert_and_readable(hostile: Board) -> None:
-    parsed = Page(report.render_page(hostile))
+    parsed = Page(render_page(hostile))
     scripts = [a for a in parsed.all("script") if a.get("type") != "application/json"]
     assert len(scripts) == 1
     assert templates.static("report.js") in parsed.texts["script"]
@@ -96,23 +106,23 @@ def test_hostile_names_are_inert_and_readable(hostile: Board) -> None:
     assert any(alt and HOSTILE[0] in alt for alt in alts)
 
 
-def test_urls_of_hostile_cards_are_no_links(tmp_path: Path) -> None:
+def test_script_urls_of_cards_are_not_links(tmp_path: Path) -> None:
     board = FakeRun(tmp_path).board()
     cards = {
         name: dataclasses.replace(card, paper="javascript:alert(1)", code="JavaScript:x")
         for name, card in board.methods.items()
     }
-    parsed = Page(report.render_page(dataclasses.replace(board, methods=cards)))
+    parsed = Page(render_page(dataclasses.replace(board, methods=cards)))
     assert not [a for a in parsed.all("a") if "javascript" in (a["href"] or "").lower()]
 
 
-@pytest.mark.parametrize("name", html_sections())
+@pytest.mark.parametrize("name", section_names())
 def test_every_section_renders_alone(name: str, board: Board, hostile: Board) -> None:
     section = registry.load("reports", name)
     for each in (board, hostile):
         fragment = section().html(each)
-        # the curves of a study have their own tests
-        assert bool(fragment.strip()) == (name != "fronts")
+        # test_fronts.py tests the curves of a study
+        assert bool(fragment.strip()) == (name not in {*FILES_ONLY, "fronts"})
         Page(fragment)
 
 
@@ -129,7 +139,7 @@ def test_every_picture_is_embedded_once(page: str) -> None:
 
 
 def test_pictures_are_links_when_not_embedded(board: Board, tmp_path: Path) -> None:
-    path = report.write_report(board, tmp_path / "deep" / "er", ["html"], embed=False)[0]
+    path = write_report(board, tmp_path / "deep" / "er", ["html"], embed=False)[0]
     text = path.read_text(encoding="utf-8")
     assert "data:image" not in text
     sources = [a["src"] or "" for a in Page(text).all("img") if "data-picture" in a]
@@ -142,7 +152,7 @@ def test_pictures_are_links_when_not_embedded(board: Board, tmp_path: Path) -> N
 
 
 def test_a_page_in_the_run_folder_links_to_its_files(board: Board) -> None:
-    path = report.write_report(board, board.root / "report", ["html"], embed=False)[0]
+    path = write_report(board, board.root / "report", ["html"], embed=False)[0]
     sources = [a["src"] or "" for a in Page(path.read_text()).all("img") if "data-picture" in a]
     assert all((path.parent / source).is_file() for source in sources)
     assert all(source.startswith("../") for source in sources)
@@ -153,8 +163,8 @@ def test_pictures_outside_the_run_are_never_read(board: Board, tmp_path: Path) -
     secret = tmp_path / "secret.png"
     secret.write_bytes((board.root / board.pictures[0].file).read_bytes())
     units = board.units.assign(output=str(secret))
-    text = report.render_page(dataclasses.replace(board, units=units))
-    assert "files are missing from the run folder" in text
+    text = render_page(dataclasses.replace(board, units=units))
+    assert "Missing from the run folder: 1 file." in text
 
 
 def test_script_and_page_sizes(page: str) -> None:
@@ -162,13 +172,13 @@ def test_script_and_page_sizes(page: str) -> None:
     assert len(page.encode()) < 20_000_000
 
 
-def test_pictures_leave_room_for_what_else_the_page_holds(
+def test_pictures_are_omitted_if_the_page_is_too_large(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "LIMIT", len(report.render_page(board).encode()) - 10_000)
-    page = report.render_page(board)
+    monkeypatch.setattr(pictures, "LIMIT", len(render_page(board).encode()) - 10_000)
+    page = render_page(board)
     assert len(page.encode()) < pictures.LIMIT
-    assert "pictures were left out to keep the page below 20 MB" in page
+    assert re.search(r"Omitted to keep the page below 20 MB: \d+ picture", page)
 
 
 def test_table_of_the_page_has_the_numbers_of_the_board(page: str, board: Board) -> None:
@@ -187,7 +197,7 @@ def test_table_of_the_page_has_the_numbers_of_the_board(page: str, board: Board)
 
 
 def test_csv_round_trips_with_the_same_numbers(board: Board, tmp_path: Path) -> None:
-    path = report.write_report(board, tmp_path, ["csv"])[0]
+    path = write_report(board, tmp_path, ["csv"])[0]
     assert path.name == "leaderboard.csv"
     table = pd.read_csv(path)
     assert table.columns[0] == "method"
@@ -197,7 +207,7 @@ def test_csv_round_trips_with_the_same_numbers(board: Board, tmp_path: Path) -> 
 
 
 def test_markdown_table_is_well_formed(hostile: Board, tmp_path: Path) -> None:
-    path = report.write_report(hostile, tmp_path, ["md"])[0]
+    path = write_report(hostile, tmp_path, ["md"])[0]
     lines = path.read_text(encoding="utf-8").split("\n")
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == len(hostile.leaderboard) + 2
@@ -207,21 +217,21 @@ def test_markdown_table_is_well_formed(hostile: Board, tmp_path: Path) -> None:
 
 
 def test_parquet_holds_every_score(board: Board, tmp_path: Path) -> None:
-    path = report.write_report(board, tmp_path, ["parquet"])[0]
+    path = write_report(board, tmp_path, ["parquet"])[0]
     scores = pd.read_parquet(path)
     assert list(scores.columns) == list(board.scores.columns)
     np.testing.assert_array_equal(scores["value"], board.scores["value"])
 
 
 def test_latex_table_compiles(hostile: Board, tmp_path: Path) -> None:
-    table = report.write_report(hostile, tmp_path, ["tex"])[0].read_text(encoding="utf-8")
+    table = write_report(hostile, tmp_path, ["tex"])[0].read_text(encoding="utf-8")
     rows = [line for line in table.splitlines() if line.endswith(r"\\")]
     assert len(rows) == len(hostile.leaderboard) + 1
     assert len({len(re.split(r"(?<!\\)&", row)) for row in rows}) == 1
-    measured = sorted(tables.measured_metrics(hostile), key=lambda c: (not c.role, c.order))
+    measured = sorted(measured_metrics(hostile), key=lambda c: (not c.role, c.order))
     marked = {r"\textbf": 0, r"\underline": 0}
     for card in measured[:6]:
-        losses = sorted(row.loss(card) for row in tables.contest(tables.rows(hostile), card))
+        losses = sorted(row.loss(card) for row in contenders(leaderboard_rows(hostile), card))
         for mark, loss in zip(marked, sorted(set(losses)), strict=False):
             marked[mark] += losses.count(loss)
     assert {mark: table.count(mark) for mark in marked} == marked
@@ -243,34 +253,30 @@ def test_latex_table_compiles(hostile: Board, tmp_path: Path) -> None:
 def test_figures_are_made_and_repeat(
     kind: str, start: bytes, board: Board, hostile: Board, tmp_path: Path
 ) -> None:
-    first = report.write_report(board, tmp_path / "a", [kind])[0].read_bytes()
-    again = report.write_report(board, tmp_path / "b", [kind])[0].read_bytes()
-    other = report.write_report(hostile, tmp_path / "c", [kind])[0].read_bytes()
+    first = write_report(board, tmp_path / "a", [kind])[0].read_bytes()
+    again = write_report(board, tmp_path / "b", [kind])[0].read_bytes()
+    other = write_report(hostile, tmp_path / "c", [kind])[0].read_bytes()
     assert first.startswith(start)
     assert first == again
     assert first != other
 
 
-def test_template_section_is_complete(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_template_section_is_complete(board: Board) -> None:
     path = registry.folder("reports") / "_template.py"
-    built_in = registry.plugins("reports")
-    plugin = registry.Plugin("reports", "my_section", path, "test")
-    monkeypatch.setattr(registry, "plugins", lambda kind: {**built_in, "my_section": plugin})
-    text = report.render_page(board)
+    registry.add(registry.Plugin("reports", "my_section", path, "test"))
+    text = render_page(board)
     assert 'data-section="my_section"' in text
     assert 'class="broken"' not in text
 
 
-def test_write_report_makes_what_was_asked_and_leaves_nothing_else(
-    board: Board, tmp_path: Path
-) -> None:
-    written = report.write_report(board, tmp_path / "report", report.formats())
+def test_write_report_leaves_no_other_files(board: Board, tmp_path: Path) -> None:
+    written = write_report(board, tmp_path / "report", formats())
     assert sorted(written) == sorted((tmp_path / "report").iterdir())
 
 
 def test_unknown_format_is_refused_with_a_suggestion(board: Board, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'parquet'"):
-        report.write_report(board, tmp_path, ["parket"])
+        write_report(board, tmp_path, ["parket"])
 
 
 BOARDS: dict[str, dict[str, Any]] = {
@@ -286,12 +292,12 @@ BOARDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("settings", BOARDS.values(), ids=BOARDS.keys())
 def test_partial_boards_render(settings: dict[str, Any], tmp_path: Path) -> None:
     board = FakeRun(tmp_path / "run", **settings).board()
-    text = report.render_page(board)
+    text = render_page(board)
     Page(text)
     assert 'class="broken"' not in text
-    # one of the three figures is enough: they are one drawing
-    formats = [f for f in report.formats() if f not in {"png", "pdf"}]
-    assert report.write_report(board, tmp_path / "out", formats)
+    # one of the three figure formats is enough: the drawing is the same
+    chosen = [f for f in formats() if f not in {"png", "pdf"}]
+    assert write_report(board, tmp_path / "out", chosen)
 
 
 def test_board_without_any_scores_renders(tmp_path: Path) -> None:
@@ -301,7 +307,7 @@ def test_board_without_any_scores_renders(tmp_path: Path) -> None:
         full, scores=full.scores.iloc[:0], leaderboard=full.leaderboard[columns], metrics={},
         timings=(), pictures=(),
     )  # fmt: skip
-    text = report.render_page(bare)
+    text = render_page(bare)
     Page(text)
     assert 'class="broken"' not in text
 
@@ -316,29 +322,42 @@ def test_metric_names_are_not_hard_coded(tmp_path: Path) -> None:
         leaderboard=board.leaderboard.rename(columns=columns),
         scores=board.scores.assign(metric=board.scores["metric"].map(new)),
     )
-    text = report.render_page(renamed)
-    for part in report.render_page(board).split("<section")[1:]:
+    text = render_page(renamed)
+    for part in render_page(board).split("<section")[1:]:
         name = re.search(r'data-section="([^"]+)"', part)
         assert name
         assert f'data-section="{name[1]}"' in text
 
 
-def test_broken_section_is_a_visible_note(
-    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_section_is_a_visible_note(board: Board, tmp_path: Path) -> None:
     head = "from nstbench.contracts import Section, SectionInfo\n"
-    body = 'class S(Section):\n    info = SectionInfo("S", "html")\n'
+    body = 'class S(Section):\n    info = SectionInfo("S")\n'
     (tmp_path / "cannot_import.py").write_text("import no_such_module_of_ours\n")
     (tmp_path / "cannot_draw.py").write_text(
         head + body + "    def html(self, board):\n        raise ValueError('<b>boom</b>')\n"
     )
-    built_in = registry.plugins("reports")
-    added = {
-        p.stem: registry.Plugin("reports", p.stem, p, "test") for p in sorted(tmp_path.glob("*.py"))
-    }
-    monkeypatch.setattr(registry, "plugins", lambda kind: {**built_in, **added})
-    text = report.render_page(board)
+    for path in tmp_path.glob("*.py"):
+        registry.add(registry.Plugin("reports", path.stem, path, "test"))
+    text = render_page(board)
     assert text.count('class="broken"') == 2
     assert "no_such_module_of_ours" in text
     assert "ValueError: &lt;b&gt;boom&lt;/b&gt;" in text
     assert 'data-section="leaderboard"' in text
+
+
+def test_every_template_is_rendered(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = set()
+    load = templates.environment().get_template
+    monkeypatch.setattr(
+        templates.environment(), "get_template", lambda name: rendered.add(name) or load(name)
+    )
+    study = fake_study(tmp_path / "study")
+    for page in (render_page(board), render_page(study)):
+        Page(page)
+    write_comparison([board, study], tmp_path / "comparison", ["html"])
+    folders = [templates.SHELL / "templates", registry.folder("reports") / "templates"]
+    names = {path.name for folder in folders for path in folder.iterdir()}
+    # macros are imported, and the other two pages have their own tests
+    assert rendered == names - {"macros.html", "history.html", "validation.html"}

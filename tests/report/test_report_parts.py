@@ -1,4 +1,4 @@
-"""What the report's sections share: number formats, ranges, fronts, scales, pictures, costs."""
+"""Parts of the report: number formats, ranges, fronts, scales, pictures and costs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fake_board import FakeRun, metric_cards, picture
+from html_page import Page
 from PIL import Image
 
 from nstbench.core.board import Board
 from nstbench.plugins import registry
 from nstbench.report.parts import convergence, costs, numbers, pictures, svg, templates, trainings
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.rows import Interval, Row
+from nstbench.report.parts.rows import (
+    Interval,
+    Row,
+    contenders,
+    is_home,
+    pareto_rows,
+    rank_text,
+    shown_range,
+)
 from nstbench.report.parts.scale import Scale
 
 NAN = math.nan
@@ -78,35 +86,35 @@ def row(name: str, kind: str, quality: Interval, speed: float = 1.0, done: int =
     return Row(name, name, name, kind, 64, "1", (1.0, 1.0), f"{done}/9", done, 9, values)
 
 
-def test_front_holds_exactly_the_methods_that_no_other_beats() -> None:
+def test_pareto_rows_are_the_methods_that_no_other_beats() -> None:
     cards = metric_cards()
     points = {"a": (1.0, 0.9), "b": (2.0, 0.5), "c": (3.0, 0.6), "d": (4.0, 0.4), "e": (5.0, NAN)}
     rows = [row(n, "arbitrary", Interval(q), s) for n, (s, q) in points.items()]
     rows.append(row("trivial", "baseline", Interval(0.0), 0.0))
     rows.append(row("few pairs", "per-style", Interval(0.1), 0.1, done=8))
-    front = tables.front(rows, cards["latency"], cards["uef"])
+    front = pareto_rows(rows, cards["latency"], cards["uef"])
     assert [r.label for r in front] == ["a", "b", "d"]
 
 
-def test_methods_with_few_of_their_pairs_are_best_only_among_themselves() -> None:
+def test_contenders_omit_methods_with_few_of_their_pairs() -> None:
     uef = metric_cards()["uef"]
     few = [row(n, "domain", Interval(0.1), done=d) for n, d in (("a", 8), ("b", 1))]
     whole = row("c", "domain", Interval(0.5))
-    assert tables.contest([*few, whole], uef) == [whole]
-    assert tables.contest(few, uef) == few
-    assert tables.contest([*few, whole], uef, None) == []
+    assert contenders([*few, whole], uef) == [whole]
+    assert contenders(few, uef) == few
+    assert contenders([*few, whole], uef, None) == []
 
 
-def test_span_leaves_out_baselines_that_would_flatten_the_rest() -> None:
+def test_shown_range_omits_baselines_that_would_flatten_the_rest() -> None:
     uef = metric_cards()["uef"]
     methods = [row("a", "arbitrary", Interval(0.8, 0.7, 0.9)), row("b", "domain", Interval(0.5))]
     near = row("copy", "baseline", Interval(1.0, 0.1, 9.0))
     far = row("noise", "baseline", Interval(3.0))
-    assert tables.span([*methods, near, far], uef) == (0.5, 1.0)
-    assert tables.span(methods, uef) == (0.5, 0.9)
-    assert tables.span([near, far], uef) == (1.0, 3.0)
-    assert tables.span([methods[1], near], uef) == (0.5, 1.0)
-    assert tables.span([], uef) == (0.0, 0.0)
+    assert shown_range([*methods, near, far], uef) == (0.5, 1.0)
+    assert shown_range(methods, uef) == (0.5, 0.9)
+    assert shown_range([near, far], uef) == (1.0, 3.0)
+    assert shown_range([methods[1], near], uef) == (0.5, 1.0)
+    assert shown_range([], uef) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -121,7 +129,7 @@ def test_scales_hold_their_values_and_ticks(log: bool) -> None:
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.0, 0.0], [-3.0], [NAN]])
-def test_scales_of_hardly_any_values_work(values: list[float]) -> None:
+def test_scales_with_few_values(values: list[float]) -> None:
     for log in (False, True):
         scale = Scale.fit(values, 0, 100, log=log)
         assert scale.ticks()
@@ -139,7 +147,7 @@ def test_labels_never_overlap() -> None:
             assert l1 >= r2 or r1 <= l2 or t1 >= b2 or b1 <= t2
 
 
-def test_labels_keep_off_intervals_where_they_can() -> None:
+def test_labels_avoid_intervals() -> None:
     canvas = svg.Canvas(400, 300, Scale(0, 1, 40, 390), Scale(0, 1, 260, 20), "x", "y", "bars")
     canvas.bars(Interval(0.5, 0.1, 0.9), Interval(0.5))
     canvas.label(0.5, 0.5, "name")
@@ -151,7 +159,7 @@ def test_labels_keep_off_intervals_where_they_can() -> None:
     [([50.0, 80.0], [50, 80]), ([50.0, 50.0, 50.0], [35, 50, 65]), ([2.0, 2.0], [0, 15]),
      ([99.0, 100.0], [85, 100]), ([10.0, 12.0, 90.0], [3.5, 18.5, 90]), ([], [])],
 )  # fmt: skip
-def test_labels_at_the_edge_move_as_little_as_need_be(
+def test_labels_at_the_edge_move_as_little_as_possible(
     places: list[float], moved: list[float]
 ) -> None:
     assert svg.spread(places, 15, 0, 100) == pytest.approx(moved)
@@ -164,26 +172,26 @@ def test_narrow_logarithmic_scales_have_ticks() -> None:
     assert all(scale.holds(tick) for tick in ticks)
 
 
-def test_names_break_at_their_joints_and_stay_escaped() -> None:
+def test_breakable_names_stay_escaped() -> None:
     text = templates.breakable("a_b:c=<i>&'")
     assert text == "a_<wbr>b:<wbr>c=<wbr>&lt;i&gt;&amp;&#39;"
 
 
 def test_rank_text() -> None:
-    assert tables.rank_text({"rank": 2, "rank_low": 1, "rank_high": 3}) == "1–3"
-    assert tables.rank_text({"rank": 2, "rank_low": 2, "rank_high": 2}) == "2"
-    assert tables.rank_text({"rank": NAN, "rank_low": NAN, "rank_high": NAN}) == "–"
-    assert tables.rank_text({"rank": pd.NA, "rank_low": pd.NA, "rank_high": pd.NA}) == "–"
+    assert rank_text({"rank": 2, "rank_low": 1, "rank_high": 3}) == "1–3"
+    assert rank_text({"rank": 2, "rank_low": 2, "rank_high": 2}) == "2"
+    assert rank_text({"rank": NAN, "rank_low": NAN, "rank_high": NAN}) == "–"
+    assert rank_text({"rank": pd.NA, "rank_low": pd.NA, "rank_high": pd.NA}) == "–"
 
 
 def test_home_metrics_are_found_by_their_tags(board: Board) -> None:
     loss, error = board.metrics["style_loss"], board.metrics["style_error"]
-    assert tables.is_home(board.methods["gatys_2015"], loss)
-    assert not tables.is_home(board.methods["gatys_2015"], error)
-    assert not tables.is_home(board.methods["ghiasi_2017"], loss)
+    assert is_home(board.methods["gatys_2015"], loss)
+    assert not is_home(board.methods["gatys_2015"], error)
+    assert not is_home(board.methods["ghiasi_2017"], loss)
 
 
-def test_embedded_pictures_keep_to_the_budget_and_say_so(tmp_path: Path) -> None:
+def test_embedded_pictures_stay_within_the_budget(tmp_path: Path) -> None:
     names = [f"{i}.png" for i in range(6)]
     for i, name in enumerate(names):
         picture(i, 600).save(tmp_path / name)
@@ -194,29 +202,29 @@ def test_embedded_pictures_keep_to_the_budget_and_say_so(tmp_path: Path) -> None
     tight = pictures.embedded([*names, "absent.png"], tmp_path, budget=9000)
     assert sum(len(uri) * 3 // 4 for uri in tight.uris.values()) < 9000 * 1.05
     assert "up to 512 px" not in tight.note
-    assert "1 files are missing" in tight.note
+    assert "Missing from the run folder: 1 file." in tight.note
 
 
 def test_cheapest_method_by_number_of_pictures(board: Board) -> None:
-    found = costs.costs_of(board)
-    reigns = costs.envelope(found)
-    assert {c.label for c in found} == {
+    methods = costs.costs_of(board)
+    ranges = costs.cheapest_ranges(methods)
+    assert {c.label for c in methods} == {
         name for name, card in board.methods.items() if card.flexibility != "baseline"
     }
     for n in (1, 2, 17, 1000, 28_000, 29_000, 10**6):
-        cheapest = min(found, key=lambda c: c.seconds(n))
-        ruling = [r.cost for r in reigns if r.start <= n][-1]
-        assert ruling.seconds(n) == pytest.approx(cheapest.seconds(n))
-    by_name = {c.label: c for c in found}
+        least = min(c.seconds(n) for c in methods)
+        cheapest = [r.cost for r in ranges if r.start <= n][-1]
+        assert cheapest.seconds(n) == pytest.approx(least)
+    by_name = {c.label: c for c in methods}
     assert by_name["johnson_2016"].training == 5400
     assert by_name["johnson_2016"].trained_on == "Fake GPU"
     assert by_name["ghiasi_2017"].training == 0
     assert by_name["ghiasi_2017"].trained_on == ""
 
 
-def test_a_method_of_unknown_training_is_left_out_and_named(board: Board) -> None:
+def test_a_method_with_unknown_training_time_is_omitted(board: Board) -> None:
     timings = tuple(
-        dataclasses.replace(t, training=None) if t.variant in ("johnson_2016", "ghiasi_2017") else t
+        dataclasses.replace(t, training=None) if t.method in ("johnson_2016", "ghiasi_2017") else t
         for t in board.timings
     )
     foreign = dataclasses.replace(board, timings=timings)
@@ -225,17 +233,18 @@ def test_a_method_of_unknown_training_is_left_out_and_named(board: Board) -> Non
     assert costs.unknown_costs(foreign) == ["johnson_2016"]
     assert costs.unknown_costs(board) == []
     page = registry.load("reports", "amortised")().html(foreign)
-    assert "not known how long a new style takes to train: johnson_2016." in page
+    assert "johnson_2016" not in [row[0] for row in Page(page).tables["Cost table"]]
+    assert "johnson_2016" in page
 
 
 def test_loss_curves_are_shares_of_their_first_value(board: Board) -> None:
-    (course,) = convergence.courses(board)
-    assert course.label == "gatys_2015"
-    assert all(curve.loss[0] == 1 for curve in course.curves)
+    (method,) = convergence.method_curves(board)
+    assert method.label == "gatys_2015"
+    assert all(curve.loss[0] == 1 for curve in method.curves)
     key = board.units.loc[board.units["method"] == "gatys_2015", "key"].iloc[0]
     trace = board.trace(key)
     expected = trace[-1]["total"] / trace[0]["total"]
-    assert course.curves[0].loss[-1] == pytest.approx(expected)
+    assert method.curves[0].loss[-1] == pytest.approx(expected)
     assert convergence.curve([{"step": 0, "seconds": 0.1, "total": NAN}]) is None
 
 
@@ -243,11 +252,11 @@ def test_training_curves_come_from_the_cards(board: Board) -> None:
     found = {each.label: each for each in trainings.trained(board)}
     assert set(found) == {"ghiasi_2017", "johnson_2016", "dumoulin_2017"}
     johnson = found["johnson_2016"]
-    assert [course.label for course in johnson.losses] == ["total", "style"]
+    assert [loss.label for loss in johnson.losses] == ["total", "style"]
     assert [card.steps for card in johnson.trainings] == [2000, 4000]
     curve = johnson.trainings[1].loss_curve
     assert johnson.losses[1].curves[1].loss[-1] == curve[-1]["style"] / curve[0]["style"]
     shared = board.methods["johnson_2016"]
-    twice = {**board.methods, "other": dataclasses.replace(shared, variant="other")}
+    twice = {**board.methods, "other": dataclasses.replace(shared, method="other")}
     both = trainings.trained(dataclasses.replace(board, methods=twice))
     assert [each.label for each in both] == [each.label for each in found.values()]

@@ -1,4 +1,4 @@
-"""The server: what it hands out, what it refuses, and that it follows a run."""
+"""The server: allowed and refused requests, and runs that are not finished."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def folder(tmp_path_factory):
     (run / "up").symlink_to(root)
     (run / ".hidden.json").write_text("{}")
     (run / "page.html").write_text("<script>1</script>")
-    (root / "elsewhere").mkdir()
-    (root / "elsewhere" / "run.json").write_text((run / "run.json").read_text())
-    (root / "runs" / "out").symlink_to(root / "elsewhere")
+    (root / "other_folder").mkdir()
+    (root / "other_folder" / "run.json").write_text((run / "run.json").read_text())
+    (root / "runs" / "out").symlink_to(root / "other_folder")
     return root / "runs"
 
 
@@ -57,7 +57,7 @@ def served(folder):
 
 def ask(server, path, host=None, method="GET"):
     connection = http.client.HTTPConnection(ADDRESS, server.port, timeout=60)
-    # sent as it is: clients would tidy the path
+    # without a client that normalises the path
     connection.putrequest(method, path, skip_host=True)
     connection.putheader("Host", host or f"{ADDRESS}:{server.port}")
     connection.endheaders()
@@ -97,7 +97,7 @@ def test_head_has_no_body(served):
         "/tiny", "/%2e%2e/secret.json", "/tiny/./run.json",
     ],
 )  # fmt: skip
-def test_nothing_else_is_handed_out(served, path):
+def test_other_paths_are_not_found(served, path):
     answer, body = ask(served, path)
     assert (answer.status, body) == (404, b"Not found.")
 
@@ -117,12 +117,12 @@ def test_other_names_and_methods_are_refused(served):
 
 def test_only_the_loopback_address_is_bound(served):
     assert served.server_address[0] == "127.0.0.1"
-    # any address of 127/8 reaches a server that listens everywhere
+    # a server on all addresses would also answer here
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", served.port), timeout=5)
 
 
-def test_a_run_that_goes_on_is_followed(served, folder):
+def test_page_of_an_unfinished_run_is_refreshed(served, folder):
     info = folder / "tiny" / "run.json"
     before = ask(served, "/tiny/")[1]
     whole = info.read_text()
@@ -154,14 +154,14 @@ def test_folder_of_runs_lists_them_without_links_out(folder):
     assert page.status == 200
 
 
-def test_what_cannot_be_served_says_why(folder, tmp_path):
-    with pytest.raises(UsageError, match="holds no run"):
+def test_errors_of_the_server_name_the_cause(folder, tmp_path):
+    with pytest.raises(UsageError, match="contains no run"):
         Server(tmp_path)
-    with Server(folder) as taken, pytest.raises(UsageError, match=r"--port 0 takes a free one"):
+    with Server(folder) as taken, pytest.raises(UsageError, match=r"--port 0 selects a free port"):
         Server(folder, taken.port)
 
 
-def test_command_prints_the_address_and_ends_with_the_keyboard(folder):
+def test_command_prints_the_address_and_ends_on_interrupt(folder):
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "nstbench", "serve", str(folder / "tiny"), "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

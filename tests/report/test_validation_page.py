@@ -1,4 +1,4 @@
-"""The page of ``nstbench validate``: every number of the tables, nothing from a network."""
+"""The page of ``nstbench validate``: all numbers, and nothing from a network."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ def test_every_number_is_on_the_page(page):
     assert cells["Sensitivity"] == "2.1"
     assert cells["Seed spread"] == "2.0 %"
     assert cells["ms per image"] == "12.3"
-    assert (cells["Worst sweep"], cells["its τ"]) == ("jpeg style", "−0.400")
-    assert cells["Trusted"] == "no"
+    assert (cells["Worst series"], cells["Worst τ"]) == ("jpeg style", "−0.400")
+    assert cells["Reliable"] == "no"
     assert second[0] == "other, half"
     assert second[-1] == "no verdict"
     assert "not measured" in second[3]
     kinds, row = reader.rows[3:5]
     assert kinds == ["Metric", "blend", "jpeg of the style"]
     assert row == ["uef", "0.912", "−0.400"]
-    assert "Not to be trusted here:</strong> uef (jpeg style" in page
+    assert "uef (jpeg style, τ −0.400)" in page
 
 
-def test_metrics_that_say_the_same_are_named():
+def test_metrics_with_the_same_order_are_named():
     rows = [("uef", "uef", 1.0), ("uef", "odd", 0.95), ("odd", "uef", 0.95), ("odd", "odd", 1.0),
             ("uef", "new", -0.5), ("new", "uef", -0.5), ("new", "new", 1.0),
             ("odd", "new", np.nan), ("new", "odd", np.nan)]  # fmt: skip
@@ -105,16 +105,16 @@ def test_metrics_that_say_the_same_are_named():
     assert "not measured" in reader.rows[-2][3]
     assert "uef and odd (0.95)." in page
     assert "256 px" in page
-    assert "places that methods take on each of 4 pairs" in page
+    assert "ranks of methods on each of 4 pairs" in page
     assert result.to_dict()["agreement"][0]["within"] == 1.0
-    # One method has no places on a pair: the correlation over all outputs stands in.
+    # without two methods per pair, the correlation over all outputs is used
     alone = validation_page(replace(RESULT, agreement=frame.assign(within=np.nan, pairs=0)), {}, {})
-    assert "No two metrics correlate by 0.9" in alone
+    assert "uef and odd" not in alone
     assert "0.10" in alone
     assert "over all 8 outputs, as no pair was done by two methods" in alone
 
 
-def test_the_page_stands_alone_and_escapes(page):
+def test_page_is_self_contained_and_escaped(page):
     reader = Reader()
     reader.feed(page)
     assert reader.loads == []
@@ -125,4 +125,4 @@ def test_the_page_stands_alone_and_escapes(page):
 
 def test_an_empty_validation_has_a_page():
     empty = Validation(pd.DataFrame(), BY_KIND[:0], SUMMARY[:0], {})
-    assert "By kind of sweep" not in validation_page(empty, {}, {})
+    assert 'id="kinds"' not in validation_page(empty, {}, {})

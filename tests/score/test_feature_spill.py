@@ -1,4 +1,4 @@
-"""Features that do not fit into memory: written to disk, read back, never computed twice."""
+"""Features that do not fit into memory are written to disk and read back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tensors() -> dict[str, torch.Tensor]:
     }
 
 
-def test_tensors_come_back_bit_by_bit(tmp_path):
+def test_tensors_are_read_back_bit_by_bit(tmp_path):
     overflow = Overflow(tmp_path / "new" / "folder")
     first, second = overflow.write(tensors()), overflow.write({"maps": torch.ones(3)})
     assert first is not None
@@ -50,7 +50,7 @@ def test_tensors_come_back_bit_by_bit(tmp_path):
     assert found["channels last"].stride() == tensors()["channels last"].stride()
 
 
-def test_nothing_is_left_in_the_folder(tmp_path):
+def test_no_file_remains_in_the_folder(tmp_path):
     overflow = Overflow(tmp_path)
     places = overflow.write(tensors())
     assert places is not None
@@ -61,7 +61,7 @@ def test_nothing_is_left_in_the_folder(tmp_path):
     assert again["maps"].offset == 0
 
 
-def test_a_budget_is_kept(tmp_path):
+def test_the_budget_is_a_limit(tmp_path):
     overflow = Overflow(tmp_path, budget=50)
     assert overflow.write({"a": torch.ones(10)}) is not None
     assert overflow.write({"b": torch.ones(3)}) is None
@@ -70,18 +70,18 @@ def test_a_budget_is_kept(tmp_path):
     assert overflow.read(found)["c"].tolist() == [7, 7]
 
 
-def test_a_disk_that_refuses_is_no_error(tmp_path):
+def test_a_failed_write_is_not_an_error(tmp_path):
     (tmp_path / "file").write_text("no folder")
     overflow = Overflow(tmp_path / "file")
     assert overflow.write({"a": torch.ones(10)}) is None
     (tmp_path / "file").unlink()
-    assert overflow.write({"a": torch.ones(10)}) is None, "it is not asked again"
+    assert overflow.write({"a": torch.ones(10)}) is None, "no further write is attempted"
     overflow.close()
     assert overflow.write({"a": torch.ones(10)}) is not None
 
 
 class Watched:
-    """Loads networks and counts the layers that they are asked for, picture by picture."""
+    """Loads networks and counts the layers that they compute for each picture."""
 
     def __init__(self) -> None:
         self.asked: list[set[str]] = []
@@ -104,7 +104,7 @@ def features(bank: FeatureBank, content: Picture, needs: list[Features]) -> list
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_bank_computes_what_left_memory_only_if_it_went_nowhere(network_weights, tmp_path, kept):
+def test_features_are_computed_again_only_if_they_are_not_on_disk(network_weights, tmp_path, kept):
     watched = Watched()
     bank = FeatureBank(CPU, 1, watched, tmp_path if kept else None)
     reference = FeatureBank(CPU)
@@ -117,7 +117,7 @@ def test_a_bank_computes_what_left_memory_only_if_it_went_nowhere(network_weight
             assert len(watched.asked) == 3 * (1 if kept else turn + 1)
 
 
-def test_an_entry_that_grew_is_written_again(network_weights, tmp_path):
+def test_an_extended_entry_is_written_again(network_weights, tmp_path):
     watched = Watched()
     bank = FeatureBank(CPU, 1, watched, tmp_path)
     one, other = pictures(2)
@@ -132,7 +132,7 @@ def test_an_entry_that_grew_is_written_again(network_weights, tmp_path):
     assert len(found) == 4
 
 
-def test_a_disk_that_fails_costs_time_only(network_weights, tmp_path, monkeypatch):
+def test_features_are_computed_again_if_the_disk_fails(network_weights, tmp_path, monkeypatch):
     watched = Watched()
     bank = FeatureBank(CPU, 1, watched, tmp_path)
 
@@ -149,7 +149,7 @@ def test_a_disk_that_fails_costs_time_only(network_weights, tmp_path, monkeypatc
     assert len(watched.asked) == 3
 
 
-def test_a_cleared_bank_remembers_nothing(network_weights, tmp_path: Path):
+def test_a_cleared_bank_is_empty(network_weights, tmp_path: Path):
     watched = Watched()
     bank = FeatureBank(CPU, 1, watched, tmp_path)
     one, other = pictures(2)

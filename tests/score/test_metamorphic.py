@@ -1,4 +1,4 @@
-"""Laws of the pair metrics: order of a batch, symmetry, and what another size does."""
+"""Invariances of the pair metrics: order of a batch, symmetry, size of pictures."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def compute(
 
 @pytest.fixture(scope="module")
 def trio() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Three outputs, each with a content and a style of its own."""
+    """Three outputs, each with its own content and style."""
     output, content, style = (to_tensor(p) for p in independent.triple("same_size"))
     each = [torch.cat([p, p.flip(-1), p.transpose(2, 3)]) for p in (output, content, style)]
     return each[0], each[1].flip(0), each[2]
 
 
-def test_every_metric_is_said_to_be_symmetric_or_not() -> None:
+def test_every_metric_is_listed_as_symmetric_or_not() -> None:
     assert sorted([*SYMMETRIC_IN_CONTENT, *SYMMETRIC_IN_STYLE, *UNSYMMETRIC, *YES_OR_NO]) == sorted(
         PAIR_METRICS
     )
@@ -73,12 +73,12 @@ def test_exchanging_output_and_target(name, bank, trio) -> None:
 
 
 @pytest.mark.parametrize("name", PAIR_METRICS)
-def test_more_of_the_same_picture_scores_alike_but_for_sums(name, bank, trio) -> None:
-    """Four copies side by side: means hardly change, and the sum over positions is fourfold."""
+def test_tiled_pictures_have_the_same_scores_except_for_sums(name, bank, trio) -> None:
+    """Four tiled copies: means hardly change, and sums over positions are four times as large."""
     once = compute(bank, name, *(p[:1] for p in trio))
     four = compute(bank, name, *(p[:1].tile(1, 1, 2, 2) for p in trio))
     expected = once[""].item() * (4 if name == "content_loss" else 1)
-    # Windows and paddings at the seams differ.
+    # Windows and padding differ at the borders between copies.
     assert four[""].item() == pytest.approx(expected, rel=0.2)
     if name == "content_loss":
         assert four["per_element"].item() == pytest.approx(once["per_element"].item(), rel=0.2)

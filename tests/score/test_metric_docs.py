@@ -1,4 +1,4 @@
-"""The pages about metrics: every metric has its place, and its facts are those of the code."""
+"""The documentation of metrics: every metric is described, with the facts of the code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def number(value: float) -> str:
 
 
 def fact(name: str) -> str:
-    """Return the line that the page of a metric has under its heading."""
+    """Return the line under the heading of a metric's page."""
     info = registry.load("metrics", name).info
     parts = [
         info.title,
@@ -51,18 +51,18 @@ def test_every_metric_is_described_once(described) -> None:
 
 
 @pytest.mark.parametrize("name", registry.names("metrics"))
-def test_facts_are_those_of_the_code(name, described) -> None:
+def test_facts_equal_those_of_the_code(name, described) -> None:
     assert described[name] == fact(name)
 
 
-def test_links_lead_somewhere() -> None:
+def test_link_targets_exist() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), (page.name, target)
 
 
 def untrusted(table: str) -> dict[str, set[str]]:
-    """Return metric -> each |tau| below 0.8 that a validation table has for it, two digits."""
+    """Return metric -> its |tau| below 0.8 in a validation table, with two digits."""
     found: dict[str, set[str]] = {}
     for line in re.findall(r"^\| `\w+` \|.+\|$", table, re.MULTILINE):
         name, _, tau, _, worst, *_ = (cell.strip(" `") for cell in line.strip("|").split("|"))
@@ -75,7 +75,7 @@ def untrusted(table: str) -> dict[str, set[str]]:
 
 def test_metrics_below_the_limit_are_called_untrustworthy_with_their_number() -> None:
     table = (FOLDER.parent / "validation.md").read_text(encoding="utf-8")
-    assert untrusted(table), "the table has changed its form"
+    assert untrusted(table), "the table has another format"
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     for name, taus in untrusted(table).items():
         section = text.partition(f"## `{name}`")[2].partition("\n## ")[0]

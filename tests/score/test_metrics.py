@@ -1,4 +1,4 @@
-"""Metrics against independent implementations, and the laws that they must obey."""
+"""Metrics against independent implementations, and general properties of metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.backbones.load import BACKBONES, load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.gram import scoring_gram_matrix
-from nstbench.pictures.picture import fit, read_image, resize, to_tensor
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import fit, resize, to_tensor
 from nstbench.plugins import registry
 from nstbench.score.feature_bank import FeatureBank
 from nstbench.score.maths.frechet import GaussianSums, frechet_distance
@@ -63,7 +64,7 @@ def reference_rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-# --- against others ----------------------------------------------------------------------
+# --- references --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PAIR_METRICS)
@@ -81,7 +82,9 @@ def test_equals_the_reference(name: str, network_weights: None) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAIR_METRICS)
-def test_reference_files_are_what_their_command_writes(name: str, network_weights: None) -> None:
+def test_reference_files_equal_the_output_of_their_command(
+    name: str, network_weights: None
+) -> None:
     metric, tolerance, source = independent.METRICS[name]
     rows = reference_rows(name)
     assert {(row["source"], float(row["tolerance"])) for row in rows} == {(source, tolerance)}
@@ -147,7 +150,7 @@ def test_frechet_distance_equals_torchmetrics() -> None:
     assert frechet_distance(*sums) == pytest.approx(float(reference.compute()), rel=1e-6)
 
 
-def test_frechet_distance_survives_singular_covariances() -> None:
+def test_frechet_distance_of_singular_covariances() -> None:
     generator = torch.Generator().manual_seed(0)
     few = GaussianSums.empty(64)
     few.update(torch.randn(5, 64, generator=generator))
@@ -185,7 +188,7 @@ def test_lab_equals_scikit_image() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_self_similarity_is_blind_to_a_repainting_of_equal_areas(network_weights: None) -> None:
+def test_self_similarity_ignores_new_colours_of_equal_areas(network_weights: None) -> None:
     halves = torch.zeros(1, 3, 128, 128)
     halves[..., 64:] = 1.0
     style = picture(independent.triple("same_size")[2])
@@ -195,10 +198,10 @@ def test_self_similarity_is_blind_to_a_repainting_of_equal_areas(network_weights
     assert repainted < 0.5 * score("self_similarity", mixed, content, style)[""]
 
 
-# --- laws --------------------------------------------------------------------------------
+# --- properties --------------------------------------------------------------------------
 
 
-def test_trivial_answers_have_known_scores(network_weights: None) -> None:
+def test_copies_of_content_and_style_have_known_scores(network_weights: None) -> None:
     _, content, style = map(picture, independent.triple("same_size"))
     parts = ("", "vgg16", "alexnet")
     names = ("total_error", "content_error", "style_error")
@@ -232,7 +235,7 @@ def test_style_copy_is_perfect_for_style_metrics(name: str, network_weights: Non
     assert score(name, style, style, style)[""] == 0.0
 
 
-def test_blending_moves_every_metric_one_way(network_weights: None) -> None:
+def test_every_metric_is_monotonic_in_a_blend(network_weights: None) -> None:
     _, content, style = map(picture, independent.triple("same_size"))
     used = scorer(*PAIR_METRICS)
     rows = []
@@ -254,7 +257,7 @@ def test_blending_moves_every_metric_one_way(network_weights: None) -> None:
 
 
 @pytest.mark.parametrize("name", PAIR_METRICS)
-def test_batches_score_as_their_members_do(
+def test_batches_have_the_scores_of_their_members(
     name: str, network_weights: None, trio: tuple[Picture, Picture, Picture]
 ) -> None:
     output, content, style = trio
@@ -273,14 +276,14 @@ def test_batches_score_as_their_members_do(
 
 
 @pytest.mark.parametrize("name", PAIR_METRICS)
-def test_values_lie_in_the_stated_range(
+def test_values_are_in_the_stated_range(
     name: str, network_weights: None, trio: tuple[Picture, Picture, Picture]
 ) -> None:
     low, high = registry.load("metrics", name).info.range
     assert low <= score(name, *trio)[""] <= high
 
 
-def test_pair_without_contrast_is_refused_by_name(network_weights: None) -> None:
+def test_message_for_a_pair_without_contrast_names_it(network_weights: None) -> None:
     output, content, _ = map(picture, independent.triple("same_size"))
     same = replace(content, name="twin")
     records = scorer("uef", "content_error", "style_error", "ssim").score_pair(
@@ -294,7 +297,7 @@ def test_pair_without_contrast_is_refused_by_name(network_weights: None) -> None
     assert "values" in records["ssim"]
 
 
-def test_tiny_pictures_are_refused_in_words(network_weights: None) -> None:
+def test_too_small_pictures_have_a_clear_message(network_weights: None) -> None:
     small = Picture(torch.rand(1, 3, 10, 40), "small")
     other = Picture(torch.rand(1, 3, 10, 40), "other")
     records = scorer("ssim", "uef", "lpips_alex").score_pair(small, small, other)
@@ -304,7 +307,7 @@ def test_tiny_pictures_are_refused_in_words(network_weights: None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SWEEPS, reason="the folder of published sweeps is not here")
+@pytest.mark.skipif(not SWEEPS, reason="the folder of published sweeps is missing")
 @pytest.mark.parametrize("folder", SWEEPS, ids=lambda path: path.name)
 def test_published_sweeps_are_ordered_at_every_step(folder: Path, network_weights: None) -> None:
     def read(name: str) -> Picture:
@@ -359,7 +362,7 @@ def test_fd_vgg16_merges_and_counts_each_style_once(network_weights: None) -> No
 
 
 class Counter:
-    """Loads networks that note the pictures they see."""
+    """Loads networks that record their input pictures."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, tuple[int, ...]]] = []
@@ -372,7 +375,7 @@ class Counter:
         return network
 
 
-def test_each_network_sees_each_picture_once(network_weights: None) -> None:
+def test_each_network_processes_each_picture_once(network_weights: None) -> None:
     counter = Counter()
     names = [*PAIR_METRICS, "fd_vgg16"]
     used = Scorer({name: make(name) for name in names}, CPU, FeatureBank(CPU, load=counter))
@@ -394,7 +397,7 @@ def test_each_network_sees_each_picture_once(network_weights: None) -> None:
     assert len(counter.seen) == 2 * (passes + 1) + 2 * (3 + answers)
 
 
-def test_one_metric_runs_only_what_it_needs(network_weights: None) -> None:
+def test_one_metric_runs_only_the_layers_that_it_needs(network_weights: None) -> None:
     counter = Counter()
     used = Scorer({name: make(name) for name in PAIR_METRICS}, CPU, FeatureBank(CPU, load=counter))
     output, content, style = map(picture, independent.triple("same_size"))
@@ -439,7 +442,9 @@ def test_bank_stays_within_its_budget(network_weights: None) -> None:
     assert [visit(contents[i]) for i in (0, 1, 0, 2, 0, 1)] == [1, 1, 0, 1, 0, 1]
 
 
-def test_pictures_of_one_checksum_but_another_shape_are_told_apart(network_weights: None) -> None:
+def test_pictures_of_equal_checksum_and_different_shape_are_different(
+    network_weights: None,
+) -> None:
     bank = FeatureBank(CPU)
     needs = [Features("alexnet", ("conv1",), ("content",))]
     for width in (64, 96):
@@ -455,7 +460,7 @@ INFO = MetricInfo("Odd", Scope.PAIR, False, (0.0, 1.0), "none", "none")
 
 
 class Raises(PairMetric):
-    """Fails as a plug-in may."""
+    """A plug-in whose ``compute`` raises an exception."""
 
     info = INFO
 
@@ -464,7 +469,7 @@ class Raises(PairMetric):
 
 
 class Nan(PairMetric):
-    """Gives no number."""
+    """A plug-in whose value is NaN."""
 
     info = INFO
 
@@ -473,14 +478,14 @@ class Nan(PairMetric):
 
 
 class Unloadable(Nan):
-    """Cannot be loaded."""
+    """A plug-in whose ``load`` raises an exception."""
 
     def load(self, device: torch.device) -> None:
         raise NstbenchError("its weights are missing")
 
 
 class CrashingSet(registry.load("metrics", "fd_vgg16")):  # type: ignore[misc]
-    """Fails while it collects."""
+    """A set metric whose ``update`` raises an exception."""
 
     info = replace(registry.load("metrics", "fd_vgg16").info, features=())
 
@@ -488,7 +493,7 @@ class CrashingSet(registry.load("metrics", "fd_vgg16")):  # type: ignore[misc]
         raise RuntimeError("no room")
 
 
-def test_a_failing_metric_costs_only_its_own_number() -> None:
+def test_a_failing_metric_does_not_affect_the_others() -> None:
     metrics: dict[str, Metric] = {
         "raises": Raises(),
         "nan": Nan(),
@@ -512,7 +517,7 @@ def test_a_failing_metric_costs_only_its_own_number() -> None:
 # --- timing metrics ----------------------------------------------------------------------
 
 TIMING = Timing(
-    variant="m", method="m", size=256, device="cpu", latency=(4.0, 1.0, 2.0, 3.0), first_call=9.0,
+    method="m", plugin="m", size=256, device="cpu", latency=(4.0, 1.0, 2.0, 3.0), first_call=9.0,
     load=0.5, prepare=(0.1, 0.3, 0.2), peak_memory=2**20, parameters=1000, calibration=(0.1,),
     environment={}, training=60.0, flops=4_000,
 )  # fmt: skip
@@ -540,7 +545,7 @@ def test_timing_metrics_read_the_record(name: str, expected: dict[str, float]) -
     ["latency", "throughput", "prepare_seconds", "peak_memory", "parameters", "flops",
      "train_seconds"],
 )  # fmt: skip
-def test_what_was_not_measured_has_no_value(name: str) -> None:
+def test_missing_measurements_have_no_value(name: str) -> None:
     unknown = dict.fromkeys(("peak_memory", "parameters", "flops", "training"))
     empty = replace(TIMING, latency=(), prepare=(), **unknown)
     assert make(name).compute(empty) == {}

@@ -1,4 +1,4 @@
-"""What the key of a score covers, which scores are kept, and when a set has one."""
+"""Keys of scores, storage of errors, and set metrics of incomplete methods."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 import nstbench
-from nstbench.pipeline import job as pipeline
+from nstbench.pipeline import timing_stage
 from nstbench.pipeline.job import rescore
 from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
+from nstbench.plugins.source_hash import source_files
 from nstbench.score.stage import ScoreStage, feature_files
 
 CORE = Path(nstbench.__file__).parent
@@ -29,7 +30,7 @@ from nstbench.core.records import Scope
 from nstbench.score.maths.feature_sets import {base}, StyleVectors
 
 class Mine({base}):
-    info = MetricInfo("Mine", Scope.{scope}, False, (0.0, 9e9), "nobody", "a test", order=1)
+    info = MetricInfo("Mine", Scope.{scope}, False, (0.0, 9e9), "no paper", "a test", order=1)
 """
 
 PAIR = (
@@ -64,7 +65,7 @@ class Notes(Listener):
 def outputs(
     tmp_path: Path, folders: tuple[Path, Path], left_out: str = "", pairs: str = "all"
 ) -> Path:
-    """Have a run of two methods, "all" and "some", without the pairs of one style for "some"."""
+    """Create a run of two methods, "all" and "some"; "some" lacks the pairs of one style."""
     contents, styles = folders
     for content, style, name in itertools.product(
         contents.iterdir(), styles.iterdir(), ("all", "some")
@@ -74,7 +75,7 @@ def outputs(
         first, second = (np.asarray(Image.open(path), dtype=float) for path in (content, style))
         file = tmp_path / f"out/{name}/{content.stem}__{style.stem}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        # scores of equal outputs are one score
+        # equal outputs share one score
         share = 0.5 if name == "all" else 0.4
         Image.fromarray((share * (first + second)).astype(np.uint8)).save(file)
     score_outputs(
@@ -103,28 +104,29 @@ def plugin(tmp_path: Path, text: str) -> None:
 
 
 def behind(name: str) -> set[str]:
-    """Return the core files that the key of a metric's scores covers."""
+    """Return the core files that the key of a metric's scores includes."""
     info = registry.load("metrics", name).info
-    files = {*registry.source_files("metrics", name), *feature_files(info)}
+    files = {*source_files(registry.find("metrics", name)), *feature_files(info)}
     return {str(file.relative_to(CORE)) for file in files if file.is_relative_to(CORE)}
 
 
-def test_key_of_a_score_covers_the_networks_that_the_metric_reads() -> None:
+def test_key_of_a_score_includes_the_networks_that_the_metric_reads() -> None:
     assert behind("uef") >= {
-        "features.py", "images.py", "squares.py", "normalised_errors.py", "nn/gram.py",
-        "nn/layered.py", "nn/frozen_convolution.py", "nn/vgg.py", "nn/alexnet.py",
+        "score/feature_bank.py", "pictures/picture.py", "score/maths/feature_distances.py",
+        "score/maths/normalised_errors.py", "nn/losses/gram.py", "nn/layers/layered.py",
+        "nn/layers/frozen_convolution.py", "nn/backbones/vgg.py", "nn/backbones/alexnet.py",
     }  # fmt: skip
-    assert "cli.py" not in behind("uef")
+    assert "cli/app.py" not in behind("uef")
 
 
-def test_key_of_a_score_without_networks_covers_none() -> None:
+def test_key_of_a_score_without_networks_includes_none() -> None:
     found = behind("ssim")
-    assert found >= {"features.py", "images.py"}
+    assert found >= {"score/feature_bank.py", "pictures/picture.py"}
     assert not [file for file in found if file.startswith("nn/")]
 
 
-def test_code_that_a_metric_imports_itself_counts_whatever_it_declares() -> None:
-    assert "nn/lpips.py" in behind("lpips_alex")
+def test_key_includes_all_code_that_a_metric_imports() -> None:
+    assert "nn/backbones/lpips.py" in behind("lpips_alex")
 
 
 def test_edit_of_a_feature_network_changes_the_keys_of_scores(
@@ -144,8 +146,8 @@ def test_edit_of_a_feature_network_changes_the_keys_of_scores(
     assert stage._metric_parts("color_distance")["source"] == before["color_distance"]
 
 
-def test_key_of_a_timing_covers_what_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = pipeline._timing_source()
+def test_key_of_a_timing_includes_the_code_that_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = timing_stage._timing_source()
     read = Path.read_text
     changed = []
     for file in sorted(CORE.rglob("*.py")):
@@ -153,10 +155,11 @@ def test_key_of_a_timing_covers_what_measures(monkeypatch: pytest.MonkeyPatch) -
             patch.setattr(
                 Path, "read_text", lambda p, *a, f=file: read(p, *a) + ("#" if p == f else "")
             )
-            if pipeline._timing_source() != before:
+            if timing_stage._timing_source() != before:
                 changed.append(str(file.relative_to(CORE)))
     assert set(changed) >= {
-        "allocator.py", "batch_timing.py", "flops.py", "isolation.py", "runner.py", "timing.py",
+        "core/glibc_malloc.py", "core/isolation.py", "generate/batch_timing.py",
+        "generate/clock.py", "generate/flops.py", "generate/runner.py",
     }  # fmt: skip
     assert not [name for name in changed if name.startswith(("cli", "report", "store", "nn/"))]
 
@@ -172,7 +175,7 @@ def test_key_of_a_timing_covers_what_measures(monkeypatch: pytest.MonkeyPatch) -
         ('NoValueError("too alike")', True),
     ],
 )
-def test_only_errors_of_the_pictures_are_kept(
+def test_only_errors_that_depend_on_the_pictures_are_stored(
     error: str, kept: bool, picture_folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     root = outputs(tmp_path, picture_folders)
@@ -189,7 +192,7 @@ def test_only_errors_of_the_pictures_are_kept(
     assert (board.scores["metric"] == "mine").sum() == (0 if kept else 8)
     assert len(asked.read_text()) == (8 if kept else 16)
     rescore(root, metrics=None, device="cpu")
-    assert len(asked.read_text()) == (8 if kept else 16), "a value that is kept was asked again"
+    assert len(asked.read_text()) == (8 if kept else 16), "a stored value was computed again"
 
 
 # --- sets --------------------------------------------------------------------------------

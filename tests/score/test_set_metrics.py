@@ -1,4 +1,4 @@
-"""Metrics of whole sets against torchmetrics, on a small network instead of Inception."""
+"""Set metrics against torchmetrics, with a small network instead of Inception."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DIMENSION = 6
 
 
 class Small(LayeredNetwork):
-    """Means and deviations of the three channels, under the name of Inception's last layer."""
+    """Means and deviations of the three channels, named like Inception's last layer."""
 
     num_features = DIMENSION
 
@@ -64,7 +64,7 @@ def pictures(count: int, seed: int, power: float = 1.0) -> torch.Tensor:
 
 
 def trios(outputs: torch.Tensor, styles: torch.Tensor) -> list[tuple[Picture, Picture, Picture]]:
-    """Pair every output with one style, each style at least once."""
+    """Return one pair per output; every style is used at least once."""
     content = Picture(to_tensor(independent.scene(40, 40)), "content")
     count = max(len(outputs), len(styles))
     return [
@@ -104,7 +104,7 @@ def test_kid_equals_torchmetrics_over_one_subset_of_all() -> None:
 
     outputs, styles = pictures(30, 0), pictures(30, 1, power=1.5)
     with warnings.catch_warnings():
-        # It warns that it keeps all features in memory, which is what is wanted here.
+        # The warning about features in memory does not matter here.
         warnings.simplefilter("ignore", UserWarning)
         reference = KernelInceptionDistance(Small(), subsets=1, subset_size=30, normalize=True)
     reference.update(styles, real=True)
@@ -130,8 +130,8 @@ def test_kid_equals_its_formula_for_unequal_sets() -> None:
     assert scored("kid", outputs, styles)["values"][""] == pytest.approx(expected, rel=1e-6)
 
 
-def test_fid_inf_is_nearer_to_the_truth_than_fid() -> None:
-    # Outputs and styles of one distribution: the true distance is nought.
+def test_fid_inf_has_less_bias_than_fid() -> None:
+    # Outputs and styles have the same distribution, so the true distance is 0.
     generator = torch.Generator().manual_seed(0)
     styles = torch.randn(20_000, DIMENSION, generator=generator, dtype=torch.float64)
     metric = registry.load("metrics", "fid_inf")()
@@ -146,7 +146,7 @@ def test_fid_inf_is_nearer_to_the_truth_than_fid() -> None:
     assert abs(np.mean(infinite)) < 0.3 * np.mean(plain)
 
 
-def test_fid_inf_varies_the_number_of_outputs_and_says_when_it_cannot() -> None:
+def test_fid_inf_varies_the_number_of_outputs_and_needs_enough() -> None:
     record = scored("fid_inf", pictures(29, 0), pictures(3, 1))
     assert record == {"error": "needs at least 30 outputs, got 29"}
 
@@ -194,7 +194,7 @@ def test_equals_the_reference_in_any_order(name: str, network_weights: None) -> 
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_workers_merge_to_the_whole(name: str, network_weights: None) -> None:
+def test_merged_workers_have_the_value_of_the_whole_set(name: str, network_weights: None) -> None:
     outputs, styles = pictures(36, 0), pictures(7, 1, power=1.5)
     cls, bank = registry.load("metrics", name), small_bank()
     workers = [cls() for _ in range(4)]
@@ -205,7 +205,7 @@ def test_workers_merge_to_the_whole(name: str, network_weights: None) -> None:
         for i, trio in enumerate(trios(outputs, styles)):
             pair = bank.pair(*trio, cls.info.features)
             whole.update(pair)
-            # The last worker gets nothing to do, as on a machine with idle devices.
+            # The last worker gets no pictures, as on a machine with idle devices.
             workers[i % 3].update(pair)
     merged = workers.pop()
     for worker in reversed(workers):
@@ -216,16 +216,16 @@ def test_workers_merge_to_the_whole(name: str, network_weights: None) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_too_few_pictures_are_named(name: str, network_weights: None) -> None:
+def test_message_for_too_few_pictures_states_the_number(name: str, network_weights: None) -> None:
     record = scored(name, pictures(1, 0), pictures(1, 1))
     assert "at least" in record["error"]
     empty = Scorer({name: registry.load("metrics", name)()}, CPU, small_bank())
     assert "error" in empty.set_scores()[name]
 
 
-@pytest.mark.parametrize(("name", "fix_for"), [("fid", "fetch inception"), ("artfid", "Get https")])
-def test_without_inception_the_board_says_how_to_get_it(
-    name: str, fix_for: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "remedy"), [("fid", "fetch inception"), ("artfid", "Get https")])
+def test_without_inception_the_board_states_how_to_get_it(
+    name: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NSTBENCH_CACHE", str(tmp_path))
     monkeypatch.delenv("NSTBENCH_WEIGHTS", raising=False)
@@ -233,7 +233,7 @@ def test_without_inception_the_board_says_how_to_get_it(
     if "not installed" in state.reason:
         pytest.skip(state.reason)
     assert not state.ok
-    assert fix_for in state.remedy
+    assert remedy in state.remedy
 
 
 # --- the networks ------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def own_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def randomised(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Give convolutions random weights that keep activations in scale."""
+    """Fill convolutions with random weights that preserve the scale of activations."""
     generator = torch.Generator().manual_seed(0)
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
@@ -256,7 +256,7 @@ def randomised(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-def test_inception_is_the_one_of_torch_fidelity(own_weights: Path) -> None:
+def test_inception_equals_that_of_torch_fidelity(own_weights: Path) -> None:
     pytest.importorskip("torch_fidelity", reason="FID needs `pip install torch-fidelity`")
     ensure_torchvision()
     import importlib
@@ -281,7 +281,7 @@ def test_inception_is_the_one_of_torch_fidelity(own_weights: Path) -> None:
     torch.testing.assert_close(found[:, :, 0, 0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_art_inception_reads_torchvisions_last_means(own_weights: Path) -> None:
+def test_art_inception_returns_the_means_of_torchvisions_last_layer(own_weights: Path) -> None:
     ensure_torchvision()
     from torchvision.models import inception_v3
 
@@ -308,7 +308,7 @@ def test_art_inception_reads_torchvisions_last_means(own_weights: Path) -> None:
         load_backbone("art_inception")
 
 
-def test_only_vgg_has_a_choice_of_pooling() -> None:
+def test_only_vgg_supports_average_pooling() -> None:
     for name in ("alexnet", "inception", "art_inception"):
         with pytest.raises(UsageError, match="max pooling only"):
             BACKBONES[name].build("average")

@@ -1,4 +1,4 @@
-"""Metrics as torchmetrics objects: the scorer's numbers under torchmetrics' machinery."""
+"""Metrics as torchmetrics objects have the same numbers as in the scorer."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ PAIR_METRICS = list(independent.METRICS)
 
 @pytest.fixture(scope="module")
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Three outputs of one content, with a style each, of another size."""
+    """Three outputs of one content, each with a different style of another size."""
     output, content, style = (to_tensor(p) for p in independent.triple("other_size"))
     outputs = torch.cat([output, output.flip(-1), content])
     return outputs, content, torch.cat([style, style.flip(-1), style.flip(-2)])
 
 
 def expected(name: str, batch: tuple[torch.Tensor, ...], rows: slice) -> float:
-    """Return the mean that the scorer gives, one output at a time."""
+    """Return the mean of the scorer's values, computed output by output."""
     outputs, content, styles = batch
     scorer = Scorer({name: registry.load("metrics", name)()}, CPU)
     values = [
@@ -50,7 +50,7 @@ def expected(name: str, batch: tuple[torch.Tensor, ...], rows: slice) -> float:
     return sum(value["values"][""] for value in values) / len(values)
 
 
-def test_import_waits_with_torch() -> None:
+def test_import_does_not_import_torch() -> None:
     code = (
         "import sys, nstbench.metrics; assert 'torch' not in sys.modules;"
         "from nstbench.metrics import Ssim; assert 'torch' in sys.modules"
@@ -85,7 +85,7 @@ def test_equals_the_scorer_in_any_batches(name, batch, network_weights) -> None:
     assert value.item() == pytest.approx(expected(name, batch, slice(None)), rel=1e-5, abs=1e-7)
 
 
-def test_parts_reset_merge_and_pickle(batch, network_weights) -> None:
+def test_parts_can_be_reset_merged_and_pickled(batch, network_weights) -> None:
     outputs, content, styles = batch
     whole, first, second = (UniversalErrorFactor(part="vgg16") for _ in range(3))
     whole.update(outputs, content, styles)
@@ -102,7 +102,7 @@ def test_parts_reset_merge_and_pickle(batch, network_weights) -> None:
         UniversalErrorFactor(part="vgg19").update(outputs[:1], content, styles[:1])
 
 
-def test_processes_gather_to_the_whole(batch, network_weights) -> None:
+def test_gathered_processes_have_the_value_of_all_pictures(batch, network_weights) -> None:
     outputs, content, styles = batch
     for name in ("ssim", "fd_vgg16"):
         whole, here, there = (metric_class(name)() for _ in range(3))
@@ -118,7 +118,7 @@ def test_processes_gather_to_the_whole(batch, network_weights) -> None:
             dist_sync_fn=lambda tensor, group=None, others=others: [tensor, next(others)],
             distributed_available=lambda: True,
         )
-        # What the states hold now is everybody's; compute must not sync a second time.
+        # The states are now those of all processes; compute must not synchronise again.
         here._to_sync = False
         assert here.compute().item() == pytest.approx(whole.compute().item(), rel=1e-6)
 
@@ -128,7 +128,7 @@ class Evil:
         return exec, ("import os; os.mkdir('pwned')",)
 
 
-def test_sums_of_another_process_run_nothing(tmp_path, monkeypatch) -> None:
+def test_sums_of_another_process_run_no_code(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     metric = registry.load("metrics", "fd_vgg16")()
     stream = io.BytesIO()
@@ -146,11 +146,11 @@ def test_sums_of_another_process_run_nothing(tmp_path, monkeypatch) -> None:
         assert torch.equal(sums["_styles"].stacked(), torch.arange(3.0)[None])
 
 
-def test_a_collection_keeps_metrics_of_equal_values_apart(batch, network_weights) -> None:
+def test_a_collection_updates_metrics_of_equal_values_separately(batch, network_weights) -> None:
     outputs, content, styles = batch
     names = ["content_loss", "self_similarity", "lpips_alex", "ssim", "style_error"]
     collection = MetricCollection({name: metric_class(name)() for name in names})
-    # On the content itself the first three are 0 alike, and the last two are 1.
+    # For a copy of the content the first three are 0, and the last two are 1.
     collection.update(content, content, styles[:1])
     collection.update(outputs[:1], content, styles[:1])
     pair = (torch.cat([content, outputs[:1]]), content, styles[[0, 0]])
@@ -185,7 +185,7 @@ def test_set_metric_equals_its_plugin(batch, network_weights) -> None:
         (lambda x, c, s: (x, c, s[:2]), r"style: 2 pictures for 3 outputs"),
     ],
 )
-def test_what_is_no_picture_is_refused(change, message) -> None:
+def test_tensors_that_are_not_pictures_are_refused(change, message) -> None:
     x = torch.linspace(0, 1, 3 * 3 * 32 * 32).reshape(3, 3, 32, 32)
     with pytest.raises(UsageError, match=message):
         metric_class("ssim")().update(*change(x, x, x))

@@ -1,4 +1,4 @@
-"""Whoever is killed whenever: the table at the end is that of an undisturbed run, bit for bit."""
+"""Runs with processes killed at random end with the table of an undisturbed run, bit for bit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ray_chaos(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_round_with_ray(ray_chaos):
-    # the first kill is that of a node
+    # With this seed, the first kill is that of a node.
     outcome = ray_chaos.round(6)
     assert outcome.in_flight > 0
     assert outcome.repeated <= outcome.in_flight

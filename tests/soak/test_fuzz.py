@@ -1,7 +1,7 @@
-"""Files that chance has edited are read or named, by every layer that meets them.
+"""Randomly damaged files are read or reported by name, in every layer that reads them.
 
-The normal suite draws a few and always the same ones; `make soak` draws as many as make a
-statement, and others each time.
+The normal suite draws a few files, always the same ones. `make soak` draws thousands, and other
+ones each time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import nstbench
 from nstbench.analysis.load_board import load_board
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.core.records import Role
-from nstbench.pictures.picture import read_image, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import write_png
 from nstbench.plan.config import RunConfig
 from nstbench.plan.config_file import SUITES, build_config
 from nstbench.plan.listener import Listener
@@ -33,7 +34,7 @@ from nstbench.score.stage import score_units
 from nstbench.store.store import Store
 
 MOST_SECONDS = 2.0
-"""Of processor time, because the machine may be doing something else."""
+"""Seconds of processor time, which other programs do not change."""
 
 FEW, PICTURES, TEXTS = 40, 5000, 500
 FEW_RUNS = 15
@@ -50,7 +51,7 @@ def drawing(count: int) -> Callable[[Any], Any]:
 
 
 class Clock:
-    """Fails if what it encloses takes too long."""
+    """Fails if its block takes too long."""
 
     def __enter__(self) -> None:
         self.start = time.process_time()
@@ -63,7 +64,7 @@ class Clock:
 
 
 def check_picture(folder: Path, data: bytes) -> bool:
-    """Put a file between two good ones into the dataset layer; return whether it was usable."""
+    """Load a dataset of a file and two good pictures; return whether the file was usable."""
     path = folder / "b.png"
     path.write_bytes(data)
     cls = registry.load("datasets", "folder")
@@ -97,13 +98,13 @@ def test_the_files_before_any_edit_are_read(picture_folder: Path, name: str) -> 
 
 @drawing(FEW)
 @given(data=mutants.broken_pictures())
-def test_pictures_are_read_or_named(picture_folder: Path, data: bytes) -> None:
+def test_pictures_are_read_or_reported(picture_folder: Path, data: bytes) -> None:
     check_picture(picture_folder, data)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_5000_pictures_are_read_or_named(picture_folder: Path) -> None:
+def test_5000_pictures_are_read_or_reported(picture_folder: Path) -> None:
     usable: list[bool] = []
 
     @drawing(PICTURES)
@@ -112,9 +113,9 @@ def test_5000_pictures_are_read_or_named(picture_folder: Path) -> None:
         usable.append(check_picture(picture_folder, data))
 
     draw()
-    print(f"read {sum(usable)}, named {len(usable) - sum(usable)}")
+    print(f"read {sum(usable)}, reported {len(usable) - sum(usable)}")
     assert len(usable) >= PICTURES
-    # edits that break everything, or nothing, would test nothing
+    # Edits that break every file, or none, would test nothing.
     assert 0.02 < np.mean(usable) < 0.98
 
 
@@ -122,7 +123,7 @@ def test_5000_pictures_are_read_or_named(picture_folder: Path) -> None:
 
 
 class Notes(Listener):
-    """Remembers what the user is told."""
+    """Keeps the notes for the user."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -153,7 +154,7 @@ def fuzzed_files(root: Path) -> list[Path]:
 
 
 def check_run(original: Path, copy: Path, file: Path, data: bytes) -> bool:
-    """Put a file into a copy of a run, read it all; return whether a board came of it."""
+    """Put a file into a copy of a run and read it; return whether it made a board."""
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(original, copy)
     (copy / file).write_bytes(data)
@@ -170,7 +171,7 @@ def check_run(original: Path, copy: Path, file: Path, data: bytes) -> bool:
             assert str(copy) in message
             return False
     assert len(board.units) <= 2
-    # nothing that stands in a record leads out of the run folder
+    # No path of a record leads out of the run folder.
     for output in board.units["output"]:
         assert (copy / output).resolve().is_relative_to(copy.resolve())
     page = render_page(board)
@@ -198,16 +199,16 @@ def fuzz_runs(root: Path, copy: Path, count: int) -> list[bool]:
 
 
 @pytest.mark.slow
-def test_records_are_read_or_named(run_folder: Path, tmp_path: Path) -> None:
+def test_records_are_read_or_reported(run_folder: Path, tmp_path: Path) -> None:
     assert check_run(run_folder, tmp_path / "copy", Path("x.json"), b"")
     assert {True, False} <= set(fuzz_runs(run_folder, tmp_path / "copy", FEW_RUNS))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_500_records_are_read_or_named(run_folder: Path, tmp_path: Path) -> None:
+def test_500_records_are_read_or_reported(run_folder: Path, tmp_path: Path) -> None:
     results = fuzz_runs(run_folder, tmp_path / "copy", TEXTS)
-    print(f"read {sum(results)}, named {len(results) - sum(results)}")
+    print(f"read {sum(results)}, reported {len(results) - sum(results)}")
     assert len(results) >= TEXTS
 
 
@@ -231,20 +232,20 @@ def check_config(folder: Path, data: bytes) -> bool:
 
 
 def configurations() -> list[str]:
-    own = (
+    example = (
         "methods: gatys_2015:iterations=5,noise\nsize: 64\nseeds: [1, 2]\ntimeout: 3.5\nlimit: 2\n"
     )
-    return [own, *(path.read_text() for path in sorted(SUITES.rglob("*.yaml")))]
+    return [example, *(path.read_text() for path in sorted(SUITES.rglob("*.yaml")))]
 
 
 @drawing(FEW)
 @given(data=mutants.broken_yaml(configurations()))
-def test_configurations_are_read_or_named(tmp_path: Path, data: bytes) -> None:
+def test_configurations_are_read_or_reported(tmp_path: Path, data: bytes) -> None:
     check_config(tmp_path, data)
 
 
 @pytest.mark.parametrize("piece", mutants.YAML_PIECES, ids=lambda p: p[:20])
-def test_each_odd_line_of_a_configuration_is_read_or_named(tmp_path: Path, piece: str) -> None:
+def test_each_odd_line_of_a_configuration_is_read_or_reported(tmp_path: Path, piece: str) -> None:
     check_config(tmp_path, piece.encode())
     check_config(tmp_path, f"size: {piece}".encode())
     check_config(tmp_path, f"suite: {piece}".encode())
@@ -253,7 +254,7 @@ def test_each_odd_line_of_a_configuration_is_read_or_named(tmp_path: Path, piece
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_500_configurations_are_read_or_named(tmp_path: Path) -> None:
+def test_500_configurations_are_read_or_reported(tmp_path: Path) -> None:
     results: list[bool] = []
 
     @drawing(TEXTS)
@@ -262,6 +263,6 @@ def test_500_configurations_are_read_or_named(tmp_path: Path) -> None:
         results.append(check_config(tmp_path, data))
 
     draw()
-    print(f"read {sum(results)}, named {len(results) - sum(results)}")
+    print(f"read {sum(results)}, reported {len(results) - sum(results)}")
     assert len(results) >= TEXTS
     assert 0.02 < np.mean(results) < 0.98

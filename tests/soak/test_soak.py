@@ -1,7 +1,7 @@
-"""Honest runs beside a busy program: how often does a check cry wolf?
+"""False alarms of regression checks on a busy machine.
 
-``make soak`` runs it. NSTBENCH_SOAK_RUNS is the number of runs (40), NSTBENCH_SOAK_METHODS the
-methods of the regression suite to run (all of them).
+``make soak`` runs it. NSTBENCH_SOAK_RUNS is the number of runs (default 40),
+NSTBENCH_SOAK_METHODS the methods of the regression suite to run (default all).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ METHODS = os.environ.get("NSTBENCH_SOAK_METHODS")
 
 @pytest.fixture
 def hog():
-    """A program that keeps one processor busy, as another job of a CI machine would."""
+    """Run a program that keeps one core busy, like another job of a CI machine."""
     code = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**6))"
     process = subprocess.Popen([sys.executable, "-c", code])
     yield
@@ -44,7 +44,7 @@ def regression_run(folder):
 
 @pytest.mark.soak
 @pytest.mark.timeout(6 * 3600)
-def test_honest_runs_on_a_busy_machine_raise_no_alarm(tmp_path, request):
+def test_unchanged_runs_on_a_busy_machine_raise_no_alarm(tmp_path, request):
     baseline = regression_run(tmp_path / "baseline")
     request.getfixturevalue("hog")
     speed_metrics = {n for n, facts in baseline.metrics.items() if facts.role == "speed"}
@@ -56,7 +56,7 @@ def test_honest_runs_on_a_busy_machine_raise_no_alarm(tmp_path, request):
         assert not result.of(Verdict.NOT_COMPARABLE)
         alarms = result.of(Verdict.REGRESSION)
         if alarms:
-            # as `make regression` does: what is not found twice does not count
+            # As in `make regression`, an alarm counts only if a second run confirms it.
             again = check(regression_run(tmp_path / f"again{index}"), baseline, tolerances)
             print(f"run {index}, first alarms: {[finding.label for finding in alarms]}", flush=True)
             alarms = again.of(Verdict.REGRESSION)
@@ -78,7 +78,7 @@ def test_honest_runs_on_a_busy_machine_raise_no_alarm(tmp_path, request):
 
 
 def test_the_regression_suite_can_decide():
-    """A test on so many pairs can be significant after the correction for all rows."""
+    """The suite has enough pairs for significance after the correction for all rows."""
     config = build_config({}, suite="regression")
     pairs = config.limit * config.contents_per_style
     rows = len(config.methods) * 4

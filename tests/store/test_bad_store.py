@@ -32,7 +32,8 @@ from nstbench.pictures.picture import write_png
 from nstbench.pipeline import job as pipeline
 from nstbench.pipeline.job import execute, rescore
 from nstbench.plan.config_file import build_config
-from nstbench.report.page import render_page, write_comparison, write_report
+from nstbench.report.files import write_comparison, write_report
+from nstbench.report.page import render_page
 from nstbench.report.serve import fingerprint
 from nstbench.store.atomic_files import read_json, write_json
 from nstbench.store.keys import SCHEMA, key_of
@@ -140,7 +141,7 @@ def test_full_disk_is_named_and_the_run_goes_on_when_there_is_space(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("room", [9_000, 40_000])
-def test_files_that_cannot_grow_end_the_command_with_the_way_out(
+def test_files_that_cannot_grow_end_the_command_with_a_fix(
     pictures: Path, undisturbed: Board, tmp_path: Path, room: int
 ) -> None:
     """What a disk quota does, by a limit that every system knows: of pictures, or of the page."""
@@ -181,21 +182,21 @@ def test_report_that_cannot_be_written_leaves_the_old_one(
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match=r"index\.html cannot be written: No space left.*free"):
         write_report(board, finished / "report", ["html"])
     assert page.read_bytes() == before
-    assert not list(page.parent.glob(".partial*"))
+    assert not list(page.parent.glob(".*"))
 
 
-def test_worker_whose_log_cannot_be_opened_ends_the_run_with_the_way_out(
+def test_worker_whose_log_cannot_be_opened_ends_the_run_with_a_fix(
     pictures: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "logs").write_text("in the way")
     with pytest.raises(StoreError, match=r"logs.*cannot be written: .*move the file that lies"):
         run(pictures, tmp_path / "run")
-    assert not (tmp_path / "run" / "claims").exists()
+    assert not (tmp_path / "run" / "leases").exists()
 
 
 # --- a read-only store -------------------------------------------------------------------
@@ -232,7 +233,7 @@ def test_read_only_run_is_read_and_never_changed(pictures: Path, read_only: Path
         with pytest.raises(StoreError, match=message):
             rescore(root, metrics="ssim,gram_distance", device="cpu")
         with pytest.raises(StoreError, match=message):
-            Store(root).write_record(unit_record("0" * 64, method="noise"))
+            Store(root).write_record(unit_record("0" * 64, plugin="noise"))
     pd.testing.assert_frame_equal(load_board(root).leaderboard, board.leaderboard)
 
 
@@ -263,7 +264,7 @@ def test_newer_run_is_refused_by_whatever_reads_or_writes_it(
 
 @pytest.mark.parametrize("name", ["plan.json", "timings.json", "scores.parquet"])
 @pytest.mark.parametrize("data", [b"", b"{", b"[1, 2]", b'{"units": [{"key": 3}]}', b"\0" * 900])
-def test_damaged_file_is_named_and_the_same_command_mends_it(
+def test_damaged_file_is_named_and_the_same_command_repairs_it(
     pictures: Path, finished: Path, undisturbed: Board, name: str, data: bytes
 ) -> None:
     (finished / name).write_bytes(data)
@@ -314,7 +315,7 @@ def test_record_that_names_a_file_elsewhere_is_not_followed(finished: Path) -> N
     [
         {"status": "finished"}, {"status": None}, {"seconds": "fast"}, {"output": 3},
         {"output_sha256": None}, {"calibration": ["x"]}, {"waits": 3}, {"parts": []},
-        {"message": {}}, {"size": "large"}, {"content": None}, {"variant": 5},
+        {"message": {}}, {"size": "large"}, {"content": None}, {"method": 5},
     ],
 )  # fmt: skip
 def test_altered_record_counts_as_none(finished: Path, change: dict[str, Any]) -> None:
@@ -332,8 +333,8 @@ def test_damaged_timing_is_taken_again(pictures: Path, tmp_path: Path) -> None:
     (path,) = (tmp_path / "run" / "timings").rglob("*.json")
     path.write_text('{"latency": "fast"}')
     board = run(pictures, tmp_path / "run", **given)
-    assert [timing.variant for timing in board.timings] == ["content_copy"]
-    assert read_json(path)["variant"] == "content_copy"
+    assert [timing.method for timing in board.timings] == ["content_copy"]
+    assert read_json(path)["method"] == "content_copy"
 
 
 @pytest.mark.parametrize(
@@ -378,14 +379,14 @@ def test_damaged_output_costs_its_own_scores_and_is_named(finished: Path) -> Non
     (note,) = notes
     assert picture.name in note
     assert "Delete the file and run the same command again" in note
-    assert "1 files are damaged" in render_page(board)
+    assert "Damaged: 1 file." in render_page(board)
 
 
-def test_output_that_is_no_png_is_not_opened_by_the_report(finished: Path) -> None:
+def test_output_that_is_not_a_png_is_not_opened_by_the_report(finished: Path) -> None:
     """Pillow would start Ghostscript for this one."""
     picture = next((finished / "outputs" / "noise").rglob("*.png"))
     picture.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n")
-    assert "1 files are damaged" in render_page(load_board(finished))
+    assert "Damaged: 1 file." in render_page(load_board(finished))
 
 
 # --- clocks and names --------------------------------------------------------------------

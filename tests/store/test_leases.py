@@ -1,4 +1,4 @@
-"""Claims under processes that end, and under clocks that differ."""
+"""Leases under processes that end, and under clocks that differ."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from pathlib import Path
 import pytest
 
 from nstbench.core.errors import StoreError
-from nstbench.store import leases as claims_module
-from nstbench.store.leases import Claims
+from nstbench.store import leases as leases_module
+from nstbench.store.leases import Leases
 
 
 @pytest.fixture
 def make(tmp_path):
     made = []
 
-    def claims(**settings):
-        made.append(Claims(tmp_path, **settings))
+    def leases(**settings):
+        made.append(Leases(tmp_path, **settings))
         return made[-1]
 
-    yield claims
+    yield leases
     for each in made:
         each.close()
 
 
-def owner_file(root, claims):
-    return root / "claims" / f"{claims._name}.owner"
+def owner_file(root, leases):
+    return root / "leases" / f"{leases._name}.owner"
 
 
-def on_another_host(root, claims):
+def on_another_host(root, leases):
     """Let an owner seem to run on a machine about whose processes nothing is known here."""
-    claims._closed.set()
-    claims._pulse.join()
-    path = owner_file(root, claims)
+    leases._closed.set()
+    leases._pulse.join()
+    path = owner_file(root, leases)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another"}))
     return path
 
 
-def test_a_claim_is_held_by_one_at_a_time(make):
+def test_a_lease_is_held_by_one_at_a_time(make):
     one, other = make(), make()
     assert one.take("k")
     assert not other.take("k")
@@ -54,7 +54,7 @@ def test_a_claim_is_held_by_one_at_a_time(make):
     assert other.take("k")
 
 
-def test_many_threads_and_owners_never_hold_the_same_claim(make):
+def test_many_threads_and_owners_never_hold_the_same_lease_file(make):
     owners = [make() for _ in range(4)]
     held, wrong = set(), []
 
@@ -75,7 +75,7 @@ def test_many_threads_and_owners_never_hold_the_same_claim(make):
     assert not wrong
 
 
-def test_threads_of_one_process_never_hold_the_same_claim(make):
+def test_threads_of_one_process_never_hold_the_same_lease_file(make):
     owner, start = make(), threading.Barrier(4, timeout=60)
     owner.join()
     won = []
@@ -94,10 +94,10 @@ def test_threads_of_one_process_never_hold_the_same_claim(make):
     assert sorted(won) == list(range(200))
 
 
-def test_claims_of_a_dead_process_here_are_void_at_once(make, tmp_path):
+def test_leases_of_a_dead_process_here_are_void_at_once(make, tmp_path):
     code = (
-        "import os, sys; from pathlib import Path; from nstbench.store.leases import Claims\n"
-        "c = Claims(Path(sys.argv[1])); assert c.take('k')\n"
+        "import os, sys; from pathlib import Path; from nstbench.store.leases import Leases\n"
+        "c = Leases(Path(sys.argv[1])); assert c.take('k')\n"
         "print('taken', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
@@ -142,16 +142,16 @@ def test_an_owner_from_the_future_is_stale_once_its_time_stands_still(make, tmp_
     os.utime(path, (future, future))
     assert not mine.take("k")
     right = time.monotonic
-    monkeypatch.setattr(claims_module.time, "monotonic", lambda: right() + 29)
+    monkeypatch.setattr(leases_module.time, "monotonic", lambda: right() + 29)
     assert not mine.take("k")
     os.utime(path, (future + 5, future + 5))
-    monkeypatch.setattr(claims_module.time, "monotonic", lambda: right() + 45)
+    monkeypatch.setattr(leases_module.time, "monotonic", lambda: right() + 45)
     assert not mine.take("k"), "it was touched meanwhile"
-    monkeypatch.setattr(claims_module.time, "monotonic", lambda: right() + 80)
+    monkeypatch.setattr(leases_module.time, "monotonic", lambda: right() + 80)
     assert mine.take("k")
 
 
-def test_an_owner_keeps_its_claims_by_heartbeats(make, tmp_path):
+def test_an_owner_keeps_its_leases_by_heartbeats(make, tmp_path):
     away, mine = make(heartbeat=0.05), make(heartbeat=0.05, stale=1.5)
     assert away.take("k")
     path = owner_file(tmp_path, away)
@@ -161,10 +161,10 @@ def test_an_owner_keeps_its_claims_by_heartbeats(make, tmp_path):
         assert not mine.take("k")
 
 
-def test_a_claim_without_a_name_is_stale_by_its_own_age(make, tmp_path):
+def test_a_lease_without_a_name_is_stale_by_its_own_age(make, tmp_path):
     mine = make(heartbeat=60, stale=30)
     mine.join()
-    half = tmp_path / "claims" / "k.claim"
+    half = tmp_path / "leases" / "k.lease"
     half.write_text("")
     assert not mine.take("k"), "its owner may be about to write its name"
     long_ago = half.stat().st_mtime - 31
@@ -189,15 +189,15 @@ def test_nothing_is_left(make, tmp_path):
     one.take("k")
     other.take("l")
     one.close()
-    assert sorted(p.suffix for p in (tmp_path / "claims").iterdir()) == [".claim", ".owner"]
+    assert sorted(p.suffix for p in (tmp_path / "leases").iterdir()) == [".lease", ".owner"]
     other.close()
-    assert not (tmp_path / "claims").exists()
+    assert not (tmp_path / "leases").exists()
 
 
 def test_an_unwritable_folder_is_a_store_error(tmp_path):
-    (tmp_path / "claims").write_text("in the way")
+    (tmp_path / "leases").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be written"):
-        Claims(tmp_path).take("k")
+        Leases(tmp_path).take("k")
 
 
 def test_a_full_disk_leaves_no_sign_of_a_process_that_never_began(tmp_path, monkeypatch):
@@ -207,5 +207,5 @@ def test_a_full_disk_leaves_no_sign_of_a_process_that_never_began(tmp_path, monk
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(StoreError, match=r"No space left.*free space"):
-        Claims(tmp_path).join()
-    assert not list((tmp_path / "claims").iterdir())
+        Leases(tmp_path).join()
+    assert not list((tmp_path / "leases").iterdir())

@@ -127,10 +127,10 @@ def test_newer_schema_is_refused(tmp_path):
         Store.open(tmp_path)
 
 
-def test_cards_of_another_version_are_refused_with_the_way_out(tmp_path):
+def test_cards_of_another_version_are_refused_with_a_fix(tmp_path):
     from nstbench.analysis.load_board import load_board
 
-    card = {"variant": "mine", "method": "mine"}
+    card = {"method": "mine", "plugin": "mine"}
     info = {"schema": SCHEMA, "methods": [card], "metrics": [], "pictures": []}
     write_json(tmp_path / "run.json", info)
     with pytest.raises(UsageError, match=r"another version of nstbench \(title: Field required"):

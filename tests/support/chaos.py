@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments and started again until they are through."""
+"""Runs whose processes are killed at random moments, and restarted until the run is complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ray_nodes import RayNodes
 
 WORKERS = 2
 UNITS = 60
-# Fast ones, an uneven one, and real ones of the registry; each run of a unit leaves a line.
+# Methods of the registry with an added delay; each run of a unit appends a line to a log.
 METHOD = """
 import os, time
 from pathlib import Path
@@ -56,7 +56,13 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a round came to: how often it was killed, and how many units were run again."""
+    """The result of a round.
+
+    Attributes:
+        kills: number of kills.
+        in_flight: units that may have been running at the kills.
+        repeated: units that ran again.
+    """
 
     kills: int
     in_flight: int
@@ -64,11 +70,11 @@ class Outcome:
 
 
 class Chaos:
-    """A plan of 60 units, and what an undisturbed run makes of it.
+    """Runs a plan of 60 units with and without kills, and compares the results.
 
     Args:
-        folder: where everything lies.
-        options: further options of the runs that are disturbed.
+        folder: folder of the pictures, methods and runs.
+        options: further options of the disturbed runs.
     """
 
     kinds: tuple[str, ...] = ("worker", "driver", "both")
@@ -93,7 +99,7 @@ class Chaos:
         assert len(self._log_lines()) == UNITS
 
     def round(self, seed: int) -> Outcome:
-        """Run into a new folder, killing at random moments, and compare the end."""
+        """Run into a new folder, kill at random moments, and compare the result."""
         chance, root = random.Random(seed), self.folder / f"round_{seed}"
         self.log.unlink(missing_ok=True)
         kills, in_flight = chance.randint(1, 3), 0
@@ -106,7 +112,7 @@ class Chaos:
         assert driver.wait(timeout=600) == 0, (root / "errors.txt").read_text()
         self._compare(root)
         runs = Counter(self._log_lines())
-        assert len(runs) == UNITS, "a unit was lost"
+        assert len(runs) == UNITS, "a unit did not run"
         return Outcome(kills, in_flight, sum(runs.values()) - UNITS)
 
     def _command(self, root: Path) -> list[str]:
@@ -132,13 +138,13 @@ class Chaos:
         return []
 
     def _kill(self, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int:
-        """Send SIGKILL; return how many units may have been in work at that."""
+        """Send SIGKILL; return how many units may have been running."""
         if driver.poll() is not None:
             return 0
         workers = self._workers(driver)
         victims = workers if kind == "both" else chance.sample(workers, min(1, len(workers)))
         if kind != "worker":
-            # a worker that loses its driver ends, too
+            # A worker ends when its driver does.
             driver.kill()
             driver.wait()
         if kind != "driver":
@@ -158,14 +164,14 @@ class Chaos:
         files = list((root / "outputs").rglob("*.json"))
         assert len(files) == UNITS
         assert all(json.loads(file.read_text())["status"] == "done" for file in files)
-        assert not (root / "claims").exists()
+        assert not (root / "leases").exists()
 
     def _log_lines(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
 
 class RayChaos(Chaos):
-    """The same on a Ray cluster, whose second node is lost and replaced now and then, too."""
+    """The same on a Ray cluster, whose second node is also killed and replaced at random."""
 
     kinds = (*Chaos.kinds, "node")
 
@@ -177,7 +183,7 @@ class RayChaos(Chaos):
         return self._nodes.workers()
 
     def _kill(self, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int:
-        # actors take their time: before both have begun there is little to kill
+        # Actors start slowly; wait until both workers run.
         deadline = time.monotonic() + 30
         while len(self._workers(driver)) < WORKERS and driver.poll() is None:
             if time.monotonic() > deadline:
@@ -186,7 +192,7 @@ class RayChaos(Chaos):
         if kind != "node":
             return super()._kill(driver, kind, chance)
         victims = self._nodes.workers("second")
-        self._nodes.lose()
+        self._nodes.kill()
         self._nodes.join()
         return len(victims)
 

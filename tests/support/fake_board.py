@@ -1,7 +1,7 @@
-"""Builds a realistic Board in a folder without running a method or a metric.
+"""A realistic Board in a folder, built without running a method or a metric.
 
-Outputs are cheap filters of small generated pictures; the scores are drawn from
-a seeded generator around a profile per method, so that boards look like real ones.
+Outputs are simple filters of small generated pictures. Scores are random values around a
+profile per method, from a seeded generator.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AVAILABLE = Availability()
 
 @dataclass(frozen=True)
 class Profile:
-    """What a fake method is like: its errors, its price, and how its picture is made."""
+    """Properties of a fake method: errors, times, memory and kind of output."""
 
     name: str
     flexibility: str
@@ -59,7 +59,7 @@ PROFILES = (
 
 
 def metric_cards() -> dict[str, MetricCard]:
-    """Return the metrics of the fake board: every role, both directions, all scopes."""
+    """Return the metrics of the fake board, with every role, direction and scope."""
 
     def card(name: str, title: str, scope: str, order: int, **extra: Any) -> MetricCard:
         facts: dict[str, Any] = {
@@ -87,13 +87,13 @@ def metric_cards() -> dict[str, MetricCard]:
         card("peak_memory", "Peak memory", "timing", 8, role="memory", unit="bytes"),
         card("artfid", "ArtFID", "set", 9, availability=Availability(
             ok=False, reason="the art-Inception weights are missing",
-            remedy="Get the file yourself")),
+            remedy="Download the file")),
     )  # fmt: skip
     return {c.name: c for c in cards}
 
 
 def weight_cards(profile: Profile) -> tuple[WeightCard, ...]:
-    """Return a loss network's card, and two checkpoints of a trained method."""
+    """Return the card of a loss network, and of two checkpoints for a trained method."""
     loss = WeightCard("vgg16", "ab" * 32, "BSD-3-Clause", "https://example.org/vgg")
     trained = [
         WeightCard(f"{profile.name}--style_{i}", f"c{i}" * 32, "MIT", training=training(profile, i))
@@ -103,7 +103,7 @@ def weight_cards(profile: Profile) -> tuple[WeightCard, ...]:
 
 
 def training(profile: Profile, index: int) -> TrainingCard:
-    """Return the card of a training; the second one began with the first."""
+    """Return the card of a training; the second one started from the first."""
     steps = 2000 * (index + 1)
     curve = tuple(
         {"step": float(i), "seconds": profile.training * i / steps,
@@ -113,7 +113,7 @@ def training(profile: Profile, index: int) -> TrainingCard:
     return TrainingCard(
         method=profile.name.split(":")[0], content_data="7 pictures of fake",
         style_data=f"style_{index}", steps=steps, size=192, batch=4, learning_rate=1e-3,
-        seconds=profile.training, start="an earlier one" if index else "",
+        seconds=profile.training, start="an earlier training" if index else "",
         start_seconds=profile.training * index, device="Fake GPU", threads=2,
         finished="2026-11-20T10:00:00+00:00", loss_curve=curve,
         deviations=(f"Trained with {steps} steps instead of 40,000.",),
@@ -123,8 +123,8 @@ def training(profile: Profile, index: int) -> TrainingCard:
 def method_card(profile: Profile) -> MethodCard:
     """Return the card of a fake method."""
     return MethodCard(
-        variant=profile.name,
-        method=profile.name.split(":")[0],
+        method=profile.name,
+        plugin=profile.name.split(":")[0],
         title=profile.name.replace("_", " et al. "),
         authors="A. Author, B. Buthor",
         year=2016,
@@ -143,7 +143,7 @@ def method_card(profile: Profile) -> MethodCard:
 
 
 def picture(seed: int, size: int) -> Image.Image:
-    """Return a small deterministic picture with some structure."""
+    """Return a square picture of sine waves; the same seed gives the same picture."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
     waves = [np.sin(2 * np.pi * (rng.uniform(1, 6, 2) @ np.stack([x, y]).reshape(2, -1)))
@@ -153,7 +153,7 @@ def picture(seed: int, size: int) -> Image.Image:
 
 
 def stylise(content: Image.Image, style: Image.Image, profile: Profile) -> Image.Image:
-    """Return a cheap stand-in for an output: a blend after matching the style's colours."""
+    """Return a fake output: a blend of content and style after matching their colours."""
     style = style.resize(content.size)
     c, s = np.asarray(content, float), np.asarray(style, float)
     matched = (c - c.mean((0, 1))) / (c.std((0, 1)) + 1e-6) * s.std((0, 1)) + s.mean((0, 1))
@@ -178,7 +178,7 @@ class FakeRun:
     pictures: tuple[list[Image.Image], list[Image.Image]] | None = None
     seed: int = 7
     linked: Path | None = None
-    """Every output is a link to this file, instead of a picture of its own."""
+    """If given, every output is a hard link to this file."""
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -336,7 +336,7 @@ class FakeRun:
     def _timings(self) -> tuple[Timing, ...]:
         return tuple(
             Timing(
-                variant=p.name, method=p.name.split(":")[0], size=size, device="cpu",
+                method=p.name, plugin=p.name.split(":")[0], size=size, device="cpu",
                 latency=tuple(p.latency * f for f in (0.97, 1.0, 1.02, 1.1)),
                 first_call=p.latency * 2, load=0.3, prepare=(p.prepare, p.prepare * 1.1),
                 peak_memory=int(p.memory), parameters=1_700_000, calibration=(0.11, 0.12),

@@ -1,4 +1,4 @@
-"""Units, and workers that are not processes, for tests of executors."""
+"""Units, and workers without a process, for tests of executors."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from pathlib import Path
 from unit_records import worker_answer
 
 from nstbench.core.records import ImageRecord, Unit
-from nstbench.generate.executors.executor import (
-    WorkerSettings,
-)
+from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.pool import PoolExecutor
 
 
 def unit(name, variant="m", style="s"):
     return Unit(
-        key=f"{variant}{name}".rjust(64, "0"), variant=variant, method=variant, params={},
+        key=f"{variant}{name}".rjust(64, "0"), method=variant, plugin=variant, params={},
         content=ImageRecord(f"c{name}", Path("c.png"), sha256="c"),
         style=ImageRecord(style, Path("s.png"), sha256=style),
         size=32, fit="crop", seed=0, unit_seed=1, parts={"name": name},
@@ -33,13 +31,13 @@ def take(schedule, slot, count=1):
     names = []
     for _ in range(count):
         task = schedule.next(slot)
-        names.append(f"{task.unit.variant}{task.unit.content.name[1:]}")
+        names.append(f"{task.unit.method}{task.unit.content.name[1:]}")
         schedule.done(task)
     return names
 
 
 class FakeWorker:
-    """Answers as ``script(unit name, number of the attempt)`` says: a status or an exception."""
+    """Answers with the result of ``script(unit name, try)``: a status, or an exception to raise."""
 
     def __init__(self, pool):
         self.pool = pool
@@ -72,18 +70,18 @@ class FakeWorker:
 
 
 class FakePool(PoolExecutor):
-    """Starts fake workers and remembers what was asked of them."""
+    """Starts fake workers and counts their requests."""
 
-    def __init__(self, root, slots, script, claims=None):
+    def __init__(self, root, slots, script, leases=None):
         settings = [WorkerSettings(root, "cpu", 1, 5.0) for _ in range(slots)]
-        super().__init__(*settings, claims=claims)
+        super().__init__(*settings, leases=leases)
         self.script = script
         self.lock = threading.Lock()
         self.attempts = Counter()
         self.requests = []
         self.busy = self.most_busy = self.closed = self.started = 0
 
-    def _start(self, settings, needless):
+    def _start(self, settings, cancelled):
         with self.lock:
             self.started += 1
         return FakeWorker(self)

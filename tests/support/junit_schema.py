@@ -1,4 +1,4 @@
-"""The JUnit format as Jenkins' ``junit-10.xsd`` states it, as far as a writer needs it."""
+"""The JUnit format of Jenkins' ``junit-10.xsd``, limited to the parts that a writer needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COUNT = re.compile(r"\d+")
 SECONDS = re.compile(r"[0-9,]*(\.[0-9]*)?")
 
 MESSAGE = {"type": ANY, "message": ANY}
-# element -> (required attributes, optional attributes, children, may it hold text)
+# element -> (required attributes, optional attributes, children, True if it may contain text)
 ELEMENTS = {
     "testsuites": (
         {},
@@ -44,7 +44,7 @@ ELEMENTS = {
 
 
 def problems(text: str) -> list[str]:
-    """Return what is wrong with a JUnit file; nothing if it is valid and its counts are true."""
+    """Return the errors in a JUnit file: violations of the schema and wrong counts."""
     root = ElementTree.fromstring(text.encode())
     if root.tag not in ("testsuites", "testsuite"):
         return [f"the root is {root.tag}"]
@@ -55,25 +55,25 @@ def _element(element: ElementTree.Element) -> list[str]:
     if element.tag not in ELEMENTS:
         return [f"there is no element {element.tag}"]
     required, optional, children, text = ELEMENTS[element.tag]
-    known = required | optional
-    found = [f"{element.tag} lacks {name}" for name in required if name not in element.attrib]
+    allowed = required | optional
+    errors = [f"{element.tag} lacks {name}" for name in required if name not in element.attrib]
     for name, value in element.attrib.items():
-        if name not in known:
-            found.append(f"{element.tag} has no attribute {name}")
-        elif not known[name].fullmatch(value):
-            found.append(f"{element.tag} {name}={value!r}")
+        if name not in allowed:
+            errors.append(f"{element.tag} has no attribute {name}")
+        elif not allowed[name].fullmatch(value):
+            errors.append(f"{element.tag} {name}={value!r}")
     texts = [element.text, *(child.tail for child in element)]
     if not text and any((part or "").strip() for part in texts):
-        found.append(f"{element.tag} holds text")
+        errors.append(f"{element.tag} contains text")
     for child in element:
         if child.tag not in children:
-            found.append(f"{element.tag} may not hold {child.tag}")
-        found += _element(child)
-    return found
+            errors.append(f"{element.tag} must not contain {child.tag}")
+        errors += _element(child)
+    return errors
 
 
 def _counts(root: ElementTree.Element) -> list[str]:
-    found = []
+    errors = []
     for suite in root.iter():
         for attribute, path in (
             ("tests", ".//testcase"), ("failures", ".//failure"), ("errors", ".//error"),
@@ -81,5 +81,5 @@ def _counts(root: ElementTree.Element) -> list[str]:
             if attribute in suite.attrib:
                 count = len(suite.findall(path))
                 if int(suite.attrib[attribute]) != count:
-                    found.append(f"{suite.tag} says {attribute}={suite.attrib[attribute]}: {count}")
-    return found
+                    errors.append(f"{suite.tag} {attribute}={suite.attrib[attribute]}, not {count}")
+    return errors

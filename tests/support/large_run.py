@@ -9,6 +9,7 @@ from fake_board import PROFILES, FakeRun, picture
 
 
 def large_run(root: Path) -> FakeRun:
+    """Return the run; all outputs are links to one picture of 512 x 512 pixels."""
     profiles = [
         replace(PROFILES[i % len(PROFILES)], name=f"{PROFILES[i % len(PROFILES)].name}:v={i}")
         for i in range(40)

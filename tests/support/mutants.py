@@ -1,4 +1,4 @@
-"""Valid files and what becomes of them when chance edits them, for fuzzing with Hypothesis."""
+"""Valid files and random edits of them, for fuzzing with Hypothesis."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import tifffile
 from hypothesis import strategies as st
 from PIL import Image
 
-# values at which lengths, counts and offsets overflow or turn negative
+# Values at which lengths, counts and offsets overflow or become negative.
 EXTREMES = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0\0\0",
             b"\0\0\0\x80", b"\0\1\0\0", b"\xff\xff", b"\0\0"]  # fmt: skip
 
 
 @cache
 def pictures() -> dict[str, bytes]:
-    """Return name -> a small valid picture: every format, in the modes that it knows."""
+    """Return name -> a small valid picture, for every format and the modes it supports."""
     rgb = odd_images.gradient(40, 48)
     wide = (np.arange(40 * 48, dtype=np.uint32).reshape(40, 48) * 34).astype(np.uint16)
     exif = Image.Exif()
@@ -31,7 +31,7 @@ def pictures() -> dict[str, bytes]:
     image = Image.fromarray(rgb)
     frames = [Image.fromarray(np.roll(rgb, 9 * i, 0)) for i in (1, 2)]
     more: dict[str, Any] = {"save_all": True, "append_images": frames}
-    found = {
+    return {
         "jpeg": _saved(image, "JPEG", **marked),
         "jpeg-progressive": _saved(image, "JPEG", progressive=True, optimize=True),
         "jpeg-cmyk": _saved(image.convert("CMYK"), "JPEG",
@@ -62,7 +62,6 @@ def pictures() -> dict[str, bytes]:
         "tiff-tiles": _tiff(np.pad(rgb, ((0, 24), (0, 16), (0, 0))), tile=(32, 32)),
         "tiff-planes": _tiff(np.moveaxis(rgb, -1, 0), photometric="rgb", planarconfig="separate"),
     }  # fmt: skip
-    return found
 
 
 def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -79,7 +78,7 @@ def _tiff(samples: np.ndarray, **options: Any) -> bytes:
 
 @st.composite
 def broken_pictures(draw: st.DrawFn) -> bytes:
-    """Draw a picture file with one to six edits; PNG checksums are made right again at times."""
+    """Draw a picture file with one to six edits; the checksums of some PNG files are corrected."""
     names = st.sampled_from(sorted(pictures()))
     data = edited(draw, pictures()[draw(names)], [pictures()[draw(names)]])
     if data.startswith(b"\x89PNG") and draw(st.booleans()):
@@ -88,12 +87,12 @@ def broken_pictures(draw: st.DrawFn) -> bytes:
 
 
 def edited(draw: st.DrawFn, data: bytes, others: list[bytes]) -> bytes:
-    """Change bytes, put extremes, cut, repeat, remove, insert and splice, a few times."""
+    """Change bytes, write extreme values, cut, repeat, remove, insert or splice, up to 6 times."""
     content = bytearray(data)
     for _ in range(draw(st.integers(1, 6))):
         kind = draw(st.sampled_from(["byte", "byte", "extreme", "extreme", "cut", "repeat",
                                      "remove", "insert", "splice"]))  # fmt: skip
-        # most of what decides about a file stands at its beginning
+        # The first bytes of a file decide most about how it is read.
         reach = draw(st.sampled_from([len(content), min(len(content), 120)]))
         place = draw(st.integers(0, max(0, reach - 1)))
         length = draw(st.sampled_from([1, 4, 13, 100, 1000]))
@@ -117,7 +116,7 @@ def edited(draw: st.DrawFn, data: bytes, others: list[bytes]) -> bytes:
 
 
 def _with_checksums(data: bytes) -> bytes:
-    """Return a PNG whose chunks have the checksums of what they hold, as far as there are any."""
+    """Return a PNG with correct checksums of all complete chunks."""
     out, place = data[:8], 8
     while place + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, place)
@@ -179,7 +178,7 @@ YAML_PIECES = [
 
 @st.composite
 def broken_yaml(draw: st.DrawFn, texts: list[str]) -> bytes:
-    """Draw a configuration file with lines that YAML or its readers stumble over."""
+    """Draw a configuration file with lines that are difficult for YAML readers."""
     lines = draw(st.sampled_from(texts)).splitlines()
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, len(lines) - 1)) if lines else 0

@@ -1,4 +1,4 @@
-"""A Ray cluster on this machine: a head that stays, and a second node that can be lost."""
+"""A Ray cluster on this machine: a head node, and a second node that can be killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 _START = (sys.executable, "-m", "ray.scripts.scripts", "start")
-# A node that is silent for so long is lost, for tests that cannot wait as long as a data centre.
+# A node without a sign of life counts as dead after a few seconds, so that tests are short.
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_health_check_initial_delay_ms": "2000",
@@ -26,18 +26,18 @@ _SETTINGS = {
 
 
 class RayNodes:
-    """Nodes with one CPU each; all of their processes end with the block.
+    """Starts nodes with one CPU each; all of their processes end with the block.
 
     Attributes:
-        address: what to give to ``--ray-address``.
-        environment: variables of whoever connects.
+        address: the value for ``--ray-address``.
+        environment: environment variables of a process that connects.
     """
 
     def __init__(self) -> None:
-        # pytest's own folders make paths that are too long for sockets
+        # The folders of pytest have paths that are too long for sockets.
         self._folder = Path(tempfile.mkdtemp(prefix="ray"))
         self.address = f"127.0.0.1:{_free_port()}"
-        # a cluster of its own, whatever token the user has for others
+        # This cluster does not use the user's token for other clusters.
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self.environment = os.environ | _SETTINGS | token
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
@@ -50,19 +50,19 @@ class RayNodes:
 
     def __exit__(self, *error: object) -> None:
         for name in list(self._nodes):
-            self.lose(name)
+            self.kill(name)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def join(self) -> None:
         """Start the second node."""
         self._start("second", f"--address={self.address}")
 
-    def lose(self, name: str = "second") -> None:
-        """Kill everything that runs on a node, as when its power goes."""
+    def kill(self, name: str = "second") -> None:
+        """Kill all processes of a node at once, as in a power failure."""
         node = self._nodes.pop(name)
         with contextlib.suppress(psutil.NoSuchProcess):
             root = psutil.Process(node.pid)
-            # stopped first: a process that sees another one end must not clear up after it
+            # Suspended first, so that no process can clean up after another one has ended.
             processes = [root, *root.children(recursive=True)]
             for step in (psutil.Process.suspend, psutil.Process.kill):
                 for process in processes:
@@ -73,14 +73,14 @@ class RayNodes:
 
     def workers(self, *names: str) -> list[psutil.Process]:
         """Return the worker processes of nstbench on some nodes, or on all."""
-        found = []
+        workers = []
         for name in names or self._nodes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 for process in psutil.Process(self._nodes[name].pid).children(recursive=True):
                     with contextlib.suppress(psutil.Error):
                         if "nstbench.generate.worker" in process.cmdline():
-                            found.append(process)
-        return found
+                            workers.append(process)
+        return workers
 
     def _start(self, name: str, *options: str) -> None:
         log = self._folder / f"{name}.txt"

@@ -1,4 +1,4 @@
-"""Small pieces of a run for tests of tables: units and cards."""
+"""Units and cards for tests of tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nstbench.core.records import Availability
 
 
 def units_of(scores, status="done"):
-    """One finished unit per pair that has a score."""
+    """Return one unit per pair with a score, all with the same status."""
     key = ["method", "plugin", "content", "style", "size", "seed"]
     rows = scores[scores["content"] != ""]
     return rows[key].drop_duplicates().assign(status=status, message="")
@@ -15,7 +15,7 @@ def units_of(scores, status="done"):
 
 def method_card(variant, plugin, flexibility):
     return MethodCard(
-        variant=variant, method=plugin, title="", authors="", year=2015, paper="", code="",
+        method=variant, plugin=plugin, title="", authors="", year=2015, paper="", code="",
         family="", flexibility=flexibility, licence="MIT", trained_on=(), deviations=(),
         params={}, defaults={}, weights=(), availability=Availability(),
     )  # fmt: skip

@@ -11,7 +11,7 @@ SIZE = 64
 
 
 def picture(seed, size=SIZE):
-    """A smooth picture with a texture of its own."""
+    """Return a smooth picture with a texture that depends on the seed, uint8 (size, size, 3)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
     waves = np.sin(9 * (1 + seed) * (x + rng.uniform(-1, 1) * y))[..., None]

@@ -1,7 +1,7 @@
-"""A trainable method in miniature: one 1x1 convolution that learns the style's mean colour.
+"""A small trainable method: one 1x1 convolution that learns the style's mean colour.
 
-It is registered as a plug-in by the tests (``--plugin tests/support/toy_colour.py``) and shows every
-hook of the training contract.
+The tests register it as a plug-in (``--plugin tests/support/toy_colour.py``). It shows every hook
+of the training contract.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ToyColour(TrainableMethod):
 
     info: ClassVar[MethodInfo] = MethodInfo(
         title="Toy colour",
-        authors="nobody",
+        authors="the nstbench developers",
         year=2026,
         paper="https://example.org",
         family="toy",

@@ -1,4 +1,4 @@
-"""Transformation networks, their loss, and the methods that train them."""
+"""Tests of transformation networks, their loss, and the methods that train them."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ class TestTransformationNetwork:
     @pytest.mark.parametrize("padding", ["reflect_start", "mirror", "zero"])
     @pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
     @pytest.mark.parametrize("shape", [(64, 64), (65, 83), (16, 20)])
-    def test_any_size_comes_back(self, padding, upsampling, shape):
+    def test_output_has_the_size_of_the_input(self, padding, upsampling, shape):
         net = TransformationNetwork(Design(0.125, "instance", padding, upsampling))
         made = net(torch.rand(2, 3, *shape)).detach()
         assert made.shape == (2, 3, *shape)
         assert 0 <= float(made.min()) <= float(made.max()) <= 1
 
     def test_reflected_border_is_used_up_exactly(self):
-        """40 px around, ten unpadded convolutions at a quarter of the size: nothing is left."""
+        """Ten unpadded convolutions at a quarter of the size use up the border of 40 px."""
         net = TransformationNetwork(Design(0.125)).eval()
         seen = {}
         net.output.register_forward_hook(lambda _, __, out: seen.update(shape=out.shape))
@@ -87,7 +87,7 @@ class TestTransformationNetwork:
 
     def test_condition_is_laid_out_norm_by_norm(self):
         """Scaling the last six values only rescales and shifts the output's logits."""
-        # Seen before the sigmoid: near 0 and 1 its inverse makes much of the last bit.
+        # Compared before the sigmoid: near 0 and 1 its inverse amplifies rounding errors.
         net = TransformationNetwork(DUMOULIN)
         seen = []
         net.output.register_forward_hook(lambda _, __, out: seen.append(out.detach()))
@@ -103,7 +103,7 @@ class TestTransformationNetwork:
         wanted = 2 * seen[0] + torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)
         torch.testing.assert_close(seen[1], wanted, atol=1e-4, rtol=1e-4)
 
-    def test_conditional_network_wants_a_condition(self):
+    def test_conditional_network_needs_a_condition(self):
         with pytest.raises(ValueError, match="scales and shifts"):
             TransformationNetwork(DUMOULIN)(torch.rand(1, 3, 32, 32))
 
@@ -133,8 +133,8 @@ class TestInstanceNorm:
         made = instance_norm(x, torch.ones(1, 3), torch.full((1, 3), 0.5))
         assert torch.equal(made, torch.full((2, 3, 1, 1), 0.5))
 
-    def test_contrast_of_the_content_is_forgotten(self):
-        """The paper's point (section 2): instance norm undoes contrast, batch norm does not."""
+    def test_contrast_of_the_content_has_no_effect(self):
+        """Section 2 of the paper: instance normalisation removes contrast."""
         x = torch.rand(1, 4, 16, 16)
         one = torch.ones(1, 4)
         weak = instance_norm(0.3 * x + 0.2, one, 0 * one)
@@ -150,7 +150,7 @@ def test_mirrored_repeats_as_often_as_needed():
 
 
 class TestPerceptualLoss:
-    """Against NumPy, on a network of two convolutions."""
+    """The loss against NumPy, on a network of two convolutions."""
 
     @pytest.fixture
     def network(self):
@@ -208,13 +208,13 @@ class TestPerceptualLoss:
 
 @pytest.mark.usefixtures("network_weights")
 class TestMethods:
-    def test_half_width_is_what_the_parameter_says(self):
+    def test_width_parameter_halves_the_channels(self):
         cls = registry.load("methods", "johnson_2016")
         assert cls(cls.Params()).parameter_count() == 1_679_235
         assert cls(cls.Params(width=0.5)).parameter_count() == 424_899
 
-    def test_batch_and_instance_norm_differ_when_stylising(self):
-        """Batch norm uses the training's statistics: doubling the contrast changes the picture."""
+    def test_normalisation_parameter(self):
+        """The parameter ``normalisation`` selects the kind of normalisation layers."""
         cls = registry.load("methods", "johnson_2016")
         for kind, layer in (("batch", torch.nn.BatchNorm2d), ("instance", None)):
             net = cls(cls.Params()).build(cls.Params(normalisation=kind, width=0.125))
@@ -271,12 +271,12 @@ class TestDumoulin:
         )
 
     def test_unknown_styles_and_shares_are_explained(self, method):
-        with pytest.raises(UsageError, match=r"holds no style 'exampl2'\. Did you mean 'example2'"):
+        with pytest.raises(UsageError, match=r"has no style 'exampl2'\. Did you mean 'example2'"):
             method(mix={"exampl2": 0.5}).prepare(example(kind=1))
         with pytest.raises(ValueError, match="at most 1 together"):
             method(mix={"example1": 0.7, "example2": 0.7})
 
-    def test_a_style_is_added_by_its_values_alone(self, method, tmp_path, picture_folders):
+    def test_a_new_style_changes_only_its_values(self, method, tmp_path, picture_folders):
         from nstbench.training.job import train
         from nstbench.training.order import build_order
 
@@ -297,7 +297,7 @@ class TestDumoulin:
 
     @pytest.mark.slow
     def test_interpolation_moves_the_style_monotonically(self, tmp_path, picture_folders):
-        """Paper, figure 7: along the mix, the distance to one style grows, to the other falls."""
+        """Paper, figure 7: the distance to one style grows with the mix; the other falls."""
         from nstbench.core.records import ImageRecord
         from nstbench.nn.backbones.load import load_backbone
         from nstbench.nn.losses.gram import gram_matrix
@@ -345,7 +345,7 @@ def _library(folder):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-# what torch's compiler imports is torch's affair
+# The import of torch's compiler raises DeprecationWarnings.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_networks_paint_the_same_picture():
     from nstbench.nn.generators.runtime import for_inference

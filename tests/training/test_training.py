@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from nstbench.cli.app import app
 from nstbench.core.errors import UsageError, WeightsError
 from nstbench.core.records import ImageRecord
-from nstbench.pictures.picture import load_picture, read_image
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.training.checkpoints import installed, look_of, read_checkpoint
@@ -49,8 +50,8 @@ def order(picture_folders):
     return make
 
 
-class Killed(Exception):  # noqa: N818  it is no error
-    """Stands for the end of the process."""
+class Killed(Exception):  # noqa: N818  it is not an error
+    """Simulates the end of the process."""
 
 
 class KillAfter(Listener):
@@ -89,8 +90,8 @@ class TestResume:
         for left, right in zip(*logs, strict=True):
             assert {**left, "seconds": 0} == {**right, "seconds": 0}
 
-    def test_the_optimiser_is_resumed_too(self, order, tmp_path):
-        """Two trainings of 6 steps differ from one of 12: without Adam's memory, they would not."""
+    def test_the_optimiser_is_resumed(self, order, tmp_path):
+        """A resumed training differs from one that continues without the state of Adam."""
         train(order(out=tmp_path / "a", steps=4))
         (resumed,) = train(order(out=tmp_path / "a", steps=12))
         folder = tmp_path / "b"
@@ -157,14 +158,14 @@ class TestFiles:
         with pytest.raises(WeightsError, match="its card says"):
             read_checkpoint(made.path.with_suffix(".json")).tensors()
 
-    def test_a_damaged_card_is_left_out(self, order, tmp_path):
+    def test_a_damaged_card_is_ignored(self, order, tmp_path):
         (made,) = train(order())
         made.path.with_suffix(".json").write_text("{")
         assert installed().find("toy_colour", {}) == []
 
 
 class TestDivergence:
-    def test_nan_stops_with_the_way_out(self, order, tmp_path):
+    def test_nan_stops_with_advice(self, order, tmp_path):
         with pytest.raises(TrainingError, match=r"not .*finite.*lower --learning-rate"):
             train(order(out=tmp_path, learning_rate=1e30, precision="float32"))
         assert not list(tmp_path.glob("*.safetensors"))
@@ -175,12 +176,12 @@ class TestNames:
         made = train(order(style=(), steps=2))
         assert [c.path.stem for c in made] == ["toy_colour--s0", "toy_colour--s1"]
 
-    def test_parameters_by_hand_get_a_checkpoint_of_their_own(self, order):
+    def test_changed_parameters_get_another_checkpoint(self, order):
         (plain,) = train(order(steps=2))
         (other,) = train(order("toy_colour:bias=false", steps=2))
         (strong,) = train(order("toy_colour:strength=0.5", steps=2))
         assert other.path.stem.startswith("toy_colour--s0-")
-        assert strong.path == plain.path, "a runtime parameter plays no part in training"
+        assert strong.path == plain.path, "a runtime parameter does not affect training"
 
     def test_style_by_file(self, order, picture_folders):
         (made,) = train(order(style=(str(picture_folders[1] / "s1.png"),), steps=2))
@@ -201,8 +202,8 @@ class TestNames:
     @pytest.mark.parametrize(
         ("method", "message"),
         [
-            ("content_copy", "needs no training"),
-            ("toy_colour,content_copy", "one method is trained at a time"),
+            ("content_copy", "cannot be trained"),
+            ("toy_colour,content_copy", "give one method"),
             ("toy_colr", "Did you mean 'toy_colour'"),
             ("toy_colour:stepz=3", "has no parameter 'stepz'"),
         ],
@@ -218,18 +219,18 @@ class TestNames:
         begun = second.card.loss_curve[0]["style"]
         assert begun < 0.5 * fresh.card.loss_curve[0]["style"]
 
-    def test_the_card_counts_what_the_start_had_cost(self, order, tmp_path):
+    def test_the_card_includes_the_seconds_of_the_start(self, order, tmp_path):
         (first,) = train(order(out=tmp_path / "a"))
         (second,) = train(order(out=tmp_path / "b", start=str(first.path)))
         (third,) = train(order(out=tmp_path / "c", start=str(second.path)))
         assert second.card.start == f"{first.name} (sha256 {first.card.sha256})"
         assert f"Began with the weights of {first.name}." in second.card.deviations
-        spent = (one.card.seconds for one in (first, second, third))
-        assert third.card.total_seconds == pytest.approx(sum(spent))
+        seconds = (one.card.seconds for one in (first, second, third))
+        assert third.card.total_seconds == pytest.approx(sum(seconds))
         assert first.card.start == ""
         assert first.card.total_seconds == first.card.seconds
 
-    def test_checkpoints_are_listed_wherever_they_lie(self, order):
+    def test_checkpoints_of_all_folders_are_listed(self, order):
         train(order(style=("s0", "s1")))
         lines = CliRunner().invoke(app, ["list", "checkpoints"]).output.splitlines()
         for style in ("s0", "s1"):
@@ -273,7 +274,7 @@ class TestBatches:
             assert 0 <= float(pixels.min()) < float(pixels.max()) <= 1
 
     def test_crops_keep_the_aspect(self):
-        """A disc stays round: scale is the same along both sides."""
+        """The scale is the same along both sides, so a disc remains round."""
         rows, columns = np.mgrid[0:200, 0:400]
         disc = ((rows - 100) ** 2 + (columns - 200) ** 2 < 60**2).astype(np.uint8) * 255
         pixels = np.repeat(disc[..., None], 3, axis=2)
@@ -287,7 +288,7 @@ class TestBatches:
             assert abs(int(height) - int(width)) <= 2
             break
         else:
-            pytest.fail("no crop holds the whole disc")
+            pytest.fail("no crop contains the whole disc")
 
 
 class TestLook:
@@ -300,10 +301,10 @@ class TestLook:
         Image.fromarray(read_image(style)).save(jpeg, quality=80)
         assert made.place_of(ImageRecord("other", jpeg)) == 0
         other = ImageRecord("s0", picture_folders[1] / "s1.png")
-        assert made.place_of(other) is None, "a name does not make a style"
+        assert made.place_of(other) is None, "a style is not recognised by its name"
         assert look_of(other) != look_of(small)
 
-    def test_supports_tells_the_exact_command(self, order, picture_folders):
+    def test_supports_gives_the_exact_command(self, order, picture_folders):
         cls = registry.load("methods", "toy_colour")
         known, unknown = (ImageRecord(n, picture_folders[1] / f"{n}.png") for n in ("s0", "s1"))
         method = cls(cls.Params())
@@ -319,7 +320,7 @@ class TestLook:
         assert (
             "'toy_colour:bias=false'" in wanted.remedy or "toy_colour:bias=false" in wanted.remedy
         )
-        assert cls(cls.Params()).training_seconds() is None, "nothing is opened"
+        assert cls(cls.Params()).training_seconds() is None, "no checkpoint is open"
 
 
 @pytest.mark.slow

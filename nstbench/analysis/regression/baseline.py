@@ -1,8 +1,9 @@
-"""Baselines: what a run came to, as a small JSON file that is meant to be committed.
+"""Baselines: the results of a run in a small JSON file to commit.
 
-It holds the scores of every pair, the raw samples of every timing, and what is needed to
-know whether another run may be compared with it: versions of metrics, checksums of pixels,
-device and threads. Every update carries the reason that was given for it.
+The file contains the scores of every pair, the raw samples of every timing, and the facts that
+decide whether another run can be compared with it: versions of metrics, checksums of pixels,
+device and threads. It has one set of timing samples per kind of processor. Every update has a
+reason.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,25 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from nstbench.analysis import stats
+from nstbench.analysis.load_board import load_board
 from nstbench.analysis.ranking import done_scores
+from nstbench.analysis.regression.processor_kinds import Kind, kind_of
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
+from nstbench.core.environment import utc_now
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.core.records import Scope, Timing
 from nstbench.store.atomic_files import write_bytes
 
 SCHEMA = 1
 _DIGITS = 6
-# What a timing needs beside it: the rest stands once, in the baseline's own environment.
-_TIMING_FACTS = ("device_name", "threads")
+# facts that each timing keeps; the others are in the environment of the baseline
+_TIMING_FACTS = ("device_name", "simd", "threads")
 
 
 @dataclass(frozen=True, slots=True)
 class MetricFacts:
-    """What must be known of a metric to compare its numbers."""
+    """Facts of a metric that are needed to compare its values."""
 
     title: str
     version: int
@@ -56,9 +59,10 @@ class Entry:
         params: complete parameters.
         weights: name -> sha256 of every file that was used.
         units: content, style, seed and status of each unit, sorted.
-        scores: metric -> one value per unit; None where there is none.
-        singles: metric -> value, of metrics that give one number per method.
+        scores: metric -> one value per unit; None for a unit without a score.
+        singles: metric -> value, for metrics with one number per method.
         timing: raw samples.
+        elsewhere: raw samples of earlier runs on other kinds of processors.
     """
 
     method: str
@@ -70,11 +74,36 @@ class Entry:
     scores: Mapping[str, tuple[float | None, ...]]
     singles: Mapping[str, float]
     timing: Timing | None = None
+    elsewhere: tuple[Timing, ...] = ()
+
+    @property
+    def timings(self) -> tuple[Timing, ...]:
+        """The samples of every kind of processor, those of the last run first."""
+        return (*(() if self.timing is None else (self.timing,)), *self.elsewhere)
+
+    def with_samples_of(self, before: Entry) -> Entry:
+        """Return this entry with an earlier one's samples of the kinds that it has none of.
+
+        Samples of other parameters are dropped, as they are of another amount of work.
+        Parameters that one of both versions does not know are at their default there.
+        """
+        shared = self.params.keys() & before.params.keys()
+        if any(self.params[name] != before.params[name] for name in shared):
+            return self
+        mine = [kind_of(timing) for timing in self.timings]
+        kept = [t for t in before.timings if not any(kind.agrees(kind_of(t)) for kind in mine)]
+        return replace(self, elsewhere=(*self.elsewhere, *kept))
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One update of a baseline: when, why, and which rows moved by how much."""
+    """One update of a baseline.
+
+    Attributes:
+        date: ISO 8601, UTC.
+        reason: reason of the update.
+        moved: one line per row that changed.
+    """
 
     date: str
     reason: str
@@ -83,7 +112,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a run came to.
+    """The results of a run.
 
     Attributes:
         name: name of the run.
@@ -109,21 +138,32 @@ class Baseline:
 
     @property
     def device_class(self) -> str:
-        """Kind of device: ``"cpu"`` or ``"cuda"``."""
+        """The kind of device: ``"cpu"`` or ``"cuda"``."""
         return str(self.environment.get("device", "")).partition(":")[0]
 
     def with_update(self, reason: str, moved: tuple[str, ...], before: Baseline) -> Baseline:
-        """Return this baseline as the successor of another one."""
-        return replace(self, updates=(*before.updates, Update(self.saved, reason, moved)))
+        """Return this baseline with the updates of the one before it and a new update.
 
+        Scores and samples of this kind of processor are those of this baseline. Samples of
+        other kinds are those of the one before it.
+        """
+        old = {(entry.method, entry.size): entry for entry in before.entries}
+        entries = tuple(
+            entry.with_samples_of(old[key]) if (key := (entry.method, entry.size)) in old else entry
+            for entry in self.entries
+        )
+        updates = (*before.updates, Update(self.saved, reason, moved))
+        return replace(self, entries=entries, updates=updates)
 
-def today() -> str:
-    """Return the time, ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kinds of processors that have samples."""
+        found = [kind_of(timing) for entry in self.entries for timing in entry.timings]
+        return tuple(dict.fromkeys(found))
 
 
 def mean_score(entry: Entry, metric: str) -> float:
-    """Return the mean of a pair metric, every style counting alike; NaN if there is no score."""
+    """Return the mean of a pair metric with equal weights of styles; NaN without a score."""
     values = np.array([math.nan if v is None else v for v in entry.scores.get(metric, ())])
     if not len(values):
         return math.nan
@@ -137,17 +177,17 @@ def mean_score(entry: Entry, metric: str) -> float:
 
 
 def from_board(board: Board) -> Baseline:
-    """Return what a run came to."""
+    """Return the baseline of a run."""
     scores = done_scores(board.scores, board.units)
     scores = scores[scores["part"] == ""]
-    timings = {(timing.variant, timing.size): timing for timing in board.timings}
+    timings = {(timing.method, timing.size): timing for timing in board.timings}
     groups = board.units.groupby(["method", "size"], sort=False)
     pictures: dict[str, dict[str, str]] = {}
     for card in board.pictures:
         pictures.setdefault(card.role, {})[card.name] = card.sha256
     return Baseline(
         name=str(board.info.get("name", "")),
-        saved=today(),
+        saved=utc_now(),
         version=str(board.info.get("version", "")),
         environment=dict(board.info.get("environment") or {}),
         metrics={name: _facts(card) for name, card in board.metrics.items()},
@@ -169,23 +209,23 @@ def _entry(board: Board, units: pd.DataFrame, scores: pd.DataFrame, timing: Timi
     method, size = str(units["method"].iloc[0]), int(units["size"].iloc[0])
     units = units.sort_values(["style", "content", "seed"])
     places = list(zip(units["content"], units["style"], units["seed"].astype(int), strict=True))
-    mine = scores[(scores["method"] == method) & (scores["size"] == size)]
+    of_method = scores[(scores["method"] == method) & (scores["size"] == size)]
     by_pair: dict[str, tuple[float | None, ...]] = {}
     singles: dict[str, float] = {}
     for name, card in board.metrics.items():
-        rows = mine[mine["metric"] == name]
+        rows = of_method[of_method["metric"] == name]
         values = rows["value"].astype(float)
         if card.scope == Scope.PAIR:
             seeds = rows["seed"].astype(int)
             keys = zip(rows["content"], rows["style"], seeds, strict=True)
-            known = dict(zip(keys, values, strict=True))
-            by_pair[name] = tuple(_rounded(known.get(place)) for place in places)
+            by_unit = dict(zip(keys, values, strict=True))
+            by_pair[name] = tuple(_rounded(by_unit.get(place)) for place in places)
         elif len(values) and math.isfinite(values.iloc[0]):
             singles[name] = float(_rounded(values.iloc[0]) or 0.0)
     card_of = board.methods[method]
     return Entry(
         method=method,
-        plugin=card_of.method,
+        plugin=card_of.plugin,
         size=size,
         params=dict(card_of.params),
         weights={weight.name: weight.sha256 for weight in card_of.weights},
@@ -206,7 +246,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _trimmed(timing: Timing) -> Timing:
-    """Return the timing with short numbers and only the facts that belong to it."""
+    """Return the timing with rounded numbers and without the facts that all timings share."""
     facts = {name: timing.environment[name] for name in _TIMING_FACTS if name in timing.environment}
     short = {
         name: tuple(_rounded(value) for value in getattr(timing, name))
@@ -219,15 +259,13 @@ def _trimmed(timing: Timing) -> Timing:
 
 
 def load_baseline(path: Path) -> Baseline:
-    """Read a baseline file, or make a baseline of a run folder.
+    """Read a baseline file, or make the baseline of a run folder.
 
     Raises:
-        UsageError: if there is neither at ``path``.
+        UsageError: if ``path`` is neither of them.
         StoreError: if the file was written by a newer nstbench.
     """
     if path.is_dir():
-        from nstbench.analysis.load_board import load_board
-
         return from_board(load_board(path))
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -237,11 +275,11 @@ def load_baseline(path: Path) -> Baseline:
             "`nstbench baseline save RUN FILE` wrote."
         ) from None
     except ValueError as error:
-        raise UsageError(f"{path} is no baseline: not JSON ({error}).") from None
+        raise UsageError(f"{path} is not a baseline: not JSON ({error}).") from None
     if not isinstance(data, dict) or "entries" not in data:
         raise UsageError(
-            f"{path} is no baseline: it has no entries. `nstbench baseline save RUN FILE` makes "
-            "one, `nstbench baseline import` takes numbers of pytest-benchmark."
+            f"{path} is not a baseline: it has no entries. `nstbench baseline save RUN FILE` "
+            "writes one."
         )
     if data.get("schema", SCHEMA) > SCHEMA:
         raise StoreError(
@@ -253,11 +291,11 @@ def load_baseline(path: Path) -> Baseline:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{path} is no baseline: {where}: {first['msg']}.") from None
+        raise UsageError(f"{path} is not a baseline: {where}: {first['msg']}.") from None
 
 
 def save_baseline(baseline: Baseline, path: Path) -> None:
-    """Write a baseline file, one line per list of numbers, so that a diff can be read.
+    """Write a baseline file with one line per list of numbers, so that diffs are readable.
 
     Raises:
         StoreError: if it cannot be written.
@@ -267,7 +305,7 @@ def save_baseline(baseline: Baseline, path: Path) -> None:
 
 
 def _text(data: Any, indent: str) -> str:
-    """Return JSON in which only containers of containers are broken into lines."""
+    """Return JSON in which only lists and objects with nested ones have several lines."""
     children = list(data.values()) if isinstance(data, dict) else data
     nested = isinstance(data, dict | list) and any(isinstance(c, dict | list) for c in children)
     if not nested:

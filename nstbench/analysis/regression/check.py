@@ -1,13 +1,13 @@
-"""Compare a run with a baseline and decide: fine, better, regression, or not comparable.
+"""Compares a run with a baseline; each row is fine, better, a regression or not comparable.
 
 A row is one metric of one method at one size. It is a regression only if it got worse by
-more than its tolerance and a test calls the worsening significant: Wilcoxon's signed-rank
-test over pairs for quality, Mann and Whitney's over raw samples for speed, corrected by Holm
-for the number of rows. The pair is the unit of replication here, not the style as on the
-board: the question is whether the code still does the same to *these* pictures, and pairs
-of one style do not share the rounding that could make them differ.
+more than its tolerance and the change is significant: by Wilcoxon's signed-rank test over pairs
+for quality, by Mann and Whitney's test over raw samples for speed, both with Holm's correction
+for the number of rows. The pair is the unit of replication here, not the style as on the board,
+because a check asks whether the code has the same results on *these* pictures, and pairs of one
+style do not share rounding errors.
 
-What cannot be compared is a verdict of its own. ``docs/regression.md`` has the reasons.
+A row that cannot be compared has a verdict of its own. ``docs/regression.md`` has the reasons.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nstbench.analysis.regression.check_rows import (
     compare_entry,
     not_comparable,
 )
-from nstbench.analysis.regression.tolerances import Tolerance
+from nstbench.analysis.regression.tolerances import Speed, Tolerance
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.core.text import printable
 
@@ -36,7 +36,14 @@ ALPHA = 1 - stats.LEVEL
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """All rows of a check, and what the reader should know beside them."""
+    """All rows of a check.
+
+    Attributes:
+        baseline: name of the baseline.
+        run: name of the run.
+        findings: the rows.
+        notes: differences between the two that do not prevent the comparison.
+    """
 
     baseline: str
     run: str
@@ -49,10 +56,13 @@ class CheckResult:
 
     @property
     def exit_code(self) -> int:
-        """Return 1 if a row is a regression, else 2 if a row is not comparable, else 0."""
+        """Return 1 if a row is a regression, else 2 if one is not comparable, else 0.
+
+        Excused rows do not count.
+        """
         if self.of(Verdict.REGRESSION):
             return 1
-        return 2 if self.of(Verdict.NOT_COMPARABLE) else 0
+        return 2 if any(not f.excused for f in self.of(Verdict.NOT_COMPARABLE)) else 0
 
 
 def check(
@@ -61,32 +71,42 @@ def check(
     tolerances: Sequence[Tolerance],
     *,
     methods: Sequence[str] | None = None,
+    speed: Speed = Speed.REQUIRED,
 ) -> CheckResult:
     """Compare a run with a baseline.
 
     Args:
-        run: what is checked.
-        baseline: what it is compared with.
+        run: the run to check.
+        baseline: the baseline to compare it with.
         tolerances: one per metric to check.
-        methods: labels of the variants to compare; all of both if None.
+        methods: labels of the variants to compare; None for all of both sides.
+        speed: when metrics of speed are compared.
 
     Raises:
         UsageError: if neither side has one of the methods.
     """
+    if speed is Speed.OFF:
+        roles = {name: facts.role for name, facts in baseline.metrics.items()}
+        tolerances = [t for t in tolerances if roles[t.metric] != "speed"]
     entries = [{(e.method, e.size): e for e in side.entries} for side in (baseline, run)]
     keys = dict.fromkeys([*entries[0], *entries[1]])
     for name in methods or ():
-        known = dict.fromkeys(method for method, _ in keys)
-        if name not in known:
+        labels = dict.fromkeys(method for method, _ in keys)
+        if name not in labels:
             raise UsageError(
                 f"--methods: neither the run nor the baseline has '{printable(name)}'."
-                f"{did_you_mean(name, known)} They have: {', '.join(map(printable, known))}."
+                f"{did_you_mean(name, labels)} They have: {', '.join(map(printable, labels))}."
             )
     drafts: list[Draft] = []
     for key in keys:
         if methods is None or key[0] in methods:
             before, after = entries[0].get(key), entries[1].get(key)
             drafts += compare_entry(key, before, after, baseline, run, tolerances)
+    if speed is Speed.IF_KNOWN:
+        drafts = [
+            replace(d, finding=replace(d.finding, excused=True)) if d.unknown_kind else d
+            for d in drafts
+        ]
     if not drafts:
         drafts = [not_comparable(("all methods", 0), "", "there is no row to compare")]
     return CheckResult(
@@ -97,16 +117,8 @@ def check(
     )
 
 
-def moves(result: CheckResult) -> tuple[str, ...]:
-    """Return a line for each row that moved beyond its tolerance, or cannot be compared."""
-    from nstbench.report.parts.check_text import sentence
-
-    moved = [finding for finding in result.findings if finding.verdict is not Verdict.FINE]
-    return tuple(sentence(finding) for finding in moved)
-
-
 def _decide(drafts: Sequence[Draft]) -> list[Finding]:
-    """Correct for the number of rows and give the verdicts that depend on it."""
+    """Return the rows with the verdicts that depend on the correction for their number."""
     worse = stats.holm(np.array([draft.finding.p for draft in drafts]))
     better = stats.holm(np.array([draft.finding.p_better for draft in drafts]))
     rows = int(np.isfinite(worse).sum())
@@ -137,18 +149,19 @@ def _verdict(draft: Draft, p_holm: float, better_holm: float, rows: int) -> Find
             finding,
             verdict=Verdict.NOT_COMPARABLE,
             undecidable=True,
-            reason=f"it exceeds the tolerance, and {finding.count} values are too few for any "
-            f"test of {rows} rows to call that significant",
+            reason=f"it exceeds the tolerance, and {finding.count} values are too few for a "
+            f"significant test of {rows} rows",
         )
     return replace(finding, reason="it exceeds the tolerance, but is not significant")
 
 
 def _notes(run: Baseline, baseline: Baseline) -> list[str]:
-    """Return differences that explain a change and forbid nothing."""
+    """Return differences that may explain a change and do not prevent the comparison."""
     old, new = dict(baseline.environment), dict(run.environment)
     packages = [dict(side.pop("packages", None) or {}) for side in (old, new)]
     facts = {"nstbench": (baseline.version, run.version)} | {
-        name: (old.get(name), new.get(name)) for name in ("python", "device_name", "threads")
+        name: (old.get(name), new.get(name))
+        for name in ("python", "device_name", "simd", "threads")
     }
     facts |= {name: (packages[0].get(name), packages[1].get(name)) for name in packages[0]}
     return [f"{name}: {a} / {b}" for name, (a, b) in facts.items() if a != b]

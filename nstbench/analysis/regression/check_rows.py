@@ -1,4 +1,4 @@
-"""The rows of a check: one metric of one method at one size, compared and not yet judged."""
+"""The rows of a check: one metric of one method at one size, before the verdict."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
-from scipy import stats as tests
 
 from nstbench.analysis import stats
 from nstbench.analysis.regression.baseline import Baseline, Entry, MetricFacts
+from nstbench.analysis.regression.one_sided_tests import rank_sum_p, signed_rank_p
+from nstbench.analysis.regression.processor_kinds import kind_of, of_kind
 from nstbench.analysis.regression.tolerances import Tolerance
 from nstbench.analysis.relative_speed import relative_latency
-from nstbench.core.records import Role, Scope, Status, Timing
+from nstbench.core.records import Role, Scope, Status
 
 COVERAGE = "coverage"
 
@@ -22,19 +23,18 @@ Key = tuple[str, int]
 """Label of a variant, and size in pixels."""
 
 SPEED_RESOLUTION = 0.02
-"""Change of latency, in calibration kernels, that cannot be told from the state of a process:
-calls of less than a millisecond take twice as long in one process as in the next, depending
-on the allocator and on what shares the memory. On one core it is about 2 ms."""
+"""Change of latency, in calibration kernels, that the state of a process can cause.
+
+A call of less than a millisecond may take twice as long in one process as in another, depending
+on the allocator and on other users of the memory. On one core it is about 2 ms.
+"""
 
 MEMORY_RESOLUTION = 2.0**24
-"""Change of peak memory in bytes that an allocator makes by itself."""
-
-_EXACT = 60
-"""Values up to which the tests count all cases; beyond, their normal approximations are as good."""
+"""Change of peak memory in bytes that an allocator can cause."""
 
 
 class Verdict(StrEnum):
-    """What a check says about a row."""
+    """The decision about a row."""
 
     FINE = "fine"
     BETTER = "better"
@@ -51,19 +51,20 @@ class Finding:
         size: side in pixels.
         metric: name, or ``"coverage"``.
         verdict: the decision.
-        reason: why it is not plainly fine; empty otherwise.
+        reason: reason of the verdict; empty for most rows that are fine.
         unit: unit of the two values; ``"kernels"`` for calibrated latencies.
-        before: value of the baseline; NaN if there is none.
-        after: value of the run.
+        before: value of the baseline; NaN without a value.
+        after: value of the run; NaN without a value.
         change: relative change of the value; NaN where the baseline's is 0.
         worsening: change in the worse direction, in units of the values.
-        tolerance: what was allowed, as text.
+        tolerance: the allowed change, as text.
         p: one-sided p-value of "it got worse"; NaN without a test.
         p_better: the same of "it got better".
         p_holm: ``p`` corrected for the number of rows.
-        count: pairs or samples behind the test.
-        undecidable: it moved beyond its tolerance, in either direction, and with so few values no
-            test could call that significant.
+        count: number of pairs or samples of the test.
+        undecidable: True if it changed by more than its tolerance, in either direction, and
+            there are too few values for a significant test.
+        excused: True if it cannot be compared and the caller accepts that.
     """
 
     method: str
@@ -82,10 +83,11 @@ class Finding:
     p_holm: float = math.nan
     count: int = 0
     undecidable: bool = False
+    excused: bool = False
 
     @property
     def label(self) -> str:
-        """Method, size and metric as one name."""
+        """The name of the row: method, size and metric."""
         where = f" at {self.size} px" if self.size else ""
         return f"{self.method}{where}: {self.metric}"
 
@@ -95,16 +97,18 @@ class Draft:
     """A row before the correction for the number of rows.
 
     Attributes:
-        finding: the row; its verdict is ``FINE`` until it is judged, unless no test decides.
-        exceeds: it got worse by more than its tolerance.
-        improves: it got better by more than its tolerance.
-        least_p: smallest p-value that the test can give with so few values.
+        finding: the row; its verdict is ``FINE`` if a test decides later.
+        exceeds: True if it got worse by more than its tolerance.
+        improves: True if it got better by more than its tolerance.
+        least_p: smallest p-value that the test can give with this number of values.
+        unknown_kind: True if the baseline has no samples of this kind of processor.
     """
 
     finding: Finding
     exceeds: bool = False
     improves: bool = False
     least_p: float = 0.0
+    unknown_kind: bool = False
 
 
 def compare_entry(
@@ -122,7 +126,7 @@ def compare_entry(
         before: entry of the baseline, if it has one.
         after: entry of the run, if it has one.
         baseline: the baseline.
-        run: what is checked.
+        run: the run to check.
         tolerances: one per metric.
     """
     if before is None or after is None:
@@ -139,7 +143,7 @@ def compare_entry(
         if reason:
             draft = not_comparable(key, tolerance.metric, reason)
         elif facts.role == "speed":
-            draft = _speed(key, before.timing, after.timing, tolerance)
+            draft = _speed(key, before, after, tolerance)
         elif facts.scope == Scope.PAIR:
             draft = _quality(key, before, after, baseline, tolerance)
         else:
@@ -150,13 +154,13 @@ def compare_entry(
 
 
 def not_comparable(key: Key, metric: str, reason: str) -> Draft:
-    """Return a row that cannot be compared; of all metrics if none is named."""
+    """Return a row that cannot be compared; an empty ``metric`` stands for all metrics."""
     method, size = key
     return Draft(Finding(method, size, metric or "all metrics", Verdict.NOT_COMPARABLE, reason))
 
 
 def _obstacle(before: Entry, baseline: Baseline, run: Baseline) -> str:
-    """Return why nothing of a row can be compared, or an empty string."""
+    """Return why no metric of an entry can be compared; empty if they can."""
     if baseline.device_class != run.device_class:
         return f"other device class: {baseline.device_class} / {run.device_class}"
     for role, place in ((Role.CONTENT, 0), (Role.STYLE, 1)):
@@ -170,6 +174,7 @@ def _obstacle(before: Entry, baseline: Baseline, run: Baseline) -> str:
 
 
 def _metric_obstacle(metric: str, baseline: Baseline, run: Baseline) -> str:
+    """Return why a metric cannot be compared; empty if it can."""
     if metric not in run.metrics:
         return "the run has no such metric"
     versions = [side.metrics[metric].version for side in (baseline, run)]
@@ -179,6 +184,7 @@ def _metric_obstacle(metric: str, baseline: Baseline, run: Baseline) -> str:
 
 
 def _changed_settings(before: Entry, after: Entry) -> str:
+    """Return changed parameters and weights as text; empty if none changed."""
     changed = [
         f"{name} {before.params.get(name)} / {after.params.get(name)}"
         for name in dict.fromkeys([*before.params, *after.params])
@@ -189,7 +195,7 @@ def _changed_settings(before: Entry, after: Entry) -> str:
 
 
 def _coverage(key: Key, before: Entry, after: Entry) -> Draft:
-    """Compare which units were done; one that fails now is a regression without a test."""
+    """Compare which units are done; a unit that fails now is a regression without a test."""
     old = {unit[:3] for unit in before.units if unit[3] == Status.DONE}
     now = {unit[:3]: unit[3] for unit in after.units}
     lost = {unit: now.get(unit, "absent") for unit in old if now.get(unit) != Status.DONE}
@@ -214,10 +220,10 @@ def _quality(
     """Compare the scores of a metric pair by pair."""
     name = tolerance.metric
     facts = baseline.metrics[name]
-    known = dict(zip((u[:3] for u in after.units), after.scores.get(name, ()), strict=False))
+    new_scores = dict(zip((u[:3] for u in after.units), after.scores.get(name, ()), strict=False))
     units, rows, missing = [], [], 0
     for unit, old in zip(before.units, before.scores.get(name, ()), strict=False):
-        new = known.get(unit[:3])
+        new = new_scores.get(unit[:3])
         if old is not None and new is not None:
             units.append(unit)
             rows.append((old, new))
@@ -235,13 +241,13 @@ def _quality(
     worse = np.where(np.abs(worse) <= stats.NEGLIGIBLE * scale, 0.0, worse)
     return _draft(
         key, tolerance, facts, (float(means[0]), float(means[1])),
-        level=scale, p=(_signed_rank(worse), _signed_rank(-worse)),
-        least_p=_signed_rank(np.abs(worse)), count=len(worse), relevant=bool(worse.any()),
+        level=scale, p=(signed_rank_p(worse), signed_rank_p(-worse)),
+        least_p=signed_rank_p(np.abs(worse)), count=len(worse), relevant=bool(worse.any()),
     )  # fmt: skip
 
 
 def _level(baseline: Baseline, metric: str) -> float:
-    """Return the largest absolute score of a metric: what a change from 0 is measured by."""
+    """Return the largest absolute score of a metric, the scale of a change from 0."""
     return max(
         (abs(v) for e in baseline.entries for v in e.scores.get(metric, ()) if v is not None),
         default=0.0,
@@ -254,35 +260,19 @@ def _pair_means(values: stats.Floats, layout: stats.Layout) -> stats.Floats:
     return np.asarray((np.add.reduceat(values, layout.pair_starts, axis=1) / counts).T)
 
 
-def _signed_rank(worse: stats.Floats) -> float:
-    """One-sided p-value of Wilcoxon's signed-rank test; zeros are dropped.
-
-    Exact for up to 60 values, with ties too: of those SciPy has all patterns of signs for 13
-    values at most, and its normal approximation never gets as low as 2^-n.
-    """
-    worse = worse[worse != 0]
-    if not len(worse):
-        return 1.0
-    if len(worse) > _EXACT:
-        found = tests.wilcoxon(worse, alternative="greater", method="asymptotic")
-        return float(found.pvalue)
-    # Twice the rank is a whole number, that of tied values too.
-    ranks = np.rint(2 * tests.rankdata(np.abs(worse))).astype(np.int64)
-    chances = np.zeros(ranks.sum() + 1)
-    chances[0] = 1.0
-    for rank in ranks:
-        positive = np.zeros_like(chances)
-        positive[rank:] = chances[:-rank]
-        chances = (chances + positive) / 2
-    return float(chances[ranks[worse > 0].sum() :].sum())
-
-
-def _speed(key: Key, before: Timing | None, after: Timing | None, tolerance: Tolerance) -> Draft:
-    """Compare the samples of calibrated latency."""
+def _speed(key: Key, old: Entry, new: Entry, tolerance: Tolerance) -> Draft:
+    """Compare the samples of calibrated latency on one kind of processor."""
     name = tolerance.metric
-    if before is None or after is None:
-        where = "baseline" if before is None else "run"
+    after = new.timing
+    if not old.timings or after is None:
+        where = "run" if old.timings else "baseline"
         return not_comparable(key, name, f"the {where} has no timing")
+    kind = kind_of(after)
+    before = of_kind(old.timings, kind)
+    if before is None:
+        known = "; ".join(str(kind_of(timing)) for timing in old.timings)
+        reason = f"the baseline has no samples of this kind of processor ({kind}), only of {known}"
+        return replace(not_comparable(key, name, reason), unknown_kind=True)
     threads = [timing.environment.get("threads") for timing in (before, after)]
     if threads[0] != threads[1]:
         return not_comparable(key, name, f"other threads: {threads[0]} / {threads[1]}")
@@ -297,34 +287,25 @@ def _speed(key: Key, before: Timing | None, after: Timing | None, tolerance: Tol
     facts = MetricFacts(name, 1, Scope.TIMING, "speed", unit, higher_is_better=False)
     medians = (float(np.median(samples[0])), float(np.median(samples[1])))
     relevant = abs(medians[1] - medians[0]) > resolution
-    # of these samples, ties and all, had every one of the run been slower
+    # The p-value of these samples, with their ties, if every one of the run were slower.
     both = np.sort(np.r_[samples[0], samples[1]])
-    least = _rank_sum(both[len(samples[0]) :], both[: len(samples[0])])
+    least = rank_sum_p(both[len(samples[0]) :], both[: len(samples[0])])
     draft = _draft(
         key, tolerance, facts, medians, level=medians[0],
-        p=(_rank_sum(samples[1], samples[0]), _rank_sum(samples[0], samples[1])),
+        p=(rank_sum_p(samples[1], samples[0]), rank_sum_p(samples[0], samples[1])),
         least_p=least, count=min(len(samples[0]), len(samples[1])), relevant=relevant,
     )  # fmt: skip
     beyond = abs(medians[1] - medians[0]) > tolerance.allowed(medians[0])
     if beyond and not relevant:
-        reason = "too quick to tell: the change is below the resolution of the timing"
+        reason = "too fast to decide: the change is below the resolution of the timing"
         return replace(draft, finding=replace(draft.finding, reason=reason))
     return draft
-
-
-def _rank_sum(larger: stats.Floats, smaller: stats.Floats) -> float:
-    """One-sided p-value of Mann and Whitney's test, exact for few samples without ties."""
-    both = np.r_[larger, smaller]
-    exact = len(both) <= _EXACT and len(np.unique(both)) == len(both)
-    method = "exact" if exact else "asymptotic"
-    found = tests.mannwhitneyu(larger, smaller, alternative="greater", method=method)
-    return float(found.pvalue)
 
 
 def _single(
     key: Key, before: Entry, after: Entry, facts: MetricFacts, tolerance: Tolerance
 ) -> Draft:
-    """Compare two numbers of which there is no sample."""
+    """Compare two single numbers; there are no samples to test."""
     name = tolerance.metric
     values = before.singles.get(name), after.singles.get(name)
     if values[0] is None or values[1] is None:

@@ -1,4 +1,4 @@
-"""Baselines over time: where the numbers of a method moved, and when."""
+"""Histories of baselines: in which version the numbers of a method changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nstbench.core.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A baseline of a history, and what it is called."""
+    """A baseline of a history, with the label of its version."""
 
     label: str
     baseline: Baseline
@@ -29,10 +29,13 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The value of a trend in one version; NaN if there is none.
+    """The value of a trend in one version.
 
-    ``undecided`` is the version from which it differs by more than the tolerance, where there
-    are too few values for any test to call that significant; empty otherwise.
+    Attributes:
+        label: label of the version.
+        value: the value; NaN if the version has none.
+        undecided: label of an earlier version from which the value differs by more than the
+            tolerance, while there are too few values for a significant test; else empty.
     """
 
     label: str
@@ -42,10 +45,15 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class ChangePoint:
-    """A version in which a metric moved significantly, beyond its tolerance.
+    """A version in which a metric changed significantly and by more than its tolerance.
 
-    ``since`` is the version it is compared with: the one of the change point before, or the
-    first that may be compared.
+    Attributes:
+        label: label of the version.
+        since: label of the version it is compared with: that of the previous change point, or
+            the first comparable version.
+        before: value in ``since``.
+        after: value in this version.
+        worse: whether the metric got worse.
     """
 
     label: str
@@ -57,7 +65,17 @@ class ChangePoint:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """One metric of one method at one size over all versions."""
+    """One metric of one method at one size over all versions.
+
+    Attributes:
+        method: label of the variant.
+        size: side of the pictures in pixels.
+        metric: name of the metric.
+        title: title of the metric.
+        unit: unit of the values; ``"kernels"`` for calibrated latencies.
+        points: one per version, oldest first.
+        changes: the change points, oldest first.
+    """
 
     method: str
     size: int
@@ -72,12 +90,12 @@ def add(folder: Path, baseline: Baseline, label: str = "") -> Path:
     """Add a baseline to a history and return its file, ``<time>_<label>.json``.
 
     Args:
-        folder: of the history; it is made if there is none.
-        baseline: what is added; files are ordered by the time of its saving.
-        label: version it stands for; that of nstbench if empty.
+        folder: folder of the history; it is created if it does not exist.
+        baseline: the baseline to add; files are ordered by the time when it was saved.
+        label: label of its version; the version of nstbench if empty.
 
     Raises:
-        UsageError: if the history has this version already.
+        UsageError: if the history already has this version.
     """
     label = label or baseline.version
     moment = datetime.fromisoformat(baseline.saved).strftime("%Y%m%dT%H%M%S")
@@ -85,7 +103,7 @@ def add(folder: Path, baseline: Baseline, label: str = "") -> Path:
     taken = [path for path in _files(folder) if _label_of(path) == name]
     if taken:
         raise UsageError(
-            f"{folder} has a version '{label}' already ({taken[0].name}). Give another --label, or "
+            f"{folder} already has a version '{label}' ({taken[0].name}). Give another --label, or "
             "delete that file."
         )
     path = folder / f"{moment}_{name}.json"
@@ -97,13 +115,13 @@ def load_history(folder: Path) -> list[Version]:
     """Read a history, oldest first.
 
     Raises:
-        UsageError: if the folder holds no baseline.
+        UsageError: if the folder contains no baseline.
     """
     files = _files(folder)
     if not files:
         raise UsageError(
-            f"{folder} holds no history. `nstbench history add {folder} RUN --label VERSION` "
-            "begins one."
+            f"{folder} contains no history. `nstbench history add {folder} RUN --label VERSION` "
+            "creates one."
         )
     return [Version(_label_of(path), load_baseline(path)) for path in files]
 
@@ -117,11 +135,11 @@ def _label_of(path: Path) -> str:
 
 
 def trends(versions: Sequence[Version], tolerances: Sequence[Tolerance]) -> list[Trend]:
-    """Follow every metric of every method through the versions and find its change points.
+    """Return the trend of every metric of every method, with its change points.
 
     Every version is checked against the version of the last change point, so that a slow
-    drift is found as soon as its sum exceeds the tolerance. Where too few values allow no
-    decision, that version stays the reference, and the point says so.
+    drift is found as soon as its sum exceeds the tolerance. If there are too few values to
+    decide, the reference stays the same and the point is marked as undecided.
 
     Args:
         versions: oldest first.
@@ -153,7 +171,7 @@ def _trend(versions: Sequence[Version], method: str, size: int, tolerance: Toler
         elif finding.undecidable:
             point = replace(point, undecided=reference.label)
         elif finding.verdict is Verdict.NOT_COMPARABLE:
-            # a new beginning: another metric version or other pictures are no change of the method
+            # Another version of the metric or other pictures: not a change of the method.
             reference = version
         elif finding.verdict in (Verdict.REGRESSION, Verdict.BETTER):
             worse = finding.verdict is Verdict.REGRESSION
@@ -169,11 +187,12 @@ def _trend(versions: Sequence[Version], method: str, size: int, tolerance: Toler
 def _finding(
     version: Version, reference: Version, method: str, size: int, tolerance: Tolerance
 ) -> Finding | None:
+    """Return the row of one metric; None if the reference lacks the metric or the method."""
     if tolerance.metric not in reference.baseline.metrics:
         return None
     result = check(version.baseline, reference.baseline, [tolerance], methods=[method])
-    found = [f for f in result.findings if f.size == size and f.metric != COVERAGE]
-    return found[0] if found else None
+    findings = (f for f in result.findings if f.size == size and f.metric != COVERAGE)
+    return next(findings, None)
 
 
 def _value(baseline: Baseline, method: str, size: int, metric: str) -> float:

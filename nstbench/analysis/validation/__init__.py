@@ -1,1 +1,1 @@
-"""Do the metrics order pictures whose order is known?"""
+"""Tests whether metrics order pictures whose order is known."""

@@ -1,4 +1,4 @@
-"""Which metrics say the same: their rank correlations over the outputs of a run."""
+"""Rank correlations between metrics over the outputs of a run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nstbench.core.cards import MetricCard
 from nstbench.core.errors import UsageError
 
 SAME = 0.9
-"""Rank correlation from which two metrics are said to say the same."""
+"""Two metrics with at least this rank correlation are reported as equivalent."""
 
 
 def run_agreement(root: Path, cards: Mapping[str, MetricCard]) -> pd.DataFrame:
-    """Correlate the pair metrics of a run, each turned so that higher is better.
+    """Correlate the pair metrics of a run, with signs chosen so that higher is better.
 
     Args:
         root: run folder, finished or not.
-        cards: the metrics to look at; those without a score in the run are left out.
+        cards: the metrics to compare; those without a score in the run are left out.
 
     Returns:
         The frame of :func:`nstbench.analysis.robustness.rank_correlation`.
@@ -34,22 +34,22 @@ def run_agreement(root: Path, cards: Mapping[str, MetricCard]) -> pd.DataFrame:
     board = load_board(root)
     scores = done_scores(board.scores, board.units)
     scored = set(scores["metric"])
-    found = rank_correlation(scores, {n: c for n, c in cards.items() if n in scored})
-    found = found[found["units"] >= 2]
-    if found["metric"].nunique() < 2:
+    table = rank_correlation(scores, {n: c for n, c in cards.items() if n in scored})
+    table = table[table["units"] >= 2]
+    if table["metric"].nunique() < 2:
         raise UsageError(
-            f"--run {root}: needs two of these metrics on two outputs at least. Score the run "
-            "with `nstbench score RUN --metrics all`."
+            f"--run {root}: needs scores of two of these metrics on at least two outputs. Score "
+            "the run with `nstbench score RUN --metrics all`."
         )
-    return found.reset_index(drop=True)
+    return table.reset_index(drop=True)
 
 
 def matrix(agreement: pd.DataFrame) -> pd.DataFrame:
-    """Return the correlations of one size, metric by metric, in order of first appearance.
+    """Return the correlations of one size as a square table, in order of first appearance.
 
-    They are taken within pairs, so that a pair on which all methods do badly makes no two
-    metrics agree; over all outputs where no pair was done by two methods. :func:`basis` says
-    which.
+    Correlations are taken within pairs, because a pair on which all methods score badly would
+    make unrelated metrics agree. If no pair was done by two methods, they are taken over all
+    outputs. :func:`basis` tells which of the two applies.
     """
     column = "within" if agreement["pairs"].max() > 0 else "spearman"
     names = list(dict.fromkeys(agreement["metric"]))
@@ -58,17 +58,17 @@ def matrix(agreement: pd.DataFrame) -> pd.DataFrame:
 
 
 def basis(agreement: pd.DataFrame) -> str:
-    """Say in words what the correlations of one size are taken over."""
+    """Return, as text, the data that the correlations of one size are taken over."""
     low, high = int(agreement["pairs"].min()), int(agreement["pairs"].max())
     if high == 0:
         units = int(agreement["units"].max())
         return f"over all {units} outputs, as no pair was done by two methods"
     count = f"{high}" if low == high else f"{low} to {high}"
-    return f"of the places that methods take on each of {count} pairs"
+    return f"of the ranks of methods on each of {count} pairs"
 
 
 def same(square: pd.DataFrame) -> list[tuple[str, str, float]]:
-    """Return the pairs of metrics that correlate by ``SAME`` or more, the closest first."""
+    """Return the pairs of metrics that correlate by ``SAME`` or more, the highest first."""
     values = square.to_numpy(dtype=np.float64)
     names = [str(name) for name in square.index]
     pairs = [

@@ -1,7 +1,7 @@
-"""Series of pictures whose order is known, to test metrics with.
+"""Makes and reads series of pictures whose order is known, to test metrics.
 
-Controlled sweeps are made here from a content and a style picture; folder sweeps are
-pictures made elsewhere. Pixels are uint8 RGB (H, W, 3) throughout, as saved outputs are.
+Controlled sweeps are made from a content and a style picture; folder sweeps are read from
+files. Pixels are uint8 RGB (H, W, 3), as in saved outputs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord
 from nstbench.core.text import printable
+from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
 from nstbench.pictures.degradations import blurred, compressed, rounded
-from nstbench.pictures.picture import fit, read_image
+from nstbench.pictures.picture import fit, same_proportions
 
 Pixels = NDArray[np.uint8]
 
@@ -43,9 +44,6 @@ JPEG_QUALITIES = (80, 60, 40, 20, 5)
 """JPEG quality of each step after the first, which is not compressed."""
 
 FEWEST_STEPS = 3
-# Proportions that differ by rounding are the same picture; more means another one.
-ASPECT_TOLERANCE = 0.02
-_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,7 +81,7 @@ def controlled_sweeps(source: Source, seeds: int = 3) -> Iterator[Sweep]:
 
     Args:
         source: the pair to make them from.
-        seeds: number of noise sweeps per picture; the others have nothing random.
+        seeds: number of noise sweeps per picture; the other sweeps are not random.
     """
     yield Sweep(BLEND, "", source, 0, _blend(source))
     for base, pixels in ((CONTENT, source.content), (STYLE, source.style)):
@@ -130,31 +128,31 @@ def make_sources(
 
 
 def folder_sweeps(folders: Sequence[Path], size: int) -> list[Sweep]:
-    """Read several folders (:func:`folder_sweep`), no two of which have the same name then.
+    """Read several folders (:func:`folder_sweep`) and give each sweep its own name.
 
-    Folders whose last names are equal are called by as many of their last names as tell them
-    apart: ``x/sweep`` and ``y/sweep``.
+    Folders with the same name are named by as much of their path as is needed to make the
+    names different: ``x/sweep`` and ``y/sweep``.
 
     Raises:
         UsageError: if a folder is given twice, or is not a sweep.
         ImageError: if a picture cannot be read.
     """
-    known: dict[Path, Path] = {}
+    first_given: dict[Path, Path] = {}
     for folder in folders:
-        twin = known.setdefault(folder.resolve(), folder)
+        twin = first_given.setdefault(folder.resolve(), folder)
         if twin is not folder:
             raise UsageError(
-                f"{printable(folder)} is the folder {printable(twin)} again. Give each folder of a "
-                "sweep once."
+                f"{printable(folder)} is the same folder as {printable(twin)}. Give each folder of "
+                "a sweep once."
             )
     return [
         folder_sweep(folder, size, name)
-        for folder, name in zip(folders, _short_names(list(known)), strict=True)
+        for folder, name in zip(folders, _short_names(list(first_given)), strict=True)
     ]
 
 
 def _short_names(folders: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of absolute paths, all of different ones, that differ."""
+    """Return, for different absolute paths, the shortest ends that differ from each other."""
     names = []
     for folder in folders:
         others = [other.parts for other in folders if other != folder]
@@ -170,7 +168,7 @@ def folder_sweep(folder: Path, size: int, name: str = "") -> Sweep:
 
     Outputs are files whose stem is a number (``0.jpg``, ``1.jpg``, ...), in the order of the
     numbers. All pictures are cropped to the middle square and scaled to ``size``. Content and style
-    are called ``name/content`` and ``name/style``, by the folder's own name if none is given.
+    are named ``name/content`` and ``name/style``; the default is the name of the folder.
 
     Raises:
         UsageError: if a picture is missing, there are fewer than three outputs, two have
@@ -184,8 +182,7 @@ def folder_sweep(folder: Path, size: int, name: str = "") -> Sweep:
     pictures = []
     for path in outputs:
         pixels = read_image(path)
-        ratio = (pixels.shape[1] / pixels.shape[0]) / (content.shape[1] / content.shape[0])
-        if abs(ratio - 1) > ASPECT_TOLERANCE:
+        if not same_proportions(pixels, content):
             raise UsageError(
                 f"{printable(path)} is {pixels.shape[1]} x {pixels.shape[0]}, not of the "
                 f"proportions of its content ({content.shape[1]} x {content.shape[0]}). "
@@ -199,18 +196,18 @@ def folder_sweep(folder: Path, size: int, name: str = "") -> Sweep:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _EXTENSIONS)
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _only(folder: Path, stem: str) -> Path:
-    found = [path for path in _pictures(folder) if path.stem.lower() == stem]
-    if len(found) != 1:
-        count = "no picture" if not found else f"{len(found)} pictures"
+    paths = [path for path in _pictures(folder) if path.stem.lower() == stem]
+    if len(paths) != 1:
+        count = "no picture" if not paths else f"{len(paths)} pictures"
         raise UsageError(
-            f"{printable(folder)} holds {count} called '{stem}'. A sweep is a folder with one "
+            f"{printable(folder)} contains {count} called '{stem}'. A sweep is a folder with one "
             f"{CONTENT}.jpg (or .png), one {STYLE}.jpg and outputs 0.jpg, 1.jpg, ..."
         )
-    return found[0]
+    return paths[0]
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -218,7 +215,7 @@ def _numbered(folder: Path) -> list[Path]:
     numbers = [number for number, _ in numbered]
     remedy = f"A sweep needs at least {FEWEST_STEPS}, each with its own number: 0.jpg, 1.jpg, ..."
     if len(set(numbers)) < len(numbers):
-        raise UsageError(f"{printable(folder)} holds two outputs of one number. {remedy}")
+        raise UsageError(f"{printable(folder)} contains two outputs with the same number. {remedy}")
     if len(numbers) < FEWEST_STEPS:
-        raise UsageError(f"{printable(folder)} holds {len(numbers)} numbered outputs. {remedy}")
+        raise UsageError(f"{printable(folder)} contains {len(numbers)} numbered outputs. {remedy}")
     return [path for _, path in sorted(numbered)]

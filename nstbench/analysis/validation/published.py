@@ -25,7 +25,8 @@ from nstbench.core.cards import MetricCard
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Scope
 from nstbench.core.text import printable
-from nstbench.pictures.picture import fit, read_image
+from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
+from nstbench.pictures.picture import fit
 from nstbench.plan.listener import Listener
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 CASE_COLUMNS = ["test", "method", "content", "style", "other", "strength", "metric", "part",
                 "value"]  # fmt: skip
 SEPARATOR = "__"
-_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -62,7 +62,7 @@ def read_published(folder: Path, size: int, option: str = "--published") -> Publ
     contents, styles = (_pictures(folder / name, size, option) for name in ("contents", "styles"))
     outputs = []
     for path in sorted((folder / "outputs").glob("*/*")):
-        if path.suffix.lower() not in _EXTENSIONS:
+        if path.suffix.lower() not in PICTURE_SUFFIXES:
             continue
         content, found, style = path.stem.partition(SEPARATOR)
         if not found or content not in contents or style not in styles:
@@ -184,5 +184,5 @@ def _pictures(folder: Path, size: int, option: str) -> dict[str, Pixels]:
             f"{option}: {printable(folder)} is not a folder. The folder of outputs needs the "
             "folders contents, styles and outputs."
         )
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _EXTENSIONS)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     return {path.stem: fit(read_image(path), size, "crop") for path in paths}

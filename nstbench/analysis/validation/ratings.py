@@ -1,12 +1,12 @@
-"""From scores on sweeps to a verdict on each metric: what it measures, and how well.
+"""Rates metrics by their scores on sweeps: what each one measures, and how well.
 
-A metric of fidelity to the content must get worse along a blend from content to style and
-whenever the content picture is degraded; a metric of fidelity to the style must get better
-along the blend, and worse whenever the style picture is degraded. Which of the two a metric
-is follows from its values: it gives its best possible value to one of the two copies. A
-metric that is perfect for neither weighs both. It should get worse when either copy is
-degraded, but that order is not certain, because damage to the content picture can bring it
-closer to the style; such a metric is rated and gets no verdict.
+A metric of fidelity to the content must get worse along a blend from content to style, and
+when the content picture is degraded. A metric of fidelity to the style must get better along
+the blend, and worse when the style picture is degraded. The values show which of the two a
+metric measures: it gives its best possible value to one of the two copies. A metric that gives
+it to neither measures both. Such a metric should get worse when either copy is degraded, but
+that order is not certain, because a degraded content picture can be closer to the style; the
+metric is therefore rated without a verdict.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BOTH = "both"
 NOTHING = "nothing"
 
 TRUSTED_TAU = 0.8
-"""A metric whose tau falls below this on any kind of sweep is not to be trusted there."""
+"""A metric with a smaller tau on any kind of sweep is not trusted."""
 
 PERFECT = 0.05
 """A copy is perfect if its distance to the best value is at most this share of the other's."""
@@ -40,7 +40,7 @@ SUMMARY = ["metric", "part", "measures", "tau", "low", "high", "worst", "worst_t
 
 
 def measured(scores: pd.DataFrame, card: MetricCard, part: str = "") -> str:
-    """Say what a metric measures: the copy to which it gives its best possible value.
+    """Return what a metric measures: the copy to which it gives its best possible value.
 
     Returns:
         ``"content"``, ``"style"``, ``"both"`` if neither copy is perfect (or no value is, in
@@ -86,7 +86,7 @@ def _parts(
 ) -> Iterator[tuple[str, MetricCard]]:
     for name, card in cards.items():
         parts = set(scores.loc[scores["metric"] == name, "part"])
-        # The parts of a set metric are counts beside its value, and some parts of a metric
+        # The parts of a set metric are counts, not values, and some parts of a metric
         # describe the pair: what is relative to trivial answers gives their errors.
         facts = {part for part in parts if part.startswith((CONTENT_OF, STYLE_OF))} | {BAR}
         for part in sorted(parts - facts) if card.scope == Scope.PAIR else sorted(parts & {""}):
@@ -124,30 +124,33 @@ def _rate_metric(scores: pd.DataFrame, card: MetricCard, part: str) -> Iterator[
 
 
 def _order_tau(levels: np.ndarray, values: np.ndarray) -> float:
-    """Kendall's tau-b of values with their order; a metric that sees no change scores 0."""
-    found = tau(levels, values)
-    return 0.0 if np.isnan(found) and np.isfinite(values).sum() >= 2 else found
+    """Return Kendall's tau-b of values with their order; constant values give 0."""
+    correlation = tau(levels, values)
+    constant = np.isnan(correlation) and np.isfinite(values).sum() >= 2
+    return 0.0 if constant else correlation
 
 
 def _tau_interval(styles: np.ndarray) -> tuple[float, float]:
-    """95 % interval of a mean tau over styles."""
+    """Return the 95 % interval of a mean tau over styles."""
     low, high = stats.interval(styles[None].astype(np.float64), seed=0, resamples=2000)
     return float(np.clip(low[0], -1, 1)), float(np.clip(high[0], -1, 1))
 
 
 def _sensitivity(series: pd.DataFrame) -> float:
-    """Median over steps of mean step / standard deviation over pairs; NaN for a single pair."""
+    """Return the median over steps of mean step / deviation over pairs; NaN for a single pair."""
     pairs = series.groupby(level=["content", "style"]).mean()
     steps = np.diff(pairs.to_numpy(dtype=np.float64), axis=1)
     if len(steps) < 2:
         return float("nan")
     spread = steps.std(axis=0, ddof=1)
-    known = spread > 0
-    return float(np.median(steps.mean(axis=0)[known] / spread[known])) if known.any() else np.nan
+    varied = spread > 0
+    if not varied.any():
+        return float("nan")
+    return float(np.median(steps.mean(axis=0)[varied] / spread[varied]))
 
 
 def _seed_spread(series: pd.DataFrame) -> float:
-    """Standard deviation over seeds as a share of the sweep's range; NaN for a single seed."""
+    """Return the deviation over seeds as a share of the sweep's range; NaN for a single seed."""
     pairs = series.groupby(level=["content", "style", "steps"])
     if pairs.size().min() < 2:
         return float("nan")
@@ -186,7 +189,7 @@ def summarise(
 
 
 def _verdict(ratings: pd.DataFrame) -> bool | None:
-    """Whether a metric orders every kind of sweep; None if no order is certain for it."""
+    """Return whether a metric orders every kind of sweep; None if its order is not certain."""
     if (ratings["measures"] == BOTH).any():
         return None
     return bool((ratings["tau"] >= TRUSTED_TAU).all())

@@ -1,7 +1,7 @@
-"""Are the metrics any good? They are asked to order pictures whose order is known.
+"""Tests metrics on pictures whose order is known.
 
-The sweeps are made or read by :mod:`nstbench.analysis.validation.picture_series`, and what each metric should have said
-about them is decided by :mod:`nstbench.analysis.validation.ratings`.
+:mod:`nstbench.analysis.validation.picture_series` makes or reads the sweeps, and
+:mod:`nstbench.analysis.validation.ratings` compares the scores with the order they should have.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ SCORE_COLUMNS = ["kind", "base", "content", "style", "seed", "steps", "level", "
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What the sweeps say about the metrics.
+    """The scores of metrics on sweeps, and the ratings that follow from them.
 
     Attributes:
         scores: tidy, one row per value: ``kind, base, content, style, seed, steps, level,
-            metric, part, value`` (see :class:`nstbench.analysis.validation.picture_series.Sweep`; ``steps`` is the number
-            of its outputs). Set metrics score a level of all sweeps of a kind with as many
-            steps at once, and leave ``content`` and ``style`` empty.
+            metric, part, value`` (see
+            :class:`nstbench.analysis.validation.picture_series.Sweep`; ``steps`` is the number
+            of its outputs). A set metric scores one level of all sweeps with the same kind and
+            number of steps at once; ``content`` and ``style`` are empty then.
         by_kind: one row per metric, part and kind of sweep that it has to order:
             ``measures`` (``"content"``, ``"style"`` or ``"both"``), ``sweeps``, ``tau`` (mean
             Kendall tau-b against the order it should find: 1 is perfect), ``low, high``
@@ -63,10 +64,9 @@ class Validation:
             kind with its tau, ``ms`` per image when the metric is computed alone, and
             ``trusted``: tau is at least 0.8 on every kind (missing for metrics of ``"both"``,
             for which no order is certain).
-        unavailable: metric -> why it could not be asked.
+        unavailable: metric -> the reason why it could not be tested.
         agreement: rank correlations between metrics over the outputs of a run
-            (:func:`nstbench.analysis.validation.agreement.run_agreement`); empty if there was
-            no run to look at.
+            (:func:`nstbench.analysis.validation.agreement.run_agreement`); empty without a run.
         published: shares of right answers on published outputs
             (:func:`nstbench.analysis.validation.case_ratings.rate_cases`); empty without a folder.
         people: agreement with votes
@@ -108,8 +108,9 @@ def validate(
     sweeps are held in memory: about 13 MB per source at 256 px and three seeds.
 
     Args:
-        cards: the metrics to test; timing metrics are passed over.
-        sources: pairs of pictures (:func:`nstbench.analysis.validation.picture_series.make_sources`).
+        cards: the metrics to test; timing metrics are left out.
+        sources: pairs of pictures
+            (:func:`nstbench.analysis.validation.picture_series.make_sources`).
         folders: folders with content, style and numbered outputs.
         size: side of the square that folder sweeps are scaled to.
         seeds: number of noise sweeps per picture.
@@ -156,8 +157,8 @@ def _refuse_equal_names(sources: Sequence[Source]) -> None:
         if count > 1:
             raise UsageError(
                 f"{count} pairs of pictures are called '{printable(content)}' and "
-                f"'{printable(style)}', so that their scores could not be told apart. Give each "
-                "pair of names once."
+                f"'{printable(style)}', so their scores would be mixed up. Give each pair of "
+                "names once."
             )
 
 
@@ -181,8 +182,8 @@ def score_sweeps(
     problems: dict[str, str] = {}
     listener.stage("validate", sum(len(sweep.outputs) for sweep in sweeps))
     rows: list[dict[str, Any]] = []
-    # A set metric looks at one level of all sweeps of a kind, so these are scored together,
-    # those of another number of steps apart: what their levels mean differs.
+    # A set metric scores one level of all sweeps of a kind together. Sweeps with another number
+    # of steps are a separate group, because their levels have another meaning.
     ordered = sorted(sweeps, key=_kind_key)
     for _, group in itertools.groupby(ordered, key=_kind_key):
         members = list(group)
@@ -249,8 +250,8 @@ def image_costs(
 ) -> dict[str, float]:
     """Return the milliseconds each metric takes for one output when computed alone.
 
-    Content and style are known beforehand, as they are in a run; passes through networks
-    count, although a run shares them between metrics. Median of five after a warm-up.
+    Content and style are prepared before, as in a run. Passes through networks count, although
+    a run shares them between metrics. The result is the median of five after a warm-up.
     """
     from nstbench.generate.clock import sample
     from nstbench.score.feature_bank import FeatureBank

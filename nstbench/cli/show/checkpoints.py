@@ -1,8 +1,6 @@
-"""The table of all checkpoints that runs find, for ``nstbench list checkpoints``."""
+"""The table of all checkpoints that runs use, for ``nstbench list checkpoints``."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -14,7 +12,7 @@ _STYLES_SHOWN = 3
 
 
 def checkpoint_table(library: Library) -> Table:
-    """Return a row per checkpoint: what it does, and what its training took."""
+    """Return a table with a row per checkpoint: styles, origin and cost of the training."""
     table = Table(title="checkpoints", title_justify="left")
     for column in ("method", "checkpoint", "styles", "from"):
         table.add_column(column)
@@ -22,10 +20,10 @@ def checkpoint_table(library: Library) -> Table:
         table.add_column(column, justify="right")
     table.add_column("device")
     table.add_column("licence")
-    for found in library.all():
-        card = found.card
+    for checkpoint in library.all():
+        card = checkpoint.card
         table.add_row(
-            *map(escape, (card.method, found.name, _styles(found), _origin(found))),
+            *map(escape, (card.method, checkpoint.name, _styles(checkpoint), _origin(checkpoint))),
             f"{card.steps:,}", str(card.size), str(card.batch),
             readable_seconds(card.total_seconds),
             escape(str(card.environment.get("device_name", ""))), escape(card.licence),
@@ -40,21 +38,19 @@ def print_checkpoints() -> None:
     library = installed()
     output = console()
     output.print(checkpoint_table(library))
-    output.print("looked for in: " + ", ".join(map(str, library.folders)), soft_wrap=True)
+    output.print("folders: " + ", ".join(map(str, library.folders)), soft_wrap=True)
 
 
-def _styles(found: Checkpoint) -> str:
-    names = [style.name for style in found.card.styles]
+def _styles(checkpoint: Checkpoint) -> str:
+    names = [style.name for style in checkpoint.card.styles]
     if not names:
-        return found.card.style_data or "any"
+        return checkpoint.card.style_data or "any"
     more = len(names) - _STYLES_SHOWN
     return ", ".join(names[:_STYLES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _origin(found: Checkpoint) -> str:
-    assert found.path is not None
-    return "nstbench" if _same(found.path.parent, shipped_dir()) else str(found.path.parent)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+def _origin(checkpoint: Checkpoint) -> str:
+    """Return the folder of a checkpoint, or ``"nstbench"`` if it is part of the package."""
+    assert checkpoint.path is not None
+    folder = checkpoint.path.parent
+    return "nstbench" if folder.resolve() == shipped_dir().resolve() else str(folder)

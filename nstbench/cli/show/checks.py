@@ -1,4 +1,4 @@
-"""Tables on the terminal for checks, baselines and histories."""
+"""Print checks, baselines and histories."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STYLES = {
 
 
 def print_check(result: CheckResult) -> None:
-    """Print all rows of a check, those that need attention first, and their reasons."""
+    """Print all rows of a check and their reasons; regressions come first."""
     out = console()
     table = Table(title=f"{result.run} against {result.baseline}", title_justify="left")
     for column in check_text.COLUMNS:
@@ -46,7 +46,7 @@ def print_check(result: CheckResult) -> None:
 
 
 def print_baseline(baseline: Baseline) -> None:
-    """Print what a baseline holds."""
+    """Print the rows of a baseline and the reasons of its updates."""
     out = console()
     facts = baseline.environment
     out.print(
@@ -56,6 +56,9 @@ def print_baseline(baseline: Baseline) -> None:
             f"{facts.get('threads', 'unknown')} threads"
         )
     )
+    if baseline.kinds:
+        kinds = "; ".join(map(str, baseline.kinds))
+        out.print(escape(f"samples of {len(baseline.kinds)} kinds of processors: {kinds}"))
     table = Table()
     names = [name for name, facts in baseline.metrics.items() if facts.scope == "pair"]
     for column in ("method", "size", "units", *names, "latency [kernels]", "samples"):
@@ -80,7 +83,7 @@ def _cell(value: float) -> str:
 
 
 def print_trends(trends: list[Trend]) -> None:
-    """Print the change points of a history, and the versions that too few values decide about."""
+    """Print the change points of a history, and the points with too few values for a test."""
     out = console()
     count = undecided = 0
     for trend in trends:

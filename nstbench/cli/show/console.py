@@ -1,4 +1,4 @@
-"""The console that results are printed to."""
+"""The console for results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from rich.console import Console
 
 
 def console() -> Console:
-    """Return the console for results; a pipe gets lines that are not cut."""
+    """Return a console for results; it is 200 characters wide if the output is not a terminal."""
     output = Console()
     return output if output.is_terminal else Console(width=200)

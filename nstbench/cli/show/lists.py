@@ -1,9 +1,9 @@
-"""What there is: the rows of ``nstbench list``, remembered so that nothing has to be imported.
+"""The rows of ``nstbench list``, stored in the cache folder.
 
-Methods and metrics import torch, and with it a list takes seconds. Rows are kept in the cache
-folder under a fingerprint of all that they depend on: the code of nstbench and of its
-plug-ins, the installed packages, and the weights that are here. Any change of those makes the
-list look again.
+Methods and metrics import torch, which takes seconds. So their rows are stored with a
+fingerprint of everything that they depend on: the code of nstbench and of its plug-ins, the
+installed packages, and the weights on this machine. After any change of these, the plug-ins are
+imported again.
 """
 
 from __future__ import annotations
@@ -22,17 +22,25 @@ from rich.table import Table
 
 import nstbench
 from nstbench.cli.show.console import console
-from nstbench.core.errors import NstbenchError
+from nstbench.core.errors import NstbenchError, StoreError
 from nstbench.core.paths import cache_dir, checkpoints_dir
 from nstbench.core.records import Availability
 from nstbench.plugins import registry
+from nstbench.store.atomic_files import write_json
 
 _VARIABLES = ("NSTBENCH_WEIGHTS", "NSTBENCH_OFFLINE", "NSTBENCH_CACHE", "NSTBENCH_CHECKPOINTS")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a list."""
+    """A row of a list.
+
+    Attributes:
+        name: name in the registry.
+        title: title and facts of the plug-in, or first line of the suite.
+        availability: whether it can be used on this machine, with reason and fix.
+        origin: where it comes from.
+    """
 
     name: str
     title: str
@@ -43,7 +51,7 @@ class Entry:
 def print_list(kind: str) -> None:
     """Print all plug-ins of a kind, or the suites, with their availability."""
     table = Table(title=kind, title_justify="left")
-    for column in ("name", "what it is", "available", "origin"):
+    for column in ("name", "title", "available", "origin"):
         table.add_column(column, overflow="fold")
     for entry in entries(kind):
         state = entry.availability
@@ -56,23 +64,23 @@ def print_list(kind: str) -> None:
 
 
 def entries(kind: str) -> list[Entry]:
-    """Return what there is of a kind: plug-ins, or suites."""
+    """Return the rows of one kind of plug-ins, or of ``"suites"``, from the cache if possible."""
     if kind == "suites":
         return list(_suites())
-    # datasets import little, and have caches of their own that come and go
+    # datasets import fast, and their availability depends on caches that change
     if kind == "datasets" or registry.added_files() or registry.added_programs():
         return list(_look(kind))
-    memory = cache_dir() / "lists" / f"{kind}.json"
+    file = cache_dir() / "lists" / f"{kind}.json"
     fingerprint = _fingerprint(kind)
-    known = _remembered(memory, fingerprint)
-    if known is None:
-        known = list(_look(kind))
-        _remember(memory, fingerprint, known)
-    return known
+    rows = _read_rows(file, fingerprint)
+    if rows is None:
+        rows = list(_look(kind))
+        _write_rows(file, fingerprint, rows)
+    return rows
 
 
 def reason(state: Availability) -> str:
-    """Return why something is unavailable, and the way out."""
+    """Return the reason and the fix of something that is unavailable."""
     return f"{state.reason}. {state.remedy}" if state.remedy else state.reason
 
 
@@ -111,15 +119,15 @@ def _describe(kind: str, name: str) -> tuple[str, Availability]:
         return name, Availability(False, str(error))
 
 
-# --- the memory --------------------------------------------------------------------------
+# --- stored rows -------------------------------------------------------------------------
 
 
 def _fingerprint(kind: str) -> str:
-    """Return a checksum of all that the rows of a kind depend on."""
+    """Return a checksum of everything that the rows of a kind depend on."""
     package = Path(nstbench.__file__).parent
-    code = [*package.rglob("*.py"), *registry.folder(kind).glob("*.py")]
-    own = {name: plugin.path for name, plugin in registry.plugins(kind).items()}
-    # what a folder holds changes its time: files that are fetched, packages that are installed
+    code = [*package.rglob("*.py"), *registry.DEFAULT.folder(kind).glob("*.py")]
+    paths = {name: plugin.path for name, plugin in registry.plugins(kind).items()}
+    # fetching a file or installing a package changes the time of its folder
     places = [cache_dir() / "weights", checkpoints_dir(), *map(Path, sys.path)]
     if bundled := os.environ.get("NSTBENCH_WEIGHTS"):
         places.append(Path(bundled))
@@ -127,8 +135,8 @@ def _fingerprint(kind: str) -> str:
         nstbench.__version__,
         sys.version,
         [os.environ.get(name) for name in _VARIABLES],
-        sorted((str(name), str(path)) for name, path in own.items()),
-        _stamps([*code, *(path for path in own.values() if path)]),
+        sorted((str(name), str(path)) for name, path in paths.items()),
+        _stamps([*code, *(path for path in paths.values() if path)]),
         _stamps(places),
         _stamps((cache_dir() / "weights").glob("*")),
     ]
@@ -139,14 +147,14 @@ def _stamps(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
     stamps = set()
     for path in paths:
         with contextlib.suppress(OSError):
-            found = path.stat()
-            stamps.add((str(path), found.st_mtime_ns, found.st_size))
+            facts = path.stat()
+            stamps.add((str(path), facts.st_mtime_ns, facts.st_size))
     return sorted(stamps)
 
 
-def _remembered(memory: Path, fingerprint: str) -> list[Entry] | None:
+def _read_rows(file: Path, fingerprint: str) -> list[Entry] | None:
     try:
-        data = json.loads(memory.read_text(encoding="utf-8"))
+        data = json.loads(file.read_text(encoding="utf-8"))
         if data["fingerprint"] != fingerprint:
             return None
         return [
@@ -157,11 +165,7 @@ def _remembered(memory: Path, fingerprint: str) -> list[Entry] | None:
         return None
 
 
-def _remember(memory: Path, fingerprint: str, found: list[Entry]) -> None:
-    data = {"fingerprint": fingerprint, "entries": [asdict(entry) for entry in found]}
-    temporary = memory.with_suffix(f".{os.getpid()}.tmp")
-    # a list that cannot be remembered is a slow one
-    with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(data), encoding="utf-8")
-        temporary.replace(memory)
+def _write_rows(file: Path, fingerprint: str, rows: list[Entry]) -> None:
+    # without the stored rows, the next list takes longer and is the same
+    with contextlib.suppress(StoreError):
+        write_json(file, {"fingerprint": fingerprint, "entries": [asdict(row) for row in rows]})

@@ -1,4 +1,4 @@
-"""Where the time of a run went, as a bar on the terminal: ``nstbench run --profile``."""
+"""Print the time of a run by stage as a bar, for ``nstbench run --profile``."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from nstbench.core.board import Board
 from nstbench.pipeline.time_spent import shares
 
 _WIDTH = 72
-# The Okabe-Ito palette, which readers of all kinds of colour vision tell apart, and letters
-# for those without colour.
+# the Okabe-Ito palette, whose colours readers with any colour vision can distinguish; letters mark
+# the parts on terminals without colours
 _COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#F0E442", "#999999")
 _METHODS_SHOWN = 8
 
 
 def print_profile(board: Board) -> None:
-    """Draw the stages of a run, and of generation the methods, as stacked bars."""
+    """Print the stages of a run, and the methods of the generate stage, as stacked bars."""
     output = console()
     parts = shares(board.info)
     total = sum(parts.values())
-    output.print(f"\nWhere {total:.1f} s went:")
+    output.print(f"\nTime by stage, {total:.1f} s:")
     _print_bar(parts, output)
     methods = _most_first(board.info.get("method_seconds", {}))
     if len(methods) > 1:
-        output.print(f"Inside stylize ({sum(methods.values()):.1f} s of all workers):")
+        output.print(f"Stylize by method, {sum(methods.values()):.1f} s of all workers:")
         _print_bar(_with_others(methods), output)
 
 

@@ -1,1 +1,1 @@
-"""Where units run: on this machine or on a Ray cluster."""
+"""Executors: run units in worker processes on this machine or on a Ray cluster."""

@@ -1,4 +1,4 @@
-"""Several units in one request: how they are asked for, and how many of them at once."""
+"""Several units in one request: how many at once, and the request itself."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from nstbench.core.records import Unit, UnitRecord
 from nstbench.generate.executors.executor import Event, OnStep, Worker
 from nstbench.store.unit_records import sound_record
 
-_FIRST = 4
-_MOST = 16
+_FIRST_SIZE = 4
+_LARGEST_SIZE = 16
 _UNITS = TypeAdapter(Unit)
 
-Wanted = int | Literal["auto"]
+WantedSize = int | Literal["auto"]
 
 
 class BatchSizes:
-    """The number of units of a variant and size that are to be run together, found by trying.
+    """Finds by trying how many units of a variant and size to run together.
 
-    Nobody tells how many fit into memory: ``"auto"`` begins with 4 and doubles while that
-    works, up to 16. Where a batch fails, later ones have half as many, whatever was wanted.
-    May be used from any thread.
+    How many units fit into memory is not known in advance. ``"auto"`` begins with 4 and
+    doubles after each success, up to 16. After a failed batch, later ones have at most half
+    as many units, whatever size was wanted. All methods may be called from any thread.
 
     Args:
-        batched: variants whose methods can do several pairs at once.
+        batched: variants whose methods can process several pairs at once.
     """
 
     def __init__(self, batched: Collection[str]) -> None:
         self._batched = frozenset(batched)
         self._lock = threading.Lock()
         self._sizes: dict[tuple[str, int], int] = {}
-        self._most: dict[tuple[str, int], int] = {}
+        self._limits: dict[tuple[str, int], int] = {}
 
-    def of(self, unit: Unit, wanted: Wanted) -> int:
-        """Return how many units like this one to run together."""
-        if unit.variant not in self._batched:
+    def of(self, unit: Unit, wanted: WantedSize) -> int:
+        """Return how many units like this one to run together, at least 1."""
+        if unit.method not in self._batched:
             return 1
         with self._lock:
-            kind = unit.variant, unit.size
-            size = self._sizes.get(kind, _FIRST) if wanted == "auto" else wanted
-            return min(size, self._most.get(kind, size))
+            kind = unit.method, unit.size
+            size = self._sizes.get(kind, _FIRST_SIZE) if wanted == "auto" else wanted
+            return min(size, self._limits.get(kind, size))
 
     def fitted(self, unit: Unit, count: int) -> None:
-        """Take note that a batch of ``count`` was done."""
+        """Record that a batch of ``count`` units succeeded."""
         with self._lock:
-            kind = unit.variant, unit.size
-            if count >= self._sizes.get(kind, _FIRST):
-                self._sizes[kind] = min(2 * count, _MOST)
+            kind = unit.method, unit.size
+            if count >= self._sizes.get(kind, _FIRST_SIZE):
+                self._sizes[kind] = min(2 * count, _LARGEST_SIZE)
 
     def failed(self, unit: Unit, count: int) -> None:
-        """Take note that a batch of ``count`` has failed."""
+        """Record that a batch of ``count`` units failed."""
         with self._lock:
-            kind = unit.variant, unit.size
-            self._most[kind] = min(max(1, count // 2), self._most.get(kind, count))
+            kind = unit.method, unit.size
+            self._limits[kind] = min(max(1, count // 2), self._limits.get(kind, count))
 
 
 def plain_unit(unit: Unit) -> dict[str, Any]:
-    """Return a unit as it travels to a worker."""
+    """Return a unit as JSON data, the form in which it is sent to a worker."""
     plain: dict[str, Any] = _UNITS.dump_python(replace(unit, parts=dict(unit.parts)), mode="json")
     return plain
 
@@ -70,18 +70,18 @@ def plain_unit(unit: Unit) -> dict[str, Any]:
 def ask_for_batch(
     worker: Worker, units: Sequence[Unit], alone: bool, on_step: OnStep
 ) -> Sequence[UnitRecord] | None:
-    """Return the records of units that a worker runs together; ``None`` if it could not.
+    """Return the records of units that a worker runs together; None if the batch failed.
 
     Args:
-        worker: who is asked.
+        worker: the worker to ask.
         units: units of one variant and size.
-        alone: nothing else runs on its machine.
+        alone: True if no other worker runs on its machine.
         on_step: receives their progress.
 
     Raises:
-        WorkerTimeout: if it took longer than that many single units may.
-        WorkerOutOfMemory: if it took too much memory.
-        WorkerDied: if the worker ended.
+        WorkerTimeoutError: if the batch took longer than its units may take one by one.
+        WorkerMemoryError: if the memory limit was exceeded.
+        WorkerDiedError: if the worker ended.
         StoreError: if the run folder cannot be written.
     """
 

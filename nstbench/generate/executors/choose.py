@@ -1,4 +1,4 @@
-"""From a configuration to its executor."""
+"""Resolves devices, workers and threads of a configuration, and makes its executor."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Literal
 
 from nstbench.core.environment import available_cores, resolve_device
 from nstbench.generate.executors.executor import Executor, WorkerSettings
+from nstbench.generate.executors.local import LocalExecutor
+from nstbench.generate.executors.ray import RayExecutor, capacity
 from nstbench.plan.config import RunConfig
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
 
 def resolve_workers(config: RunConfig) -> RunConfig:
     """Return the configuration with devices, workers and threads resolved.
 
-    ``device`` is where this process scores, ``devices`` where workers run, ``threads`` those
-    of timing and ``worker_threads`` those of each worker.
+    ``device`` is where this process scores, ``devices`` where workers run, ``threads`` the CPU
+    threads of timing. :func:`threads_per_worker` has those of generation.
 
     Raises:
         UsageError: if a device does not exist, or the cluster cannot be reached.
@@ -23,45 +25,67 @@ def resolve_workers(config: RunConfig) -> RunConfig:
     cores = available_cores()
     wanted = config.devices or (config.device,)
     if config.executor == "ray":
-        from nstbench.generate.executors.ray import capacity
-
-        # what this machine has says nothing about the nodes; Ray counts GPUs itself
+        # The devices of this machine say nothing about the nodes; Ray counts GPUs itself.
         devices = tuple("cpu" if device == "auto" else device for device in wanted)
-        each = config.worker_threads or config.threads or 1
+        each = threads_per_worker(config)
         room, largest = capacity(config.ray_address, (config.workers or 1) * each, devices[0], each)
         resolved = {
             "device": resolve_device("auto"),
             "devices": devices,
             "workers": config.workers or room,
             "threads": config.threads or (largest if config.ray_address else cores),
-            "worker_threads": each,
         }
     else:
         devices = tuple(resolve_device(device) for device in wanted)
-        workers = config.workers or len(devices)
         resolved = {
             "device": devices[0],
             "devices": devices,
-            "workers": workers,
+            "workers": config.workers or len(devices),
             "threads": config.threads or cores,
-            "worker_threads": config.worker_threads or config.threads or max(1, cores // workers),
         }
     return config.model_copy(update=resolved)
 
 
+def threads_per_worker(config: RunConfig) -> int:
+    """Return the CPU threads of each worker for a configuration that is not resolved yet.
+
+    They are ``threads`` if given. Otherwise local workers share the cores of this process, and a
+    worker of a Ray cluster takes one.
+
+    Example:
+        >>> threads_per_worker(RunConfig(threads=3, workers=2))
+        3
+    """
+    if config.threads:
+        return config.threads
+    if config.executor == "ray":
+        return 1
+    return max(1, available_cores() // (config.workers or len(config.devices) or 1))
+
+
 def pairs_per_batch(config: RunConfig, device: str) -> int | Literal["auto"]:
-    """Return what to try on a device: a batch leaves a processor as busy as one pair does."""
+    """Return the number of pairs per batch on a device; ``auto`` is 1 on CPUs.
+
+    One pair keeps a CPU as busy as a batch does.
+    """
     given = config.pairs_per_batch
     return given if device.startswith("cuda") or given != "auto" else 1
 
 
-def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
-    """Return the executor that a resolved configuration asks for; no worker is started yet."""
+def make_executor(config: RunConfig, store: Store, leases: Leases, threads: int) -> Executor:
+    """Return the executor that a resolved configuration asks for; no worker is started yet.
+
+    Args:
+        config: a configuration from :func:`resolve_workers`.
+        store: the run folder.
+        leases: the leases of this process.
+        threads: CPU threads of each worker.
+    """
     slots = [
         WorkerSettings(
             store=store.root,
             device=config.devices[index % len(config.devices)],
-            threads=config.worker_threads or 1,
+            threads=threads,
             timeout=config.timeout,
             memory_limit=config.memory_limit,
             pairs_per_batch=pairs_per_batch(config, config.devices[index % len(config.devices)]),
@@ -73,9 +97,5 @@ def make_executor(config: RunConfig, store: Store, claims: Claims) -> Executor:
         store.root, config.devices[0], config.threads or 1, config.timeout, config.memory_limit
     )
     if config.executor == "ray":
-        from nstbench.generate.executors.ray import RayExecutor
-
-        return RayExecutor(*slots, timing=timing, claims=claims, address=config.ray_address)
-    from nstbench.generate.executors.local import LocalExecutor
-
-    return LocalExecutor(*slots, timing=timing, claims=claims)
+        return RayExecutor(*slots, timing=timing, leases=leases, address=config.ray_address)
+    return LocalExecutor(*slots, timing=timing, leases=leases)

@@ -1,4 +1,4 @@
-"""Executors: where units run. The store gives the guarantees, an executor only the speed."""
+"""The interface of executors and workers. The store gives the guarantees, an executor the speed."""
 
 from __future__ import annotations
 
@@ -15,29 +15,34 @@ OnStep = Callable[[Unit, int, int], None]
 """Receives a unit, a step and the number of steps; both are 0 when the unit begins."""
 
 
-class WorkerDied(Exception):  # noqa: N818  an event, not a mistake of this program
-    """The worker process ended without an answer."""
+class WorkerError(Exception):
+    """A worker ended before it answered a request."""
 
 
-class WorkerTimeout(Exception):  # noqa: N818  an event, not a mistake of this program
-    """The worker did not answer in time."""
+class WorkerDiedError(WorkerError):
+    """The worker process ended by itself or was lost."""
 
 
-class WorkerOutOfMemory(Exception):  # noqa: N818  an event, not a mistake of this program
-    """The worker and what it started took more memory than they may."""
+class WorkerTimeoutError(WorkerError):
+    """The worker did not answer within its time limit."""
+
+
+class WorkerMemoryError(WorkerError):
+    """The worker and the processes it started exceeded their memory limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker process is started with.
+    """Settings of a worker process.
 
     Attributes:
         store: run folder.
         device: torch device.
         threads: CPU threads.
         timeout: seconds that a request may take.
-        memory_limit: bytes that the worker and what it starts may keep resident.
-        pairs_per_batch: most units that a request may hold; ``"auto"`` for as many as fit.
+        memory_limit: bytes that the worker and the processes it starts may keep resident;
+            None for no limit.
+        pairs_per_batch: most units in one request; ``"auto"`` for as many as fit into memory.
         log: name of its log in the run folder's ``logs``.
     """
 
@@ -51,15 +56,15 @@ class WorkerSettings:
 
 
 class Worker(Protocol):
-    """A process that does one request at a time."""
+    """A process that answers one request at a time."""
 
     def ask(self, request: Event, on_event: Callable[[Event], None]) -> Event:
-        """Send a request and return the event that ends it; the events before go to ``on_event``.
+        """Send a request and return the event that ends it; earlier events go to ``on_event``.
 
         Raises:
-            WorkerTimeout: if no answer came in time; the worker is gone.
-            WorkerOutOfMemory: if it took too much memory; the worker is gone.
-            WorkerDied: if it ended.
+            WorkerTimeoutError: if no answer came in time; the worker has been killed.
+            WorkerMemoryError: if the memory limit was exceeded; the worker has been killed.
+            WorkerDiedError: if the worker ended.
         """
         ...
 
@@ -68,12 +73,12 @@ class Worker(Protocol):
         ...
 
     def kill(self) -> None:
-        """Stop the worker at once, from whatever thread."""
+        """Stop the worker at once. May be called from any thread."""
         ...
 
 
 class Executor(Protocol):
-    """What every executor can do."""
+    """Runs units and timings in workers."""
 
     def run(
         self,
@@ -86,22 +91,22 @@ class Executor(Protocol):
         """Run units and yield each with its record, in the order in which they finish.
 
         Args:
-            units: what to run.
+            units: the units to run.
             on_step: receives the progress of units, in the caller's thread.
-            costs: variant -> expected seconds of a unit, for the order.
+            costs: variant -> expected seconds of a unit; decides the order.
             outdated: key -> ``finished`` of records that exist and do not count.
-            batched: variants whose methods can do several pairs at once.
+            batched: variants whose methods can process several pairs at once.
         """
         ...
 
     def time(self, request: TimingRequest) -> Timing | str:
-        """Time one method alone on its device; a failure is its message."""
+        """Time one method alone on its device; return the message of a failure."""
         ...
 
     def finish(self) -> None:
-        """Begin no further unit; :meth:`run` ends when those in work are done."""
+        """Begin no further unit; :meth:`run` ends when the running units are done."""
         ...
 
     def close(self) -> None:
-        """Stop all workers; units in work have no result."""
+        """Stop all workers; units that are still running have no result."""
         ...

@@ -1,4 +1,4 @@
-"""The default executor: worker processes here, killed when they hang, replaced when they die."""
+"""The default executor: worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -15,49 +15,56 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-import psutil
-
 import nstbench
 from nstbench.core.glibc_malloc import with_large_pages
 from nstbench.core.yaml_values import readable_size
 from nstbench.generate.executors.executor import (
-    WorkerDied,
-    WorkerOutOfMemory,
+    Event,
+    WorkerDiedError,
+    WorkerMemoryError,
     WorkerSettings,
-    WorkerTimeout,
+    WorkerTimeoutError,
 )
 from nstbench.generate.executors.pool import PoolExecutor
+from nstbench.generate.executors.resident_memory import ResidentMemory
 from nstbench.plugins import registry
 from nstbench.store.atomic_files import unwritable
 
 _START_SECONDS = 120.0
-# Set for the interpreter of the worker, and for nothing that a method starts.
-_OWN_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH", "GLIBC_TUNABLES")
-_MEMORY_LOOK_SECONDS = 0.2
-# What a worker may take to end after it closed its channel.
-_END_SECONDS = 5.0
+# Set for the interpreter of the worker and undone there, so that a method's processes lack them.
+_WORKER_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH", "GLIBC_TUNABLES")
+_MEMORY_CHECK_SECONDS = 0.2
+_STOP_SECONDS = 2.0
+
+END_SECONDS = 5.0
+"""Seconds that a worker has to end after it closed its channel."""
 
 
 class LocalWorker:
     """A worker process and the two pipes to it.
 
+    The constructor waits until the worker is ready.
+
+    Args:
+        settings: settings of the worker.
+
     Raises:
         StoreError: if its log cannot be written.
-        WorkerOutOfMemory: if it takes more than it may before it does anything.
-        WorkerDied: if it ends before it is ready.
-        WorkerTimeout: if it takes too long to become ready.
+        WorkerMemoryError: if it exceeds its memory limit before the first request.
+        WorkerDiedError: if it ends before it is ready.
+        WorkerTimeoutError: if it takes too long to become ready.
     """
 
-    # None until it is ready: what it takes by then is better told than guessed
+    # Checked only once the worker is ready, so that the message can name what it takes by then.
     _memory_limit: int | None = None
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._events: queue.Queue[Event | None] = queue.Queue()
         self._log = settings.store / "logs" / settings.log
         environment = os.environ | {
             "OMP_NUM_THREADS": str(settings.threads),
-            # a plug-in folder on the path could shadow a package of the same name
+            # A plug-in folder on the path could shadow a package of the same name.
             "PYTHONSAFEPATH": "1",
         }
         environment = with_large_pages(_with_package_path(environment))
@@ -67,6 +74,7 @@ class LocalWorker:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream,
                 env=environment, start_new_session=True, text=True,
             )  # fmt: skip
+        self._memory = ResidentMemory(self._process.pid)
         threading.Thread(target=self._read, daemon=True).start()
         start = {
             "store": str(settings.store.resolve()),
@@ -74,38 +82,38 @@ class LocalWorker:
             "threads": settings.threads,
             "plugins": [str(file) for file in registry.added_files()],
             "programs": [p.model_dump(mode="json") for p in registry.added_programs()],
-            "environment": {name: os.environ.get(name) for name in _OWN_VARIABLES},
+            "environment": {name: os.environ.get(name) for name in _WORKER_VARIABLES},
         }
         try:
             self._send(start)
             self._wait(_START_SECONDS, lambda event: None)
-            self._refuse_too_low_a_limit(settings.memory_limit)
+            self._check_limit_at_start(settings.memory_limit)
             self._memory_limit = settings.memory_limit
         except BaseException:
-            # nobody else knows of it yet
+            # The caller has no worker to close yet.
             self.kill()
             raise
 
-    def ask(
-        self, request: dict[str, Any], on_event: Callable[[dict[str, Any]], None]
-    ) -> dict[str, Any]:
-        """Send a request and return the event that ends it; the events before go to ``on_event``.
+    def ask(self, request: Event, on_event: Callable[[Event], None]) -> Event:
+        """Send a request and return the event that ends it; earlier events go to ``on_event``.
+
+        A batch may take as long as its units one by one.
 
         Raises:
-            WorkerTimeout: if no answer came in time; the process group is killed.
-            WorkerOutOfMemory: if the process group took too much memory; it is killed.
-            WorkerDied: if the process ended.
+            WorkerTimeoutError: if no answer came in time; the process group has been killed.
+            WorkerMemoryError: if the memory limit was exceeded; the process group has been
+                killed.
+            WorkerDiedError: if the process ended.
         """
         self._send(request)
-        seconds = self._settings.timeout * len(request.get("units", [""]))
-        return self._wait(seconds, on_event)
+        return self._wait(time_limit(request, self._settings.timeout), on_event)
 
     def close(self) -> None:
         """Stop the process and everything it started."""
-        with contextlib.suppress(WorkerDied):
+        with contextlib.suppress(WorkerDiedError):
             self._send({"do": "stop"})
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=2)
+            self._process.wait(timeout=_STOP_SECONDS)
         self.kill()
 
     def kill(self) -> None:
@@ -120,13 +128,13 @@ class LocalWorker:
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._process.stdin is None:
-            raise WorkerDied("it was started without an input pipe")
+            raise WorkerDiedError("it was started without an input pipe")
         try:
             self._process.stdin.write(json.dumps(message, default=str) + "\n")
             self._process.stdin.flush()
-        # ValueError: another thread has killed it, and closed the pipe
+        # ValueError: another thread has killed the process and closed the pipe.
         except (OSError, ValueError):
-            raise WorkerDied(self._epitaph()) from None
+            raise WorkerDiedError(self._end_message()) from None
 
     def _read(self) -> None:
         if self._process.stdout is not None:
@@ -135,32 +143,32 @@ class LocalWorker:
                     self._events.put(json.loads(line))
         self._events.put(None)
 
-    def _wait(self, seconds: float, on_event: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        deadline, look = time.monotonic() + seconds, 0.0
+    def _wait(self, seconds: float, on_event: Callable[[Event], None]) -> Event:
+        deadline, next_check = time.monotonic() + seconds, 0.0
         while True:
             now = time.monotonic()
             if now >= deadline:
                 self.kill()
-                raise WorkerTimeout(f"no answer within {seconds:g} s; the worker was killed")
-            if now >= look:
+                raise WorkerTimeoutError(f"no answer within {seconds:g} s; the worker was killed")
+            if now >= next_check:
                 self._check_memory()
-                look = now + _MEMORY_LOOK_SECONDS
+                next_check = now + _MEMORY_CHECK_SECONDS
             limited = self._memory_limit is not None
             try:
-                event = self._events.get(timeout=(look if limited else deadline) - now)
+                event = self._events.get(timeout=(next_check if limited else deadline) - now)
             except queue.Empty:
                 continue
             if event is None:
-                raise WorkerDied(self._epitaph())
+                raise WorkerDiedError(self._end_message())
             if event["event"] in ("ready", "result", "timing", "error"):
                 return event
             on_event(event)
 
-    def _refuse_too_low_a_limit(self, limit: int | None) -> None:
-        if limit is not None and (used := _resident_bytes(self._process.pid)) > limit:
-            raise WorkerOutOfMemory(
-                f"a worker takes {readable_size(used)} before it does anything, more than the "
-                f"limit of {readable_size(limit)}; allow that and what the methods need, for "
+    def _check_limit_at_start(self, limit: int | None) -> None:
+        if limit is not None and (used := self._memory.read()) > limit:
+            raise WorkerMemoryError(
+                f"a worker takes {readable_size(used)} before its first unit, more than the "
+                f"limit of {readable_size(limit)}; add the memory that the methods need, for "
                 "example 4GiB"
             )
 
@@ -168,17 +176,18 @@ class LocalWorker:
         limit = self._memory_limit
         if limit is None:
             return
-        used = _resident_bytes(self._process.pid)
+        used = self._memory.read()
         if used > limit:
             self.kill()
-            raise WorkerOutOfMemory(
+            raise WorkerMemoryError(
                 f"it took {readable_size(used)} of memory, more than the limit of "
                 f"{readable_size(limit)}; the worker was killed"
             )
 
-    def _epitaph(self) -> str:
+    def _end_message(self) -> str:
+        """Return how the process ended, with the place of its log."""
         try:
-            code = self._process.wait(timeout=_END_SECONDS)
+            code = self._process.wait(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             return f"the worker process stopped answering and was killed (see {self._log})"
@@ -189,10 +198,22 @@ class LocalWorker:
 
 
 class LocalExecutor(PoolExecutor):
-    """Runs everything in worker processes on this machine, one per slot."""
+    """Runs units in worker processes on this machine, one per slot."""
 
-    def _start(self, settings: WorkerSettings, needless: Callable[[], bool]) -> LocalWorker:
+    def _start(self, settings: WorkerSettings, cancelled: Callable[[], bool]) -> LocalWorker:
         return LocalWorker(settings)
+
+
+def time_limit(request: Event, timeout: float) -> float:
+    """Return the seconds that a request may take: ``timeout`` for each of its units.
+
+    Example:
+        >>> time_limit({"do": "unit", "unit": {}}, 7.0)
+        7.0
+        >>> time_limit({"do": "batch", "units": [{}] * 5}, 7.0)
+        35.0
+    """
+    return timeout * len(request.get("units", [""]))
 
 
 def _open_log(path: Path) -> IO[bytes]:
@@ -203,28 +224,8 @@ def _open_log(path: Path) -> IO[bytes]:
         raise unwritable(path, error) from error
 
 
-def _resident_bytes(worker: int) -> int:
-    """Return the resident memory of a worker, its process group and all that it started.
-
-    Programs run in sessions of their own, and what lost its parent only shares the group.
-    Shared pages count once per process.
-    """
-    members = {worker}
-    with contextlib.suppress(psutil.Error):
-        members |= {child.pid for child in psutil.Process(worker).children(recursive=True)}
-    for process in psutil.pids():
-        with contextlib.suppress(OSError):
-            if os.getpgid(process) == worker:
-                members.add(process)
-    total = 0
-    for process in members:
-        with contextlib.suppress(psutil.Error):
-            total += psutil.Process(process).memory_info().rss
-    return total
-
-
 def _with_package_path(environment: dict[str, str]) -> dict[str, str]:
-    """Let the worker find this nstbench even in a checkout that is not installed."""
+    """Return an environment in which a worker imports this nstbench, even from a checkout."""
     package_parent = str(Path(nstbench.__file__).parent.parent)
     inherited = environment.get("PYTHONPATH", "")
     joined = f"{package_parent}{os.pathsep}{inherited}" if inherited else package_parent

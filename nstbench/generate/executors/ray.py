@@ -1,8 +1,8 @@
-"""The executor for clusters: worker processes under Ray actors, on whatever node has room.
+"""The executor for clusters: worker processes under Ray actors, on any node with free CPUs.
 
-An actor is a thin host: it starts the same worker process as the local executor on its node,
-passes requests and events on, and dies with the driver. Results go to the run folder, which
-all nodes must reach under the same path; nothing but requests and records travels by Ray.
+An actor starts the same worker process as the local executor on its node, passes requests and
+events on, and ends with the driver. Results go to the run folder, which all nodes must reach
+under the same path; Ray transfers requests and records only.
 """
 
 from __future__ import annotations
@@ -23,37 +23,39 @@ from nstbench.core.environment import available_cores
 from nstbench.core.errors import StoreError, UsageError
 from nstbench.generate.executors.executor import (
     Event,
-    WorkerDied,
-    WorkerOutOfMemory,
+    WorkerDiedError,
+    WorkerMemoryError,
     WorkerSettings,
-    WorkerTimeout,
+    WorkerTimeoutError,
 )
 from nstbench.generate.executors.local import LocalWorker
 from nstbench.generate.executors.pool import PoolExecutor
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import Program
-from nstbench.store.leases import Claims
+from nstbench.store.leases import Leases
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _STEP_SECONDS = 0.5
 _CLOSE_SECONDS = 10.0
 _ENDS: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (WorkerDied, WorkerTimeout, WorkerOutOfMemory, StoreError)
+    kind.__name__: kind
+    for kind in (WorkerDiedError, WorkerTimeoutError, WorkerMemoryError, StoreError)
 }
 
 
 def connect(address: str | None, cpus: int = 0) -> Any:
-    """Return the ``ray`` module, connected to a cluster, or to one started here without address.
+    """Connect to a cluster and return the ``ray`` module; start a cluster here without address.
 
     Args:
-        address: ``auto``, ``host:port`` or ``ray://host:port``; as ``ray.init`` takes it.
-        cpus: CPUs that a cluster started here should say it has, if that is more than it has.
+        address: ``auto``, ``host:port`` or ``ray://host:port``, as for ``ray.init``; None to
+            start a cluster on this machine.
+        cpus: least number of CPUs that a cluster started here reports.
 
     Raises:
         UsageError: if Ray is not installed or the cluster does not answer.
     """
     try:
-        # by name, so that types do not depend on whether the extra is installed
+        # Imported by name, so that type checks do not depend on the extra being installed.
         ray: Any = importlib.import_module("ray")
     except ImportError:
         raise UsageError(
@@ -61,16 +63,16 @@ def connect(address: str | None, cpus: int = 0) -> Any:
         ) from None
     if ray.is_initialized():
         return ray
-    # Ray counts CPUs, it does not bind them: threads beyond the cores only get slower
-    own = {"include_dashboard": False, "num_cpus": max(cpus, available_cores())}
+    # Ray counts CPUs and does not bind them: more threads than cores only run slower.
+    local_options = {"include_dashboard": False, "num_cpus": max(cpus, available_cores())}
     try:
         ray.init(
             address=address or "local",
             log_to_driver=False,
             logging_level="error",
-            **({} if address else own),
+            **({} if address else local_options),
         )
-    # Ray raises plain Exception, too
+    # Ray raises plain Exception as well.
     except Exception as error:
         place = f"--ray-address {address}" if address else "--executor ray"
         raise UsageError(f"{place}: {error}") from None
@@ -78,7 +80,14 @@ def connect(address: str | None, cpus: int = 0) -> Any:
 
 
 def capacity(address: str | None, cpus: int, device: str, threads: int) -> tuple[int, int]:
-    """Return how many workers the cluster has room for, and the CPUs of its largest node."""
+    """Return how many workers fit into the cluster, and the CPUs of its largest node.
+
+    Args:
+        address: address of the cluster; see :func:`connect`.
+        cpus: see :func:`connect`.
+        device: torch device of the workers; each takes a GPU on ``cuda``.
+        threads: CPUs that each worker takes.
+    """
     ray = connect(address, cpus)
     total = ray.cluster_resources()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -90,37 +99,37 @@ def capacity(address: str | None, cpus: int, device: str, threads: int) -> tuple
 
 
 class RayExecutor(PoolExecutor):
-    """Runs everything in worker processes on the nodes of a Ray cluster.
+    """Runs units in worker processes on the nodes of a Ray cluster.
 
     Args:
-        slots: what the worker of each slot is started with; ``cuda`` is the GPU that Ray gives.
-        timing: the same for the worker that times.
-        claims: claims of this process in the run folder.
-        address: the cluster; one is started here if None.
+        slots: settings of the worker of each slot; ``cuda`` is the GPU that Ray assigns.
+        timing: settings of the worker that times; those of the first slot if None.
+        leases: leases of this process in the run folder.
+        address: address of the cluster; one is started here if None.
     """
 
     def __init__(
         self,
         *slots: WorkerSettings,
         timing: WorkerSettings | None = None,
-        claims: Claims | None = None,
+        leases: Leases | None = None,
         address: str | None = None,
     ) -> None:
-        super().__init__(*slots, timing=timing, claims=claims)
+        super().__init__(*slots, timing=timing, leases=leases)
         cpus = max(sum(slot.threads for slot in slots), (timing or slots[0]).threads)
         self._ray = connect(address, cpus)
 
-    def _start(self, settings: WorkerSettings, needless: Callable[[], bool]) -> RayWorker:
+    def _start(self, settings: WorkerSettings, cancelled: Callable[[], bool]) -> RayWorker:
         worker = RayWorker(self._ray, settings)
-        while not worker.is_ready(_LOOK_SECONDS):
-            if needless():
+        while not worker.is_ready(_POLL_SECONDS):
+            if cancelled():
                 worker.kill()
-                raise WorkerDied("there was nothing to do for it any more")
+                raise WorkerDiedError("no units were left for it")
         return worker
 
 
 class RayWorker:
-    """A worker process on some node, behind its actor."""
+    """A worker process on one of the nodes, reached through its actor."""
 
     def __init__(self, ray: Any, settings: WorkerSettings) -> None:
         self._ray = ray
@@ -132,15 +141,15 @@ class RayWorker:
             [program.model_dump(mode="json") for program in registry.added_programs()],
         )
         self._answer = self._actor.start.remote()
-        self._node = "a node that had no room yet"
+        self._node = "a node that is not known yet"
 
     def is_ready(self, seconds: float) -> bool:
-        """Wait until the worker process runs; return False if it does not so soon.
+        """Wait up to ``seconds`` for the worker process; return True once it runs.
 
         Raises:
             StoreError: if its log cannot be written.
-            WorkerDied: if it will never run.
-            WorkerTimeout: if it takes too long to become ready.
+            WorkerDiedError: if it cannot run.
+            WorkerTimeoutError: if it takes too long to become ready.
         """
         done, _ = self._ray.wait([self._answer], timeout=seconds)
         if done:
@@ -151,7 +160,7 @@ class RayWorker:
         return bool(done)
 
     def ask(self, request: Event, on_event: Callable[[Event], None]) -> Event:
-        """Send a request and return the event that ends it; see the protocol."""
+        """Send a request and return the event that ends it; see :class:`Worker`."""
         event: Event = {}
         with self._deaths():
             for reference in self._actor.ask.options(num_returns="streaming").remote(request):
@@ -159,7 +168,7 @@ class RayWorker:
                 if event["event"] == "step":
                     on_event(event)
         if not event:
-            raise WorkerDied(f"the worker on {self._node} gave no answer")
+            raise WorkerDiedError(f"the worker on {self._node} gave no answer")
         self._raise_end(event)
         return event
 
@@ -170,7 +179,7 @@ class RayWorker:
         self.kill()
 
     def kill(self) -> None:
-        """Kill the actor; its worker process ends because nobody speaks to it any more."""
+        """Kill the actor; its worker process ends when its input is closed."""
         self._ray.kill(self._actor, no_restart=True)
 
     def _raise_end(self, event: Event) -> None:
@@ -184,11 +193,17 @@ class RayWorker:
             yield
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[0]
-            raise WorkerDied(f"the worker on {self._node} was lost: {reason}") from None
+            raise WorkerDiedError(f"the worker on {self._node} was lost: {reason}") from None
 
 
 class Host:
-    """The actor: owns a worker process on its node."""
+    """The actor on a node, which owns one worker process there.
+
+    Args:
+        settings: settings of the worker.
+        plugins: absolute paths of plug-in files to register.
+        programs: programs to register as methods, as JSON data.
+    """
 
     def __init__(
         self, settings: WorkerSettings, plugins: list[str], programs: list[dict[str, Any]]
@@ -204,7 +219,7 @@ class Host:
         self._worker: LocalWorker | None = None
 
     def start(self) -> Event:
-        """Start the worker process and say on which node it is, or why it is not."""
+        """Start the worker process; return an event with its node or with the error."""
         try:
             self._worker = LocalWorker(self._settings)
         except Exception as error:
@@ -212,14 +227,14 @@ class Host:
         return {"event": "started", "node": self._name}
 
     def ask(self, request: Event) -> Iterator[Event]:
-        """Yield the events of a request, steps not more often than anyone can read."""
+        """Yield the events of a request; of the steps, one every half second at most."""
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         thread = threading.Thread(target=self._ask, args=(request, events), daemon=True)
         thread.start()
-        shown = 0.0
+        last_step = 0.0
         while (event := events.get())["event"] == "step":
-            if time.monotonic() - shown >= _STEP_SECONDS:
-                shown = time.monotonic()
+            if time.monotonic() - last_step >= _STEP_SECONDS:
+                last_step = time.monotonic()
                 yield event
         yield event
 
@@ -231,13 +246,13 @@ class Host:
     def _ask(self, request: Event, events: queue.SimpleQueue[Event]) -> None:
         try:
             if self._worker is None:
-                raise WorkerDied("it was never started")
+                raise WorkerDiedError("it was never started")
             events.put(self._worker.ask(request, events.put))
         except Exception as error:
             events.put(_end_of(error))
 
 
 def _end_of(error: Exception) -> Event:
-    """Return an end as plain data, so that nothing but data travels."""
-    how = type(error).__name__ if type(error).__name__ in _ENDS else "WorkerDied"
+    """Return the end of a worker as an event of plain data, which Ray can always transfer."""
+    how = type(error).__name__ if type(error).__name__ in _ENDS else "WorkerDiedError"
     return {"event": "ended", "how": how, "message": str(error)}

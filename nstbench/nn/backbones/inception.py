@@ -1,9 +1,9 @@
-"""Inception v3 as FID and ArtFID know it: two networks of one shape with different weights.
+"""Inception v3 for FID and for ArtFID: two networks of the same shape with different weights.
 
 FID is defined on the weights that TensorFlow published in 2015, with TensorFlow's pooling
-and resizing; ``torch_fidelity`` carries that port. ArtFID uses torchvision's architecture
-trained on paintings by its authors, without resizing. Both give the 2048 averages that the
-literature calls ``pool3``.
+and resizing; ``torch_fidelity`` contains a port. ArtFID uses torchvision's architecture,
+trained on paintings by the authors of ArtFID, without resizing. Both return the 2048 averages
+that the literature calls ``pool3``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import Any, Self
 
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.core.errors import WeightsError
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.nn.weights import cache as weights
-from nstbench.nn.weights.cache import Download, Weight, read_torch_checkpoint
+from nstbench.nn.weights import cache
+from nstbench.nn.weights.files import read_torch_checkpoint
+from nstbench.nn.weights.sources import Download
 
 INCEPTION = Weight(
     name="inception",
@@ -46,7 +48,7 @@ ART_INCEPTION = Weight(
         Download(
             url="https://huggingface.co/matthias-wright/art_inception/resolve/main/"
             "art_inception.pth",
-            # No checksum is published, so it is not downloaded: users bring the file.
+            # No checksum is published, so users must download the file themselves.
             sha256="",
             convert=read_torch_checkpoint,
         ),
@@ -55,7 +57,7 @@ ART_INCEPTION = Weight(
 
 
 class _Pooled(LayeredNetwork):
-    """A network of which only the spatial means of the last activations are read."""
+    """A network of which only the spatial means of the last activations are used."""
 
     network: Any
 
@@ -74,19 +76,23 @@ class _Pooled(LayeredNetwork):
 
 
 class Inception(_Pooled):
-    """The TensorFlow port of ``torch_fidelity``: 8-bit values, resized to 299 x 299."""
+    """The TensorFlow port in ``torch_fidelity``: pictures of 8 bits, resized to 299 x 299."""
 
     def __init__(self) -> None:
         super().__init__(min_size=1)
 
     def with_weights(self, weight: Weight) -> Self:
-        """Build the extractor, which wants a checkpoint file of torch."""
+        """Build the extractor from a temporary checkpoint file, which its constructor needs.
+
+        Raises:
+            WeightsError: see :func:`nstbench.nn.weights.cache.path`.
+        """
         ensure_torchvision()
-        # By name, because the package is optional and carries no types.
+        # Imported by name, because the package is optional and has no type hints.
         module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "inception.pth"
-            torch.save(weights.load(weight), file)
+            torch.save(cache.load(weight), file)
             self.network = module.FeatureExtractorInceptionV3(
                 "inception", ["2048"], feature_extractor_weights_path=str(file)
             )
@@ -100,7 +106,7 @@ class Inception(_Pooled):
 
 
 class ArtInception(_Pooled):
-    """torchvision's Inception v3 with the weights of ArtFID, on pictures as they are."""
+    """torchvision's Inception v3 with the weights of ArtFID; pictures are not resized."""
 
     def __init__(self) -> None:
         super().__init__(min_size=75)
@@ -118,11 +124,11 @@ class ArtInception(_Pooled):
             weights=None, aux_logits=False, transform_input=False, init_weights=False
         )
         network.fc = torch.nn.Identity()
-        found = weights.load(weight)
-        missing = network.state_dict().keys() - found.keys()
+        tensors = cache.load(weight)
+        missing = network.state_dict().keys() - tensors.keys()
         if missing:
             raise WeightsError(f"weights {weight.name}: no tensor {sorted(missing)[0]}")
-        network.load_state_dict({name: found[name] for name in network.state_dict()})
+        network.load_state_dict({name: tensors[name] for name in network.state_dict()})
         self.network = network.eval().requires_grad_(False)
         return self
 

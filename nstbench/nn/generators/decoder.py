@@ -2,10 +2,11 @@
 
 Huang and Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
 Normalization" (arXiv 1703.06868), section 6 and supplement; Li et al., "Universal Style
-Transfer via Feature Transforms" (arXiv 1705.08086), section 3.1. A decoder undoes the
-encoder step by step: each convolution with its numbers of channels swapped, nearest-neighbour
-enlargement for each pooling, reflected borders, and no normalisation, which would fix the
-statistics of the style (Huang and Belongie, section 7.1).
+Transfer via Feature Transforms" (arXiv 1705.08086), section 3.1. A decoder reverses the
+encoder step by step: each convolution with its numbers of channels swapped, and
+nearest-neighbour enlargement for each pooling. Borders are reflected. There is no
+normalisation, because it would fix the statistics of the style (Huang and Belongie,
+section 7.1).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _BLOCKS = {"vgg16": VGG16_BLOCKS, "vgg19": VGG19_BLOCKS}
 
 
 class MirroredDecoder(nn.Sequential):
-    """VGG from the picture to ``layer``, backwards.
+    """The mirror image of VGG from ``layer`` to the picture.
 
-    ``relu4_1`` takes 2,915,139 parameters for VGG-16 and 3,505,219 for VGG-19, whose third
-    block has a convolution more.
+    For ``relu4_1`` it has 2,915,139 parameters for VGG-16 and 3,505,219 for VGG-19, whose third
+    block has one more convolution.
 
     Args:
         blocks: convolutions per block, ``VGG16_BLOCKS`` or ``VGG19_BLOCKS``.
@@ -45,17 +46,21 @@ class MirroredDecoder(nn.Sequential):
         super().__init__(*_steps(blocks, block, index))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return a picture (B, 3, stride * H, stride * W), not clamped, of (B, C, H, W)."""
+        """Return a picture (B, 3, stride * H, stride * W), not clamped.
+
+        Args:
+            features: activations of the layer, (B, C, H, W).
+        """
         return super().forward(features)
 
 
 def build_decoder(network: str, layer: str, device: torch.device) -> MirroredDecoder:
-    """Return a fresh decoder on ``device``, its weights in channels-last order.
+    """Return a decoder with random weights on ``device``, in channels-last order.
 
     Args:
         network: ``"vgg16"`` or ``"vgg19"``.
         layer: see :class:`MirroredDecoder`.
-        device: where to put it.
+        device: device of the decoder.
     """
     decoder = MirroredDecoder(_BLOCKS[network], layer)
     # torch's stubs know the memory format of tensors only.
@@ -66,18 +71,18 @@ def build_decoder(network: str, layer: str, device: torch.device) -> MirroredDec
 def mirror_weights(
     decoder: MirroredDecoder, encoder: LayeredNetwork, layer: str, pixels: torch.Tensor
 ) -> None:
-    """Begin a decoder from its encoder's own weights, transposed and turned.
+    """Initialise a decoder with the weights of its encoder, transposed and turned.
 
-    That is a rough inverse of every convolution. Each is scaled so that rectified activations
-    are as strong as those of the encoder at the same place, and the output so that
-    it has the pictures' contrast and mean colour. It saves the steps in which a decoder with
-    random weights finds out which channel stands for what.
+    This is a rough inverse of every convolution. Each convolution is scaled so that rectified
+    activations are as strong as those of the encoder at the same place. The output is scaled
+    to the contrast and the mean colour of the pictures. Training then needs fewer steps than
+    from random weights, which first have to learn the meaning of each channel.
 
     Args:
         decoder: a decoder of ``layer``.
-        encoder: the VGG it mirrors.
+        encoder: the VGG that it mirrors.
         layer: see :class:`MirroredDecoder`.
-        pixels: some photographs, float RGB (B, 3, H, W) in [0, 1].
+        pixels: a few photographs, float RGB (B, 3, H, W) in [0, 1].
     """
     names = [n for n in encoder.layers[: encoder.layers.index(layer) + 1] if n.startswith("relu")]
     wanted = [pixels, *encode(encoder, pixels, names).values()]
@@ -103,9 +108,9 @@ def mirror_weights(
 
 @torch.no_grad()
 def copy_tail(shallow: MirroredDecoder, deep: MirroredDecoder) -> None:
-    """Give a decoder the weights of a shallower one of the same network.
+    """Copy the weights of a shallower decoder of the same network into a deeper one.
 
-    The last convolutions of a decoder are those of every shallower one.
+    The last convolutions of a decoder have the same shapes as those of every shallower one.
 
     Args:
         shallow: decoder whose weights are copied.
@@ -121,9 +126,9 @@ def _convolutions(decoder: MirroredDecoder) -> list[nn.Conv2d]:
 
 
 def reflect_borders(encoder: LayeredNetwork) -> LayeredNetwork:
-    """Make all convolutions of an encoder reflect the picture's borders, and return it.
+    """Set all convolutions of an encoder to reflect the picture's borders, and return it.
 
-    Zeros, with which VGG was trained, are a dark frame to it, and decoders paint that frame.
+    VGG was trained with borders of zeros. They look like a dark frame, and decoders reproduce it.
     """
     for step in encoder.modules():
         if isinstance(step, nn.Conv2d):
@@ -141,7 +146,7 @@ def restore_decoder(
 
 
 def tensors_of(tensors: Mapping[str, torch.Tensor], layer: str) -> dict[str, torch.Tensor]:
-    """Return the tensors of one layer's decoder, their names without the layer's at the front."""
+    """Return the tensors of one layer's decoder, without the layer's name as prefix."""
     prefix = f"{layer}."
     return {
         name.removeprefix(prefix): tensor
@@ -155,20 +160,25 @@ def encode(
 ) -> dict[str, torch.Tensor]:
     """Return an encoder's activations of pictures; see :class:`LayeredNetwork`."""
     laid_out = pixels.contiguous(memory_format=torch.channels_last)
-    found: dict[str, torch.Tensor] = encoder(laid_out, layers)
-    return found
+    activations: dict[str, torch.Tensor] = encoder(laid_out, layers)
+    return activations
 
 
 def parameters_up_to(encoder: LayeredNetwork, layer: str) -> int:
-    """Return the number of an encoder's parameters that lie at or before ``layer``."""
+    """Return the number of an encoder's parameters up to and including ``layer``."""
     used = encoder.layers[: encoder.layers.index(layer) + 1]
     return sum(p.numel() for name in used for p in encoder.get_submodule(name).parameters())
 
 
 def padded_to(pixels: torch.Tensor, stride: int) -> torch.Tensor:
-    """Return pixels (B, C, H, W) with right and lower edge repeated to multiples of ``stride``.
+    """Return pixels (B, C, H, W) padded to sides that are multiples of ``stride``.
 
-    VGG's poolings drop the rest of a division, so a decoder's picture would come out smaller.
+    The right and the lower edge are repeated. VGG's poolings drop incomplete windows, so the
+    decoder's picture would be smaller without this.
+
+    Example:
+        >>> padded_to(torch.zeros(1, 3, 9, 8), 4).shape
+        torch.Size([1, 3, 12, 8])
     """
     height, width = pixels.shape[-2:]
     extra = (0, -width % stride, 0, -height % stride)
@@ -178,12 +188,12 @@ def padded_to(pixels: torch.Tensor, stride: int) -> torch.Tensor:
 def _place(blocks: tuple[int, ...], layer: str) -> tuple[int, int]:
     names = {f"relu{b}_{i}": (b, i) for b, n in enumerate(blocks, 1) for i in range(1, n + 1)}
     if layer not in names:
-        raise ValueError(f"there is no layer {layer!r} to decode; there are {list(names)}")
+        raise ValueError(f"layer {layer!r} cannot be decoded; the choices are {list(names)}")
     return names[layer]
 
 
 def _steps(blocks: tuple[int, ...], block: int, index: int) -> Iterator[nn.Module]:
-    """Yield the steps from layer ``block``, ``index`` down to the picture."""
+    """Yield the steps from layer ``relu<block>_<index>`` to the picture."""
     while block:
         while index:
             last = (block, index) == (1, 1)

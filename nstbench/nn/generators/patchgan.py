@@ -1,6 +1,6 @@
-"""The discriminator that judges patches (Isola et al., arXiv 1611.07004, section 6.1.2).
+"""The discriminator that scores patches (Isola et al., arXiv 1611.07004, section 6.1.2).
 
-CycleGAN takes its 70 x 70 form (Zhu et al., arXiv 1703.10593, section 7.2):
+CycleGAN uses its 70 x 70 version (Zhu et al., arXiv 1703.10593, section 7.2):
 C64-C128-C256-C512 and a last convolution to one number per patch.
 """
 
@@ -15,7 +15,7 @@ from nstbench.nn.generators.residual_generator import PlainInstanceNorm
 
 _SLOPE = 0.2
 _KERNEL = 4
-# The first three halve the picture; the last two keep it but for one pixel.
+# The first three halve the picture; each of the last two shrinks it by one pixel.
 _STRIDES = (2, 2, 2, 1, 1)
 
 

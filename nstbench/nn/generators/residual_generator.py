@@ -23,8 +23,8 @@ class PlainInstanceNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (B, C, H, W) with mean 0 and variance 1 per sample and channel."""
-        # Of one sample, batch statistics are instance statistics, and unlike torch's instance
-        # normalisation this form keeps the channels-last order.
+        # For one sample, batch statistics equal instance statistics. Unlike torch's instance
+        # normalisation, this keeps the channels-last order.
         parts = [F.batch_norm(one, None, None, training=True) for one in x.split(1)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -43,7 +43,7 @@ class ResidualBlock(nn.Sequential):
 
 
 class ResidualGenerator(nn.Sequential):
-    """Picture to picture through a bottleneck of a quarter of the size.
+    """Maps pictures to pictures through a bottleneck of a quarter of the resolution.
 
     With ``width`` 64 it has 11,378,179 parameters for nine blocks and 7,837,699 for six.
 
@@ -58,7 +58,11 @@ class ResidualGenerator(nn.Sequential):
         super().__init__(*_steps(blocks, width))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return pictures (B, 3, H, W) in [-1, 1] of such pictures; sides multiples of 4."""
+        """Return pictures (B, 3, H, W) with values in [-1, 1].
+
+        Args:
+            pixels: pictures (B, 3, H, W) in [-1, 1]; H and W are multiples of 4.
+        """
         return super().forward(pixels)
 
 

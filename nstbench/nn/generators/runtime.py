@@ -1,8 +1,8 @@
-"""One pass through a trained network, as fast as its picture allows.
+"""Run trained networks fast: inference mode, low precision, compilation.
 
-bfloat16 keeps eight bits of a number, as many as a pixel of a picture has. Over the starter
-pairs it moves the universal error factor of each of our feed-forward methods by less than
-0.1 % (docs/speed.md), at up to twice the speed on processors that multiply it natively.
+bfloat16 has eight significant bits, as many as a pixel value. On the starter pairs it changes the
+universal error factor of every feed-forward method of nstbench by less than 0.1 %
+(docs/speed.md), at up to twice the speed on processors that multiply it natively.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Network = TypeVar("_Network", bound=nn.Module)
 
 
 class InferenceParams(Parameters):
-    """Parameters of stylisation by trained networks; they play no part in training."""
+    """Parameters of stylisation by trained networks; training does not use them."""
 
     precision: Precision = Field(
         "auto",
@@ -37,14 +37,14 @@ class InferenceParams(Parameters):
 
 
 RUNTIME_PARAMS = frozenset(InferenceParams.model_fields)
-"""Their names, which belong to ``runtime_params`` of every trainable method."""
+"""The names of these parameters, for ``runtime_params`` of every trainable method."""
 
 
 @contextlib.contextmanager
 def inference(params: InferenceParams, device: torch.device) -> Iterator[None]:
-    """Record no gradients in a block, and let convolutions and products run in ``precision``.
+    """Disable gradients in a block, and run convolutions and matrix products in ``precision``.
 
-    What they return may be bfloat16, so cast a picture by ``float()`` in the end.
+    Results may be bfloat16, so convert the final picture by ``float()``.
     """
     dtype = number_format(params.precision, device)
     lower = torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
@@ -53,7 +53,7 @@ def inference(params: InferenceParams, device: torch.device) -> Iterator[None]:
 
 
 def for_inference(network: _Network, params: InferenceParams, device: torch.device) -> _Network:
-    """Return a network frozen, on its device in channels-last order, compiled on request."""
+    """Freeze a network, move it to the device in channels-last order, compile it on request."""
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval().requires_grad_(False)
     if params.compiled:

@@ -1,4 +1,4 @@
-"""Several styles at once: the pictures beside the unit's own style, and their shares."""
+"""Mix several styles: pictures in addition to the unit's own style, and their shares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nstbench.pictures.picture import load_picture
 
 
 def check_mix(mix: Sequence[float], extra_styles: Sequence[Path]) -> None:
-    """Check the weights of the style and of each extra one; none at all stand for equal ones.
+    """Check the weights of the style and of each extra style; no weights mean equal ones.
 
     Raises:
         ValueError: if their number is wrong, one is negative, or none is above 0.
@@ -22,17 +22,24 @@ def check_mix(mix: Sequence[float], extra_styles: Sequence[Path]) -> None:
     if mix and len(mix) != styles:
         raise ValueError(f"style_mix has {len(mix)} entries for {styles} styles")
     if mix and (min(mix) < 0 or sum(mix) <= 0):
-        raise ValueError("style_mix needs weights of 0 or more, one of them above 0")
+        raise ValueError("style_mix needs weights of at least 0, and one of them above 0")
 
 
 def shares(mix: Sequence[float], styles: int) -> tuple[float, ...]:
-    """Return the share of each style; they add up to one."""
+    """Return the share of each style; the shares add up to one.
+
+    Example:
+        >>> shares((3.0, 1.0), 2)
+        (0.75, 0.25)
+        >>> shares((), 2)
+        (0.5, 0.5)
+    """
     weights = mix or (1.0,) * styles
     return tuple(weight / sum(weights) for weight in weights)
 
 
 def extra_pixels(path: Path, style: Picture) -> torch.Tensor:
-    """Read an extra style, (1, 3, H, W), its longer side scaled to that of the unit's style.
+    """Read an extra style (1, 3, H, W), scaled so that its longer side is that of the unit's style.
 
     Raises:
         ImageError: if it cannot be read.

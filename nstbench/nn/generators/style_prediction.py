@@ -1,10 +1,10 @@
-"""Predicting the style: from a painting to the scales and shifts of a transformation network.
+"""Predict the scales and shifts of a transformation network from a painting.
 
 Ghiasi et al., "Exploring the structure of a real-time, arbitrary neural artistic stylization
-network" (arXiv 1705.06830), section 2. In the paper Inception-v3, trained on ImageNet and
-then together with the rest, gives 768 channel means at Mixed_6e. Here channel means and deviations
-of a VGG-16 that stays as it is take their place: the same statistics that the loss compares.
-Two linear layers follow, as in the paper: to an embedding of 100 numbers, and on to
+network" (arXiv 1705.06830), section 2. The paper uses 768 channel means at Mixed_6e of an
+Inception-v3 that is trained on ImageNet and then together with the rest. Here channel means and
+deviations of a frozen VGG-16 replace them, which are the statistics that the loss compares.
+Two linear layers follow, as in the paper: to an embedding of 100 numbers, and from there to
 all scales and shifts. Scales and shifts are predicted for residual and expanding convolutions
 only, 2,758 values (authors' code: nza_model.py).
 """
@@ -26,7 +26,7 @@ from nstbench.nn.losses.feature_transforms import channel_moments
 EMBEDDING = 100
 _LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 _STATISTICS = 2 * (64 + 128 + 256 + 512)
-# Dumoulin et al. draw convolutions so (arXiv 1610.07629, appendix), and Ghiasi et al. follow.
+# Deviation of initial weights in Dumoulin et al. (arXiv 1610.07629, appendix) and Ghiasi et al.
 _INITIAL_STD = 0.01
 
 
@@ -38,8 +38,8 @@ class ArbitraryStyleNetwork(nn.Module):
 
     Attributes:
         transformer: the transformation network, conditioned in residual and expanding layers.
-        bottleneck: statistics of the painting to its embedding.
-        heads: embedding to scales and shifts.
+        bottleneck: linear layer from the statistics of the painting to its embedding.
+        heads: linear layer from the embedding to scales and shifts.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -56,7 +56,7 @@ class ArbitraryStyleNetwork(nn.Module):
         self.heads = nn.Linear(EMBEDDING, self.transformer.conditioned_values)
 
     def initialise(self) -> None:
-        """Draw weights anew; predictions then lie near scales of 1 and shifts of 0."""
+        """Draw new weights that predict scales near 1 and shifts near 0."""
         for convolution in convolutions(self.transformer):
             nn.init.normal_(convolution.weight, std=_INITIAL_STD)
         nn.init.normal_(self.heads.weight, std=_INITIAL_STD)
@@ -72,7 +72,7 @@ class ArbitraryStyleNetwork(nn.Module):
         """Return stylised pictures, float RGB (B, 3, H, W) in [0, 1].
 
         Args:
-            pixels: contents, the same.
+            pixels: contents, float RGB (B, 3, H, W) in [0, 1].
             embedding: (B or 1, 100); mixtures of embeddings give mixtures of styles.
         """
         stylised: torch.Tensor = self.transformer(pixels, self.heads(embedding).float())
@@ -81,15 +81,15 @@ class ArbitraryStyleNetwork(nn.Module):
 
 @torch.no_grad()
 def statistics_of(encoder: LayeredNetwork, pixels: torch.Tensor) -> torch.Tensor:
-    """Return what the style prediction sees of paintings, float32 (B, 1920).
+    """Return the statistics of paintings for the style prediction, float32 (B, 1920).
 
-    Logarithms of the channels' means and deviations, plus one: activations of layers differ
-    by an order of magnitude, and of paintings by as much.
+    These are log(1 + x) of the channels' means and deviations x, because activations of
+    different layers differ by an order of magnitude, and so do those of different paintings.
 
     Args:
         encoder: VGG-16.
         pixels: float RGB (B, 3, H, W) in [0, 1].
     """
-    found = encode(encoder, pixels, _LAYERS)
-    moments = [part.flatten(1) for name in _LAYERS for part in channel_moments(found[name])]
+    features = encode(encoder, pixels, _LAYERS)
+    moments = [part.flatten(1) for name in _LAYERS for part in channel_moments(features[name])]
     return torch.cat(moments, dim=1).log1p()

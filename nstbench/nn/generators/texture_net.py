@@ -2,8 +2,8 @@
 
 Ulyanov, Lebedev, Vedaldi and Lempitsky, "Texture Networks: Feed-forward Synthesis of Textures
 and Stylized Images" (arXiv 1603.03417, section 3.2 and figure 2). The photograph is reduced to
-several scales, noise of one's own is joined to each, and from the coarsest scale up, maps are
-enlarged by nearest neighbours and joined to the next finer ones, 8 channels more each time.
+several scales, and noise is concatenated to each. From the coarsest scale on, maps are enlarged by
+nearest neighbours and concatenated to the next finer ones, with 8 more channels each time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SIDE_BEFORE_REFLECTION = 2
 
 
 class TextureNetwork(nn.Module):
-    """Reduced photographs and noise in, stylised picture out.
+    """Network from reduced photographs and noise to a stylised picture.
 
     Args:
         scales: number of scales K; 6 for stylisation, 118,211 parameters.
@@ -54,19 +54,19 @@ class TextureNetwork(nn.Module):
         height, width = pixels.shape[-2:]
         full = (_next(height, 2 ** (self.scales - 1)), _next(width, 2 ** (self.scales - 1)))
         pixels = F.interpolate(pixels, full, mode="bilinear") if full != (height, width) else pixels
-        found: torch.Tensor | None = None
+        maps: torch.Tensor | None = None
         for index, branch in enumerate(self.branches):
-            own = self._reduced(pixels, index)
-            new = branch(torch.cat([own, noise[index]], dim=1) - 0.5)
-            if found is None:
-                found = new
+            reduced = self._reduced(pixels, index)
+            new = branch(torch.cat([reduced, noise[index]], dim=1) - 0.5)
+            if maps is None:
+                maps = new
                 continue
-            found = F.interpolate(found, scale_factor=2.0, mode="nearest")
-            # Both are normalised before they meet, so that neither drowns the other.
-            parts = [self.enlarged[index - 1](found), self.joined[index - 1](new)]
-            found = self.joins[index - 1](torch.cat(parts, dim=1))
-        assert found is not None
-        made = torch.sigmoid(self.output(found).float())
+            maps = F.interpolate(maps, scale_factor=2.0, mode="nearest")
+            # Both are normalised before they are joined, so that they have equal strength.
+            parts = [self.enlarged[index - 1](maps), self.joined[index - 1](new)]
+            maps = self.joins[index - 1](torch.cat(parts, dim=1))
+        assert maps is not None
+        made = torch.sigmoid(self.output(maps).float())
         if full == (height, width):
             return made
         return F.interpolate(made, (height, width), mode="bilinear")
@@ -91,7 +91,7 @@ class TextureNetwork(nn.Module):
 
 
 class _Reflected(nn.Conv2d):
-    """A 3x3 convolution over a reflected border, or zeros where a map is too small for one."""
+    """A 3x3 convolution with a reflected border, or a border of zeros if the map is too small."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         reflects = min(x.shape[-2:]) >= _SIDE_BEFORE_REFLECTION

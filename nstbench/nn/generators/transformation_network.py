@@ -1,8 +1,8 @@
 """Feed-forward transformation networks: from a photograph to a picture in a style.
 
-Three stride-2 levels down (or up), five residual blocks between, as in Johnson et al.,
+Two stride-2 convolutions down, five residual blocks and two up, as in Johnson et al.,
 "Perceptual Losses for Real-Time Style Transfer and Super-Resolution" (arXiv 1603.08155,
-supplement, table 1). Later methods change four things, which are :class:`Design`'s fields:
+supplement, table 1). Later methods change four things, which are the fields of :class:`Design`:
 
 ====================  ===================  ====================  =========================
                       Johnson et al.       Ulyanov et al.        Dumoulin et al.
@@ -16,8 +16,8 @@ up-sampling           fractional strides   the same              nearest neighbo
 output                tanh                 tanh                  sigmoid
 ====================  ===================  ====================  =========================
 
-Of Johnson's residual blocks the paper's figure 7 is followed: no ReLU after the addition
-(Gross and Wilber's variant). What released code adds is named where it is used.
+Residual blocks follow figure 7 of Johnson's paper: no ReLU after the addition (the variant of
+Gross and Wilber). Details from published code are named where they are used.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ Upsampling = Literal["transposed", "nearest"]
 
 _STRIDE = 4
 _BLOCKS = 5
-# A border that ten unpadded convolutions at a quarter of the resolution use up.
+# Ten unpadded convolutions at a quarter of the resolution remove this border.
 _BORDER = 2 * _BLOCKS * _STRIDE
 _EPSILON = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What distinguishes transformation networks.
+    """The choices by which transformation networks differ.
 
     Attributes:
-        width: factor of all numbers of channels; 1 is 32, 64, 128.
-        normalisation: ``"conditional"`` takes its scales and shifts from outside.
+        width: factor of all numbers of channels; 1 means 32, 64, 128.
+        normalisation: ``"conditional"`` uses scales and shifts that are passed to ``forward``.
         padding: ``"reflect_start"`` as Johnson, ``"mirror"`` as Dumoulin, or ``"zero"``
             at every convolution.
-        upsampling: how resolution is gained.
+        upsampling: operation that doubles the resolution.
         conditioned: which normalisations are conditional: ``"all"`` (Dumoulin), or
             ``"expanding"``, all but those of the three contracting convolutions, which are
             then batch normalisations (Ghiasi et al., as in the authors' code).
@@ -64,12 +64,12 @@ class Design:
 
 
 class TransformationNetwork(nn.Module):
-    """Johnson's network and its descendants; see :class:`Design`.
+    """Johnson's network and its later variants; see :class:`Design`.
 
     Attributes:
         conditioned_values: number of scales and shifts that ``forward`` needs per picture; 0
-            unless the normalisation is conditional. They come norm by norm in the order of
-            computation, scales before shifts.
+            unless the normalisation is conditional. They are ordered by normalisation in the
+            order of computation, scales before shifts.
     """
 
     def __init__(self, design: Design) -> None:
@@ -124,7 +124,7 @@ class TransformationNetwork(nn.Module):
                 values[:, step.place : step.place + channels] = 1.0
 
     def _bordered(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Reflect the picture at its borders, to a size that strides divide."""
+        """Reflect the picture at its borders, to sides that are multiples of the stride."""
         border = _BORDER if self.design.padding == "reflect_start" else 0
         height, width = pixels.shape[-2:]
         rows = mirrored(height, -border, height + -height % _STRIDE + border)
@@ -154,7 +154,7 @@ class TransformationNetwork(nn.Module):
         normalisation: Normalisation | None = design.normalisation if normalised else None
         if normalisation == "conditional" and not conditioned:
             normalisation = "batch"
-        # A shift after a convolution makes its bias redundant; Johnson's count includes it.
+        # A shift after a convolution makes its bias redundant; Johnson's networks have both.
         bias = design.normalisation != "conditional"
         step = ConvolutionStep(
             convolution=_convolution(inputs, outputs, kernel, stride, design.upsampling, bias),
@@ -170,13 +170,13 @@ class TransformationNetwork(nn.Module):
 
 
 class ConvolutionStep(nn.Module):
-    """Enlarge, pad, convolve, normalise, rectify; each of them optional but the convolution.
+    """Enlarge, pad, convolve, normalise, rectify; all steps except the convolution are optional.
 
     Args:
         convolution: a convolution without padding of its own, or a transposed one.
         padding: ``"mirror"``, ``"zero"``, or ``""`` for none.
         enlarge: double the resolution first, by nearest neighbours.
-        norm: what to normalise with, or ``None``.
+        norm: the normalisation, or ``None``.
         rectified: apply a ReLU at the end.
         place: index of the first scale of this step in the condition.
     """
@@ -199,7 +199,15 @@ class ConvolutionStep(nn.Module):
         self.place = place
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
-        """Return (B, outputs, H', W') of (B, inputs, H, W)."""
+        """Return activations (B, outputs, H', W').
+
+        Args:
+            x: activations (B, inputs, H, W).
+            condition: scales and shifts of all steps (B or 1, values), for conditional networks.
+
+        Raises:
+            ValueError: if a conditional network gets no condition.
+        """
         if self.enlarge:
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
         if isinstance(self.convolution, nn.Conv2d):
@@ -217,12 +225,12 @@ class ConvolutionStep(nn.Module):
         amount = self.convolution.kernel_size[0] // 2
         if self.padding == "mirror" and min(x.shape[-2:]) > amount:
             return F.pad(x, (amount,) * 4, mode="reflect")
-        # Reflection needs more pixels than it adds; the last maps of tiny pictures have fewer.
+        # Reflection needs more pixels than it adds; the last maps of small pictures have fewer.
         return F.pad(x, (amount,) * 4) if self.padding else x
 
 
 class ResidualBlock(nn.Module):
-    """x + second(first(x)), x cut to what unpadded convolutions leave."""
+    """x + second(first(x)), with x cropped to the size after unpadded convolutions."""
 
     def __init__(self, first: ConvolutionStep, second: ConvolutionStep) -> None:
         super().__init__()
@@ -237,7 +245,7 @@ class ResidualBlock(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation with learnt scales and shifts, also when stylising.
+    """Instance normalisation with learnt scales and shifts, in training and in stylisation.
 
     Ulyanov et al., arXiv 1607.08022, eq. 4; statistics over H x W of every sample and channel.
     """
@@ -253,13 +261,13 @@ class InstanceNorm(nn.Module):
 
 
 class ConditionalInstanceNorm(nn.Module):
-    """z = gamma (x - mean) / std + beta with gamma and beta from outside.
+    """z = gamma (x - mean) / std + beta with gamma and beta as inputs.
 
     Dumoulin et al., "A Learned Representation for Artistic Style" (arXiv 1610.07629), eq. 5.
     """
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Return (B, C, H, W) normalised; ``condition`` (B or 1, 2 C) is gamma, then beta."""
+        """Return the normalised (B, C, H, W); ``condition`` (B or 1, 2 C) is gamma, then beta."""
         gamma, beta = condition.chunk(2, dim=1)
         return instance_norm(x, gamma, beta)
 
@@ -268,17 +276,17 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     """Return gamma (x - mean) / std + beta, mean and std over H x W of each sample's channels.
 
     Args:
-        x: (B, C, H, W) in any floating type, which the result keeps.
+        x: (B, C, H, W) of any floating-point dtype; the result has the same.
         gamma: scales (B or 1, C).
         beta: shifts (B or 1, C).
     """
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     gamma, beta = (values.to(wide).expand(len(x), -1) for values in (gamma, beta))
     if x.shape[-2:] == (1, 1):
-        # A single position is its own mean, and torch refuses to take statistics of it.
+        # A single position equals its mean; torch raises an error for its statistics.
         return (beta[..., None, None] + 0 * x).to(x.dtype)
-    # Of one sample, batch statistics are instance statistics, and on CPUs that form takes a
-    # quarter of the time of torch's instance normalisation, which leaves channels-last order.
+    # For one sample, batch statistics equal instance statistics. On CPUs this takes a quarter of
+    # the time of torch's instance normalisation, which does not keep channels-last order.
     parts = [
         F.batch_norm(one, None, None, gamma[i], beta[i], training=True, eps=_EPSILON)
         for i, one in enumerate(x.split(1))
@@ -289,8 +297,12 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
 def mirrored(length: int, start: int, stop: int) -> torch.Tensor:
     """Return indices into ``length`` places for positions ``start`` to ``stop`` - 1.
 
-    Positions outside reflect at the ends, without repeating the outermost place, as often as
-    needed (torch's own reflection stops at one length).
+    Positions outside are reflected at the ends as often as needed, without repeating the
+    outermost place. (torch's own reflection is limited to one length.)
+
+    Example:
+        >>> mirrored(3, -2, 5).tolist()
+        [2, 1, 0, 1, 2, 1, 0]
     """
     period = max(1, 2 * (length - 1))
     positions = torch.arange(start, stop).remainder(period)

@@ -1,1 +1,1 @@
-"""Layers and chains of layers that several networks use."""
+"""Layers, and chains of layers, that several networks use."""

@@ -1,7 +1,7 @@
-"""Frozen convolutions, rectifiers and poolings, one after another, with their gradient by hand.
+"""A chain of frozen convolutions, rectifiers and poolings with a hand-written gradient.
 
-What autograd would do step by step, here is one step of it, so that weights can be packed (see
-:mod:`nstbench.nn.layers.frozen_convolution`) for both directions and Python is entered once per chain.
+For autograd the whole chain is one step. Weights can then be packed for both directions (see
+:mod:`nstbench.nn.layers.frozen_convolution`), and Python is called once per chain.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Steps = Sequence[tuple[str, nn.Module]]
 
 _aten: Any = torch.ops.aten
 
-# How many stripes a picture may be cut into for poolings, the best first: enough for the
-# processors of a large machine.
+# Numbers of stripes that a picture may be cut into for poolings, the best one first; 16 is
+# enough for the processors of a large machine.
 _STRIPES = (16, 8, 4, 2)
 
 
 def is_chain(x: torch.Tensor, steps: Steps) -> bool:
-    """Return True if :func:`run_chain` can do these steps for a picture; it knows no autocast."""
+    """Return True if :func:`run_chain` supports these steps for a picture; never under autocast."""
     return not torch.is_autocast_enabled("cpu") and all(
         (isinstance(step, FrozenConvolution) and step.packs(x) and _is_simple(step))
         or isinstance(step, nn.ReLU | nn.MaxPool2d | nn.AvgPool2d)
@@ -34,10 +34,10 @@ def is_chain(x: torch.Tensor, steps: Steps) -> bool:
 
 
 def run_chain(x: torch.Tensor, steps: Steps, wanted: Collection[str]) -> dict[str, torch.Tensor]:
-    """Return what ``wanted`` layers and the last one make of ``x``; differentiable once in ``x``.
+    """Return the activations of ``wanted`` layers and of the last one; differentiable once.
 
     Args:
-        x: (B, C, H, W), of the weights' number format.
+        x: (B, C, H, W), of the same dtype as the weights.
         steps: names and modules, in order; see :func:`is_chain`.
         wanted: names of layers to read.
     """
@@ -47,7 +47,7 @@ def run_chain(x: torch.Tensor, steps: Steps, wanted: Collection[str]) -> dict[st
 
 
 class _Chain(torch.autograd.Function):
-    """Steps in order; what each of them needs for its gradient is saved behind one another."""
+    """Steps in order; the tensors that their gradients need are saved in one flat list."""
 
     @staticmethod
     def forward(
@@ -63,7 +63,7 @@ class _Chain(torch.autograd.Function):
             kept: tuple[torch.Tensor, ...] = ()
             if isinstance(step, FrozenConvolution):
                 x = step.convolve_packed(x, rectified)
-                # autograd then notices weights that change before the gradient is asked for
+                # autograd then detects weights that change before the backward pass
                 kept = (step.weight, x) if rectified else (step.weight,)
             elif isinstance(step, nn.ReLU):
                 x = torch.relu(x)
@@ -87,7 +87,7 @@ class _Chain(torch.autograd.Function):
         of_outputs = dict(zip(ctx.names, gradients, strict=True))
         saved = list(ctx.saved_tensors)
         g: torch.Tensor | None = None
-        # One name for the gradient all the way: what it no longer means is freed at once.
+        # The gradient has a single name, so that each earlier one is freed immediately.
         for (name, step, rectified), count in zip(
             reversed(ctx.steps), reversed(ctx.kept), strict=True
         ):
@@ -96,7 +96,7 @@ class _Chain(torch.autograd.Function):
             if g is None:
                 g = of_output
             elif of_output is not None:
-                # In place this would take twice as long for large maps, as would rectifying.
+                # The in-place operation takes twice as long for large maps; so does rectifying.
                 g = g + of_output
             if g is None:
                 continue
@@ -110,24 +110,23 @@ class _Chain(torch.autograd.Function):
 
 
 def fused(steps: Steps, wanted: Collection[str]) -> list[tuple[str, nn.Module, bool]]:
-    """Return names, steps and whether a step is a convolution that also rectifies.
+    """Return names, steps, and whether a step is a convolution that also rectifies.
 
-    That saves a copy of every activation, but would lose the output of a convolution that is
-    wanted itself.
+    This saves a copy of every activation. A convolution whose own output is wanted is not fused.
     """
-    found: list[tuple[str, nn.Module, bool]] = []
+    merged: list[tuple[str, nn.Module, bool]] = []
     for name, step in steps:
-        before = found[-1] if found else None
+        before = merged[-1] if merged else None
         if (
             isinstance(step, nn.ReLU)
             and before is not None
             and isinstance(before[1], FrozenConvolution)
             and before[0] not in wanted
         ):
-            found[-1] = (name, before[1], True)
+            merged[-1] = (name, before[1], True)
         else:
-            found.append((name, step, False))
-    return found
+            merged.append((name, step, False))
+    return merged
 
 
 def _is_simple(step: FrozenConvolution) -> bool:
@@ -146,10 +145,10 @@ def _pooling_gradient(
     gradient = _cut(gradient, len(stripes))
     if isinstance(step, nn.MaxPool2d):
         window = _window(step)
-        found = _aten.max_pool2d_with_indices_backward(gradient, stripes, *window, places)
+        result = _aten.max_pool2d_with_indices_backward(gradient, stripes, *window, places)
     else:
-        found = _aten.avg_pool2d_backward(gradient, stripes, *_averaged(step))
-    return _cut(found, len(before))
+        result = _aten.avg_pool2d_backward(gradient, stripes, *_averaged(step))
+    return _cut(result, len(before))
 
 
 def _window(step: nn.MaxPool2d) -> tuple[Any, ...]:
@@ -164,10 +163,10 @@ def _averaged(step: nn.AvgPool2d) -> tuple[Any, ...]:
 
 
 def _stripes(x: torch.Tensor, pool: nn.MaxPool2d | nn.AvgPool2d) -> torch.Tensor:
-    """Return a view of each picture as several, one above the other, if no window notices.
+    """Return a view that cuts each picture into stripes, if no pooling window crosses a cut.
 
-    The gradient of torch's pooling gives a processor whole pictures, so for one picture all
-    but one would wait.
+    The gradient of torch's pooling distributes whole pictures over processors, so a single
+    picture would use one processor only.
     """
     height = x.shape[2]
     plain = (
@@ -182,9 +181,9 @@ def _stripes(x: torch.Tensor, pool: nn.MaxPool2d | nn.AvgPool2d) -> torch.Tensor
 
 
 def _cut(x: torch.Tensor, count: int) -> torch.Tensor:
-    """Return pictures (B, C, H, W) as ``count`` that hold the same rows, channels last.
+    """Return the rows of pictures (B, C, H, W) as ``count`` pictures, channels last.
 
-    It is a view if they are channels last.
+    The result is a view if the input is channels last.
     """
     if len(x) == count:
         return x

@@ -1,11 +1,11 @@
-"""A convolution whose weights stay what they are, fast on CPUs also where pictures are small.
+"""A convolution with constant weights that is fast on CPUs for small pictures, too.
 
-oneDNN, which computes torch's convolutions on CPUs, wants weights in an order of its own and
-brings them into it at every call, forward and backward. That takes as long for 64 px as for
-1024 px, and most of the time of VGG's deep layers at 128 px. Weights that never change can be
-brought into that order once. The operators for it are torch's own, made for its compiler; where
-they do not apply (other devices and processors, weights that learn, channels before positions,
-groups), the convolution is torch's ordinary one.
+oneDNN computes torch's convolutions on CPUs. It needs weights in an order of its own and
+reorders them at every call, forward and backward. That takes as long for 64 px as for 1024 px,
+and most of the time of VGG's deep layers at 128 px. Weights that never change can be reordered
+once (here: *packed*). The operators for it are part of torch, written for its compiler. Where
+they do not apply (other devices and processors, trained weights, channels before positions,
+groups), torch's ordinary convolution is used.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _LAST = torch.channels_last
 
 
 class FrozenConvolution(nn.Conv2d):
-    """``nn.Conv2d`` with weights that nobody trains; its results are those of ``nn.Conv2d``.
+    """``nn.Conv2d`` with weights that are not trained; its results are those of ``nn.Conv2d``.
 
-    A change of the weights between two calls is noticed unless it goes through ``weight.data``.
+    Changes of the weights between two calls are detected, except through ``weight.data``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -33,15 +33,15 @@ class FrozenConvolution(nn.Conv2d):
         self._packed: dict[tuple[torch.dtype, bool], tuple[tuple[int, int], torch.Tensor]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what oneDNN ordered, which can neither be copied nor saved."""
+        """Leave out the packed weights, which can neither be copied nor saved."""
         return {**self.__dict__, "_packed": {}}
 
     def forward(self, x: torch.Tensor, rectify: bool = False) -> torch.Tensor:
-        """Return (B, outputs, H', W') of (B, inputs, H, W); autocast does what it does.
+        """Return the convolution (B, outputs, H', W'); autocast applies as in ``nn.Conv2d``.
 
         Args:
-            x: floating-point activations.
-            rectify: return max(0, result), in one pass over the memory where that is possible.
+            x: floating-point activations (B, inputs, H, W).
+            rectify: return max(0, result), in one pass over the memory where possible.
         """
         learns = torch.is_grad_enabled() and x.requires_grad
         if learns or not self.packs(x):
@@ -50,13 +50,13 @@ class FrozenConvolution(nn.Conv2d):
         return self.convolve_packed(x.to(self._dtype()), rectify)
 
     def pack(self) -> None:
-        """Pack the weights for both directions now, so that no first step takes longer for it."""
+        """Pack the weights for both directions now, so that the first step is not slower."""
         if self.weight.device.type == "cpu" and self._is_frozen() and _works(self.weight.dtype):
             for turned in (False, True):
                 self._weight(self.weight.dtype, turned)
 
     def packs(self, x: torch.Tensor) -> bool:
-        """Return True if a picture can be convolved by packed weights."""
+        """Return True if activations can be convolved with packed weights."""
         if x.device.type != "cpu" or torch.compiler.is_compiling() or not self._is_frozen():
             return False
         plain = self.groups == 1 and self.dilation == (1, 1) and not isinstance(self.padding, str)
@@ -65,14 +65,14 @@ class FrozenConvolution(nn.Conv2d):
         return plain and alike and bool(torch.backends.mkldnn.enabled) and _works(self._dtype())
 
     def convolve_packed(self, x: torch.Tensor, rectify: bool) -> torch.Tensor:
-        """Return the convolution by packed weights; records no gradient.
+        """Return the convolution with packed weights, without recording a gradient.
 
         Args:
-            x: (B, inputs, H, W), channels last, such that :meth:`packs` is true of it.
+            x: (B, inputs, H, W), channels last; :meth:`packs` must be true for it.
             rectify: return max(0, result).
 
         Returns:
-            (B, outputs, H', W') in the number format of ``x``, channels last.
+            (B, outputs, H', W') of the dtype of ``x``, channels last.
         """
         padding = self.borders()
         if self.padding_mode != "zeros":
@@ -87,61 +87,61 @@ class FrozenConvolution(nn.Conv2d):
         return y
 
     def gradient_packed(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Return the input's gradient: a convolution by weights turned by 180 degrees.
+        """Return the gradient of the input: a convolution with weights turned by 180 degrees.
 
-        That holds at stride 1, with a border of zeros that is less wide than the kernel.
+        This is correct for stride 1 and a border of zeros that is narrower than the kernel.
 
         Args:
-            gradient: of the output, (B, outputs, H', W').
+            gradient: gradient of the output, (B, outputs, H', W').
 
         Returns:
-            (B, inputs, H, W) in the number format of ``gradient``, channels last.
+            (B, inputs, H, W) of the dtype of ``gradient``, channels last.
         """
         weight = self._weight(gradient.dtype, turned=True)
         around = [k - 1 - p for k, p in zip(self.kernel_size, self.borders(), strict=True)]
-        found: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+        of_input: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
             gradient, weight, None, around, _ONE, _ONE, 1, "none", [], ""
         )
-        return found
+        return of_input
 
     def borders(self) -> list[int]:
-        """Return the rows and columns of zeros on either side of a picture."""
+        """Return the numbers of rows and columns of zeros on each side of a picture."""
         assert not isinstance(self.padding, str)
         return list(self.padding)
 
     def _apply(self, *args: Any, **kwargs: Any) -> Self:
-        # other devices and number formats need other copies, and would keep these
+        # other devices and dtypes need other copies, and the present ones would stay in memory
         self._packed.clear()
         return super()._apply(*args, **kwargs)
 
     def _is_frozen(self) -> bool:
         learns = self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
-        # tensors made in inference mode do not tell when they change
+        # tensors made in inference mode have no version counter, so changes cannot be detected
         return not learns and not self.weight.is_inference()
 
     def _dtype(self) -> torch.dtype:
-        """Return the format to compute in, as autocast would choose it."""
+        """Return the dtype of the computation, the same as under autocast."""
         if torch.is_autocast_enabled("cpu"):
             return torch.get_autocast_dtype("cpu")
         return self.weight.dtype
 
     def _weight(self, dtype: torch.dtype, turned: bool) -> torch.Tensor:
-        """Return the weights in oneDNN's order; brought into it at the first call."""
+        """Return the weights in oneDNN's order, reordered at the first call."""
         state = (self.weight.data_ptr(), self.weight._version)
-        known = self._packed.get((dtype, turned))
-        if known is None or known[0] != state:
+        entry = self._packed.get((dtype, turned))
+        if entry is None or entry[0] != state:
             weight = self.weight.detach().to(dtype)
             if turned:
                 weight = weight.flip(2, 3).transpose(0, 1)
             weight = weight.contiguous(memory_format=torch.channels_last)
-            known = (state, torch.ops.mkldnn._reorder_convolution_weight(weight))
-            self._packed[dtype, turned] = known
-        return known[1]
+            entry = (state, torch.ops.mkldnn._reorder_convolution_weight(weight))
+            self._packed[dtype, turned] = entry
+        return entry[1]
 
 
 @cache
 def _works(dtype: torch.dtype) -> bool:
-    """Return True if this processor and this torch have the operators for a number format."""
+    """Return True if this processor and this torch have the operators for a dtype."""
     if platform.machine() not in {"x86_64", "AMD64"} or not torch.backends.mkldnn.is_available():
         return False
     if dtype not in (torch.float32, torch.bfloat16):
@@ -153,7 +153,7 @@ def _works(dtype: torch.dtype) -> bool:
         torch.ops.mkldnn._convolution_pointwise(
             x, weight, layer.bias, [0, 0], _ONE, _ONE, 1, "relu", [], ""
         )
-    # an operator that is not there, has other arguments, or does not do this format
+    # the operator is missing, has other arguments, or does not support this dtype
     except (AttributeError, RuntimeError, TypeError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""A classification network read layer by layer, the base of all loss and metric networks."""
+"""The base of all loss and metric networks: a classification network read layer by layer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from nstbench.contracts import Weight
 from nstbench.core.errors import ImageError, did_you_mean
 from nstbench.nn.layers.frozen_chain import Steps, fused, is_chain, run_chain
 from nstbench.nn.layers.frozen_convolution import FrozenConvolution
-from nstbench.nn.weights import cache as weights
+from nstbench.nn.weights import cache
 
-# torchvision's ImageNet statistics, which all its classification networks were trained with:
+# torchvision's ImageNet statistics; all its classification networks were trained with them:
 # https://docs.pytorch.org/vision/stable/models.html
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,9 +28,9 @@ class LayeredNetwork(nn.Module):
 
     Attributes:
         layers: names of all layers in order.
-        min_size: least height and width in pixels for the deepest layer to exist.
-        checkpointing: keep no activations between poolings for the backward pass but those
-            asked for, and compute the others again (Chen et al., arXiv 1604.06174).
+        min_size: smallest height and width in pixels at which the deepest layer exists.
+        checkpointing: keep only the requested activations between poolings for the backward
+            pass, and compute the others again (Chen et al., arXiv 1604.06174).
     """
 
     mean: torch.Tensor
@@ -50,11 +51,11 @@ class LayeredNetwork(nn.Module):
         self.eval()
 
     def forward(self, x: torch.Tensor, layers: Collection[str]) -> dict[str, torch.Tensor]:
-        """Return the activations of ``layers``; nothing beyond the deepest one is computed.
+        """Return the activations of ``layers``; layers after the deepest one are not computed.
 
         Args:
-            x: float RGB tensor (B, 3, H, W) with values in [0, 1]. torchvision's
-                normalisation happens inside.
+            x: float RGB tensor (B, 3, H, W) with values in [0, 1]; it is normalised here with
+                torchvision's statistics.
             layers: names of the layers to return.
 
         Returns:
@@ -65,19 +66,19 @@ class LayeredNetwork(nn.Module):
             ImageError: if the picture is smaller than ``min_size``.
         """
         self.check(x, layers)
-        found: dict[str, torch.Tensor] = {}
+        activations: dict[str, torch.Tensor] = {}
         h = ((x - self.mean) / self.std).to(next(self.parameters(), x).dtype)
         for block in self._blocks(layers):
             if self.checkpointing and h.requires_grad:
-                # Step by step, each of which gives its memory back before the next.
+                # Step by step, because each step frees its memory before the next one.
                 h, of_block = checkpoint(_run_apart, h, block, layers, use_reentrant=False)
             else:
                 h, of_block = _run(h, block, layers)
-            found |= of_block
-        return found
+            activations |= of_block
+        return activations
 
     def _blocks(self, layers: Collection[str]) -> list[Steps]:
-        """Return the layers up to the deepest one wanted, cut after each pooling."""
+        """Return the layers up to the deepest wanted one, in blocks that end with a pooling."""
         blocks: list[list[tuple[str, nn.Module]]] = [[]]
         missing = set(layers)
         for name, step in self.named_children():
@@ -90,7 +91,7 @@ class LayeredNetwork(nn.Module):
         return [block for block in blocks if block]
 
     def check(self, x: torch.Tensor, layers: Collection[str]) -> None:
-        """Refuse layers that do not exist and pictures that are too small; see ``forward``."""
+        """Raise if a layer does not exist or the picture is too small; see ``forward``."""
         for name in layers:
             if name not in self.layers:
                 hint = did_you_mean(name, self.layers)
@@ -101,13 +102,13 @@ class LayeredNetwork(nn.Module):
                 f" got {x.shape[-1]} x {x.shape[-2]}: use larger pictures"
             )
 
-    def with_weights(self, weight: weights.Weight) -> Self:
-        """Take over the tensors of ``weight``, whose names are those of our layers.
+    def with_weights(self, weight: Weight) -> Self:
+        """Load the tensors of ``weight``, which are named by the layers of this network.
 
         Raises:
             WeightsError: see :func:`nstbench.nn.weights.cache.path`.
         """
-        self.load_state_dict(weights.load(weight), assign=True)
+        self.load_state_dict(cache.load(weight), assign=True)
         self.requires_grad_(False)
         return self
 
@@ -115,11 +116,11 @@ class LayeredNetwork(nn.Module):
 def _run(
     h: torch.Tensor, steps: Steps, wanted: Collection[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Run some steps; return the last one's activations and those that are wanted."""
+    """Run steps; return the activations of the last step and those of the wanted layers."""
     if torch.is_grad_enabled() and h.requires_grad and is_chain(h, steps):
-        found = run_chain(h, steps, wanted)
-        last = found[steps[-1][0]]
-        return last, {name: values for name, values in found.items() if name in wanted}
+        outputs = run_chain(h, steps, wanted)
+        last = outputs[steps[-1][0]]
+        return last, {name: values for name, values in outputs.items() if name in wanted}
     return _run_apart(h, steps, wanted)
 
 
@@ -127,16 +128,16 @@ def _run_apart(
     h: torch.Tensor, steps: Steps, wanted: Collection[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Run steps one by one, each differentiated by autograd."""
-    found: dict[str, torch.Tensor] = {}
+    activations: dict[str, torch.Tensor] = {}
     for name, step, rectified in fused(steps, wanted):
         h = step(h, rectify=True) if rectified else step(h)
         if name in wanted:
-            found[name] = h
-    return h, found
+            activations[name] = h
+    return h, activations
 
 
 def convolution(
     inputs: int, outputs: int, kernel: int, stride: int, padding: int
 ) -> FrozenConvolution:
-    """Return a convolution without memory of its own, to be filled by ``with_weights``."""
+    """Return a convolution without allocated weights, to be filled by ``with_weights``."""
     return FrozenConvolution(inputs, outputs, kernel, stride, padding, device="meta")

@@ -1,4 +1,4 @@
-"""Keeping the content's colours under a change of style.
+"""Preserve the colours of the content in style transfer.
 
 Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Artistic Style
 Transfer", arXiv 1606.05897. Tensors are float RGB (B, 3, H, W) in [0, 1].
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-# NTSC's YIQ, which the paper takes its luminance from.
+# NTSC's YIQ, the colour space in which the paper computes luminance.
 _RGB_TO_YIQ = torch.tensor(
     [
         [0.299, 0.587, 0.114],
@@ -35,19 +35,20 @@ def with_luminance_of(pixels: torch.Tensor, source: torch.Tensor) -> torch.Tenso
 def match_luminance(pixels: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Return grey RGB of ``pixels`` with mean and deviation of ``reference``'s luminance.
 
-    The paper's step before luminance-only transfer: a dark painting's statistics cannot be met
-    by a bright photograph's luminance. Not clamped.
+    The paper does this before luminance-only transfer, because the luminance of a bright
+    photograph cannot have the statistics of a dark painting. The result is not clamped.
     """
-    own, wanted = luminance(pixels), luminance(reference)
-    gain = wanted.std(correction=0) / own.std(correction=0).clamp_min(_FLAT)
-    return ((own - own.mean()) * gain + wanted.mean()).expand(-1, 3, -1, -1)
+    grey, wanted = luminance(pixels), luminance(reference)
+    gain = wanted.std(correction=0) / grey.std(correction=0).clamp_min(_FLAT)
+    return ((grey - grey.mean()) * gain + wanted.mean()).expand(-1, 3, -1, -1)
 
 
 def match_colours(pixels: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Return ``pixels`` with mean and covariance of ``reference``'s colours, clamped.
+    """Return ``pixels`` with mean and covariance of ``reference``'s colours, clamped to [0, 1].
 
-    The paper's colour histogram matching, with the symmetric one of its two linear transforms,
-    A = S_ref^(1/2) S^(-1/2) for the covariances S. A direction without variance stays flat.
+    This is the paper's colour histogram matching with the symmetric one of its two linear
+    transforms, A = S_ref^(1/2) S^(-1/2) for covariances S. A direction without variance in
+    ``pixels`` gets none.
     """
     flat, wanted = (p.transpose(0, 1).flatten(1).double() for p in (pixels, reference))
     mean, mean_wanted = flat.mean(1, keepdim=True), wanted.mean(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Transforms that give activations the statistics of a style's: AdaIN, whitening and colouring.
+"""Transforms that give activations the statistics of a style: AdaIN, whitening and colouring.
 
 Huang and Belongie (arXiv 1703.06868, eq. 8) match mean and standard deviation of every
 channel; Li et al. (arXiv 1705.08086, eqs. 2 and 3) match the whole covariance.
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
-# The authors of AdaIN add this to variances (AdaptiveInstanceNormalization.lua).
+# The code of AdaIN adds this to variances (AdaptiveInstanceNormalization.lua).
 VARIANCE_FLOOR = 1e-5
-# The authors of WCT drop directions with less variance (feature_wct in utils.lua).
+# The code of WCT drops directions with less variance (feature_wct in utils.lua).
 LEAST_EIGENVALUE = 1e-5
 
 
@@ -20,7 +20,7 @@ def channel_moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     """Return mean and standard deviation of each channel, each (B, C, 1, 1).
 
     Both are computed in float32 at least. The deviation is differentiable at zero, where it
-    returns the square root of ``VARIANCE_FLOOR``; elsewhere it is exact and divides by H W.
+    is the square root of ``VARIANCE_FLOOR``; larger ones are exact and divide by H W.
 
     Args:
         features: activations (B, C, H, W).
@@ -33,7 +33,7 @@ def channel_moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
 def adain(content: torch.Tensor, style_mean: torch.Tensor, style_std: torch.Tensor) -> torch.Tensor:
     """Return the content's activations with the style's mean and deviation per channel.
 
-    A channel without variance in the content becomes the style's mean.
+    A channel without variance in the content gets the style's mean everywhere.
 
     Args:
         content: activations (B, C, H, W).
@@ -49,7 +49,7 @@ def adain(content: torch.Tensor, style_mean: torch.Tensor, style_std: torch.Tens
 
 @dataclass(frozen=True, slots=True)
 class Colouring:
-    """What whitening and colouring keep of a style.
+    """Statistics of a style for whitening and colouring.
 
     Attributes:
         mean: float64 (C, 1), mean of the style's activations.
@@ -70,9 +70,9 @@ def whiten_and_colour(content: torch.Tensor, style: Colouring) -> torch.Tensor:
     """Return activations with the style's mean and covariance (Li et al., eqs. 2 and 3).
 
     Covariances divide by N - 1, as the authors' code does, and directions with an eigenvalue
-    below ``LEAST_EIGENVALUE`` are dropped. Where the content has more channels than
-    positions, its directions are too few to carry the style's whole covariance; then
-    the result's covariance is that of the style seen through the content's subspace.
+    below ``LEAST_EIGENVALUE`` are dropped. If the content has more channels than positions, it
+    has too few directions for the style's whole covariance. The covariance of the result is then
+    that of the style, projected on the subspace of the content.
 
     Args:
         content: activations (B, C, H, W); the pictures are transformed one by one.

@@ -1,11 +1,11 @@
-r"""Gram matrices of feature maps, with the divisor spelt out.
+r"""Gram matrices of feature maps, with an explicit divisor.
 
 For activations F of C channels at N = H W positions the Gram matrix is F F^T (C x C).
-Published codes divide it differently, which changes a style loss by more than a
-constant once layers of different width or pictures of different size are summed:
+Published codes divide it differently. This changes a style loss by more than a constant factor
+as soon as it sums over layers of different width or compares pictures of different size:
 
 =============  =========  ==================================================================
-``divide_by``  divisor    who
+``divide_by``  divisor    used by
 =============  =========  ==================================================================
 ``"nothing"``  1          Gatys et al., arXiv 1508.06576, eq. 3 (E_l then divides by 4 C^2 N^2)
 ``"n"``        H W        Gatys' PyTorch code; all metrics of nstbench
@@ -37,14 +37,18 @@ def gram_matrix(features: torch.Tensor, divide_by: Divisor = "n") -> torch.Tenso
 
     Raises:
         ValueError: if ``divide_by`` is none of the three.
+
+    Example:
+        >>> gram_matrix(torch.ones(1, 2, 3, 3)).tolist()
+        [[[1.0, 1.0], [1.0, 1.0]]]
     """
-    # In both memory formats this is a view: no copy of the activations is made.
+    # In both memory formats this is a view without a copy of the activations.
     flat = features.flatten(2)
     return torch.bmm(flat, flat.transpose(1, 2)) / divisor(features, divide_by)
 
 
 def divisor(features: torch.Tensor, divide_by: Divisor) -> float:
-    """Return what F F^T of activations (B, C, H, W) is divided by.
+    """Return the divisor of F F^T for activations (B, C, H, W).
 
     Raises:
         ValueError: if ``divide_by`` is none of the three.
@@ -60,10 +64,11 @@ _CHUNK = 512
 
 
 def scoring_gram_matrix(features: torch.Tensor) -> torch.Tensor:
-    """Return the Gram matrix divided by N as float64, for scores rather than for losses.
+    """Return the Gram matrix divided by N as float64, for scores (not differentiated).
 
-    Products over 512 positions at a time are taken in float32 and summed in float64:
-    within 2e-7 of float64 throughout (relative Frobenius norm), at less than half its time.
+    Products over 512 positions are computed in float32 and summed in float64. The result is
+    within 2e-7 of a float64 computation (relative Frobenius norm) and takes less than half the
+    time.
 
     Args:
         features: float32 activations (B, C, H, W).

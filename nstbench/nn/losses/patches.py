@@ -1,8 +1,8 @@
-"""Matching small patches of activations, and pulling a picture towards its matches.
+"""Match small patches of activations, and compute the distance of a picture to its matches.
 
 Li and Wand, "Combining Markov Random Fields and Convolutional Neural Networks for Image
 Synthesis" (arXiv 1601.04589): each k x k patch of the output's activations is compared with
-all patches of the style's by normalised cross-correlation, and drawn to the best one.
+all patches of the style by normalised cross-correlation; the loss is its distance to the best.
 Champandard (arXiv 1603.01768) adds the channels of a semantic map to the comparison.
 """
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from nstbench.core.errors import ImageError
 
-# Similarities held at once: 64 MiB of float32.
+# Similarities in memory at a time: 64 MiB of float32.
 _CHUNK = 1 << 24
 _EPS = 1e-8
 
@@ -27,9 +27,9 @@ class StylePatches:
 
     Attributes:
         features: the layer's activations, (1, C, h, w).
-        keys: what patches are compared by, one unit vector (image and map part each) per row.
+        keys: vectors that are compared, one per row; the parts of picture and map have unit length.
         size: k, side of a patch in positions.
-        map_weight: how much the cosine of maps counts beside the cosine of activations.
+        map_weight: weight of the cosine of maps; the cosine of activations has weight 1.
     """
 
     features: torch.Tensor
@@ -62,15 +62,15 @@ class StylePatches:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PatchTarget:
-    """Where the matched patches want the activations to be.
+    """Target of the activations, computed from the matched patches.
 
     The sum of squared distances of all (overlapping) patches to their matches is
-    ``sum(count * (F - mean)^2) + spread``, which needs no patches to be cut out.
+    ``sum(count * (F - mean)^2) + spread``, so no patches have to be cut out.
 
     Attributes:
-        mean: mean of what the patches that cover a position want there, (1, C, H, W).
+        mean: mean over the patches that cover a position of their target there, (1, C, H, W).
         count: number of patches that cover a position, (1, 1, H, W).
-        spread: the part that no activations can remove, 0-d.
+        spread: the part of the sum that does not depend on the activations, 0-d.
         elements: number of values in all patches.
     """
 
@@ -86,12 +86,12 @@ def match(
 ) -> torch.Tensor:
     """Return the index of the most similar style patch for each patch of ``features``.
 
-    Works on a few rows at a time, so that memory does not grow with the product of the
-    two pictures' sizes.
+    Rows are processed in groups, so that memory does not grow with the product of the sizes of
+    both pictures.
 
     Args:
         features: activations (1, C, H, W).
-        style: patches to choose from.
+        style: candidate patches.
         labels: label channels of any resolution (1, L, H', W'), if the style has them.
 
     Returns:
@@ -105,18 +105,18 @@ def match(
     height, width = features.shape[-2:]
     rows, columns = height - style.size + 1, width - style.size + 1
     step = max(1, _CHUNK // (len(style.keys) * columns))
-    found = []
+    indices = []
     for top in range(0, rows, step):
         strip = slice(top, min(top + step, rows) + style.size - 1)
         part = labels[:, :, strip] if labels is not None else None
         keys = _keys(features[:, :, strip], part, style.map_weight, style.size)[0]
-        found.append((style.keys @ keys).argmax(dim=0))
-    return torch.cat(found)
+        indices.append((style.keys @ keys).argmax(dim=0))
+    return torch.cat(indices)
 
 
 @torch.no_grad()
 def target_of(indices: torch.Tensor, style: StylePatches, shape: tuple[int, int]) -> PatchTarget:
-    """Return what the style patches ``indices`` want activations of ``shape`` = (H, W) to be."""
+    """Return the target of activations of ``shape`` = (H, W) for the style patches ``indices``."""
     height, width = shape
     k = style.size
     rows, columns = height - k + 1, width - k + 1
@@ -145,12 +145,12 @@ def patch_energy(features: torch.Tensor, target: PatchTarget) -> torch.Tensor:
 
 
 class PatchLoss:
-    """Patch energy added up over layers, with matches that are renewed now and then.
+    """Patch energy summed over layers, with matches that are updated at intervals.
 
     Args:
         style: layer -> patches.
-        labels: label channels of the picture under optimisation, if the styles have them.
-        every: evaluations between two rounds of matching; between them the loss is smooth.
+        labels: label channels of the optimised picture, if the styles have them.
+        every: evaluations between two updates of the matches; the loss is smooth in between.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ def _check_size(features: torch.Tensor, size: int) -> None:
 
 
 def _at(labels: torch.Tensor | None, features: torch.Tensor) -> torch.Tensor | None:
-    """Average label channels down to the resolution of a layer."""
+    """Return label channels averaged to the resolution of a layer."""
     if labels is None:
         return None
     size = (features.shape[-2], features.shape[-1])

@@ -1,13 +1,13 @@
-"""The perceptual loss that feed-forward networks are trained on.
+"""The perceptual loss for training feed-forward networks.
 
 Johnson et al. (arXiv 1603.08155, section 3.1): squared distance of activations to those of
-the content, and of Gram matrices to those of the style. Here both are means: over C H W of a
-layer, and over the C^2 entries of a Gram matrix, as in the authors' code
+the content, and of Gram matrices to those of the style. Both are means here, over C H W of a
+layer and over the C^2 entries of a Gram matrix, as in the authors' code
 (https://github.com/jcjohnson/fast-neural-style, ``nn.MSECriterion``) and in Magenta's. Johnson's
-paper writes the sum of the Gram matrix's entries, which is C^2 times as much.
+paper has the sum over the Gram matrix's entries, which is C^2 times as large.
 
 Activations are on the scale of Caffe's networks (see :data:`nstbench.nn.losses.terms.CAFFE_SCALE`),
-to which the published weights belong.
+which the published loss weights assume.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class PerceptualLoss:
         Args:
             pixels: float32 RGB (B, 3, H, W) in [0, 1].
         """
-        found = self.network(pixels.contiguous(memory_format=torch.channels_last), self.style)
-        return {name: gram_matrix(f.float(), self.divide_by) for name, f in found.items()}
+        features = self.network(pixels.contiguous(memory_format=torch.channels_last), self.style)
+        return {name: gram_matrix(f.float(), self.divide_by) for name, f in features.items()}
 
     def __call__(
         self,
@@ -59,22 +59,22 @@ class PerceptualLoss:
         """Return the weighted losses ``content``, ``style``, ``total`` (and ``tv``), 0-d float32.
 
         Args:
-            pixels: pictures to judge, float32 RGB (B, 3, H, W) in [0, 1]; differentiable.
-            contents: their contents.
+            pixels: generated pictures, float32 RGB (B, 3, H, W) in [0, 1]; differentiable.
+            contents: their contents, of the same shape.
             targets: Gram matrices (B or 1, C, C) from ``style_targets``.
         """
         with torch.no_grad():
             wanted = self.network(contents, self.content)
-        found = self.network(pixels, {**self.content, **self.style})
+        features = self.network(pixels, {**self.content, **self.style})
         content = torch.stack(
             [
-                weight * content_energy(found[name], wanted[name]) / wanted[name].numel()
+                weight * content_energy(features[name], wanted[name]) / wanted[name].numel()
                 for name, weight in self.content.items()
             ]
         ).sum()
         style = torch.stack(
             [
-                weight * self._gram_distance(found[name], targets[name])
+                weight * self._gram_distance(features[name], targets[name])
                 for name, weight in self.style.items()
             ]
         ).sum()

@@ -1,4 +1,4 @@
-"""Semantic maps: pictures painted in label colours, and the regions they stand for."""
+"""Semantic maps: pictures in label colours, each of which marks a region."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from nstbench.nn.losses.colour import luminance
 
-# A label covers at least this share of one map; rarer colours are the soft edges of a brush.
+# A label covers at least this share of one map; rarer colours are soft edges between labels.
 _LEAST_SHARE = 0.005
 _MOST_LABELS = 16
 _TONES = 3
@@ -19,7 +19,7 @@ _SMOOTHING = 1 / 64
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Labels:
-    """Two maps in terms of the labels that either of them uses.
+    """Two maps as indices into the labels that they use together.
 
     Attributes:
         content: int64 (B, H, W), index of the label of each pixel.
@@ -43,14 +43,14 @@ class Labels:
 
 
 def read_labels(content_map: torch.Tensor, style_map: torch.Tensor) -> Labels:
-    """Find the label colours of two maps and give every pixel the nearest one.
+    """Find the label colours of two maps, and assign the nearest one to every pixel.
 
     Args:
         content_map: float RGB (B, 3, H, W) in [0, 1].
         style_map: float RGB (B, 3, H', W') in [0, 1].
     """
-    found = [_frequent_colours(content_map), _frequent_colours(style_map)]
-    colours = torch.unique(torch.cat(found), dim=0)
+    frequent = [_frequent_colours(content_map), _frequent_colours(style_map)]
+    colours = torch.unique(torch.cat(frequent), dim=0)
     return Labels(_nearest(content_map, colours), _nearest(style_map, colours), colours)
 
 
@@ -60,17 +60,17 @@ def one_hot(labels: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def tonal_map(pixels: torch.Tensor) -> torch.Tensor:
-    """Return a map of a picture's dark, middle and bright regions, for want of a drawn one.
+    """Return a map of a picture's dark, middle and bright regions, if there is no drawn map.
 
-    Otsu's method with two thresholds (Otsu 1979; scikit-image's ``threshold_multiotsu``) on
-    the smoothed luminance. The three labels are the same in every picture, so that dark
-    regions of the content correspond to dark regions of the style, and so on.
+    Otsu's method with two thresholds (Otsu 1979; scikit-image's ``threshold_multiotsu``) is
+    applied to the smoothed luminance. The three labels are the same in every picture, so that
+    dark regions of the content correspond to dark regions of the style, for example.
 
     Args:
         pixels: float RGB (B, 3, H, W) in [0, 1].
 
     Returns:
-        float RGB (B, 3, H, W) of three greys; one grey if the picture has less than three tones.
+        float RGB (B, 3, H, W) of three greys; one grey if the picture has fewer than three tones.
     """
     from skimage.filters import gaussian, threshold_multiotsu
 
@@ -89,7 +89,7 @@ def _frequent_colours(picture: torch.Tensor) -> torch.Tensor:
     colours, counts = torch.unique(levels, dim=0, return_counts=True)
     order = counts.argsort(descending=True, stable=True)[:_MOST_LABELS]
     kept = order[counts[order] >= _LEAST_SHARE * len(levels)]
-    # A map of smooth gradients has no frequent colour; its commonest one is then its only label.
+    # A map of smooth gradients has no frequent colour; its most common one is the only label.
     kept = kept if len(kept) else order[:1]
     return colours[kept].float() / 255
 

@@ -1,7 +1,7 @@
-"""Losses of image-optimisation methods, each with its gradient's cost in mind.
+"""Losses of image-optimisation methods, with gradients that are cheap to compute.
 
-Sums are taken in float32 at least, whatever the precision of the activations; gradients have
-the activations' own. None waits for the device.
+Sums are computed in float32 at least, for activations of any precision; gradients have the
+precision of the activations. No function waits for the device.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-# What a unit of torchvision's normalised input is on the 0-255 scale of the Caffe networks:
-# 255 times the mean of torchvision's three standard deviations. VGG is positively homogeneous
-# up to its biases, which torchvision's and Caffe's training scaled alike, so activations differ
-# by this factor, too.
+# One unit of torchvision's normalised input, on the 0-255 scale of the Caffe networks: 255 times
+# the mean of torchvision's three standard deviations. VGG is positively homogeneous up to its
+# biases, which both trainings scaled alike, so activations differ by the same factor.
 CAFFE_SCALE = 255.0 * (0.229 + 0.224 + 0.225) / 3.0
 
 
@@ -24,15 +23,14 @@ def gram_energy(
 ) -> torch.Tensor:
     """Return sum((G - A)^2) with G = (F + s)(F + s)^T / N; differentiable in ``features``.
 
-    Gatys et al. (arXiv 1508.06576, eq. 4) weight it with 1 / (4 C^2) to get E_l. The gradient
-    is theirs, 4/N (G - A) (F + s), taken in one product instead of the two that
-    differentiating F F^T costs.
+    Gatys et al. (arXiv 1508.06576, eq. 4) multiply it by 1 / (4 C^2) to get E_l. The gradient
+    4/N (G - A) (F + s) is computed by one matrix product; differentiating F F^T would need two.
 
     Args:
         features: activations F, (B, C, H, W), float32 or bfloat16.
         target: Gram matrix A, float32 (B or 1, C, C), divided by its own N.
         shift: s, added to every activation (Novak and Nikulin, arXiv 1605.04603, section 3.3).
-        positions: N; H * W if it is left out.
+        positions: N; H * W by default.
 
     Returns:
         0-d float32 tensor, summed over the batch.
@@ -47,7 +45,7 @@ class _GramEnergy(torch.autograd.Function):
     def forward(
         ctx: Any, features: torch.Tensor, target: torch.Tensor, shift: float, count: float
     ) -> torch.Tensor:
-        # A view in both memory formats; half precision has too few digits for sums over N.
+        # A view in both memory formats; half precision is not exact enough for sums over N.
         flat = _wide(features.flatten(2))
         flat = flat + shift if shift else flat
         difference = torch.baddbmm(
@@ -66,7 +64,7 @@ class _GramEnergy(torch.autograd.Function):
         torch.mul(difference, grad * (4 / ctx.count), out=weight)
         flat = features.flatten(2)
         flat = flat + ctx.shift if ctx.shift else flat
-        # Positions first: in channels-last order the result then needs no reordering.
+        # Positions first, so that the result needs no reordering in channels-last order.
         product = torch.bmm(flat.transpose(1, 2), weight).transpose(1, 2)
         return product.unflatten(2, features.shape[2:]), None, None, None
 
@@ -75,9 +73,9 @@ def cross_gram(shallow: torch.Tensor, deep: torch.Tensor, shift: float = 0.0) ->
     """Return the Gram matrix of two layers, (F + s)(up(H) + s)^T / N, (B, C, D).
 
     Novak and Nikulin (arXiv 1605.04603) enlarge the deeper map H to the size of F. With
-    nearest-neighbour enlargement that equals averaging F over the positions that share a
-    value of H, which costs a fraction, where the sizes of F are multiples of those of H. Where
-    they are not (a map of odd size was pooled), the averaged windows overlap, and it comes close.
+    nearest-neighbour enlargement this equals averaging F over the positions that share a value
+    of H, if the sizes of F are multiples of those of H, at a fraction of the cost. Otherwise (a
+    map of odd size was pooled) the averaged windows overlap and the result is approximate.
 
     Args:
         shallow: activations F, (B, C, H, W).
@@ -91,7 +89,12 @@ def cross_gram(shallow: torch.Tensor, deep: torch.Tensor, shift: float = 0.0) ->
 
 
 def content_energy(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return sum((F - P)^2) over (B, C, H, W) as 0-d tensor; Gatys' L_content is half of it."""
+    """Return sum((F - P)^2) over (B, C, H, W) as 0-d tensor; L_content of Gatys is half of it.
+
+    Example:
+        >>> content_energy(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
+        tensor(4.)
+    """
     return (_wide(features) - _wide(target)).square().sum()
 
 
@@ -104,7 +107,7 @@ def total_variation(pixels: torch.Tensor, exponent: float = 2.0) -> torch.Tensor
     down = (pixels[..., 1:, :-1] - pixels[..., :-1, :-1]).square()
     right = (pixels[..., :-1, 1:] - pixels[..., :-1, :-1]).square()
     squared = down + right
-    # The root's gradient is infinite at zero, where flat areas lie.
+    # Flat areas are zero, where the gradient of the root is infinite.
     return squared.sum() if exponent == 2.0 else (squared + 1e-8).pow(exponent / 2).sum()
 
 

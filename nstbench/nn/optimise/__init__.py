@@ -1,1 +1,1 @@
-"""Optimisation of a picture: optimisers, loops, shared forward passes."""
+"""Optimisation of the pixels of a picture: optimisers, loops, passes shared by several pairs."""

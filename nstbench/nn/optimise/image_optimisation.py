@@ -1,7 +1,7 @@
-"""What all image-optimisation methods share: parameters, pyramid, starting point, loop.
+"""The base of all image-optimisation methods: parameters, pyramid, starting point, loop.
 
-A method of this family says what it wants from the style (:meth:`style_targets`)
-and what it minimises (:meth:`objective`); everything else is here.
+A method of this family defines the targets of the style (:meth:`style_targets`) and the loss
+(:meth:`objective`); this module does the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair
+from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair, Weight
 from nstbench.core.records import Step
 from nstbench.nn.backbones.load import backbone_weight, on_network
 from nstbench.nn.backbones.loss_network import Precision, load_loss_network
@@ -31,8 +31,7 @@ from nstbench.nn.optimise.minimise import (
     evaluate_alone,
     minimise,
 )
-from nstbench.nn.optimise.shared_pass import Together
-from nstbench.nn.weights.cache import Weight
+from nstbench.nn.optimise.shared_pass import SharedPass
 from nstbench.pictures.picture import resize
 
 LOSS_NETWORKS: tuple[Weight, ...] = (VGG16, VGG19)
@@ -94,7 +93,7 @@ class OptimisationParams(Parameters):
                 f"{len(self.coarse_iterations)}; give one number of iterations per scale"
             )
         if any(not 0 < scale < 1 for scale in self.coarse_scales):
-            raise ValueError("coarse_scales must lie between 0 and 1; full size comes by itself")
+            raise ValueError("coarse_scales must be between 0 and 1; full size is always added")
         return self
 
 
@@ -113,13 +112,13 @@ class ImageOptimisation(Method):
     _style: Picture
     _targets: dict[float, Any]
     _evaluate: Evaluate = staticmethod(evaluate_alone)
-    _together: Together | None = None
+    _shared_pass: SharedPass | None = None
 
-    # -- what a method adds -----------------------------------------------------------------
+    # -- defined by each method -------------------------------------------------------------
 
     @abstractmethod
     def style_targets(self, style: Picture) -> Any:
-        """Return what the losses need to know about a style picture of one scale."""
+        """Return the data of a style picture at one scale that the losses need."""
 
     @abstractmethod
     def objective(self, content: Picture, targets: Any, scale: float) -> Objective:
@@ -128,8 +127,8 @@ class ImageOptimisation(Method):
         Args:
             content: the content at this scale.
             targets: what ``style_targets`` returned for the style at this scale.
-            scale: size of this level over the full size. A loss that is a sum over positions
-                has to be divided by ``scale ** 2`` to weigh what it will weigh at full size.
+            scale: size of this level over the full size. Divide a loss that is a sum over
+                positions by ``scale ** 2``, so that its weight is the same at every scale.
         """
 
     @abstractmethod
@@ -137,11 +136,11 @@ class ImageOptimisation(Method):
         """Return the weights of ``content`` and ``style`` in the total."""
 
     def adapt(self, content: Picture, style: Picture) -> tuple[Picture, Picture]:
-        """Return the pictures to work on; override ``adapts`` beside it."""
+        """Return content and style to use instead of the given ones; override ``adapts``, too."""
         return content, style
 
     def adapts(self) -> bool:
-        """Return True if ``adapt`` changes the style in view of the content."""
+        """Return True if ``adapt`` changes the style depending on the content."""
         return False
 
     def finish(self, pixels: torch.Tensor, content: Picture) -> torch.Tensor:
@@ -159,7 +158,7 @@ class ImageOptimisation(Method):
         return on_network(self.params.network, self.info.trained_on)
 
     def training_seconds(self) -> float:
-        """Return 0: a picture is optimised, the network of the losses is taken as it is."""
+        """Return 0: a picture is optimised, and the network of the losses is not trained here."""
         return 0.0
 
     def load(self, device: torch.device) -> None:
@@ -175,7 +174,7 @@ class ImageOptimisation(Method):
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     def expected_seconds(self, size: int) -> float:
-        """Guess from what two CPU cores took per iteration and pixel in float32."""
+        """Return an estimate from measured seconds per iteration and pixel (2 cores, float32)."""
         p = self.params
         full = p.iterations + sum(
             count * scale**2
@@ -193,9 +192,8 @@ class ImageOptimisation(Method):
     ) -> torch.Tensor:
         """Optimise from the coarsest scale to the content's own size.
 
-        The losses of a step are the method's own ``content`` and ``style`` without their
-        weights, ``tv`` likewise, and the weighted ``total``. Where the optimisation works
-        at several scales, they jump from one to the next.
+        The losses of a step are ``content``, ``style`` and ``tv`` without their weights, and the
+        weighted ``total``. Between two scales they change abruptly.
         """
         work, style, targets = content, self._style, self._targets
         if self.adapts():
@@ -222,42 +220,44 @@ class ImageOptimisation(Method):
         return self.finish(pixels.clamp(0.0, 1.0), content)
 
     def does_batches(self) -> bool:
-        """Return True: pairs share the passes through the network, and nothing else."""
+        """Return True: pairs can share the passes through the network."""
         return True
 
     def stylize_batch(self, pairs: Sequence[PreparedPair]) -> list[torch.Tensor | BaseException]:
         """Optimise several pairs at once; see :mod:`nstbench.nn.optimise.shared_pass`."""
-        together = Together(self.network)
+        shared_pass = SharedPass(self.network)
 
         def work_on(pair: PreparedPair) -> Callable[[Evaluate], torch.Tensor]:
             method = pair.method
             assert isinstance(method, ImageOptimisation)
 
             def work(evaluate: Evaluate) -> torch.Tensor:
-                method._together, method._evaluate = together, evaluate
+                method._shared_pass, method._evaluate = shared_pass, evaluate
                 return method.stylize(pair.content, generator=pair.generator, on_step=pair.on_step)
 
             return work
 
-        return together.run([work_on(pair) for pair in pairs])
+        return shared_pass.run([work_on(pair) for pair in pairs])
 
     # -- helpers ----------------------------------------------------------------------------
 
     def features(self, pixels: torch.Tensor, layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
         """Return activations of the loss network, in its precision, channels last.
 
-        For the pixels that an objective is called with, as they are, they may come out of a pass
-        that several pairs share.
+        For the unchanged tensor that an objective is called with, they may come from a pass that
+        several pairs share.
         """
-        shared = self._together.features(pixels, layers) if self._together is not None else None
+        shared = (
+            self._shared_pass.features(pixels, layers) if self._shared_pass is not None else None
+        )
         if shared is not None:
             return shared
         laid_out = pixels.contiguous(memory_format=torch.channels_last)
-        found: dict[str, torch.Tensor] = self.network(laid_out, layers)
-        return found
+        activations: dict[str, torch.Tensor] = self.network(laid_out, layers)
+        return activations
 
     def add_up(self, content: torch.Tensor, style: torch.Tensor, pixels: torch.Tensor) -> Losses:
-        """Return the parts and their weighted total; the total variation is a part if it counts.
+        """Return the parts and their weighted total; with ``tv`` if its weight is not 0.
 
         Args:
             content: content loss without its weight.
@@ -290,13 +290,13 @@ class ImageOptimisation(Method):
 
 
 def scaled(picture: Picture, scale: float) -> Picture:
-    """Return a picture at ``scale``, its map with it; no side gets shorter than 32 pixels."""
+    """Return a picture and its map at ``scale``, with sides of at least 32 pixels."""
     if scale == 1.0:
         return picture
     scale = min(1.0, max(scale, _MIN_SIDE / min(picture.height, picture.width)))
     size = (round(picture.height * scale), round(picture.width * scale))
     labels = picture.semantic_map
     if labels is not None:
-        # A mean of two label colours would be a third label.
+        # Interpolation between two label colours would create a third label.
         labels = F.interpolate(labels, size=size, mode="nearest-exact")
     return replace(picture, pixels=resize(picture.pixels, size), semantic_map=labels)

@@ -1,4 +1,4 @@
-"""Minimising a loss over the pixels of a picture."""
+"""Minimise a loss over the pixels of a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Optimizer = Literal["lbfgs", "adam", "sgd"]
 
 Losses = dict[str, torch.Tensor]
 Objective = Callable[[torch.Tensor], Losses]
-"""Maps pixels (1, 3, H, W) to 0-d losses; ``"total"`` is minimised, the others are told."""
+"""Maps pixels (1, 3, H, W) to 0-d losses; ``"total"`` is minimised, the others are reported."""
 
 Evaluate = Callable[[Objective, torch.Tensor, torch.Tensor], tuple[Losses, torch.Tensor]]
 """Takes an objective, pixels and a 0-d factor; see :func:`evaluate_alone`."""
@@ -23,11 +23,11 @@ Evaluate = Callable[[Objective, torch.Tensor, torch.Tensor], tuple[Losses, torch
 Report = Callable[[int, Losses], None]
 """Receives the index of an evaluation and its detached losses."""
 
-# Adam's: about five grey levels per step and pixel. SGD's: that size on average at the first
-# step. L-BFGS finds the length of its step itself.
+# Adam: about five grey levels per step and pixel. SGD: the same on average at the first step.
+# L-BFGS determines the length of its step itself.
 LEARNING_RATES = {"lbfgs": 1.0, "adam": 0.02, "sgd": 0.02}
 _MOMENTUM = 0.9
-# More history changes nothing measurable in the first few hundred steps and costs time.
+# More history has no measurable effect in the first few hundred steps and takes time.
 _HISTORY = 20
 _FIRST_STEP = 0.01
 _CHECK_EVERY = 10
@@ -37,14 +37,14 @@ _NO_GRADIENT = 1e-30
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """How to minimise.
+    """Settings of a minimisation.
 
     Attributes:
         optimizer: ``"lbfgs"`` (Liu and Nocedal 1989, with a strong Wolfe line search; Gatys'
-            code has none, and diverges on some pictures), ``"adam"``, or ``"sgd"`` with
-            momentum 0.9.
-        iterations: evaluations of loss and gradient, whatever the optimiser.
-        learning_rate: in pixel values of [0, 1] for Adam and SGD; ``None`` takes
+            code has no line search, and diverges on some pictures), ``"adam"``, or ``"sgd"``
+            with momentum 0.9.
+        iterations: evaluations of loss and gradient, for every optimiser.
+        learning_rate: in pixel values of [0, 1] for Adam and SGD; ``None`` means
             ``LEARNING_RATES``.
     """
 
@@ -61,7 +61,7 @@ def evaluate_alone(
     Args:
         objective: the loss.
         pixels: float32 (B, 3, H, W).
-        factor: 0-d; it is there before the gradient is, which may be in half precision inside.
+        factor: 0-d; applied before the backward pass, whose gradients may have half precision.
 
     Returns:
         The losses, and the gradient, float32 (B, 3, H, W), contiguous.
@@ -74,7 +74,7 @@ def evaluate_alone(
 
 
 def detached(losses: Losses) -> Losses:
-    """Return losses without the graph behind them."""
+    """Return losses without their autograd graph."""
     return {name: value.detach() for name, value in losses.items()}
 
 
@@ -87,28 +87,35 @@ def minimise(
 ) -> torch.Tensor:
     """Return the picture that ``descent`` reaches from ``start``.
 
-    The gradient is divided by the root mean square of the first one, so that learning
-    rates mean the same whatever the scale of the loss. Pixels are not bounded.
+    Gradients are divided by the root mean square of the first one, so that the learning rate
+    does not depend on the scale of the loss. Pixels are not bounded.
 
     Args:
         start: float32 (B, 3, H, W); not changed.
         objective: the loss.
         descent: optimiser and number of evaluations.
         report: called after every evaluation.
-        evaluate: what is asked for losses and gradients.
+        evaluate: computes losses and gradients.
 
     Returns:
         float32 (B, 3, H, W), contiguous, detached.
 
     Raises:
-        Diverged: if the loss leaves the finite numbers, or grows to 10,000 times the largest
-            of its first ten values. L-BFGS goes back to its best picture and halves its step
-            first, as long as each new start gets through ten evaluations.
+        Diverged: if the loss is not finite, or grows to 10,000 times the largest of its first
+            ten values. L-BFGS first returns to its best picture with half the step, as long as
+            every restart completes ten evaluations.
+
+    Example:
+        >>> descent = Descent("lbfgs", iterations=20)
+        >>> brighten = lambda pixels: {"total": (pixels - 0.5).square().sum()}
+        >>> picture = minimise(torch.zeros(1, 3, 4, 4), brighten, descent, lambda *_: None)
+        >>> bool((picture - 0.5).abs().max() < 1e-3)
+        True
     """
     if descent.iterations == 0:
         return start.detach().clone()
-    # torch's first step is 1 / sum |gradient| long: far below a grey level, where rounding
-    # noise is all that L-BFGS would learn of the curvature. In larger units it is not.
+    # The length of torch's first step is 1 / sum |gradient|. That is far below a grey level, so
+    # rounding noise would determine the curvature of L-BFGS. Larger units prevent that.
     unit = _FIRST_STEP * start.numel() if descent.optimizer == "lbfgs" else 1.0
     search = _Search(start, lambda *given: evaluate(objective, *given), report, unit)
     rate = descent.learning_rate or LEARNING_RATES[descent.optimizer]
@@ -128,15 +135,15 @@ def minimise(
     return search.finite_image()
 
 
-class _Spent(Exception):  # noqa: N818  not an error: the budget ends in a line search
-    """All evaluations are used up."""
+class _BudgetUsed(Exception):  # noqa: N818  not an error: the budget can end in a line search
+    """All evaluations are used."""
 
 
 def _run_lbfgs(search: _Search, rate: float, evaluations: int) -> None:
-    """Spend the evaluations on L-BFGS, starting afresh with half the step where it explodes.
+    """Run L-BFGS; restart it from the best picture with half the step if it diverges.
 
-    The line search stops most of that; what passes it makes the history worthless, but not
-    the best picture so far.
+    The line search prevents most divergence. After it the history is useless, but the best
+    picture so far is not.
     """
     first_failure: Diverged | None = None
     search.budget = evaluations
@@ -144,7 +151,7 @@ def _run_lbfgs(search: _Search, rate: float, evaluations: int) -> None:
         try:
             _lbfgs(search.leaf, rate, evaluations - search.count).step(search.evaluate)
             search.check()
-        except _Spent:
+        except _BudgetUsed:
             search.go_back()
             return
         except Diverged as failure:
@@ -165,18 +172,18 @@ def _lbfgs(leaf: torch.Tensor, rate: float, evaluations: int) -> torch.optim.LBF
         max_iter=evaluations,
         max_eval=evaluations,
         history_size=_HISTORY,
-        # It would stop by tolerances that know nothing about pictures.
+        # Other tolerances would stop too early: they are not made for pictures.
         tolerance_grad=0.0,
         tolerance_change=0.0,
-        # From noise the loss is not convex: a step of curvature alone lands at 1e20.
+        # The loss is not convex near noise: without a line search, pixels can reach 1e20.
         line_search_fn="strong_wolfe",
     )
 
 
 class _Search:
-    """The picture under optimisation, and a watch over its losses.
+    """The picture during optimisation, with a check of its losses.
 
-    ``leaf`` holds the pixels in ``unit`` pixel values; it is what the optimiser changes.
+    ``leaf`` is the tensor that the optimiser changes: pixels divided by ``unit``.
     """
 
     def __init__(
@@ -203,7 +210,7 @@ class _Search:
     def evaluate(self) -> torch.Tensor:
         """Put the gradient into ``leaf.grad`` and return the loss, both rescaled."""
         if self.budget is not None and self.count >= self.budget:
-            raise _Spent
+            raise _BudgetUsed
         self.leaf.grad = None
         losses, gradient = self._evaluate(self._pixels(), self._scale)
         total = losses["total"]
@@ -215,7 +222,7 @@ class _Search:
         self._unchecked.append(total)
         self._report(self.count, losses)
         self.count += 1
-        # L-BFGS has a budget, and reads every loss itself: this costs it nothing.
+        # Only L-BFGS has a budget. It reads every loss anyway, so this wait costs nothing.
         if self.budget is not None and (value := float(total)) < self._best[0]:
             self._best = (value, self.leaf.detach().clone())
         if self.count % _CHECK_EVERY == 0:
@@ -225,7 +232,7 @@ class _Search:
         return total * self._scale
 
     def go_back(self) -> None:
-        """Return to the best picture so far, and wait for new progress."""
+        """Return to the best picture so far, and reset the record of progress."""
         with torch.no_grad():
             self.leaf.copy_(self._best[1])
         self._unchecked.clear()
@@ -245,7 +252,7 @@ class _Search:
         self._unchecked.clear()
 
     def finite_image(self) -> torch.Tensor:
-        """Return the picture; the last step was taken after the last loss was seen."""
+        """Return the picture if it is finite; no loss was computed after the last step."""
         image = self._pixels()
         if not bool(torch.isfinite(image).all()):
             raise Diverged(self.count, self._last_finite)

@@ -1,11 +1,16 @@
 """Several optimisations that share each pass through their network.
 
-Every pair keeps its own optimiser, scale of the gradient and watch for divergence, and runs as
-it would alone, in a thread. One thread is awake at a time. Where a pair needs losses and a
-gradient it falls asleep; when all of them sleep, their pixels go through the network as one
-batch, each pair's objective reads its part of the activations, and the sum of the totals is
-differentiated once. The gradient of a sum of terms that share no pixels is that of each term, so
-a pair that diverges or ends early costs the others nothing.
+Optimisers call back for losses and gradients, so every pair runs in a thread of its own, with its
+own optimiser, gradient scale and check for divergence. Only one thread runs at a time. A pair
+that needs losses and a gradient waits. When all pairs wait, their pixels go through the network
+as one batch, each objective reads its part of the activations, and the sum of the totals is
+differentiated once. The terms of that sum share no pixels, so the gradient of each pair is the
+same as alone, and a pair that diverges or ends early does not affect the others.
+
+This is meant for GPUs, which one small picture may not fill; no gain there has been measured yet.
+CPUs gain nothing:
+four pairs of ``gatys_2015`` at 96 px on one thread took 1.00 to 1.03 times as long as one by one
+(see docs/speed.md).
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import torch
 
@@ -24,12 +30,12 @@ Answer = tuple[Losses, torch.Tensor]
 
 
 class _Stopped(BaseException):
-    """Ends an optimisation from outside; no method's ``except Exception`` catches it."""
+    """Ends an optimisation from outside; ``except Exception`` in a method does not catch it."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Request:
-    """What a pair sleeps for; see :func:`nstbench.nn.optimise.minimise.evaluate_alone`."""
+    """Arguments of :func:`nstbench.nn.optimise.minimise.evaluate_alone` for one pair."""
 
     objective: Objective
     pixels: torch.Tensor
@@ -37,65 +43,59 @@ class _Request:
 
 
 class _Pair:
-    """One optimisation, in a thread that is awake only during :meth:`resume`.
+    """One optimisation, in a thread that runs only during :meth:`resume`.
 
     Attributes:
-        request: what it sleeps for; ``None`` before it began and after it ended.
-        outcome: what it returned or raised, in the end.
+        request: the evaluation that it waits for; ``None`` before the start and after the end.
+        outcome: what the optimisation returned or raised, once it has ended.
     """
 
     def __init__(self, work: Callable[[Evaluate], torch.Tensor]) -> None:
-        self._work = work
-        self._wake, self._asleep = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._stopped = False
-        self._answer: Answer | BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._requests: SimpleQueue[_Request | None] = SimpleQueue()
+        self._answers: SimpleQueue[Answer | BaseException] = SimpleQueue()
         self.request: _Request | None = None
         self.outcome: torch.Tensor | BaseException | None = None
 
     def resume(self, answer: Answer | BaseException | None = None) -> None:
-        """Begin, or go on with an answer; return when it asks for another or has ended."""
-        self._answer, self.request = answer, None
+        """Start, or continue with an answer; return at the next request or at the end."""
+        self.request = None
         if answer is None:
             self._thread.start()
         else:
-            self._wake.release()
-        self._asleep.acquire()
+            self._answers.put(answer)
+        self.request = self._requests.get()
 
     def stop(self) -> None:
-        """End the thread, wherever it is, and wait for that."""
-        self._stopped = True
-        self._wake.release()
+        """End the thread at its next evaluation, and wait until it has ended."""
+        self._answers.put(_Stopped())
         if self._thread.ident is not None:
             self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, work: Callable[[Evaluate], torch.Tensor]) -> None:
         try:
-            self.outcome = self._work(self._evaluate)
+            self.outcome = work(self._evaluate)
         except _Stopped:
             pass
-        # whatever it is, it is the outcome of this pair
+        # any exception, KeyboardInterrupt included, is the outcome of this pair
         except BaseException as error:
             self.outcome = error
         finally:
-            self._asleep.release()
+            self._requests.put(None)
 
     def _evaluate(self, objective: Objective, pixels: torch.Tensor, factor: torch.Tensor) -> Answer:
-        if not self._stopped:
-            self.request = _Request(objective, pixels, factor)
-            self._asleep.release()
-            self._wake.acquire()
-        if self._stopped:
-            raise _Stopped
-        answer, self._answer = self._answer, None
+        self._requests.put(_Request(objective, pixels, factor))
+        answer = self._answers.get()
+        if isinstance(answer, _Stopped):
+            # later evaluations, in a `finally` block for example, must end as well
+            self._answers.put(answer)
         if isinstance(answer, BaseException):
             raise answer
-        assert answer is not None
         return answer
 
 
-class Together:
-    """The pass that several optimisations share.
+class SharedPass:
+    """Forward and backward passes that several optimisations share.
 
     Args:
         network: the frozen network of all objectives.
@@ -105,19 +105,22 @@ class Together:
         self._network = network
         self._leaf = torch.empty(0)
         self._parts: tuple[torch.Tensor, ...] = ()
-        self._found: dict[tuple[str, ...], dict[str, tuple[torch.Tensor, ...]]] = {}
+        self._activations: dict[tuple[str, ...], dict[str, tuple[torch.Tensor, ...]]] = {}
 
     def run(
         self, works: Sequence[Callable[[Evaluate], torch.Tensor]]
     ) -> list[torch.Tensor | BaseException]:
-        """Run optimisations, each with the function that evaluates for it.
+        """Run optimisations; each receives the function that evaluates its losses.
+
+        Args:
+            works: one function per pair, which returns the optimised picture.
 
         Returns:
-            What each of them returned or raised.
+            What each of them returned or raised, in order.
 
         Raises:
-            Exception: what the common pass raised, or a lack of memory wherever it arose;
-                nothing is left of any pair, then.
+            Exception: any error of the shared pass, and any lack of memory. All pairs have been
+                stopped then, and their results are lost.
         """
         pairs = [_Pair(work) for work in works]
         try:
@@ -137,26 +140,27 @@ class Together:
         """Return one pair's part of the activations, channels last.
 
         Args:
-            pixels: what its objective was called with, unchanged.
+            pixels: the tensor that its objective was called with, unchanged.
             layers: names of layers.
 
         Returns:
-            ``None`` for any other pixels: they have to go through the network by themselves.
+            Layer name -> activations (1, C, H, W), or ``None`` for any other tensor, which needs
+            a pass of its own.
         """
         place = next((i for i, part in enumerate(self._parts) if part is pixels), None)
         if place is None:
             return None
-        if layers not in self._found:
+        if layers not in self._activations:
             laid_out = self._leaf.contiguous(memory_format=torch.channels_last)
             sizes = [len(part) for part in self._parts]
-            # Cut once: the gradients of all parts then meet in one copy, not in one for each.
-            self._found[layers] = {
-                name: found.split(sizes) for name, found in self._network(laid_out, layers).items()
+            # Split once: autograd then joins the gradients of all parts in a single copy.
+            self._activations[layers] = {
+                name: whole.split(sizes) for name, whole in self._network(laid_out, layers).items()
             }
-        return {name: parts[place] for name, parts in self._found[layers].items()}
+        return {name: parts[place] for name, parts in self._activations[layers].items()}
 
     def _serve(self, waiting: Sequence[_Pair]) -> None:
-        """Answer all requests; pictures of one shape go through the network together."""
+        """Answer all requests, in one pass per shape of pictures."""
         groups: dict[tuple[int, ...], list[tuple[_Pair, _Request]]] = {}
         for pair in waiting:
             assert pair.request is not None
@@ -172,29 +176,29 @@ class Together:
             try:
                 self._leaf = torch.cat([request.pixels for request in requests]).requires_grad_()
                 self._parts = self._leaf.split([len(request.pixels) for request in requests])
-                found = [
+                results = [
                     _losses(request, part)
                     for request, part in zip(requests, self._parts, strict=True)
                 ]
                 totals = [
                     losses["total"] * request.factor
-                    for request, losses in zip(requests, found, strict=True)
+                    for request, losses in zip(requests, results, strict=True)
                     if not isinstance(losses, BaseException)
                 ]
                 gradient = torch.zeros_like(self._leaf)
                 if totals:
                     (gradient,) = torch.autograd.grad(totals, self._leaf)
             finally:
-                self._leaf, self._parts, self._found = torch.empty(0), (), {}
+                self._leaf, self._parts, self._activations = torch.empty(0), (), {}
         parts = gradient.contiguous().split([len(request.pixels) for request in requests])
         return [
             losses if isinstance(losses, BaseException) else (detached(losses), part)
-            for losses, part in zip(found, parts, strict=True)
+            for losses, part in zip(results, parts, strict=True)
         ]
 
 
 def _losses(request: _Request, pixels: torch.Tensor) -> Losses | Exception:
-    """Return the losses of one pair, or what its objective raised, which is its own affair."""
+    """Return the losses of one pair, or the exception of its objective, which fails it only."""
     try:
         return request.objective(pixels)
     except Exception as error:
@@ -202,6 +206,7 @@ def _losses(request: _Request, pixels: torch.Tensor) -> Losses | Exception:
 
 
 def _resume(pair: _Pair, answer: Answer | BaseException | None = None) -> None:
+    """Resume a pair, and raise if it ran out of memory, which affects all pairs."""
     pair.resume(answer)
     if isinstance(pair.outcome, BaseException) and ran_out_of_memory(pair.outcome):
         raise pair.outcome

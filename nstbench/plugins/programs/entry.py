@@ -1,4 +1,4 @@
-"""The entry of a configuration file that makes a method of a program."""
+"""The entry of a configuration file that defines a program as a method."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from nstbench.plugins.programs.templates import (
 )
 
 PLACE = ("python", "device", "device_index", "threads")
-"""What is known when a program is started, whatever the picture."""
+"""Placeholders whose values do not depend on the picture."""
 
 PICTURE = ("content", "style", "output", "out_dir", "content_name", "style_name",
            "size", "width", "height", "seed")  # fmt: skip
-"""What belongs to one picture."""
+"""Placeholders whose values belong to one picture."""
 
-# Folders that hold other people's code or none.
+# folders without code of the program itself
 _UNWATCHED = {"site-packages", "node_modules", "__pycache__"}
 
 
 class Program(BaseModel):
-    """A method that is a program of its own, and the facts that a board states about it."""
+    """A program that runs as a method, and the facts about it on the board."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,22 +49,22 @@ class Program(BaseModel):
     command: str | tuple[str, ...] = Field(
         description="the command with placeholders, as one line or as a list of words"
     )
-    shell: bool = Field(False, description="give the line to /bin/sh instead of starting it")
+    shell: bool = Field(False, description="run the line with /bin/sh")
     cwd: Path = Field(Path(), description="working folder of the program")
     env: dict[str, str] = Field(
         default_factory=dict, description="environment variables to set; placeholders are filled in"
     )
     timeout: float = Field(
-        600, gt=0, description="seconds that a picture, or the start under jsonl, may take"
+        600, gt=0, description="time limit in seconds of a picture, and of the start under jsonl"
     )
     protocol: Literal["files", "jsonl"] = Field(
-        "files", description="files: a process per picture; jsonl: one process for all"
+        "files", description="files: one process per picture; jsonl: one process for all pictures"
     )
     params: dict[str, Any] = Field(
         default_factory=dict, description="parameters with their defaults"
     )
     watch: tuple[str, ...] = Field(
-        ("**/*.py",), description="files below cwd whose change makes results stale"
+        ("**/*.py",), description="files in cwd whose change makes results stale"
     )
     flexibility: Flexibility = Field(Flexibility.ARBITRARY, description="styles per model")
     trained_on: tuple[str, ...] = Field((), description="features that the method optimises")
@@ -119,26 +119,26 @@ class Program(BaseModel):
             check_unquoted(self.command)
         if self.protocol == "files":
             if not used & {"output", "out_dir"}:
-                raise ValueError("the command needs {output} or {out_dir}: where shall it write?")
+                raise ValueError("the command needs {output} or {out_dir}, the place of the result")
             if not used & {"content", "content_name"}:
-                raise ValueError("the command needs {content}: what shall it stylise?")
-            idle = sorted(set(self.params) - used)
-            if idle:
-                raise ValueError(f"the parameter '{idle[0]}' stands nowhere in the command")
+                raise ValueError("the command needs {content}, the picture to stylise")
+            unused = sorted(set(self.params) - used)
+            if unused:
+                raise ValueError(f"the parameter '{unused[0]}' is not used in the command")
         return self
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The command in words, with placeholders; a shell's line is one word."""
+        """The command in words, with placeholders; a line for the shell is one word."""
         if not isinstance(self.command, str):
             return self.command
         return (self.command,) if self.shell else split_words(self.command)
 
     def fingerprint(self) -> str:
-        """Return a checksum of all that decides what the program does, as far as it can be seen.
+        """Return a SHA-256 checksum of the command and the code that decide the outputs.
 
-        That is the command with environment and protocol, the files that the command names,
-        and those that ``watch`` names. A change in any of them makes results stale.
+        It covers the command with environment and protocol, the files that the command names,
+        and the files that match ``watch``. A change in any of them makes results stale.
         """
         fields = {"command", "shell", "env", "protocol"}
         plain = self.model_dump(mode="json", include=fields)
@@ -175,18 +175,18 @@ class Program(BaseModel):
 def take_programs(
     settings: Mapping[str, Any], folder: Path, source: str
 ) -> tuple[dict[str, Any], tuple[Program, ...]]:
-    """Take the programs out of the methods of a configuration, and leave their names.
+    """Separate the programs from the methods of a configuration; their names stay there.
 
     Args:
         settings: a configuration, or a part of one.
-        folder: where relative working folders begin.
-        source: what the settings come from, for messages.
+        folder: folder that relative working folders start from.
+        source: name of the file or option of the settings, for messages.
 
     Returns:
         the settings without programs, and the programs.
 
     Raises:
-        UsageError: if an entry is wrong or a name stands for two programs.
+        UsageError: if an entry is wrong or two programs have the same name.
     """
     rest = dict(settings)
     given = [*rest.pop("programs", ())]
@@ -210,7 +210,7 @@ def _is_program(entry: Any) -> bool:
 
 
 def _named(entry: Any) -> dict[str, Any]:
-    """Return what is left of an entry when the program is taken out."""
+    """Return the name and label of an entry."""
     if isinstance(entry, Program):
         return {"name": entry.name}
     return {field: entry[field] for field in ("name", "label") if field in entry}
@@ -242,7 +242,7 @@ def _reason(error: ValidationError) -> str:
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
-    """Translate a pattern: ``**/`` stands for any folders, ``*`` and ``?`` stay inside one."""
+    """Translate a pattern: ``**/`` matches any folders, ``*`` and ``?`` match within one name."""
     parts = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     pieces = re.split(r"(\*\*/|\*|\?)", pattern)
     return re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces))

@@ -1,4 +1,4 @@
-"""The methods that programs become: pictures go out and come back as PNG files."""
+"""Methods that run a program and exchange pictures with it as PNG files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from nstbench.contracts import Method, MethodInfo, OnStep, Parameters, Picture
 from nstbench.core.errors import ImageError
 from nstbench.core.records import Availability, ImageRecord
 from nstbench.core.text import printable
-from nstbench.pictures.picture import read_image, to_pixels, to_tensor, write_png
+from nstbench.pictures.decode import read_image
+from nstbench.pictures.picture import to_pixels, to_tensor, write_png
 from nstbench.plugins.programs.entry import PLACE, Program
 from nstbench.plugins.programs.process import Process, ProgramFailed
 from nstbench.plugins.programs.templates import fill, placeholders, plain_text
@@ -60,25 +61,25 @@ def method_class(program: Program) -> type[Method]:
 
 
 def _annotation(default: Any) -> Any:
-    """Return the type of a parameter: that of its default, any number for a number."""
+    """Return the type of a parameter: the type of its default; int or float for a number."""
     if isinstance(default, bool | str):
         return type(default)
     return int | float if isinstance(default, int | float) else Any
 
 
 class ProgramMethod(Method):
-    """What the two protocols share."""
+    """Base of the methods of both protocols."""
 
     program: ClassVar[Program]
     clock: ClassVar[str]
-    """What the latency of this protocol holds; a deviation on the method's card."""
+    """What the latency of this protocol includes; shown as a deviation of the method."""
 
     _device: torch.device
     _style: Picture
     _seconds: float | None = None
 
     def supports(self, style: ImageRecord) -> Availability:
-        """Say whether there is such a program here."""
+        """Return whether the program and its working folder exist on this machine."""
         program = self.program
         if not program.cwd.is_dir():
             return Availability(
@@ -88,12 +89,12 @@ class ProgramMethod(Method):
         if not set(placeholders(first)) <= {"python"}:
             return Availability()
         first = fill(first, {"python": sys.executable})
-        found = (
+        path = (
             Path(program.cwd, first)
             if "/" in first
             else shutil.which(first, path=program.env.get("PATH"))
         )
-        if found is None or not os.access(found, os.X_OK):
+        if path is None or not os.access(path, os.X_OK):
             return Availability(
                 False,
                 f"there is no program '{first}'",
@@ -106,24 +107,24 @@ class ProgramMethod(Method):
         self._device = device
 
     def training_seconds(self) -> None:
-        """Return ``None``: a program does not say how long its networks were trained."""
+        """Return ``None``: the training time of a program's networks is unknown."""
         return
 
     def own_seconds(self) -> float | None:
-        """Return the seconds of the last picture without its way through files."""
+        """Return the seconds of the last picture without writing and reading files."""
         return self._seconds
 
     def _start(self, folder: Path, values: Mapping[str, str], talking: bool) -> Process:
         program = self.program
-        known = {**self._place(), **values}
+        filled = {**self._place(), **values}
         for name, value in self.params.model_dump().items():
-            known[name] = plain_text(value)
+            filled[name] = plain_text(value)
         if program.shell:
-            words = ["/bin/sh", "-c", fill(program.words[0], known, shlex.quote)]
+            words = ["/bin/sh", "-c", fill(program.words[0], filled, shlex.quote)]
         else:
-            words = [fill(word, known) for word in program.words]
-        env = {name: fill(text, known) for name, text in program.env.items()}
-        # What a killed Python program has printed and not yet written would be lost.
+            words = [fill(word, filled) for word in program.words]
+        env = {name: fill(text, filled) for name, text in program.env.items()}
+        # without buffers, so that the log of a killed Python program is complete
         env = {**os.environ, "PYTHONUNBUFFERED": "1", **env}
         return Process(words, cwd=program.cwd, env=env, folder=folder, talking=talking)
 
@@ -136,7 +137,7 @@ class ProgramMethod(Method):
     def _job(
         self, folder: Path, content: Picture, generator: torch.Generator, number: int = 0
     ) -> dict[str, Any]:
-        """Write the content and return what belongs to one picture."""
+        """Write the content and return the values of the placeholders of one picture."""
         out = folder / f"out{number}"
         out.mkdir()
         return {
@@ -153,10 +154,10 @@ class ProgramMethod(Method):
         }
 
     def _result(self, job: Mapping[str, Any], content: Picture, process: Process) -> torch.Tensor:
-        """Read what the program has written.
+        """Read the output of the program: float32 RGB (1, 3, H, W) in [0, 1].
 
         Raises:
-            ProgramFailed: if that is not one picture of the content's size.
+            ProgramFailed: if the output is not one picture of the content's size.
         """
         try:
             pixels = _read(Path(job["output"]))
@@ -173,14 +174,14 @@ class ProgramMethod(Method):
 
 
 class FilesMethod(ProgramMethod):
-    """A process per picture."""
+    """Method that starts the program for every picture."""
 
     clock: ClassVar[str] = (
         "A process per picture: its latency and throughput include the start of the program."
     )
 
     def prepare(self, style: Picture) -> None:
-        """Keep the style for the processes to come."""
+        """Keep the style for the next processes."""
         self._style = style
 
     def stylize(
@@ -189,7 +190,8 @@ class FilesMethod(ProgramMethod):
         """Run the program once.
 
         Raises:
-            ProgramFailed: if it fails, takes too long, or writes no picture of the right size.
+            ProgramFailed: if it fails, takes too long, or does not write a picture of the right
+                size.
         """
         self._seconds = None
         folder = _folder()
@@ -205,24 +207,24 @@ class FilesMethod(ProgramMethod):
 
 
 class JsonlMethod(ProgramMethod):
-    """One process that reads a JSON request a line and answers one a line."""
+    """Method that keeps one process running; requests and answers are one JSON object a line."""
 
     clock: ClassVar[str] = (
-        "A process of its own: latency and throughput are taken from its answers, or, where "
-        "these hold no seconds, from request to answer, pictures read and written."
+        "A process of its own: latency and throughput are the seconds in its answers; without "
+        "these, the time from request to answer, which includes reading and writing pictures."
     )
 
     def load(self, device: torch.device) -> None:
-        """Start the program and wait until it says that it is ready.
+        """Start the program and wait until it is ready.
 
         Raises:
-            ProgramFailed: if it ends or takes too long before.
+            ProgramFailed: if it ends or takes too long before it is ready.
         """
         super().load(device)
         self._count = 0
         self._folder = _folder()
         self._process = self._start(self._folder, {}, talking=True)
-        # A method that is merely forgotten must not leave its program behind.
+        # end the program also if the method is deleted without close()
         self._end = weakref.finalize(self, self._process.close)
         try:
             self._process.answer(self.program.timeout, ready=True)
@@ -237,18 +239,18 @@ class JsonlMethod(ProgramMethod):
             _pass_on(self.program.name, self._process)
 
     def prepare(self, style: Picture) -> None:
-        """Tell the program which style comes next."""
+        """Send the style to the program."""
         self._style = style
         self._request({"do": "prepare", "style": str(_write(self._folder / "style", style))})
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
-        """Ask for one picture.
+        """Request one picture.
 
         Raises:
-            ProgramFailed: if the answer is an error, or comes too late or without a picture
-                of the right size.
+            ProgramFailed: if the answer is an error, is late, or has no picture of the right
+                size.
         """
         job = self._job(self._folder, content, generator, self._count)
         answer, seconds = self._request({"do": "stylize", **job})
@@ -270,15 +272,15 @@ class JsonlMethod(ProgramMethod):
         return answer, seconds
 
     def _own(self, answer: Mapping[str, Any], waited: float) -> float:
-        """Return the seconds that an answer claims, or those that passed, if it claims none."""
-        own = answer.get("seconds", waited)
-        if not isinstance(own, int | float) or not 0 < own <= waited:
+        """Return the seconds in an answer, or the seconds that passed if it has none."""
+        seconds = answer.get("seconds", waited)
+        if not isinstance(seconds, int | float) or not 0 < seconds <= waited:
             raise ProgramFailed(
-                f"the program answered that it took {own!r} seconds, {waited:.3g} s after the "
+                f"the program answered that it took {seconds!r} seconds, {waited:.3g} s after the "
                 "request",
                 self._process.log(),
             )
-        return float(own)
+        return float(seconds)
 
 
 def _folder() -> Path:
@@ -292,14 +294,14 @@ def _write(folder: Path, picture: Picture) -> Path:
 
 
 def _read(output: Path) -> np.ndarray:
-    """Read the output, or the only file beside it where a program chooses names itself."""
-    found = [path for path in output.parent.rglob("*") if path.is_file()]
-    if output not in found:
-        if len(found) != 1:
-            names = ", ".join(sorted(printable(path.name) for path in found)[:3])
-            wrote = f"{len(found)} files ({names}), none of them {{output}}" if found else "no file"
-            raise ProgramFailed(f"the program ended well but wrote {wrote}")
-        output = found[0]
+    """Read the output, or the only file in its folder if the program chose another name."""
+    files = [path for path in output.parent.rglob("*") if path.is_file()]
+    if output not in files:
+        if len(files) != 1:
+            names = ", ".join(sorted(printable(path.name) for path in files)[:3])
+            wrote = f"{len(files)} files ({names}), none of them {{output}}" if files else "no file"
+            raise ProgramFailed(f"the program ended with exit code 0 but wrote {wrote}")
+        output = files[0]
     try:
         return read_image(output)
     except ImageError as error:
@@ -310,7 +312,7 @@ def _read(output: Path) -> np.ndarray:
 
 
 def _pass_on(name: str, process: Process) -> None:
-    """Print the end of a program's log to that of this process."""
+    """Print the end of a program's log on standard error."""
     log = process.log()
     if log:
         print(f"--- {name}\n{log}", file=sys.stderr)  # noqa: T201

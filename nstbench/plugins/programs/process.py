@@ -1,4 +1,4 @@
-"""One supervised program: what it answers, the tail of its log, and its certain end."""
+"""One supervised program: its answers, the end of its log, and its termination."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _SHOWN_LINES = 3
 _SHOWN_CHARACTERS = 400
 
 
-class ProgramFailed(RuntimeError):  # noqa: N818  what became of it, as a record says it
-    """The program did not do what it was started for; the log is a note of the exception."""
+class ProgramFailed(RuntimeError):  # noqa: N818  the name is part of the messages of records
+    """The program failed; the end of its log is a note of the exception."""
 
     def __init__(self, reason: str, log: str = "") -> None:
         ending = _ending(log)
@@ -41,17 +41,17 @@ class ProgramTimeout(ProgramFailed, OutOfTime):
 
 
 class Process:
-    """A program in a session of its own, under a supervisor that ends with this object.
+    """A program in a session of its own, run by a supervisor process.
 
-    Whatever ends first, :meth:`close` or this process, the program and all that it started
+    On :meth:`close`, or when this process ends, the program and all processes that it started
     are killed, and ``folder`` is removed.
 
     Args:
         words: program and arguments.
         cwd: its working folder.
-        env: its whole environment.
-        folder: temporary folder that belongs to it.
-        talking: give it a standard input and keep its standard output apart from its log.
+        env: its complete environment.
+        folder: temporary folder that is removed with it.
+        talking: open its standard input, and separate its standard output from its log.
     """
 
     def __init__(
@@ -112,12 +112,12 @@ class Process:
         return float(ended["seconds"])
 
     def answer(self, timeout: float, **wanted: Any) -> dict[str, Any]:
-        """Return the next JSON object on standard output that holds what is ``wanted``.
+        """Return the next JSON object on standard output that contains the ``wanted`` items.
 
         Other lines go to the log.
 
         Raises:
-            ProgramTimeout: if none comes in ``timeout`` seconds.
+            ProgramTimeout: if there is none within ``timeout`` seconds.
             ProgramFailed: if the program ends before.
         """
         deadline = time.monotonic() + timeout
@@ -125,13 +125,13 @@ class Process:
             kind, event = self._next(deadline, timeout)
             if kind == "ended":
                 raise self._failure(event)
-            found = _json_object(event)
-            if found is not None and wanted.items() <= found.items():
-                return found
+            data = _json_object(event)
+            if data is not None and wanted.items() <= data.items():
+                return data
             self._keep(event)
 
     def ask(self, request: Mapping[str, Any]) -> None:
-        """Send a request as one line of JSON; :meth:`answer` tells if nobody reads it."""
+        """Send a request as one line of JSON; :meth:`answer` raises if the program has ended."""
         stream = self._process.stdin
         assert stream is not None
         with contextlib.suppress(OSError, ValueError):
@@ -139,7 +139,7 @@ class Process:
             stream.flush()
 
     def log(self) -> str:
-        """Return the end of what the program has printed; control characters are escaped."""
+        """Return the end of the output of the program; control characters are escaped."""
         with self._lock:
             text = self._log.decode(errors="replace")
         return "\n".join(printable(line.rstrip()) for line in text.splitlines())
@@ -172,13 +172,13 @@ class Process:
                     self._keep(line)
 
     def _listen(self) -> None:
-        """Wait for the supervisor's word on the end, which comes after all is killed."""
+        """Wait for the message of the supervisor, sent after all processes were killed."""
         message = b""
         with contextlib.suppress(OSError):
             while not message.endswith(b"\n") and (part := self._control.recv(4096)):
                 message += part
         ended = _json_object(message) or {"error": "its supervisor was killed"}
-        # What was printed before the end is read before the end is told.
+        # the log is complete before the end is reported
         for reader in self._readers:
             reader.join(_ENDING_SECONDS)
         if ended.get("left"):
@@ -216,14 +216,14 @@ class Process:
 
 def _json_object(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        data = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return data if isinstance(data, dict) else None
 
 
 def _ending(log: str) -> str:
-    """Return the last lines of a log as one."""
+    """Return the last lines of a log as one line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     text = " / ".join(lines[-_SHOWN_LINES:])
     return text if len(text) <= _SHOWN_CHARACTERS else "..." + text[-_SHOWN_CHARACTERS:]

@@ -1,13 +1,13 @@
-"""Runs one program and sees to it that nothing which that program started outlives it.
+"""Run one program, and kill every process that it started when it ends.
 
 ``python -I -S supervisor.py SOCKET FOLDER WORD...`` starts the words as a program in a
-session of its own and tells over the socket, one JSON object a line, how it ended. When the
-other end of the socket closes, for whatever reason (the worker may have been killed), the
-program is killed, the folder removed, and the supervisor ends. On Linux orphans are adopted,
-so that even a process that left the program's session is found.
+session of its own and reports its end over the socket, one JSON object a line. When the other
+end of the socket closes, for example because the worker was killed, the program is killed, the
+folder removed, and the supervisor ends. On Linux the supervisor adopts orphans, so that it also
+finds a process that left the program's session.
 
-The standard library alone: this must start in no time, and import nothing of a project that
-happens to lie in the working directory.
+It imports the standard library only: it must start fast, and must not import modules of the
+program's working folder.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ def _adopt_orphans() -> None:
 
 
 def _let_go_of_pipes() -> None:
-    """Close the program's pipes here, so that they end when the program does."""
+    """Close the program's pipes in this process, so that they end with the program."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
 
 
 def _watch(control: socket.socket, child: int) -> None:
-    """Kill the program when nobody waits for it any more."""
+    """Kill the program when the other end of the socket closes."""
     _wait_for_end(control)
-    # Reaping is left to the main thread, which waits for the child.
+    # the main thread waits for the child and reaps it
     for process in [child, *_descendants()]:
         _kill(process)
 
@@ -80,21 +80,21 @@ def _wait_for_end(control: socket.socket) -> None:
 
 
 def _kill_all(child: int) -> int:
-    """Kill what the program left behind, until nothing is left; return how many there were."""
+    """Kill the processes that the program left; return their number."""
     with contextlib.suppress(OSError):
         os.killpg(child, signal.SIGKILL)
     deadline = time.monotonic() + _KILLING_SECONDS
     killed: set[int] = set()
     while time.monotonic() < deadline:
-        # Each one that dies may leave orphans to this process; they are killed the next time.
-        found = _descendants()
-        killed |= found
-        for process in found:
+        # a killed process may leave orphans, which are killed in the next round
+        alive = _descendants()
+        killed |= alive
+        for process in alive:
             _kill(process)
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        if not found:
+        if not alive:
             break
         time.sleep(0.002)
     return len(killed)
@@ -106,24 +106,24 @@ def _kill(process: int) -> None:
 
 
 def _descendants() -> set[int]:
-    """Return all processes below this one; none where there is no ``/proc``."""
+    """Return all descendants of this process; an empty set without ``/proc``."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            # The name of a program, which stands before, may hold any character.
+            # the name of the program, in parentheses before, may contain any character
             state, parent = (entry / "stat").read_bytes().rpartition(b")")[2].split()[:2]
         except OSError:
             continue
         if state != b"Z":
             children.setdefault(int(parent), []).append(int(entry.name))
-    found: set[int] = set()
+    descendants: set[int] = set()
     queue = [os.getpid()]
     while queue:
         for process in children.get(queue.pop(), []):
-            if process not in found:
-                found.add(process)
+            if process not in descendants:
+                descendants.add(process)
                 queue.append(process)
-    return found
+    return descendants
 
 
 def _tell(control: socket.socket, message: dict[str, object]) -> None:

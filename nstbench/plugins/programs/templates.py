@@ -17,13 +17,22 @@ def placeholders(template: str) -> tuple[str, ...]:
     """Return the names in a template, in order.
 
     Raises:
-        ValueError: if a brace has no partner; ``{{`` and ``}}`` stand for plain ones.
+        ValueError: if a brace has no partner; ``{{`` and ``}}`` are plain braces.
+
+    Example:
+        >>> placeholders("{python} run.py {content} {{x}}")
+        ('python', 'content')
     """
     return tuple(m[1] for m in _TOKEN.finditer(template) if not _brace(m, template))
 
 
 def fill(template: str, values: Mapping[str, str], quote: Callable[[str], str] = str) -> str:
-    """Put values, each through ``quote``, in the place of their names."""
+    """Replace each placeholder by its value, passed through ``quote``.
+
+    Example:
+        >>> fill("--style {style} {{x}}", {"style": "a b"}, shlex.quote)
+        "--style 'a b' {x}"
+    """
 
     def replaced(match: re.Match[str]) -> str:
         return _brace(match, template) or quote(values[match[1]])
@@ -31,34 +40,34 @@ def fill(template: str, values: Mapping[str, str], quote: Callable[[str], str] =
     return _TOKEN.sub(replaced, template)
 
 
-def check_names(template: str, known: Collection[str]) -> None:
-    """Refuse placeholders that nothing will fill.
+def check_names(template: str, names: Collection[str]) -> None:
+    """Check that every placeholder has one of the given names.
 
     Raises:
-        ValueError: if there is one; it suggests the closest name.
+        ValueError: if one does not; the message suggests the closest name.
     """
     for name in placeholders(template):
-        if name not in known:
-            shown = ", ".join("{" + each + "}" for each in known)
+        if name not in names:
+            shown = ", ".join("{" + each + "}" for each in names)
             raise ValueError(
-                f"there is no placeholder {{{name}}}.{did_you_mean(name, known)} There are: "
+                f"there is no placeholder {{{name}}}.{did_you_mean(name, names)} There are: "
                 f"{shown}; a plain brace is written twice"
             )
 
 
 def check_unquoted(template: str) -> None:
-    """Refuse placeholders of a shell command that stand in quotes.
+    """Check that no placeholder of a shell command is inside quotes.
 
-    Each value is quoted where it is put in; quotes around it would undo that.
+    Values are quoted when they are filled in; further quotes would cancel that.
 
     Raises:
-        ValueError: if there is one.
+        ValueError: if a placeholder is inside quotes.
     """
     for match in _TOKEN.finditer(template):
         before = template[: match.start()]
         if match[1] is not None and _in_quotes(before):
             raise ValueError(
-                f"{match[0]} stands in quotes; write it without, it is quoted when it is filled in"
+                f"{match[0]} is inside quotes; remove them, because its value will be quoted"
             )
 
 
@@ -78,7 +87,7 @@ def _in_quotes(text: str) -> bool:
 
 
 def split_words(command: str) -> tuple[str, ...]:
-    """Split a command at spaces that stand in no quotes, before anything is filled in.
+    """Split a command, with placeholders, at the spaces outside quotes.
 
     Raises:
         ValueError: if a quote is not closed.
@@ -90,12 +99,12 @@ def split_words(command: str) -> tuple[str, ...]:
 
 
 def plain_text(value: Any) -> str:
-    """Return a parameter as it stands in a command: JSON, strings without quotes."""
+    """Return a parameter as text for a command: JSON, but strings without quotes."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _brace(match: re.Match[str], template: str) -> str:
-    """Return the plain brace that a token stands for, or an empty string for a name."""
+    """Return the plain brace of a token, or an empty string for a placeholder."""
     if match[0] in ("{{", "}}"):
         return match[0][0]
     if match[1] is None:

@@ -1,1 +1,1 @@
-"""The package that `nstbench new` writes."""
+"""The package that ``nstbench new`` writes."""

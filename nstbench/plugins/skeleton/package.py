@@ -1,4 +1,4 @@
-"""A new package with one method, its entry point and a conformance test that passes."""
+"""Write a new package with one method, its entry point and a passing conformance test."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nstbench.plugins import registry
 
 FILES = Path(__file__).parent / "files"
 
-# Template -> path in the new package; the templates are no modules of this one.
+# template -> path in the new package
 _PLACES = {
     "pyproject.toml.txt": "pyproject.toml",
     "readme.md.txt": "README.md",
     "init.py.txt": "src/{name}/__init__.py",
     "method.py.txt": "src/{name}/method.py",
-    "test_conformance.py.txt": "tests/generate/test_conformance.py",
+    "test_conformance.py.txt": "tests/test_conformance.py",
 }
 
 
@@ -28,7 +28,7 @@ def write_skeleton(name: str, folder: Path) -> tuple[Path, ...]:
     """Write a package that defines the method ``name`` and return its files.
 
     Raises:
-        UsageError: if the name cannot be that of a method and a package, or is taken.
+        UsageError: if the name is not valid for a method and a package, or is taken.
         StoreError: if the folder cannot be written.
     """
     _check_word(name)
@@ -73,9 +73,9 @@ def _check_free(name: str) -> None:
     if name in registry.names("methods"):
         raise UsageError(f"There already is a method called '{name}'. Choose another name.")
     spec = importlib.util.find_spec(name)
-    # a mere folder of that name, which is importable where it lies, has no origin
+    # a folder of that name in the working folder can be imported and has no origin
     if spec is not None and spec.origin is not None:
         raise UsageError(
-            f"A Python module called '{name}' is installed here, which a package of that name "
-            "would hide. Choose another name."
+            f"A Python module called '{name}' is installed; a package of that name would hide it. "
+            "Choose another name."
         )

@@ -1,1 +1,1 @@
-"""What several report sections share: number formats, charts, pictures, templates."""
+"""Parts that several report sections use: number formats, charts, pictures, templates."""

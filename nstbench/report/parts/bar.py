@@ -6,7 +6,7 @@ from nstbench.analysis.ranking import done_scores
 from nstbench.analysis.robustness import trivial_answers
 from nstbench.core.board import Board
 from nstbench.core.records import CONTENT_OF, STYLE_OF
-from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import main_size
 
 
 def bar_curve(board: Board) -> list[tuple[float, float]]:
@@ -21,9 +21,7 @@ def bar_curve(board: Board) -> list[tuple[float, float]]:
     if quality is None:
         return []
     scores = done_scores(board.scores, board.units)
-    scores = scores[
-        (scores["metric"] == quality.name) & (scores["size"] == tables.main_size(board))
-    ]
+    scores = scores[(scores["metric"] == quality.name) & (scores["size"] == main_size(board))]
     pairs = scores.drop_duplicates(["content", "style", "part"])
     means = pairs.groupby("part")["value"].mean()
     points = [

@@ -1,4 +1,4 @@
-"""The words and numbers of a check, shared by all its outputs."""
+"""The texts and numbers of a check, used by all its outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("method", "size", "metric", "baseline", "run", "change", "allowed", "
 
 
 def cells(finding: Finding) -> tuple[str, ...]:
-    """Return the cells of a row under ``COLUMNS``."""
+    """Return the cells of a finding in the order of ``COLUMNS``."""
     return (
         finding.method,
         str(finding.size) if finding.size else numbers.DASH,
@@ -29,7 +29,7 @@ def cells(finding: Finding) -> tuple[str, ...]:
 
 
 def value(finding: Finding, number: float) -> str:
-    """Return a value with its unit."""
+    """Return a value of a finding with its unit."""
     if math.isnan(number):
         return numbers.DASH
     if finding.unit == "units":
@@ -40,14 +40,14 @@ def value(finding: Finding, number: float) -> str:
 
 
 def change(finding: Finding) -> str:
-    """Return the relative change with its sign."""
+    """Return the relative change in per cent with its sign."""
     if math.isnan(finding.change):
         return numbers.DASH
     return f"{100 * finding.change:+.1f} %".replace("-", "−")
 
 
 def sentence(finding: Finding) -> str:
-    """Return a finding in one line."""
+    """Return a finding as one line."""
     text = f"{finding.label} is {finding.verdict.value}"
     if not math.isnan(finding.before):
         text += f": {value(finding, finding.before)} → {value(finding, finding.after)}"
@@ -58,14 +58,21 @@ def sentence(finding: Finding) -> str:
 
 
 def headline(result: CheckResult) -> str:
-    """Return the outcome in one line."""
+    """Return the outcome of a check as one line."""
     counts = Counter(finding.verdict for finding in result.findings)
     parts = [f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]]
     word = {0: "No regression", 1: "Regression", 2: "Not comparable"}[result.exit_code]
-    return f"{word}: {', '.join(parts)}"
+    excused = any(finding.excused for finding in result.findings)
+    rest = "; no speed was compared on this kind of processor" if excused else ""
+    return f"{word}: {', '.join(parts)}{rest}"
 
 
 def by_weight(result: CheckResult) -> list[Finding]:
-    """Return the findings, those that need attention first."""
+    """Return the findings, regressions first."""
     order = [Verdict.REGRESSION, Verdict.NOT_COMPARABLE, Verdict.BETTER, Verdict.FINE]
     return sorted(result.findings, key=lambda finding: order.index(finding.verdict))
+
+
+def moves(result: CheckResult) -> tuple[str, ...]:
+    """Return one line per finding that exceeds its tolerance or is not comparable."""
+    return tuple(sentence(f) for f in result.findings if f.verdict is not Verdict.FINE)

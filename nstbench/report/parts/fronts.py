@@ -1,7 +1,7 @@
-"""The curves of a study, and what can be said about them at equal content error.
+"""The curves of a study, and their comparison at equal content error.
 
-A curve is a series of variants; its points are mean content and style errors. Two curves
-are compared by the style errors that they reach at the same content error.
+A curve is a series of variants, and its points are mean content and style errors. Two curves
+are compared by their style errors at the same content error.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from nstbench.core.cards import MetricCard
 from nstbench.core.records import Status
 from nstbench.plan.study import Study, StudyVariant, shown
 from nstbench.report.parts import numbers
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.rows import Interval, Row
+from nstbench.report.parts.rows import (
+    Interval,
+    Row,
+    leaderboard_rows,
+    main_size,
+)
 
 LEVELS = 3
-"""Content errors at which curves are compared."""
+"""Largest number of content errors at which curves are compared."""
 
 _STEPS = (0.1, 0.05, 0.02, 0.01, 0.005)
 _RESAMPLES = 2000
@@ -34,7 +38,7 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True, eq=False)
 class FrontPoint:
-    """One variant: its row of the leaderboard, and its errors (S,) per style."""
+    """One variant: its leaderboard row, and its content and style errors per style, (S,) each."""
 
     variant: StudyVariant
     row: Row
@@ -42,8 +46,8 @@ class FrontPoint:
     style: stats.Floats
 
     @property
-    def whole(self) -> bool:
-        """Return True if all its units were done; else its means speak of survivors only."""
+    def complete(self) -> bool:
+        """Return True if all its units are done; otherwise its means omit the other units."""
         return self.row.done == self.row.planned
 
 
@@ -51,8 +55,12 @@ class FrontPoint:
 class Front:
     """One curve: the scored variants of a series, in the order of the traced parameter.
 
-    ``seconds`` is the mean time of its units, NaN if none was done; ``done`` of ``planned``
-    units have a result.
+    Attributes:
+        label: name of the series.
+        points: its variants.
+        seconds: mean time per unit; NaN if no unit is done.
+        done: units with a result.
+        planned: all units of the series.
     """
 
     label: str
@@ -63,39 +71,44 @@ class Front:
 
     @property
     def curve(self) -> tuple[FrontPoint, ...]:
-        """Return the points that make the curve: those without a failed or missing unit."""
-        return tuple(point for point in self.points if point.whole)
+        """Return the points that the line joins: those without a failed or missing unit."""
+        return tuple(point for point in self.points if point.complete)
 
     def at(self, level: float) -> stats.Floats | None:
-        """Return, per style (S,), the style error at a content error, by linear interpolation.
+        """Return the style error per style at a content error, by linear interpolation.
 
-        The mean is the ordinate of the mean curve at ``level``. Each entry is that
-        ordinate plus the style's own effect on it to first order (the delta method), so
-        that differences between styles tell its uncertainty. Where a curve passes
-        ``level`` more than once, the pass with the least style error counts.
+        The mean of the values is the ordinate of the mean curve at ``level``. Each value is
+        that ordinate plus the effect of its style, to first order (the delta method), so
+        their spread gives the uncertainty. If a curve passes ``level`` more than once, the
+        lowest style error is used.
+
+        Args:
+            level: content error.
 
         Returns:
-            ``None`` if the mean curve does not pass ``level``; NaN for styles that lack a score.
+            Style errors (S,), NaN for styles without a score; ``None`` if the mean curve does
+            not pass ``level``.
         """
         passes = [
-            found
+            values
             for pair in pairwise(self.curve)
-            if (found := _interpolated(*pair, level)) is not None
+            if (values := _interpolated(*pair, level)) is not None
         ]
         return min(passes, key=lambda values: float(np.nanmean(values)), default=None)
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What a table says about one curve.
+    """The table row of one curve.
 
     Attributes:
         label: the series.
-        done: units with a result, and all units of the series as ``"13/24"``.
-        best: value of the ordering metric at the best point, and that point's variant.
+        done: units with a result and all units of the series, such as ``"13/24"``.
+        best: value of the ordering metric at the best point.
+        best_variant: variant of the best point; ``None`` if no point has a value.
         at: style error at each level.
-        change: the same less the baseline's; positive is worse if the metric is an error.
-        seconds: mean time of a unit.
+        change: style error minus that of the baseline series at each level.
+        seconds: mean time per unit.
     """
 
     label: str
@@ -109,7 +122,18 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class Fronts:
-    """A study with its curves, and the content errors at which they are compared."""
+    """The curves of a study, and the content errors at which they are compared.
+
+    Attributes:
+        study: the study.
+        content: metric of the abscissa.
+        style: metric of the ordinate.
+        quality: metric that orders the leaderboard, if any.
+        size: image size in pixels.
+        fronts: one curve per series.
+        levels: content errors at which the curves are compared.
+        others: leaderboard rows that are on no curve.
+    """
 
     study: Study
     content: MetricCard
@@ -119,20 +143,19 @@ class Fronts:
     fronts: tuple[Front, ...]
     levels: tuple[float, ...]
     others: tuple[Row, ...]
-    """Rows of the board that belong to no curve."""
 
     def summaries(self) -> list[Summary]:
-        """Return the table of the curves."""
+        """Return one table row per curve."""
         base = next((f for f in self.fronts if f.label == self.study.baseline), None)
         return [self._summary(front, base) for front in self.fronts]
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return the table of the curves as text: its heads, and one row per curve."""
+        """Return the table of the curves as text: column heads, and one row per curve."""
         compared, traced = self.study.baseline, self.study.traced
         heads = ["curve", "done"]
         for level in self.levels:
             heads.append(f"{self.style.title} at {self.content.title.lower()} {level:g}")
-            heads += [f"less {compared}"] if compared else []
+            heads += [f"difference from {compared}"] if compared else []
         if self.quality:
             heads.append(f"best {self.quality.title}")
             heads += [f"with {traced}"] if traced else []
@@ -146,7 +169,7 @@ class Fronts:
                 row.append(summary.best.text())
                 row += [shown(best.value) if best else numbers.DASH] if traced else []
             rows.append([*row, numbers.seconds(summary.seconds)])
-        return [*heads, "time of a picture"], rows
+        return [*heads, "time per picture"], rows
 
     def _summary(self, front: Front, base: Front | None) -> Summary:
         quality = self.quality
@@ -154,10 +177,12 @@ class Fronts:
         best = min(rated, key=lambda p: p.row.loss(quality), default=None) if quality else None
         at, change = [], []
         for level in self.levels:
-            own = front.at(level)
-            other = base.at(level) if base is not None and base is not front else None
-            at.append(_interval(own, self.style.range))
-            change.append(_interval(None if own is None or other is None else own - other))
+            errors = front.at(level)
+            baseline = base.at(level) if base is not None and base is not front else None
+            at.append(_interval(errors, self.style.range))
+            change.append(
+                _interval(None if errors is None or baseline is None else errors - baseline)
+            )
         return Summary(
             label=front.label,
             done=f"{front.done}/{front.planned}",
@@ -170,31 +195,31 @@ class Fronts:
 
 
 def study_of(board: Board) -> Study | None:
-    """Return the study that a run carried out, if it was one."""
-    found = (board.info.get("config") or {}).get("study")
-    return Study.model_validate(found) if found else None
+    """Return the study of a run; ``None`` if the run is not a study."""
+    settings = (board.info.get("config") or {}).get("study")
+    return Study.model_validate(settings) if settings else None
 
 
 def fronts_of(board: Board) -> Fronts | None:
-    """Return the curves of a run; ``None`` if it is no study or lacks one of the two errors."""
+    """Return the curves of a study; ``None`` for other runs and without one of the two errors."""
     study = study_of(board)
     content, style = board.metric_with_role("content"), board.metric_with_role("style")
     if study is None or content is None or style is None:
         return None
-    size = tables.main_size(board)
+    size = main_size(board)
     points = _points(board, study, content, style, size)
-    # run.json sorts its keys; the board keeps the order of the study.
+    # run.json sorts its keys, so the order comes from the board
     series = {v.label: v.series for v in study.variants()}
     labels = dict.fromkeys(series[name] for name in board.methods if name in series)
     fronts = []
     for label in labels:
-        mine = tuple(p for p in points if p.variant.series == label)
-        if mine:
-            fronts.append(Front(label, mine, *_cost_and_coverage(board, study, label, size)))
+        members = tuple(p for p in points if p.variant.series == label)
+        if members:
+            fronts.append(Front(label, members, *_cost_and_coverage(board, study, label, size)))
     if not fronts:
         return None
     in_study = {v.label for v in study.variants()}
-    others = [r for r in tables.rows(board) if r.method not in in_study and r.size == size]
+    others = [r for r in leaderboard_rows(board) if r.method not in in_study and r.size == size]
     return Fronts(
         study=study,
         content=content,
@@ -210,36 +235,36 @@ def fronts_of(board: Board) -> Fronts | None:
 def _points(
     board: Board, study: Study, content: MetricCard, style: MetricCard, size: int
 ) -> list[FrontPoint]:
-    """Return the variants that have both errors."""
-    rows = {row.method: row for row in tables.rows(board) if row.size == size}
+    """Return the variants with both errors."""
+    rows = {row.method: row for row in leaderboard_rows(board) if row.size == size}
     scores = done_scores(board.scores, board.units)
-    found: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
     for table in score_tables(scores, [(content.name, ""), (style.name, "")]):
         if table.size == size:
             means = stats.style_means(table.values, table.layout)
-            found = {name: means[:, i] for i, name in enumerate(table.methods)}
+            errors = {name: means[:, i] for i, name in enumerate(table.methods)}
     return [
-        FrontPoint(variant, rows[variant.label], *found[variant.label])
+        FrontPoint(variant, rows[variant.label], *errors[variant.label])
         for variant in study.variants()
         if variant.label in rows
-        and variant.label in found
-        and np.isfinite(found[variant.label]).any(axis=1).all()
+        and variant.label in errors
+        and np.isfinite(errors[variant.label]).any(axis=1).all()
     ]
 
 
 def _cost_and_coverage(
     board: Board, study: Study, series: str, size: int
 ) -> tuple[float, int, int]:
-    """Return mean seconds of a series' units, how many are done, and how many there are."""
+    """Return the mean seconds per unit of a series, its done units, and all its units."""
     labels = {v.label for v in study.variants() if v.series == series}
     units = board.units
-    mine = units[units["method"].isin(labels) & (units["size"] == size)]
-    done = mine[mine["status"] == Status.DONE]
-    return float(done["seconds"].mean()), len(done), len(mine)
+    planned = units[units["method"].isin(labels) & (units["size"] == size)]
+    done = planned[planned["status"] == Status.DONE]
+    return float(done["seconds"].mean()), len(done), len(planned)
 
 
 def _interpolated(first: FrontPoint, second: FrontPoint, level: float) -> stats.Floats | None:
-    """Return the style errors (S,) where the segment of the two mean points passes ``level``."""
+    """Return the style errors (S,) where the line between two mean points passes ``level``."""
     both = np.isfinite(first.content + second.content + first.style + second.style)
     if not both.any():
         return None
@@ -260,7 +285,7 @@ def _interpolated(first: FrontPoint, second: FrontPoint, level: float) -> stats.
 def _interval(
     values: stats.Floats | None, bounds: tuple[float, float] = (-math.inf, math.inf)
 ) -> Interval:
-    """Return mean and 95 % interval over styles of values (S,), cut at the metric's bounds."""
+    """Return the mean of values (S,) and its 95 % interval over styles, clipped to ``bounds``."""
     if values is None:
         return Interval(math.nan)
     low, high = stats.interval(values[None], seed=0, resamples=_RESAMPLES)
@@ -269,7 +294,7 @@ def _interval(
 
 
 def _levels(fronts: Sequence[Front]) -> tuple[float, ...]:
-    """Return up to three round content errors that as many curves as possible pass."""
+    """Return up to three round content errors, chosen so that most curves pass them."""
     ends = [
         (min(means), max(means))
         for front in fronts

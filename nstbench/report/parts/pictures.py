@@ -1,9 +1,9 @@
-"""Pictures inside the page: one small copy of each, whatever the number of places that show it.
+"""Pictures inside the page: one small copy of each, however often it is shown.
 
-A section shows a picture by ``<img data-picture="path in the run folder" alt="...">`` and
-tells the page's script about further ones by the same attribute on any other element.
-:func:`fill` then gives the former their ``src`` and puts the latter into a store that the
-script reads.
+A section shows a picture by ``<img data-picture="path in the run folder" alt="...">``. The
+same attribute on another element makes a picture available to the script of the page.
+:func:`fill` adds a ``src`` to the images and writes the other pictures into a JSON element
+that the script reads.
 """
 
 from __future__ import annotations
@@ -26,24 +26,30 @@ from urllib.parse import quote
 from markupsafe import Markup
 from PIL import Image
 
+from nstbench.core.text import counted
+
 BUDGET = 13_000_000
-"""Bytes for all embedded pictures; base64 makes them a third larger."""
+"""Bytes of all embedded pictures before base64, which adds a third."""
 
 LIMIT = 19_800_000
-"""Bytes of a page with its pictures: a page that holds much else gets smaller pictures."""
+"""Largest page in bytes; the pictures get what the rest of the page leaves."""
 
 EDGES = (512, 448, 384, 320, 256, 208, 160)
-"""Longest edges in pixels that are tried, largest first."""
+"""Longest edges in pixels, tried in this order."""
 
 QUALITY = 82
+"""WebP quality."""
+
 SAMPLE = 12
-MOST = 640
-"""So many pictures fit into the budget at about 256 px."""
+"""Pictures that are encoded to estimate the size of all."""
+
+MAX_PICTURES = 640
+"""Number of pictures that fit into the budget at about 256 px."""
 
 _log = logging.getLogger(__name__)
 
 NOTE = Markup("<span data-picture-note></span>")
-"""Where a section writes this, the page says how the pictures were embedded."""
+"""Placeholder for the note on how the pictures were embedded."""
 
 _IMG = re.compile(r'<img([^>]*?) data-picture="([^"]*)"')
 _ANY = re.compile(r' data-picture="([^"]*)"')
@@ -51,7 +57,7 @@ _ANY = re.compile(r' data-picture="([^"]*)"')
 
 @dataclass(frozen=True)
 class Encoded:
-    """Embedded pictures: path -> data URI, and what a reader should know about them."""
+    """Sources of pictures: path -> data URI or link, and a note for readers."""
 
     uris: dict[str, str]
     note: str
@@ -61,14 +67,14 @@ def fill(page: str, root: Path, *, embed: bool, base: str) -> str:
     """Return ``page`` with its pictures.
 
     Args:
-        page: the page as the templates made it.
+        page: HTML with ``data-picture`` attributes.
         root: the run folder.
         embed: True for data URIs, False for links to the files.
-        base: path from the page to the run folder, used for links.
+        base: path from the page to the run folder, for links.
     """
     paths = list(dict.fromkeys(html.unescape(p) for p in _ANY.findall(page)))
     shown = {html.unescape(p) for _, p in _IMG.findall(page)}
-    # base64 makes pictures a third larger
+    # base64 adds a third
     room = max(0, LIMIT - len(page.encode()) - 200 * len(paths)) * 3 // 4
     encoded = embedded(paths, root, min(BUDGET, room)) if embed else linked(paths, root, base)
 
@@ -85,17 +91,17 @@ def fill(page: str, root: Path, *, embed: bool, base: str) -> str:
 
 
 def linked(paths: Sequence[str], root: Path, base: str) -> Encoded:
-    """Return links to the files of the run, or to their copies."""
+    """Return links to the pictures of a run; ``base`` is the path to its folder or to copies."""
     uris = {path: quote(f"{base}/{path}") for path in paths if _inside(root, path)}
-    note = "Pictures are the files of the run at full resolution."
+    note = "Pictures are shown at full resolution."
     missing = len(paths) - len(uris)
-    return Encoded(uris, f"{note} {missing} are missing." if missing else note)
+    return Encoded(uris, f"{note} Missing: {counted(missing, 'file')}." if missing else note)
 
 
 def copy(page: str, root: Path, out: Path) -> None:
-    """Copy the pictures that a page shows from the run folder into the folder ``out``.
+    """Copy the pictures of a page from the run folder into the folder ``out``.
 
-    Files that are there with the same size and time are left as they are.
+    Files with the same size and time are not copied again.
     """
     for path in dict.fromkeys(html.unescape(p) for p in _ANY.findall(page)):
         if not _inside(root, path):
@@ -107,7 +113,7 @@ def copy(page: str, root: Path, out: Path) -> None:
 
 
 def embedded(paths: Sequence[str], root: Path, budget: int = BUDGET) -> Encoded:
-    """Return all pictures as data URIs, at the largest size that keeps to the budget."""
+    """Return the pictures as data URIs, at the largest size within the budget in bytes."""
     present = [path for path in paths if _inside(root, path)]
     edge = EDGES[0]
     for edge in EDGES:
@@ -115,41 +121,40 @@ def embedded(paths: Sequence[str], root: Path, budget: int = BUDGET) -> Encoded:
             break
     uris: dict[str, str] = {}
     damaged = 0
-    spent = 0
-    # threads help because Pillow releases the interpreter while it decodes and encodes
+    size = 0
+    # Pillow releases the interpreter lock while it decodes and encodes
     with ThreadPoolExecutor() as pool:
         for path, data in zip(
             present, pool.map(partial(_encode, root, edge), present), strict=True
         ):
             damaged += data is None
-            spent += len(data or b"")
-            if data is not None and spent <= budget:
+            size += len(data or b"")
+            if data is not None and size <= budget:
                 uris[path] = "data:image/webp;base64," + base64.b64encode(data).decode()
     note = f"Pictures are embedded at up to {edge} px, WebP quality {QUALITY}."
     missing = len(paths) - len(present)
     if missing:
-        note += f" {missing} files are missing from the run folder."
+        note += f" Missing from the run folder: {counted(missing, 'file')}."
     if damaged:
-        note += f" {damaged} files are damaged."
-    left_out = len(present) - len(uris) - damaged
-    if left_out:
-        note += f" {left_out} pictures were left out to keep the page below 20 MB."
+        note += f" Damaged: {counted(damaged, 'file')}."
+    omitted = len(present) - len(uris) - damaged
+    if omitted:
+        note += f" Omitted to keep the page below 20 MB: {counted(omitted, 'picture')}."
     return Encoded(uris, note)
 
 
 def _encode(root: Path, edge: int, path: str) -> bytes | None:
     try:
         return encode(root / path, edge)
-    # decoders fail on damaged files in every way there is
+    # a decoder may raise any exception for a damaged file
     except Exception as error:
-        _log.info("%s is left out of the page: %s", path, error)
+        _log.info("the page omits %s: %s", path, error)
         return None
 
 
 def encode(path: Path, edge: int) -> bytes:
-    """Return a picture of a run as WebP with its longest edge at most ``edge`` pixels."""
-    # all of them are written as PNG; what else it might be in a folder from somebody else,
-    # some of Pillow's readers would start another program for
+    """Return a PNG of a run as WebP with its longest edge at most ``edge`` pixels."""
+    # only PNG, because some of Pillow's other readers start external programs
     with Image.open(path, formats=("PNG",)) as image:
         picture = image.convert("RGB")
     if max(picture.size) > edge:
@@ -163,11 +168,11 @@ def _estimate(paths: Sequence[str], root: Path, edge: int) -> float:
     every = max(1, len(paths) // SAMPLE)
     sample = paths[::every]
     total = sum(len(_encode(root, edge, path) or b"") for path in sample)
-    # a tenth more than the sample says: stylised pictures differ much in size
+    # with a margin of 10 %, because stylised pictures differ much in size
     return 1.1 * total / max(1, len(sample)) * len(paths)
 
 
 def _inside(root: Path, path: str) -> bool:
-    """Return True for a file below the run folder: no record may reach outside."""
+    """Return True for a file in the run folder; a record must not name a file outside it."""
     file = (root / path).resolve()
     return file.is_relative_to(root.resolve()) and file.is_file()

@@ -1,4 +1,4 @@
-"""The leaderboard as report sections read it: rows with labels, prices and ranks."""
+"""The leaderboard as rows: labels, intervals and ranks, for report sections."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ from nstbench.core.records import Flexibility
 from nstbench.report.parts import numbers
 
 STRETCH = 1.6
-"""A baseline that makes a chart's range so many times larger is drawn at its edge."""
-
+"""A baseline is drawn at the edge of a chart if it would widen the range by this factor."""
 
 ENOUGH = 0.9
-"""Share of its pairs that a method must have done to be called best: few may be easy ones."""
+"""Share of its pairs that a method needs to be called best; fewer pairs may be the easy ones."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its 95 % interval; NaN where there is none."""
+    """A number with its 95 % interval; NaN stands for a missing number or end.
+
+    Example:
+        >>> Interval(0.532, 0.501, 0.56).text()
+        '0.532 [0.501, 0.560]'
+    """
 
     value: float
     low: float = math.nan
@@ -34,20 +38,20 @@ class Interval:
 
     @property
     def known(self) -> bool:
-        """True if the number itself is there."""
+        """True if the number was measured."""
         return not math.isnan(self.value)
 
     @property
     def bounded(self) -> bool:
-        """True if both ends of the interval are there."""
+        """True if the interval has both ends."""
         return not (math.isnan(self.low) or math.isnan(self.high))
 
     def over(self, divisor: float) -> Interval:
-        """Return the interval in a unit that is ``divisor`` times as large."""
+        """Return the interval in a unit that is larger by the factor ``divisor``."""
         return Interval(self.value / divisor, self.low / divisor, self.high / divisor)
 
     def narrow(self) -> tuple[str, str]:
-        """Return ("0.532", "0.50–0.56") for narrow columns; no second text without an interval."""
+        """Return ("0.532", "0.50–0.56") for narrow columns; the second text may be empty."""
         value = numbers.significant(self.value)
         if not self.bounded:
             return value, ""
@@ -55,7 +59,7 @@ class Interval:
         return value, f"{low} to {high}" if self.low < 0 else f"{low}–{high}"
 
     def text(self, unit: str = "") -> str:
-        """Return "0.532 [0.501, 0.560]" with the unit where it has one."""
+        """Return the number with its interval and unit, such as "12 ms [10 ms, 15 ms]"."""
         value = numbers.quantity(self.value, unit)
         if not self.bounded:
             return value
@@ -67,9 +71,18 @@ class Interval:
 class Row:
     """One row of the leaderboard: a method variant at one size.
 
-    ``id`` is safe in HTML attributes and links; ``label`` is what people read and
-    carries the size only if the run has more than one; ``ranks`` are the first and the last
-    that the data allow, NaN without a rank.
+    Attributes:
+        id: name of the method that is safe in HTML attributes and links.
+        method: label of the variant.
+        label: text for readers; includes the size if the run has several sizes.
+        flexibility: flexibility class.
+        size: image size in pixels.
+        rank: rank or range of ranks as text.
+        ranks: first and last rank that the data allow; NaN without a rank.
+        coverage: done and planned units as text, such as ``"8/9"``.
+        done: number of done units.
+        planned: number of planned units.
+        values: metric name -> value with interval.
     """
 
     id: str
@@ -86,38 +99,45 @@ class Row:
 
     @property
     def baseline(self) -> bool:
-        """True for trivial answers that every board carries."""
+        """True for the trivial methods in the class ``baseline``."""
         return self.flexibility == Flexibility.BASELINE
 
     @property
     def complete(self) -> bool:
-        """True if every planned unit was done."""
+        """True if every planned unit is done."""
         return self.planned > 0 and self.done == self.planned
 
     def mark(self, limit: int) -> str:
-        """Return the label for a mark in a chart, with the coverage if it is not whole."""
-        text = short(self.label, limit)
+        """Return the label for a chart, shortened to ``limit``, plus the coverage if incomplete."""
+        text = shorten(self.label, limit)
         return text if self.complete else f"{text} ({self.coverage})"
 
     def loss(self, metric: MetricCard) -> float:
-        """Return the value of a metric turned so that small is good."""
+        """Return the value of a metric with its sign chosen so that lower is better."""
         value = self.of(metric).value
         return -value if metric.higher_is_better else value
 
     def of(self, metric: MetricCard | None) -> Interval:
-        """Return the row's value of a metric, NaN if it was not measured."""
+        """Return the row's value of a metric; NaN if it was not measured."""
         return self.values.get(metric.name, Interval(math.nan)) if metric else Interval(math.nan)
 
 
 def method_ids(board: Board) -> dict[str, str]:
-    """Return variant label -> "m0", "m1", ...: short names that need no escaping."""
-    known = list(board.methods)
+    """Return variant label -> "m0", "m1", ...: short ids that need no escaping."""
+    labels = list(board.methods)
     extra = [m for m in board.leaderboard["method"].unique() if m not in board.methods]
-    return {name: f"m{i}" for i, name in enumerate([*known, *extra])}
+    return {name: f"m{i}" for i, name in enumerate([*labels, *extra])}
 
 
-def short(label: str, limit: int = 28) -> str:
-    """Return a label cut in the middle, where the differing ends of long names survive."""
+def shorten(label: str, limit: int = 28) -> str:
+    """Return a label with its middle replaced by "…" if it is longer than ``limit``.
+
+    Both ends stay, because long labels usually differ at the ends.
+
+    Example:
+        >>> shorten("gatys_2015:iterations=500", 16)
+        'gatys_2015…s=500'
+    """
     if len(label) <= limit:
         return label
     head = (limit - 1) * 2 // 3
@@ -125,7 +145,7 @@ def short(label: str, limit: int = 28) -> str:
 
 
 def measured_metrics(board: Board) -> list[MetricCard]:
-    """Return the metrics that have at least one number on the board, in table order."""
+    """Return the metrics with at least one number on the board, in table order."""
     columns = board.leaderboard.columns
     return [
         card
@@ -134,7 +154,7 @@ def measured_metrics(board: Board) -> list[MetricCard]:
     ]
 
 
-def rows(board: Board) -> list[Row]:
+def leaderboard_rows(board: Board) -> list[Row]:
     """Return the rows of the leaderboard, best first."""
     ids = method_ids(board)
     several = board.leaderboard["size"].nunique() > 1
@@ -161,12 +181,17 @@ def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: 
 
 
 def interval_of(record: Mapping[Any, Any], name: str) -> Interval:
-    """Return the number of a metric with its limits from a record of the leaderboard."""
+    """Return the value and interval of a metric from a record of the leaderboard."""
     return Interval(*(_float(record.get(f"{name}{end}")) for end in ("", "_low", "_high")))
 
 
 def rank_text(record: Mapping[Any, Any]) -> str:
-    """Return "2", or "1–3" for methods that cannot be separated, or a dash without a rank."""
+    """Return "2", or "1–3" if the data allow several ranks, or a dash without a rank.
+
+    Example:
+        >>> rank_text({"rank": 2, "rank_low": 1, "rank_high": 3})
+        '1–3'
+    """
     rank, low, high = (_float(record.get(k)) for k in ("rank", "rank_low", "rank_high"))
     if math.isnan(low) or math.isnan(high):
         return numbers.DASH if math.isnan(rank) else f"{rank:.0f}"
@@ -176,12 +201,12 @@ def rank_text(record: Mapping[Any, Any]) -> str:
 def middle_half(board: Board, row: Row, speed: MetricCard | None) -> Interval | None:
     """Return a row's latency with the quartiles of its timed calls.
 
-    Returns ``None`` where the board's speed is not the median of the calls, or where there
-    are too few of them for quartiles.
+    Returns:
+        ``None`` if the speed is not the median of the calls, or with fewer than three calls.
     """
     value = row.of(speed).value
     for timing in board.timings:
-        if (timing.variant, timing.size) == (row.method, row.size) and len(timing.latency) > 2:
+        if (timing.method, timing.size) == (row.method, row.size) and len(timing.latency) > 2:
             low, median, high = statistics.quantiles(timing.latency, n=4, method="inclusive")
             if math.isclose(median, value):
                 return Interval(value, low, high)
@@ -189,31 +214,34 @@ def middle_half(board: Board, row: Row, speed: MetricCard | None) -> Interval | 
 
 
 def is_home(method: MethodCard | None, metric: MetricCard) -> bool:
-    """Return True if the method optimises what the metric measures."""
+    """Return True if the method optimises features that the metric measures."""
     return method is not None and bool(set(method.trained_on) & set(metric.home_for))
 
 
 def main_size(board: Board) -> int:
-    """Return the image size that answers in words refer to: most work done, then largest."""
+    """Return the image size with the most done units, the larger one if equal; 0 without rows.
+
+    Statements without a size refer to it.
+    """
     done = board.leaderboard.groupby("size")["done"].sum()
     return int(max(done.index, key=lambda size: (done[size], size))) if len(done) else 0
 
 
-def span(rows: Sequence[Row], metric: MetricCard) -> tuple[float, float]:
-    """Return the range of a metric that a chart should show.
+def shown_range(rows: Sequence[Row], metric: MetricCard) -> tuple[float, float]:
+    """Return the range of a metric that a chart shows.
 
-    It holds the methods with their intervals and the baselines without theirs, except
-    baselines so far off that they would press everything else into a corner
-    (:data:`STRETCH`): those are drawn at the edge.
+    The range contains the methods with their intervals, and the values of the baselines. It
+    omits a baseline that would widen it by more than :data:`STRETCH`; charts draw such a
+    baseline at their edge.
     """
-    known = [(row.baseline, row.of(metric)) for row in rows if row.of(metric).known]
+    cells = [(row.baseline, row.of(metric)) for row in rows if row.of(metric).known]
     methods = [
         end
-        for baseline, i in known
+        for baseline, i in cells
         for end in ((i.low, i.value, i.high) if i.bounded else (i.value,))
         if not baseline
     ]
-    baselines = [interval.value for baseline, interval in known if baseline]
+    baselines = [interval.value for baseline, interval in cells if baseline]
     shown = [*methods, *baselines]
     if not methods:
         return (min(shown), max(shown)) if shown else (0.0, 0.0)
@@ -227,17 +255,17 @@ def span(rows: Sequence[Row], metric: MetricCard) -> tuple[float, float]:
     return min(shown), max(shown)
 
 
-def contest(rows: Iterable[Row], *metrics: MetricCard | None) -> list[Row]:
-    """Return the rows among which one is best: methods with all these numbers, baselines apart.
+def contenders(rows: Iterable[Row], *metrics: MetricCard | None) -> list[Row]:
+    """Return the rows that can be called best: methods with all the metrics, no baselines.
 
-    Those that did less than :data:`ENOUGH` of their pairs take no part, unless all did.
+    Rows with less than :data:`ENOUGH` of their pairs are omitted, unless that omits all rows.
     """
-    known = [r for r in rows if not r.baseline and all(r.of(m).known for m in metrics)]
-    return [r for r in known if r.done >= ENOUGH * r.planned] or known
+    measured = [r for r in rows if not r.baseline and all(r.of(m).known for m in metrics)]
+    return [r for r in measured if r.done >= ENOUGH * r.planned] or measured
 
 
 def by_size(rows: Iterable[Row]) -> list[list[Row]]:
-    """Return the rows of each size, small sizes first: a board ranks each size apart."""
+    """Return the rows grouped by size, small sizes first; each size has its own ranking."""
     groups: dict[int, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.size, []).append(row)
@@ -245,28 +273,31 @@ def by_size(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def ordered_by(board: Board) -> str:
-    """Say in a sentence what orders the board instead of its quality metric; empty if it does."""
+    """Return a sentence on the metric that orders the board instead of the quality metric.
+
+    It is empty if the quality metric orders the board.
+    """
     quality, wanted = board.quality, board.metric_with_role("quality")
     if quality is None or wanted is None or quality == wanted:
         return ""
-    reason = wanted.availability.reason or "nothing was scored with it"
+    reason = wanted.availability.reason or "no output was scored with it"
     return f"Ordered by {quality.title}, because {wanted.title} has no value here: {reason}."
 
 
-def front(rows: Sequence[Row], first: MetricCard, second: MetricCard) -> list[Row]:
-    """Return the methods of a size's contest that no other beats, best ``first`` first."""
-    rivals = contest(rows, first, second)
+def pareto_rows(rows: Sequence[Row], first: MetricCard, second: MetricCard) -> list[Row]:
+    """Return the Pareto front of the contenders of one size, ordered by the metric ``first``."""
+    methods = contenders(rows, first, second)
     frame = pd.DataFrame(
-        [(r.of(first).value, r.of(second).value) for r in rivals], columns=["first", "second"]
+        [(r.of(first).value, r.of(second).value) for r in methods], columns=["first", "second"]
     )
     axes = {"first": first.higher_is_better, "second": second.higher_is_better}
     members = pareto_front(frame, axes)
-    kept = [row for row, member in zip(rivals, members, strict=True) if member]
+    kept = [row for row, member in zip(methods, members, strict=True) if member]
     return sorted(kept, key=lambda row: row.loss(first))
 
 
 def pair_values(board: Board, metric: MetricCard | None) -> pd.DataFrame:
-    """Return the whole values of a pair metric: method, content, style, size, seed, value."""
+    """Return the scores of a pair metric without its parts, one row per unit."""
     if metric is None:
         return board.scores.iloc[:0]
     scores = board.scores
@@ -274,7 +305,7 @@ def pair_values(board: Board, metric: MetricCard | None) -> pd.DataFrame:
 
 
 def classes_present(rows: Iterable[Row]) -> list[str]:
-    """Return the flexibility classes among the rows, baselines last."""
+    """Return the flexibility classes of the rows, baselines last."""
     present = {row.flexibility for row in rows}
     order = sorted(Flexibility, key=lambda f: f == Flexibility.BASELINE)
     return [f.value for f in order if f.value in present]

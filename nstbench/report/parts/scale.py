@@ -1,4 +1,4 @@
-"""Axes of charts: data values to pixels, and the round values that get a tick."""
+"""Axes of charts: the pixel of a data value, and the values of the ticks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from nstbench.report.parts import numbers
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps data values ``low..high`` to pixels ``start..stop``, linearly or by logarithm."""
+    """Maps data values ``low..high`` to pixels ``start..stop``, linearly or logarithmically.
+
+    Example:
+        >>> Scale(0.0, 10.0, start=50.0, stop=450.0)(5.0)
+        250.0
+    """
 
     low: float
     high: float
@@ -29,9 +34,17 @@ class Scale:
         log: bool = False,
         zero: bool = False,
     ) -> Scale:
-        """Return a scale that holds all finite values with some room at both ends."""
-        known = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
-        low, high = (min(known), max(known)) if known else (0.1, 1.0)
+        """Return a scale that contains all finite values, with a margin at both ends.
+
+        Args:
+            values: data values; a logarithmic scale omits those that are not positive.
+            start: pixel of the lower end.
+            stop: pixel of the upper end.
+            log: True for a logarithmic scale.
+            zero: True to start at 0 if no value is negative.
+        """
+        finite = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
+        low, high = (min(finite), max(finite)) if finite else (0.1, 1.0)
         if log:
             room = max(1.15, (high / low) ** 0.06)
             return cls(low / room, high * room, start, stop, log=True)
@@ -40,7 +53,7 @@ class Scale:
         return cls(low if zero and low == 0 else low - room, high + room, start, stop)
 
     def __call__(self, value: float) -> float:
-        """Return the pixel of a value; values outside the scale land outside the plot."""
+        """Return the pixel of a value; it is outside the plot for values outside the scale."""
         if self.log:
             value = max(value, self.low * 1e-3)
             share = math.log(value / self.low) / math.log(self.high / self.low)
@@ -49,15 +62,15 @@ class Scale:
         return self.start + share * (self.stop - self.start)
 
     def holds(self, value: float) -> bool:
-        """Return True if the value lies on the scale."""
+        """Return True if the value is on the scale."""
         return self.low <= value <= self.high
 
     def clip(self, value: float) -> float:
-        """Return the pixel of a value moved to the nearest end of the scale."""
+        """Return the pixel of a value, limited to the ends of the scale."""
         return self(min(max(value, self.low), self.high))
 
     def ticks(self, count: int = 6, unit: str = "") -> list[float]:
-        """Return round values inside the scale, at most about ``count`` of them."""
+        """Return about ``count`` round values inside the scale."""
         if self.log and unit == "s":
             inside = [v for v in numbers.ROUND_SECONDS if self.low <= v <= self.high]
             if len(inside) > 2:

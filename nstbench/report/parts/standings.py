@@ -1,4 +1,4 @@
-"""Where methods stand beside their rank: Borda points, Pareto fronts, tests against each other."""
+"""Standings of methods besides their rank: Borda points, Pareto fronts and pairwise tests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from nstbench.analysis import robustness
 from nstbench.analysis.ranking import compare_methods, done_scores
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
-from nstbench.report.parts import rows as tables
+from nstbench.report.parts.rows import (
+    by_size,
+    leaderboard_rows,
+    pareto_rows,
+)
 
-SURE = 0.05
-"""Holm-adjusted p-value up to which a difference counts as shown."""
+ALPHA = 0.05
+"""A difference is significant if its Holm-adjusted p-value is at most this."""
 
 
 def fronts(board: Board) -> dict[str, tuple[MetricCard, MetricCard]]:
-    """Return the trade-offs that the run measured: name of a column -> its two metrics."""
+    """Return the trade-offs that the run measured: column name -> the two metrics."""
     content, style = board.metric_with_role("content"), board.metric_with_role("style")
     speed = board.metric_with_role("speed")
     axes = {"front_content_style": (content, style), "front_quality_speed": (board.quality, speed)}
@@ -31,62 +35,62 @@ def fronts(board: Board) -> dict[str, tuple[MetricCard, MetricCard]]:
 
 
 def standings(board: Board) -> pd.DataFrame:
-    """Return what else than the rank says where a method stands.
+    """Return Borda points and Pareto fronts of all rows of the leaderboard.
 
     Returns:
-        One row per row of the leaderboard, in its order: ``size, method, borda`` (points, see
-        :func:`nstbench.analysis.robustness.borda`), ``borda_rank``, and for each trade-off of
-        :func:`fronts` whether the method is on its Pareto front. Baselines and methods with few
-        of their pairs are on no front, as in the charts; missing where the run has no such
-        number of a method.
+        One row per row of the leaderboard, in the same order. Columns are ``size``, ``method``,
+        ``borda`` (points, see :func:`nstbench.analysis.robustness.borda`), ``borda_rank``, and
+        one boolean column per trade-off of :func:`fronts`: True on its Pareto front. It is False
+        for baselines and for methods with few of their pairs, and missing if the method lacks
+        one of the two metrics.
     """
     points = robustness.borda(done_scores(board.scores, board.units), board.metrics)
-    # without any score the table has no column that knows its type
+    # an empty table has columns without a numeric type
     points = points.astype({"size": int}).rename(columns={"points": "borda", "rank": "borda_rank"})
-    found = board.leaderboard[["size", "method"]].merge(points, on=["size", "method"], how="left")
-    groups = tables.by_size(tables.rows(board))
+    table = board.leaderboard[["size", "method"]].merge(points, on=["size", "method"], how="left")
+    groups = by_size(leaderboard_rows(board))
     for name, (first, second) in fronts(board).items():
-        known = {
+        members = {
             (row.size, row.method): False
             for group in groups
             for row in group
             if row.of(first).known and row.of(second).known
         }
-        known |= {
+        members |= {
             (row.size, row.method): True
             for group in groups
-            for row in tables.front(group, first, second)
+            for row in pareto_rows(group, first, second)
         }
-        keys = zip(found["size"], found["method"], strict=True)
-        found[name] = pd.array([known.get(key) for key in keys], dtype="boolean")
-    return found
+        keys = zip(table["size"], table["method"], strict=True)
+        table[name] = pd.array([members.get(key) for key in keys], dtype="boolean")
+    return table
 
 
 def comparisons(board: Board) -> pd.DataFrame:
-    """Return every two methods of a size against each other (see ranking.compare_methods)."""
-    found = compare_methods(done_scores(board.scores, board.units), board.metrics)
-    return found.sort_values(["size", "p", "better", "worse"], ignore_index=True)
+    """Return the tests of every two methods of a size, as from ``compare_methods``."""
+    table = compare_methods(done_scores(board.scores, board.units), board.metrics)
+    return table.sort_values(["size", "p", "better", "worse"], ignore_index=True)
 
 
 def against_first(board: Board, size: int) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """Return the comparisons of a size that say whether the first is the first.
+    """Return the comparisons of the best-ranked method with the other methods of a size.
 
     Returns:
-        One record per method that was compared with the first of the board, in the board's
-        order, with ``method`` and ``gap`` (how much the first is better, in units of the
-        metric; negative where the direct comparison contradicts the order) beside the columns
-        of :func:`comparisons`; and all comparisons of the size.
+        One record per other method, in the order of the board, and all comparisons of the size
+        as a table. A record has the columns of :func:`comparisons`, ``method``, and ``gap``:
+        how much better the best-ranked method is, in units of the metric. A negative gap
+        contradicts the order of the board.
     """
-    whole = comparisons(board)
-    whole = whole[whole["size"] == size]
+    table = comparisons(board)
+    table = table[table["size"] == size]
     order = board.leaderboard.loc[board.leaderboard["size"] == size, "method"].tolist()
     rows = []
     for name in order[1:]:
-        pair = whole[whole["better"].isin(order[:1]) & (whole["worse"] == name)]
-        turned = whole[whole["worse"].isin(order[:1]) & (whole["better"] == name)]
-        for record in pair.to_dict("records"):
+        as_ordered = table[table["better"].isin(order[:1]) & (table["worse"] == name)]
+        contradicting = table[table["worse"].isin(order[:1]) & (table["better"] == name)]
+        for record in as_ordered.to_dict("records"):
             rows.append({**record, "method": name, "gap": record["difference"]})
-        for record in turned.to_dict("records"):
+        for record in contradicting.to_dict("records"):
             limits = {"low": -record["high"], "high": -record["low"]}
             rows.append({**record, **limits, "method": name, "gap": -record["difference"]})
-    return rows, whole
+    return rows, table

@@ -1,8 +1,8 @@
-"""Charts as inline SVG: drawn on the server, styled by the page, readable without a script.
+"""Charts as inline SVG, readable without a script.
 
-Colours, fonts and dashes come from classes in ``reports/static/report.css``, so one
-drawing serves light mode, dark mode and print. Every mark that carries data can take the
-keyboard focus and says its numbers to screen readers.
+Colours, fonts and dashes are classes of ``nstbench/report/static/report.css``, so the same
+drawing works in light mode, dark mode and print. Every data mark can take the keyboard focus
+and has its numbers as text for screen readers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nstbench.report.parts.rows import Interval
 from nstbench.report.parts.scale import Scale
 
 GLYPH_WIDTH = 7.0
-"""Average width in pixels of a label's character, for keeping labels apart."""
+"""Average width of a character of a label in pixels, used to place labels."""
 
 WIDE = (1120, 470)
 HALF = (550, 340)
@@ -30,13 +30,12 @@ LEADER = 14
 """Pixels from the end of a line to its label at the right edge."""
 
 SUM_LABEL = 0.18
-"""Where a line of equal sums has its label: the abscissa as a share of the sum."""
+"""Abscissa of the label of a line of equal sums, as a share of the sum."""
 
 COLOURS = 5
-"""Curve colours ``s0`` ... of the style sheet."""
-
+"""Number of curve colours ``s0``, ``s1``, ... in the style sheet."""
 DASHES = 4
-"""Dashes ``d0`` ... of the style sheet."""
+"""Number of dash patterns ``d0``, ``d1``, ... in the style sheet."""
 
 SHAPES = {
     Flexibility.ARBITRARY.value: "circle",
@@ -49,7 +48,16 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Point:
-    """A method in a chart of two metrics; ``tip`` holds the lines of its tooltip."""
+    """A method in a chart of two metrics.
+
+    Attributes:
+        x, y: values and intervals on the axes.
+        key: the method's id on the page.
+        label: text at the mark.
+        kind: flexibility class, which gives shape and colour.
+        tip: lines of the tooltip.
+        radius: radius of the mark in pixels.
+    """
 
     x: Interval
     y: Interval
@@ -61,18 +69,18 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one of several curves is drawn: classes of its line, class and shape of its marks."""
+class CurveStyle:
+    """The style of one of several curves: class of its line, class and shape of its marks."""
 
     line: str
     mark: str
     shape: str
 
     @classmethod
-    def of(cls, index: int) -> Look:
-        """Return the look of the curve with this index; 60 of them differ.
+    def of(cls, index: int) -> CurveStyle:
+        """Return the style of the curve with this index; the first 60 styles are different.
 
-        The dash changes with the colour, so that curves are told apart without colours, too.
+        Colour and dash pattern change together, so curves also differ without colours.
         """
         colour, dash = index % COLOURS, (index + index // COLOURS) % DASHES
         forms = list(dict.fromkeys(SHAPES.values()))
@@ -80,7 +88,7 @@ class Look:
         return cls(f"line s{colour} d{dash}", f"s{colour}", form)
 
     def sample(self) -> Markup:
-        """Return a piece of the curve for a legend, 32 x 16."""
+        """Return a sample of the curve for a legend, 32 x 16 pixels."""
         return Markup(
             '<svg viewBox="0 0 32 16" width="32" height="16" aria-hidden="true"><g class="chart">'
             '<path class="{}" d="M1 8H31"/><g class="mark {}"><path d="{}"/></g></g></svg>'
@@ -93,7 +101,17 @@ Box = tuple[float, float, float, float]
 
 @dataclass
 class Canvas:
-    """One drawing with two axes; methods add marks, :meth:`svg` returns the markup."""
+    """One chart with two axes; its methods add marks, and :meth:`svg` returns the markup.
+
+    Attributes:
+        width, height: size in pixels.
+        x, y: scales of the axes.
+        x_title, y_title: titles of the axes.
+        name: text for screen readers.
+        x_unit, y_unit: units of the tick labels.
+        x_names: position and text of ticks that replace the numbers of the abscissa.
+        marks: markup of the marks, in drawing order.
+    """
 
     width: int
     height: int
@@ -117,7 +135,7 @@ class Canvas:
             self.marks.append(Markup('<polyline class="{}" points="{}"/>').format(css, steps))
 
     def keep_clear(self, points: Sequence[tuple[float, float]]) -> None:
-        """Keep labels off a line through data points where they have another place."""
+        """Place later labels away from a line through data points, where possible."""
         pixels = [(self.x.clip(x), self.y.clip(y)) for x, y in points]
         for (x1, y1), (x2, y2) in pairwise(pixels):
             count = max(1, round(math.hypot(x2 - x1, y2 - y1) / 6))
@@ -126,7 +144,7 @@ class Canvas:
                 self._whiskers.append((x - 2, y - 2, x + 2, y + 2))
 
     def named_points(self, points: Sequence[Point]) -> None:
-        """Draw points with intervals and labels; those off the scale stand at its edge."""
+        """Draw points with intervals and labels; a point off the scale is drawn at its edge."""
         for point in points:
             if self.x.holds(point.x.value) and self.y.holds(point.y.value):
                 self.bars(point.x, point.y)
@@ -143,14 +161,16 @@ class Canvas:
             self.label(point.x.value, point.y.value, text, point.key, point.radius + 4)
 
     def end_labels(self, ends: Sequence[tuple[float, str, str]], room: float = 15) -> None:
-        """Write (y value, text, key) at the right edge, moved apart where they would touch.
+        """Write labels at the right edge, without overlap, each joined to its curve by a line.
 
-        A short line leads from each end to its label.
+        Args:
+            ends: y value, text and method id of each label.
+            room: vertical distance between labels in pixels.
         """
         placed = sorted((self.y.clip(y), text, key) for y, text, key in ends)
         tops = spread([y for y, _, _ in placed], room, self.y.stop, self.y.start)
         for (y, text, key), top in zip(placed, tops, strict=True):
-            self._line(self.x.stop + 2, y, self.x.stop + LEADER, top, "leader")
+            self.marks.append(_line("leader", self.x.stop + 2, y, self.x.stop + LEADER, top))
             self.marks.append(
                 Markup(
                     '<text class="label" x="{:.1f}" y="{:.1f}" data-method="{}">{}</text>'
@@ -158,25 +178,25 @@ class Canvas:
             )
 
     def bars(self, x: Interval, y: Interval, css: str = "whisker") -> None:
-        """Draw the intervals of a point as thin bars, horizontal and vertical."""
+        """Draw the intervals of a point as thin horizontal and vertical lines."""
         px, py = self.x.clip(x.value), self.y.clip(y.value)
         if y.bounded:
             bottom, top = self.y.clip(y.low), self.y.clip(y.high)
-            self._line(px, bottom, px, top, css)
+            self.marks.append(_line(css, px, bottom, px, top))
             self._whiskers.append((px - 1, top, px + 1, bottom))
         if x.bounded:
             left, right = self.x.clip(x.low), self.x.clip(x.high)
-            self._line(left, py, right, py, css)
+            self.marks.append(_line(css, left, py, right, py))
             self._whiskers.append((left, py - 1, right, py + 1))
 
     def sums(self, levels: Sequence[float], name: str) -> None:
-        """Draw lines of equal x + y inside the plot, labelled with ``name`` and the sum."""
+        """Draw lines of equal x + y, labelled with ``name`` and their sum."""
         for level in levels:
             left, right = max(0.0, level - self.y.high), min(level, self.x.high)
             if left >= right:
                 continue
             self.path([(left, level - left), (right, level - right)], "level")
-            # Near the upper axis: methods crowd around the diagonal.
+            # near the upper axis, because most methods are near the diagonal
             place = (max(left, SUM_LABEL * level), level - max(left, SUM_LABEL * level))
             if self.x.holds(place[0]) and self.y.holds(place[1]):
                 text = f"{name} {level:g}".strip()
@@ -192,11 +212,21 @@ class Canvas:
         key: str,
         tip: Sequence[str],
         radius: float = 6.5,
-        look: Look | None = None,
+        style: CurveStyle | None = None,
     ) -> None:
-        """Draw a focusable marker; its shape and colour say the class ``kind``, or the curve."""
-        css = look.mark if look else f"k-{kind}"
-        form = look.shape if look else SHAPES.get(kind, "circle")
+        """Draw a mark that can take the focus.
+
+        Args:
+            x: value on the abscissa.
+            y: value on the ordinate.
+            kind: flexibility class, which gives shape and colour.
+            key: the method's id on the page.
+            tip: lines of the tooltip.
+            radius: radius in pixels.
+            style: style of a curve, used instead of ``kind``.
+        """
+        css = style.mark if style else f"k-{kind}"
+        form = style.shape if style else SHAPES.get(kind, "circle")
         px, py = self.x.clip(x), self.y.clip(y)
         self._boxes.append((px - radius, py - radius, px + radius, py + radius))
         self.marks.append(
@@ -212,13 +242,13 @@ class Canvas:
         )  # fmt: skip
 
     def label(self, x: float, y: float, text: str, key: str = "", gap: float = 10) -> None:
-        """Write a label beside a data point where it covers nothing, or leave it out.
+        """Write a label next to a data point, or omit it if there is no free place.
 
-        A place that no interval or line crosses is preferred.
+        Places that no interval or line crosses are preferred.
         """
         px, py = self.x.clip(x), self.y.clip(y)
         wide = len(text) * GLYPH_WIDTH
-        found: list[tuple[bool, int, Box, tuple[float, float, str]]] = []
+        places: list[tuple[bool, int, Box, tuple[float, float, str]]] = []
         for anchor, dx, dy in (
             ("start", gap, 4), ("end", -gap, 4), ("middle", 0, -gap - 1), ("middle", 0, gap + 11),
             ("start", gap, -gap), ("start", gap, gap + 6), ("end", -gap, -gap),
@@ -228,10 +258,10 @@ class Canvas:
             box = (left, py + dy - 10, left + wide, py + dy + 3)
             if self._free(box):
                 crossed = any(_touch(box, whisker) for whisker in self._whiskers)
-                found.append((crossed, len(found), box, (px + dx, py + dy, anchor)))
-        if not found:
+                places.append((crossed, len(places), box, (px + dx, py + dy, anchor)))
+        if not places:
             return
-        _, _, box, place = min(found)
+        _, _, box, place = min(places)
         self._boxes.append(box)
         self.marks.append(
             Markup(
@@ -241,15 +271,11 @@ class Canvas:
         )
 
     def note(self, x: float, y: float, text: str, css: str = "note", anchor: str = "start") -> None:
-        """Write text at a data point, whatever lies there."""
-        self.marks.append(
-            Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
-                css, self.x(x), self.y(y), anchor, text
-            )
-        )
+        """Write text at a data point, without a search for a free place."""
+        self.marks.append(_text(css, self.x(x), self.y(y), anchor, text))
 
     def svg(self) -> Markup:
-        """Return the drawing."""
+        """Return the chart as an ``<svg>`` element."""
         return Markup(
             '<svg viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="group" aria-label="{name}">'
             "{axes}{marks}</svg>"
@@ -271,49 +297,37 @@ class Canvas:
         ticks = [(v, numbers.tick(v, self.x_unit)) for v in self.x.ticks(few, self.x_unit)]
         for value, text in self.x_names or ticks:
             px = self.x(value)
-            parts.append(self._grid(px, self.y.stop, px, self.y.start))
-            parts.append(self._tick(px, self.y.start + 18, "middle", text))
+            parts.append(_line("grid", px, self.y.stop, px, self.y.start))
+            parts.append(_text("tick", px, self.y.start + 18, "middle", text))
         for value in self.y.ticks(7, self.y_unit):
             py = self.y(value)
-            parts.append(self._grid(self.x.start, py, self.x.stop, py))
-            parts.append(
-                self._tick(self.x.start - 8, py + 4, "end", numbers.tick(value, self.y_unit))
-            )
-        parts.append(
-            Markup('<text class="axis" x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>').format(
-                self.x.stop, self.height - 6, f"{self.x_title} →"
-            )
-        )
-        parts.append(
-            Markup('<text class="axis" x="0" y="14">{}</text>').format(f"↑ {self.y_title}")
-        )
+            parts.append(_line("grid", self.x.start, py, self.x.stop, py))
+            label = numbers.tick(value, self.y_unit)
+            parts.append(_text("tick", self.x.start - 8, py + 4, "end", label))
+        parts.append(_text("axis", self.x.stop, self.height - 6, "end", f"{self.x_title} →"))
+        parts.append(_text("axis", 0, 14, "start", f"↑ {self.y_title}"))
         return Markup('<g class="axes" aria-hidden="true">{}</g>').format(Markup("").join(parts))
 
-    @staticmethod
-    def _grid(x1: float, y1: float, x2: float, y2: float) -> Markup:
-        return Markup('<path class="grid" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>').format(
-            x1, y1, x2, y2
-        )
 
-    @staticmethod
-    def _tick(x: float, y: float, anchor: str, text: str) -> Markup:
-        return Markup('<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
-            x, y, anchor, text
-        )
+def _line(css: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return Markup('<path class="{}" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>').format(css, x1, y1, x2, y2)
 
-    def _line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
-        self.marks.append(
-            Markup('<path class="{}" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>').format(
-                css, x1, y1, x2, y2
-            )
-        )
+
+def _text(css: str, x: float, y: float, anchor: str, text: str) -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        css, x, y, anchor, text
+    )
 
 
 def spread(places: Sequence[float], room: float, low: float, high: float) -> list[float]:
-    """Return ascending places moved as little as need be to lie ``room`` apart.
+    """Return ascending positions, moved as little as possible to be ``room`` apart.
 
-    Neighbours that would touch become a block around the mean of its members; the whole is
-    then moved into ``low .. high``, if it fits.
+    Positions that are too close form a block around their mean. All positions are then moved
+    into ``low .. high``, if they fit.
+
+    Example:
+        >>> spread([50.0, 50.0, 50.0], room=15, low=0, high=100)
+        [35.0, 50.0, 65.0]
     """
     blocks: list[list[float]] = []
     for place in places:
@@ -321,12 +335,12 @@ def spread(places: Sequence[float], room: float, low: float, high: float) -> lis
         while len(blocks) > 1 and _end(blocks[-2], room) + room > _start(blocks[-1], room):
             last = blocks.pop()
             blocks[-1] += last
-    found = [_start(block, room) + i * room for block in blocks for i in range(len(block))]
-    for i in range(len(found)):
-        found[i] = max(found[i], low + i * room)
-    for i in range(len(found)):
-        found[-1 - i] = min(found[-1 - i], high - i * room)
-    return found
+    moved = [_start(block, room) + i * room for block in blocks for i in range(len(block))]
+    for i in range(len(moved)):
+        moved[i] = max(moved[i], low + i * room)
+    for i in range(len(moved)):
+        moved[-1 - i] = min(moved[-1 - i], high - i * room)
+    return moved
 
 
 def _start(block: Sequence[float], room: float) -> float:
@@ -342,7 +356,7 @@ def _touch(one: Box, other: Box) -> bool:
 
 
 def shape(name: str, x: float, y: float, r: float) -> str:
-    """Return the path of a marker of about the same area whatever its shape."""
+    """Return the SVG path of a mark; all shapes of a radius have about the same area."""
     if name == "circle":
         arc = f"a{r:.1f} {r:.1f} 0 1 0"
         return f"M{x - r:.1f} {y:.1f}{arc} {2 * r:.1f} 0{arc} {-2 * r:.1f} 0Z"
@@ -357,14 +371,19 @@ def shape(name: str, x: float, y: float, r: float) -> str:
 
 
 def responsive(draw: Callable[[int, int], Canvas], wide: tuple[int, int] = WIDE) -> Markup:
-    """Return a chart drawn twice, for wide and for narrow screens; the page shows one."""
+    """Return a chart for wide and one for narrow screens; the page shows one of them.
+
+    Args:
+        draw: returns the chart for a width and a height in pixels.
+        wide: width and height on wide screens.
+    """
     return Markup('<div class="chart wide">{}</div><div class="chart narrow">{}</div>').format(
         draw(*wide).svg(), draw(*NARROW).svg()
     )
 
 
 def interval_bar(value: Interval, low: float, high: float) -> Markup:
-    """Return a small bar for a table cell: a dot at the value, a line along its interval."""
+    """Return a small chart for a table cell: a dot at the value and a line for its interval."""
     if not value.known or high <= low:
         return Markup("")
     scale = Scale(low, high, 4, 92)
@@ -377,5 +396,5 @@ def interval_bar(value: Interval, low: float, high: float) -> Markup:
 
 
 def legend(classes: Sequence[str]) -> list[tuple[str, str]]:
-    """Return each flexibility class with the path of its mark in a 16 x 16 box."""
+    """Return the flexibility classes, each with the path of its mark in a 16 x 16 box."""
     return [(name, shape(SHAPES.get(name, "circle"), 8, 8, 5.5)) for name in classes]

@@ -1,4 +1,4 @@
-"""Training curves of trained methods: read from the cards of the checkpoints that a run used."""
+"""Training curves of trained methods, read from the cards of the checkpoints in a run."""
 
 from __future__ import annotations
 
@@ -7,40 +7,43 @@ from dataclasses import dataclass
 
 from nstbench.core.board import Board
 from nstbench.core.cards import TrainingCard, WeightCard
-from nstbench.report.parts import rows as tables
-from nstbench.report.parts.convergence import Course, curve
+from nstbench.report.parts.convergence import MethodCurves, curve
+from nstbench.report.parts.rows import method_ids
 
 TOTAL = "total"
-"""Name of the sum that a training descends, where it descends only one."""
+"""Name of the total loss, for a training that minimises a single sum."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The trainings behind one method.
+    """The trainings of one method's networks.
 
-    ``key`` is the method's id on the page; ``losses`` holds one course per loss, the total
-    first, each with a curve per checkpoint.
+    Attributes:
+        key: the method's id on the page.
+        label: registry name of the method.
+        trainings: one card per checkpoint.
+        losses: one entry per loss, the total first, with a curve per checkpoint.
     """
 
     key: str
     label: str
     trainings: tuple[TrainingCard, ...]
-    losses: tuple[Course, ...]
+    losses: tuple[MethodCurves, ...]
 
 
 def trained(board: Board) -> list[Trained]:
-    """Return the trainings of each method of a run; variants share those of their method."""
-    ids = tables.method_ids(board)
-    found: dict[str, dict[str, WeightCard]] = {}
+    """Return the trainings of each method of a run; variants of a method share one entry."""
+    ids = method_ids(board)
+    weights: dict[str, dict[str, WeightCard]] = {}
     keys: dict[str, str] = {}
     for variant, card in board.methods.items():
         for weight in card.weights:
             if weight.training is not None:
-                keys.setdefault(card.method, ids[variant])
-                found.setdefault(card.method, {})[weight.sha256] = weight
+                keys.setdefault(card.plugin, ids[variant])
+                weights.setdefault(card.plugin, {})[weight.sha256] = weight
     return [
-        _trained(keys[method], method, [w.training for w in weights.values() if w.training])
-        for method, weights in found.items()
+        _trained(keys[method], method, [w.training for w in files.values() if w.training])
+        for method, files in weights.items()
     ]
 
 
@@ -48,9 +51,9 @@ def _trained(key: str, label: str, trainings: Sequence[TrainingCard]) -> Trained
     losses = []
     for name in _loss_names(trainings):
         curves = [curve(card.loss_curve, name) for card in trainings]
-        known = [each for each in curves if each is not None]
-        if known:
-            losses.append(Course(key, name, known))
+        drawable = [each for each in curves if each is not None]
+        if drawable:
+            losses.append(MethodCurves(key, name, drawable))
     return Trained(key, label, tuple(trainings), tuple(losses))
 
 

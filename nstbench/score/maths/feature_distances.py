@@ -1,4 +1,4 @@
-"""Squared distances and norms of features, computed once for all metrics that read them."""
+"""Squared distances and norms of features, computed once and kept for all metrics."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ def squared_gram_norm(pair: ScoringPair, network: str, layer: str, of: str) -> t
 
 def _squares(values: torch.Tensor) -> torch.Tensor:
     """Sum the squares of (B, C, H, W), which is overwritten, over all but the first dimension."""
-    # Sums over the channels have at most 512 terms, which float32 adds up to 1e-7; converting
-    # all activations to float64 would take longer than all the rest.
+    # Sums over channels have at most 512 terms; float32 has a relative error of 1e-7 for them.
+    # Converting all activations to float64 would take longer than everything else.
     return values.square_().sum(dim=1).sum(dim=(1, 2), dtype=torch.float64)

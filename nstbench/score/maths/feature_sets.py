@@ -1,7 +1,7 @@
-"""What metrics of whole sets share: outputs of one method against all its styles.
+"""The base of metrics of whole sets: all outputs of one method against all its styles.
 
-Outputs are counted one by one; every style picture counts once, however many outputs use
-it. Styles are told apart by their features, so merging workers needs no names.
+Every output counts. Every style picture counts once, for any number of outputs. Styles are
+distinguished by their features, so merging the sums of workers needs no names.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from nstbench.score.maths.frechet import GaussianSums, frechet_distance
 
 
 class StyleVectors:
-    """The feature vectors of the styles met so far, each once."""
+    """The feature vectors of all styles so far, each once."""
 
     def __init__(self) -> None:
         self._vectors: dict[bytes, torch.Tensor] = {}
 
     def add(self, vectors: Iterable[torch.Tensor]) -> None:
-        """Add vectors (D,) that are not known yet."""
+        """Add the vectors (D,) that are new."""
         for vector in vectors:
-            own = vector.detach().cpu().clone()
-            self._vectors[own.numpy().tobytes()] = own
+            copied = vector.detach().cpu().clone()
+            self._vectors[copied.numpy().tobytes()] = copied
 
     def merge(self, other: StyleVectors) -> None:
         """Add the styles of another worker."""
         self._vectors.update(other._vectors)
 
     def stacked(self) -> torch.Tensor:
-        """Return all vectors (n, D) in an order that does not depend on when they came.
+        """Return all vectors (n, D) in an order that does not depend on when they were added.
 
         Raises:
             NoValueError: if there is none.
@@ -72,7 +72,7 @@ class FrechetMetric(LayerMetric):
         self._styles = StyleVectors()
 
     def update(self, pair: ScoringPair) -> None:
-        """Add the outputs, and the styles that were not seen before."""
+        """Add the outputs, and the styles that are new."""
         vectors = self.means(pair, "output")
         if self._outputs is None:
             self._outputs = GaussianSums.empty(vectors.shape[1])
@@ -101,10 +101,10 @@ class FrechetMetric(LayerMetric):
 
 
 class VectorMetric(LayerMetric):
-    """A number computed from all feature vectors at once, for what sums cannot tell.
+    """Base of metrics that need all feature vectors, because sums are not sufficient.
 
-    Subclasses define ``value``, too. Vectors are kept as float32: 8 KiB for each output on
-    2048 features.
+    Subclasses also define ``value``. Vectors are kept as float32: 8 KiB per output for 2048
+    features.
     """
 
     least: ClassVar[int]
@@ -116,7 +116,7 @@ class VectorMetric(LayerMetric):
         self._styles = StyleVectors()
 
     def update(self, pair: ScoringPair) -> None:
-        """Keep the outputs' vectors, and those of styles that were not seen before."""
+        """Keep the vectors of the outputs, and those of new styles."""
         self._outputs += self.means(pair, "output").detach().cpu().clone().unbind()
         self._styles.add(self.means(pair, "style"))
 
@@ -136,8 +136,8 @@ class VectorMetric(LayerMetric):
         styles = self._styles.stacked().double()
         if len(styles) < 2:
             raise NoValueError(f"needs at least two style pictures, got {len(styles)}")
-        # Sorted, so that the value does not depend on the order of the workers; by numbers and
-        # not by bytes, so that the rounding of another device leaves the order as it is.
+        # Sorted, so that the value does not depend on the order of the workers. The order is that
+        # of numbers and not of bytes, so that rounding on another device does not change it.
         ordered = sorted(self._outputs, key=torch.Tensor.tolist)
         value = self.value(torch.stack(ordered).double(), styles)
         return {"": value, "n": float(len(ordered)), "styles": float(len(styles))}

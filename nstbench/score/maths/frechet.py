@@ -16,7 +16,13 @@ from nstbench.core.errors import NoValueError
 
 @dataclass(slots=True)
 class GaussianSums:
-    """Running float64 sums over feature vectors: n, sum x, sum x x^T."""
+    """Running float64 sums over feature vectors: n, sum x, sum x x^T.
+
+    Example:
+        >>> sums = GaussianSums.of(torch.tensor([[0.0, 1.0], [2.0, 1.0]]))
+        >>> sums.n, sums.mean().tolist()
+        (2, [1.0, 1.0])
+    """
 
     n: int
     total: torch.Tensor
@@ -24,7 +30,7 @@ class GaussianSums:
 
     @classmethod
     def empty(cls, dimension: int) -> GaussianSums:
-        """Return the sums over nothing."""
+        """Return the sums over no vectors."""
         zeros = torch.zeros(dimension, dtype=torch.float64)
         return cls(0, zeros, torch.outer(zeros, zeros))
 
@@ -67,9 +73,9 @@ class GaussianSums:
 def frechet_distance(first: GaussianSums, second: GaussianSums) -> float:
     """Return |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)); zero for equal distributions.
 
-    (S1 S2)^(1/2) has the trace of (S1^(1/2) S2 S1^(1/2))^(1/2), whose argument is symmetric,
-    so no complex or divergent matrix root is needed where a covariance is singular, which it
-    is for fewer pictures than dimensions.
+    (S1 S2)^(1/2) has the same trace as (S1^(1/2) S2 S1^(1/2))^(1/2), whose argument is symmetric.
+    Its root is real and stable for singular covariances, too; covariances are singular for fewer
+    pictures than dimensions.
 
     Raises:
         NoValueError: if a set has fewer than two vectors.

@@ -1,4 +1,4 @@
-"""sRGB to CIE Lab, for metrics of colour."""
+"""Convert sRGB to CIE Lab, for metrics of colour."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ _WHITE = (0.95047, 1.0, 1.08883)
 def rgb_to_lab(pixels: torch.Tensor) -> torch.Tensor:
     """Return CIE 1976 L*a*b* of sRGB pictures.
 
-    Two patches are told apart from a distance of about 2.3 (Mahy et al., Color Research and
-    Application 19, 1994).
+    People see a difference between two patches from a distance of about 2.3 (Mahy et al., Color
+    Research and Application 19, 1994).
 
     Args:
         pixels: float sRGB (B, 3, H, W) with values in [0, 1].
 
     Returns:
         (B, 3, H, W) of the same dtype: L* in [0, 100], a* and b* in about [-110, 110].
+
+    Example:
+        >>> rgb_to_lab(torch.ones(1, 3, 1, 1)).flatten().round().abs().tolist()
+        [100.0, 0.0, 0.0]
     """
     linear = torch.where(
         pixels <= 0.04045, pixels / 12.92, ((pixels.clamp(min=0) + 0.055) / 1.055) ** 2.4

@@ -1,9 +1,9 @@
-"""The sliced Wasserstein distance between two clouds of vectors, repeatable to the bit.
+"""The sliced Wasserstein distance between two clouds of vectors, with repeatable results.
 
 Bonneel et al., "Sliced and Radon Wasserstein Barycenters of Measures", JMIV 51 (2015); for
 style: Heitz et al., "A Sliced Wasserstein Loss for Neural Texture Synthesis", CVPR 2021.
-Projections and sampled positions come from fixed seeds, so that the same two pictures give
-the same number in every process and in every order.
+Projections and sampled positions come from fixed seeds, so two pictures have the same distance
+in every process and in every order.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 SAMPLES = 2048
-"""Positions read from each cloud; all of them where there are fewer."""
+"""Largest number of positions that are read from a cloud."""
 
 
 def ordered(cloud: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
     """Return the projections of each cloud (B, D, N) on (P, D), in ascending order (B, P, N)."""
     projected = torch.matmul(directions.to(cloud.device, cloud.dtype), cloud)
     if projected.device.type == "cpu":
-        # NumPy sorts short rows several times as fast.
+        # NumPy sorts short rows several times faster than torch.
         return torch.from_numpy(np.sort(projected.numpy(force=True), axis=2))
     return projected.sort(dim=2).values
 
@@ -31,11 +31,12 @@ def ordered_distance(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
     Args:
         x: projections (B, P, N) of clouds, from :func:`ordered`.
-        y: those (B, P, M) of others; the larger ones are read at the quantiles of the smaller.
+        y: projections (B, P, M) of other clouds. The larger of both is read at the quantiles of
+            the smaller.
 
     Returns:
         float64 (B,), the root of the mean over projections and quantiles of the squared
-        difference; zero for equal clouds, whatever their order.
+        difference; zero for equal clouds in any order.
     """
     levels = min(x.shape[2], y.shape[2])
     squares = (_quantiles(x, levels) - _quantiles(y, levels)).square()
@@ -44,25 +45,25 @@ def ordered_distance(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 @lru_cache(maxsize=32)
 def directions(count: int, dimension: int) -> torch.Tensor:
-    """Return ``count`` random unit vectors (P, D), float32, always the same ones."""
+    """Return ``count`` random unit vectors (P, D), float32, the same at every call."""
     generator = torch.Generator().manual_seed(20210619)
     vectors = torch.randn(count, dimension, generator=generator, dtype=torch.float64)
     return (vectors / vectors.norm(dim=1, keepdim=True)).float()
 
 
 def sampled(cloud: torch.Tensor) -> torch.Tensor:
-    """Return at most ``SAMPLES`` columns of (B, D, N), at places that depend on N only."""
+    """Return at most ``SAMPLES`` columns of (B, D, N), chosen depending on N only."""
     positions = cloud.shape[2]
     if positions <= SAMPLES:
         return cloud
-    # Whole vectors lie side by side in channels-last order.
+    # In channels-last order each vector is contiguous.
     places = _places(positions).to(cloud.device)
     return cloud.transpose(1, 2).index_select(1, places).transpose(1, 2)
 
 
 @lru_cache(maxsize=32)
 def _places(positions: int) -> torch.Tensor:
-    # A regular grid would beat against periodic textures.
+    # A regular grid would alias with periodic textures.
     generator = torch.Generator().manual_seed(positions)
     return torch.randperm(positions, generator=generator)[:SAMPLES].sort().values
 

@@ -1,4 +1,4 @@
-"""Geometric abstraction: circles, wedges, grids and lines in tension (after Kandinsky)."""
+"""Geometric abstraction: circles, wedges, grids and lines (after Kandinsky)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLOURS = slice(3, 10)
 
 
 class _Sheet:
-    """The canvas under work: transparent washes and opaque ink, anti-aliased by size."""
+    """A canvas for transparent washes and opaque ink, with anti-aliased edges."""
 
     def __init__(self, side: int, ground: Colours) -> None:
         self.side = side
@@ -92,7 +92,7 @@ class _Sheet:
         self.line(_ring(at, radius, 120), width, ink)
 
     def halo(self, at: NDArray, radius: float, tint: Colours, strength: float = 0.75) -> None:
-        """Breathe a soft glow of colour onto the ground."""
+        """Add a soft glow of colour to the ground."""
         r = np.hypot(self.x - at[0], self.y - at[1]) / radius
         glow = strength * np.exp(-(r**2) * 1.6)
         self.colour = paint_over(self.colour, tint, glow)
@@ -130,7 +130,7 @@ def abstraction(rng: np.random.Generator, size: int) -> Painting:
 
 
 def _some(rng: np.random.Generator, palette: Colours, count: int) -> Colours:
-    """Return different working colours, each a little apart from the tube's."""
+    """Return different colours of the palette, each with a small random change."""
     pick = rng.permutation(len(palette[_COLOURS]))[:count]
     return shift(
         palette[_COLOURS][pick], rng.normal(0, 0.03, count), 1.0, rng.normal(0, 0.06, count)
@@ -151,7 +151,7 @@ def _ground(rng: np.random.Generator, n: int, palette: Colours) -> Colours:
 
 
 def _planes(rng: np.random.Generator, sheet: _Sheet, palette: Colours, axis: float) -> None:
-    """Lay large transparent planes along the main diagonal."""
+    """Draw large transparent planes along the main diagonal."""
     out = np.array([np.cos(axis), np.sin(axis)])
     across = np.array([-out[1], out[0]])
     for tint in _some(rng, palette, 4):
@@ -164,7 +164,7 @@ def _planes(rng: np.random.Generator, sheet: _Sheet, palette: Colours, axis: flo
 
 
 def _great_circle(rng: np.random.Generator, sheet: _Sheet, palette: Colours, at: NDArray) -> None:
-    """Set the dominant: a dark disc within discs, with a glowing rim."""
+    """Draw the dominant shape: a dark disc in concentric discs, with a glowing edge."""
     first, second, third, fourth = _some(rng, palette, 4)
     radius = rng.uniform(0.145, 0.18)
     sheet.halo(at, radius * 1.75, first, 0.85)
@@ -181,7 +181,7 @@ def _great_circle(rng: np.random.Generator, sheet: _Sheet, palette: Colours, at:
 
 
 def _wedges(rng: np.random.Generator, sheet: _Sheet, palette: Colours, axis: float) -> None:
-    """Drive long triangles across the picture, and cross them with a second direction."""
+    """Draw long triangles across the picture in two crossing directions."""
     tints = _some(rng, palette, 5)
     for k, tint in enumerate(tints):
         turn = axis + (0.0, 0.12, np.pi / 2, 2.5, 0.7)[k] + rng.normal(0, 0.1)
@@ -203,7 +203,7 @@ def _wedges(rng: np.random.Generator, sheet: _Sheet, palette: Colours, axis: flo
 
 
 def _checkers(rng: np.random.Generator, sheet: _Sheet, palette: Colours) -> None:
-    """Set two tilted chequered boards, squeezed towards one end."""
+    """Draw two tilted chequered boards that narrow towards one end."""
     for _ in range(2):
         at, turn = rng.uniform(0.2, 0.8, 2), rng.uniform(-0.9, 0.9)
         rows, columns = int(rng.integers(3, 5)), int(rng.integers(4, 7))
@@ -231,7 +231,7 @@ def _checkers(rng: np.random.Generator, sheet: _Sheet, palette: Colours) -> None
 
 
 def _arches(rng: np.random.Generator, sheet: _Sheet, palette: Colours) -> None:
-    """Hang half-discs along a line, and roll out a ribbon of arcs."""
+    """Draw half-discs along a line, and a ribbon of arcs."""
     start = np.array([rng.uniform(0.08, 0.3), rng.uniform(0.72, 0.9)])
     turn, radius = rng.uniform(-0.35, 0.05), rng.uniform(0.035, 0.05)
     out = np.array([np.cos(turn), np.sin(turn)])
@@ -252,7 +252,7 @@ def _arches(rng: np.random.Generator, sheet: _Sheet, palette: Colours) -> None:
 
 
 def _small_circles(rng: np.random.Generator, sheet: _Sheet, palette: Colours, sun: NDArray) -> None:
-    """Scatter circles of falling size that keep clear of the dominant and of each other."""
+    """Draw circles of decreasing size that overlap neither each other nor the dominant shape."""
     placed: list[tuple[NDArray, float]] = [(sun, 0.2)]
     for radius in np.geomspace(0.075, 0.012, 17):
         for _ in range(40):
@@ -276,7 +276,7 @@ def _small_circles(rng: np.random.Generator, sheet: _Sheet, palette: Colours, su
 
 
 def _rays(rng: np.random.Generator, sheet: _Sheet, palette: Colours, axis: float) -> None:
-    """Rule long lines: a pair along the axis, fans, a bundle of parallels."""
+    """Draw long straight lines: a pair along the axis, fans, and parallel lines."""
     for offset in (0.0, 0.018):
         out = np.array([np.cos(axis), np.sin(axis)])
         across = np.array([-out[1], out[0]]) * (offset + rng.uniform(-0.02, 0.02))
@@ -304,7 +304,7 @@ def _rays(rng: np.random.Generator, sheet: _Sheet, palette: Colours, axis: float
 
 
 def _signs(rng: np.random.Generator, sheet: _Sheet, palette: Colours) -> None:
-    """Write the small signs: waves, zigzags, ladders, crosses, dots."""
+    """Draw small signs: waves, zigzags, ladders, crosses, dots."""
     for kind in range(7):
         at, turn = rng.uniform(0.08, 0.82, 2), rng.uniform(-0.8, 0.8)
         along = np.array([np.cos(turn), np.sin(turn)])
@@ -328,7 +328,7 @@ def _signs(rng: np.random.Generator, sheet: _Sheet, palette: Colours) -> None:
 
 
 def _canvas(rng: np.random.Generator, colour: Colours) -> Colours:
-    """Let the weave and the dry brush show through the paint."""
+    """Make the weave of the canvas and the dry brush visible in the paint."""
     n = colour.shape[0]
     x, y = fields.grid(n)
     threads = 170

@@ -1,4 +1,4 @@
-"""Poured and flung enamel, layer over layer on raw canvas (after Pollock)."""
+"""Poured and thrown enamel in layers on raw canvas (after Pollock)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PALETTES = (
 
 
 def action_painting(rng: np.random.Generator, size: int) -> Painting:
-    """Pour an action painting.
+    """Paint an action painting.
 
     Args:
         rng: source of randomness: rhythm, palette and every drip.
@@ -57,7 +57,7 @@ def _canvas(rng: np.random.Generator, n: int, tint: Colours) -> Colours:
 def _pour(
     rng: np.random.Generator, panel: Panel, enamel: Colours, swing: float, half: float
 ) -> None:
-    """Pour one long line in swings of the arm; it swells where the hand is slow."""
+    """Draw one long curved line, thicker where the movement is slow."""
     s = np.linspace(0, 1, 420)
     c, d = np.cos(swing), np.sin(swing)
     along = np.zeros_like(s)
@@ -72,7 +72,7 @@ def _pour(
 
 
 def _skeins(rng: np.random.Generator, panel: Panel, enamel: Colours, count: int) -> None:
-    """Fling short loops off the stick."""
+    """Draw short loops of thrown paint."""
     for _ in range(count):
         s = np.linspace(0, 1, 70)
         turn = (
@@ -104,7 +104,7 @@ def _line(
 
 
 def _splatter(rng: np.random.Generator, panel: Panel, enamel: Colours, count: int) -> None:
-    """Let drops fall in a few showers."""
+    """Draw drops in a few groups."""
     centres = rng.uniform(0, 1, (5, 2))
     which = rng.integers(0, 5, count)
     drops = centres[which] + rng.normal(0, 0.13, (count, 2))
@@ -113,7 +113,7 @@ def _splatter(rng: np.random.Generator, panel: Panel, enamel: Colours, count: in
 
 
 def _splash(rng: np.random.Generator, panel: Panel, enamel: Colours) -> None:
-    """Drop a pool that throws out spikes."""
+    """Draw a pool with spikes."""
     at, reach = rng.uniform(0.05, 0.95, 2), rng.uniform(0.008, 0.02)
     turn = np.linspace(0, 2 * np.pi, 120)
     rim = reach * (1 + 0.16 * np.sin(5 * turn + rng.uniform(0, 6)) + 0.1 * np.sin(11 * turn))

@@ -24,7 +24,7 @@ _JEWELS = slice(7, 11)
 
 
 def art_nouveau(rng: np.random.Generator, size: int) -> Painting:
-    """Gild and paint a tree of life.
+    """Paint a tree of life on gold.
 
     Args:
         rng: source of randomness: composition, palette and every ornament.
@@ -45,7 +45,7 @@ def art_nouveau(rng: np.random.Generator, size: int) -> Painting:
 
 
 def _leaf_gold(rng: np.random.Generator, n: int, palette: Colours) -> Colours:
-    """Return the ground of square gold leaves, worn and unevenly bright."""
+    """Return the ground of square gold leaves, worn and of uneven brightness."""
     count = 11
     tone = rng.normal(0, 0.022, (count + 1, count + 1))
     x, y = fields.grid(n)
@@ -62,7 +62,7 @@ def _leaf_gold(rng: np.random.Generator, n: int, palette: Colours) -> Colours:
 def _spiral(
     start: NDArray, turn: float, long: float, curl: float, turns: float, lead: float = 0.4
 ) -> tuple[NDArray, NDArray]:
-    """Return a line (M, 2) that swings out and coils up, and its heading at each point (M,).
+    """Return a line (M, 2) that ends in a spiral, and its direction at each point (M,).
 
     The coil keeps an even distance between its turns (a spiral of Archimedes).
     """
@@ -77,7 +77,7 @@ def _spiral(
 
 
 def _ground_spirals(rng: np.random.Generator, panel: Panel, palette: Colours) -> None:
-    """Engrave faint spirals and dots into the gold."""
+    """Draw faint engraved spirals and dots in the gold."""
     line = mix(palette[_GOLD], palette[_BRONZE], 0.55)
     for _ in range(60):
         at = rng.uniform(0, 1, 2)
@@ -115,7 +115,7 @@ def _branch(
     half: float,
     depth: int,
 ) -> None:
-    """Grow one spiral and smaller ones from its outer side; small ones are laid first."""
+    """Draw one spiral branch, after the smaller ones that start from its outer side."""
     path, heading = _spiral(at, turn, long, curl, rng.uniform(1.9, 2.4))
     if depth < 2:
         for k in (20, 34, 46) if depth == 0 else (26, 44):
@@ -149,7 +149,7 @@ def _limb(
 def _eye(
     rng: np.random.Generator, panel: Panel, palette: Colours, at: NDArray, reach: float
 ) -> None:
-    """Hang an eye or a triangle as blossom."""
+    """Draw an eye or a triangle as a blossom."""
     turn = rng.uniform(0, np.pi)
     out, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
     jewel = palette[_JEWELS][rng.integers(4)]
@@ -206,7 +206,7 @@ def _trunk(
 
 
 def _hills(rng: np.random.Generator, panel: Panel, palette: Colours) -> None:
-    """Spread three hills, each a quilt of its own pattern."""
+    """Draw three hills, each with another quilted pattern."""
     patterns = rng.permutation(3)
     for k, (cx, top, wide) in enumerate(
         ((0.08, 0.74, 0.34), (0.92, 0.77, 0.36), (0.5, 0.885, 0.5))
@@ -267,7 +267,7 @@ def _quilt(
 
 
 def _meadow(rng: np.random.Generator, panel: Panel, palette: Colours) -> None:
-    """Strew flowers over the near hill."""
+    """Draw flowers on the near hill."""
     panel.label = Label.GROUND
     for _ in range(46):
         at = np.array([rng.uniform(0.0, 1.0), rng.uniform(0.925, 1.0)])
@@ -285,7 +285,7 @@ def _meadow(rng: np.random.Generator, panel: Panel, palette: Colours) -> None:
 def _light(
     rng: np.random.Generator, panel: Panel, palette: Colours
 ) -> tuple[Colours, NDArray[np.uint8]]:
-    """Light the relief; gold answers with a shine that wanders over the panel."""
+    """Light the relief, with a varying shine on the gold."""
     colour, height, labels = panel.arrays()
     n = panel.side
     rough = 0.05 * fields.resize(fields.noise(rng, n // 2, 0.006, 2), n)

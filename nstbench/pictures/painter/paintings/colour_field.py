@@ -1,4 +1,4 @@
-"""Floating fields of veiled colour on a breathing ground (after Rothko)."""
+"""Soft-edged fields of layered colour on a varied ground (after Rothko)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nstbench.pictures.painter.tools.colour import Colours, choose, mix, shift
 from nstbench.pictures.painter.tools.fields import Field
 from nstbench.pictures.painter.tools.painting import Painting
 
-# Ground, then the fields from top to bottom; each field's second colour shows through its veil.
+# Ground, then the fields from top to bottom, each with a second colour over the first one.
 _PALETTES = (
     "7a1a16 e8762c f0a83c 4a0e12 8c1c1c c83a20 e0582a",
     "16223f 2f5fa0 5f93c8 0e1428 243560 d88a4c e8b078",
@@ -52,7 +52,7 @@ def colour_field(rng: np.random.Generator, size: int) -> Painting:
 def _field(
     rng: np.random.Generator, n: int, x: Field, y: Field, margin: float, top: float, bottom: float
 ) -> Field:
-    """Return the coverage of one field: frayed by the brush, thin towards its rim."""
+    """Return the coverage of one field: frayed by the brush, thin towards its edge."""
     fray = 0.005 * fields.noise(rng, n, (0.12, 0.12), 4) + 0.002 * fields.noise(rng, n, 0.02, 2)
     brushed = 0.005 * fields.noise(rng, n, (0.2, 0.01), 3)
     inside = np.minimum(
@@ -67,7 +67,7 @@ def _field(
 def _scumble(
     rng: np.random.Generator, n: int, below: Colours, veil: Colours, strength: float
 ) -> Colours:
-    """Return a colour under a thin veil of another, brushed crosswise."""
+    """Return a colour under a thin layer of another, brushed crosswise."""
     cloud = fields.noise(rng, n, (0.4, 0.25), 4)
     across = fields.noise(rng, n, (0.3, 0.02), 3)
     down = fields.noise(rng, n, (0.025, 0.25), 3)

@@ -28,7 +28,7 @@ _DAB = Brush(bristles=5, ragged=0.2, streak=0.022, load=0.05, body=0.8, taper=0.
 
 @dataclass
 class _View:
-    """The still life seen once: flat colours, and the contour drawing."""
+    """One view of the still life: flat colours, and the contour drawing."""
 
     colour: Colours
     line: Field
@@ -76,7 +76,7 @@ def cubism(rng: np.random.Generator, size: int) -> Painting:
     layer = PaintLayer(size, colour)
     layer.cover(rng, colour, angle, _DAB, spacing=0.0075, width=0.0105, length=0.03, spread=0.5)
     painted = layer.render(relief=0.34)
-    # The masking tape of a cubist: strokes that crossed into a facet of another colour go.
+    # Strokes that cross into a facet of another colour are removed.
     strayed = fields.smoothstep(0.09, 0.17, np.abs(painted - colour).max(axis=-1))
     painted = paint_over(painted, colour, strayed)
     edges = _edge_lines(rng, size, facets)
@@ -86,7 +86,7 @@ def cubism(rng: np.random.Generator, size: int) -> Painting:
 
 
 def _views(rng: np.random.Generator, n: int, palette: Colours) -> list[_View]:
-    """Return the table by daylight, in shadow, and as a white drawing."""
+    """Return views of the table: in daylight, in shadow, and as a white drawing."""
     layout = rng.integers(2**31)
     night = palette[
         [
@@ -259,7 +259,7 @@ def _glass(drawing: _Drawing, palette: Colours, x: float, foot: float) -> None:
 
 
 def _facets(rng: np.random.Generator) -> list[NDArray]:
-    """Split the canvas by straight cuts until the facets are small in the middle."""
+    """Split the canvas by straight cuts into facets, which are smaller in the middle."""
     axis = rng.uniform(-0.25, 0.25)
     ways = axis + np.array([np.pi / 2, np.pi / 2 - 0.35, 0.6, -0.55, 0.05])
     done: list[NDArray] = []
@@ -301,7 +301,7 @@ def _cut(polygon: NDArray, through: NDArray, turn: float) -> tuple[NDArray, NDAr
 def _assemble(
     rng: np.random.Generator, n: int, palette: Colours, views: list[_View], facets: list[NDArray]
 ) -> tuple[Colours, Field, Field]:
-    """Look through each facet at a view of its own, and model it from one edge to the other."""
+    """Show another view through each facet, shaded from one edge to the other."""
     colour = np.zeros((n, n, 3), dtype=np.float32)
     line = np.zeros((n, n), dtype=np.float32)
     angle = np.zeros((n, n), dtype=np.float32)
@@ -333,7 +333,7 @@ def _assemble(
 
 
 def _look(rng: np.random.Generator, here: NDArray, middle: NDArray, freedom: float) -> NDArray:
-    """Return where the eye finds the points of a facet when it has moved."""
+    """Return the points of a facet as seen from another viewpoint."""
     turn, scale = rng.normal(0, 0.16) * freedom, np.exp(rng.normal(0, 0.13) * freedom)
     c, s = np.cos(turn) * scale, np.sin(turn) * scale
     moved: NDArray = (here - middle) @ np.array([[c, s], [-s, c]])

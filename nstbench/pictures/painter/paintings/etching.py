@@ -1,4 +1,4 @@
-"""Etching: a windmill, a great tree and weather over water, in hatched lines (after Rembrandt)."""
+"""Etching of a windmill, a large tree and clouds over water (after Rembrandt)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nstbench.pictures.painter.tools.strokes import reduce
 
 _SUPERSAMPLING = 2
 
-# Ink, paper, colour of the tone left on the plate.
+# Ink, paper, plate tone.
 _PALETTES = (
     "1c1612 f0e6d0 c9b694",
     "2a1a10 efe0c2 d0a878",
     "141a22 ece8dc b4b8b4",
 )
 
-# Lines of a hatching across the whole picture.
+# Number of hatching lines over the whole picture.
 _LINES = 118.0
 
 
@@ -233,7 +233,7 @@ def _windmill(rng: np.random.Generator, plate: Plate, cx: float, foot: float) ->
 
 
 def _sails(plate: Plate, hub: NDArray, turn: float) -> None:
-    """Draw four lattice sails; half of their cloths are set."""
+    """Draw four lattice sails, half covered with cloth."""
     for k in range(4):
         out = np.array([np.cos(turn + k * np.pi / 2), np.sin(turn + k * np.pi / 2)])
         across = np.array([-out[1], out[0]])
@@ -250,7 +250,7 @@ def _sails(plate: Plate, hub: NDArray, turn: float) -> None:
 
 
 def _foreground(rng: np.random.Generator, plate: Plate) -> None:
-    """Lay the near bank with its path, fence and grasses."""
+    """Draw the near bank with its path, fence and grasses."""
     n = plate.side
     x, y = fields.grid(n)
     at = np.linspace(0, 1, n)
@@ -283,7 +283,7 @@ def _foreground(rng: np.random.Generator, plate: Plate) -> None:
 
 
 def _tree(rng: np.random.Generator, plate: Plate, cx: float, scale: float) -> None:
-    """Grow a tree at ``cx``; ``scale`` sizes its crown and its height above the bank."""
+    """Draw a tree at ``cx``; ``scale`` is the factor of its crown and its height."""
     trunk = [
         (cx - 0.06, 0.87),
         (cx - 0.03, 0.8),
@@ -318,7 +318,7 @@ def _tree(rng: np.random.Generator, plate: Plate, cx: float, scale: float) -> No
 
 
 def _clump(rng: np.random.Generator, plate: Plate, px: float, py: float, reach: float) -> None:
-    """Draw one mass of leaves: lit above, in shadow below, edged with loops of the needle."""
+    """Draw one mass of leaves: lit above, in shadow below, with loops at the edge."""
     turn = np.linspace(0, 2 * np.pi, 60)
     lobes = reach * (1 + 0.12 * np.sin(7 * turn + 50 * px) + 0.08 * np.sin(13 * turn + 70 * py))
     ring = np.stack([px + lobes * np.cos(turn), py + lobes * np.sin(turn) / 1.2], -1)
@@ -344,7 +344,7 @@ def _clump(rng: np.random.Generator, plate: Plate, px: float, py: float, reach: 
 def _pull(
     rng: np.random.Generator, plate: Plate, ink: Colours, paper: Colours, tone: Colours
 ) -> Colours:
-    """Bite the hatching into the plate and print it on laid paper."""
+    """Return the hatching and the lines as printed on laid paper."""
     n = plate.side
     x, y = fields.grid(n)
     shake = 0.0011 * fields.noise(rng, n, 0.07, 3)
@@ -362,7 +362,7 @@ def _pull(
         )
         phase = (course + shake) * _LINES * pitch
         need = fields.smoothstep(begin, full, plate.dark)
-        # The needle lifts now and then: gaps open where the tone is light.
+        # Hatching lines have gaps where the tone is light.
         gaps = fields.noise(rng, n, (0.05, 0.012), 2)
         need = np.where(need + 0.05 * gaps > 0.045, need, 0)
         swell = 0.5 * np.abs((phase % 1.0) - 0.5) * 2

@@ -1,4 +1,4 @@
-"""A harbour in wild colour, thick paint on bare canvas (after Derain and Vlaminck)."""
+"""A harbour in strong colours, thick paint on bare canvas (after Derain and Vlaminck)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LINE = Brush(bristles=4, ragged=0.12, streak=0.02, load=0.03, body=1.8, taper=0
 
 @dataclass
 class _Scene:
-    """Under-drawing: colours, stroke directions, meaning."""
+    """Under-drawing: colours, stroke directions, labels."""
 
     colour: Colours
     angle: Field
@@ -77,7 +77,7 @@ def _broken(
     lean: Field | float,
     cell: float | tuple[float, float],
 ) -> Colours:
-    """Return unmixed colours side by side, in patches of about a stroke's size."""
+    """Return patches of unmixed colours, about as large as a stroke."""
     share = np.clip(0.5 + 0.33 * fields.noise(rng, n, cell, 2) + lean, 0, 0.999)
     return tints[(share * len(tints)).astype(np.intp)]
 
@@ -138,7 +138,7 @@ def _hills(
 def _contour(
     rng: np.random.Generator, layer: PaintLayer, palette: Colours, line: NDArray, width: float
 ) -> None:
-    """Draw a contour in separate, loaded strokes."""
+    """Draw a contour in separate thick strokes."""
     steps = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
     total = float(steps[-1])
     begin = np.arange(0.0, total, 0.06)
@@ -172,7 +172,7 @@ def _solid(
 def _town(
     rng: np.random.Generator, layer: PaintLayer, scene: _Scene, palette: Colours, shore: float
 ) -> None:
-    """Build two rows of houses and a tower, and let them shine on the water."""
+    """Draw two rows of houses and a tower, with their reflections on the water."""
     centre = rng.uniform(0.22, 0.48)
     for row in range(2):
         for place in range(5):
@@ -274,7 +274,7 @@ def _boats(
 
 
 def _pines(rng: np.random.Generator, layer: PaintLayer, scene: _Scene, palette: Colours) -> None:
-    """Frame the view with a bent tree whose leaves are single touches."""
+    """Draw a bent tree at the side, with single strokes as leaves."""
     n = scene.labels.shape[0]
     root = rng.uniform(0.86, 0.92)
     trunk = fields.curve(

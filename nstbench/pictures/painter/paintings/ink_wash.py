@@ -24,7 +24,7 @@ _PAPER, _INK, _THIN, _TINT, _SEAL = range(5)
 
 
 class _Scroll:
-    """Ink on a sheet: how dense it lies at each place, and the pale colour beneath."""
+    """Ink on a sheet: its density at each pixel, and the pale colour below it."""
 
     def __init__(self, side: int) -> None:
         self.side = side
@@ -34,21 +34,21 @@ class _Scroll:
         self.x, self.y = fields.grid(side)
 
     def label(self, polygon: ArrayLike, label: Label) -> None:
-        """Say what a polygon shows."""
+        """Set the label of a polygon."""
         corners = (np.asarray(polygon, dtype=np.float64) * self.side).ravel().tolist()
         ImageDraw.Draw(self._labels).polygon(corners, fill=int(label))
 
     def label_below(self, line: NDArray, label: Label) -> None:
-        """Say what everything below a skyline (n,) shows."""
+        """Set the label of all pixels below a skyline (n,)."""
         at = np.linspace(0, 1, len(line))
         self.label(np.concatenate([np.stack([at, line], -1), [(1.0, 1.1), (0.0, 1.1)]]), label)
 
     def labels(self) -> NDArray[np.uint8]:
-        """Return the meaning of every pixel (side, side)."""
+        """Return the label of every pixel (side, side)."""
         return np.asarray(self._labels)
 
     def wash(self, coverage: Field) -> None:
-        """Lay a thin ink over what is there; the two darken each other."""
+        """Add a thin layer of ink, which makes the existing ink darker."""
         self.ink = 1 - (1 - self.ink) * (1 - np.clip(coverage, 0, 1))
 
     def brush(self, strokes: list[tuple[NDArray, NDArray | float]], density: float) -> None:
@@ -60,7 +60,7 @@ class _Scroll:
         self.wash(density * np.asarray(layer, dtype=np.float32) / 255)
 
     def dots(self, points: NDArray, radius: NDArray, density: float) -> None:
-        """Press the tip of the brush down at many points."""
+        """Draw touches of the tip of the brush at many points."""
         layer = Image.new("L", (self.side, self.side))
         draw = ImageDraw.Draw(layer)
         for (x, y), r in zip(points * self.side, radius * self.side, strict=True):
@@ -103,7 +103,7 @@ def ink_wash(rng: np.random.Generator, size: int) -> Painting:
 
 
 def _mountains(rng: np.random.Generator, scroll: _Scroll) -> None:
-    """Stand ranges one behind the other, each dark at its crest and lost in mist below."""
+    """Draw ranges of mountains, each dark at its crest and in mist below."""
     n = scroll.side
     at = np.linspace(0, 1, n)
     for k, (level, height, density) in enumerate(
@@ -133,7 +133,7 @@ def _mountains(rng: np.random.Generator, scroll: _Scroll) -> None:
 
 
 def _folds(rng: np.random.Generator, n: int, line: NDArray) -> Field:
-    """Return the axe-cut texture of rock: streaks that run down from the crest."""
+    """Return the texture of rock: streaks downwards from the crest (axe-cut strokes)."""
     x, y = fields.grid(n)
     crest = np.interp(x, np.linspace(0, 1, len(line)), line)
     bend = 0.2 * (y - crest) * fields.noise(rng, n, 0.3, 2)
@@ -167,7 +167,7 @@ def _water(rng: np.random.Generator, scroll: _Scroll, level: float) -> None:
 
 
 def _cliff(rng: np.random.Generator, scroll: _Scroll) -> NDArray:
-    """Build the near rock at the left and return its edge (n,) as height over x."""
+    """Draw the near rock at the left and return its edge (n,) as height over x."""
     n = scroll.side
     at = np.linspace(0, 1, n)
     steps = 0.56 + 0.3 * fields.smoothstep(0.13, 0.4, at) + 0.4 * fields.smoothstep(0.36, 0.62, at)
@@ -194,7 +194,7 @@ def _cliff(rng: np.random.Generator, scroll: _Scroll) -> NDArray:
 
 
 def _pines(rng: np.random.Generator, scroll: _Scroll, cliff: NDArray) -> None:
-    """Root pines in the rock: bent trunks, level boughs, fans of needles."""
+    """Draw pines on the rock: bent trunks, level branches, fans of needles."""
     at = np.linspace(0, 1, scroll.side)
     for x, tall, lean in ((0.2, 0.36, 0.12), (0.1, 0.27, 0.04), (0.31, 0.2, 0.11)):
         px = x + rng.uniform(-0.02, 0.02)
@@ -313,7 +313,7 @@ def _birds(rng: np.random.Generator, scroll: _Scroll) -> None:
 
 
 def _inscription(rng: np.random.Generator, scroll: _Scroll, mirrored: bool) -> None:
-    """Write two columns of brushed signs in the empty sky."""
+    """Draw two columns of brushed signs in the empty sky."""
     strokes: list[tuple[NDArray, NDArray | float]] = []
     for column in range(2):
         cx = (0.93 - 0.042 * column) if not mirrored else (0.07 + 0.042 * column)
@@ -329,7 +329,7 @@ def _inscription(rng: np.random.Generator, scroll: _Scroll, mirrored: bool) -> N
 
 
 def _mount(rng: np.random.Generator, scroll: _Scroll, palette: Colours, mirrored: bool) -> Colours:
-    """Let the ink soak into the sheet, and set the red seal."""
+    """Return the picture with ink soaked into the paper, and the red seal."""
     n = scroll.side
     bleed = fields.blur(scroll.ink, 0.0016)
     fibre = 0.5 * fields.noise(rng, n, (0.05, 0.004), 3) + 0.5 * fields.noise(

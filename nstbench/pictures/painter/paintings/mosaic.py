@@ -17,7 +17,7 @@ from nstbench.pictures.painter.tools.tesserae import Tiles, lay_tiles
 
 _SUPERSAMPLING = 2
 _PLAN = 384
-# Figures are laid in smaller stones than their ground.
+# Figures have smaller stones than the ground.
 _TILE = 0.0155
 _FINE_TILE = 0.0105
 
@@ -31,7 +31,7 @@ _PALETTES = (
 
 @dataclass
 class _Plan:
-    """The mosaicist's drawing: a number per region, and the colour of each place."""
+    """The drawing of a mosaic: a number per region, and the colour of each pixel."""
 
     region: NDArray[np.int32]
     colour: Colours
@@ -50,7 +50,7 @@ class _Plan:
         label: Label,
         gold: bool = False,
     ) -> None:
-        """Lay a new region; ``colour`` is one colour (3,) or one per pixel."""
+        """Add a region; ``colour`` is one colour (3,) or one per pixel."""
         self.region[inside] = self.region.max() + 1
         self.colour[inside] = colour if colour.ndim == 1 else colour[inside]
         self.gold[inside] = gold
@@ -58,7 +58,7 @@ class _Plan:
 
 
 def mosaic(rng: np.random.Generator, size: int) -> Painting:
-    """Lay a mosaic.
+    """Make a mosaic.
 
     Args:
         rng: source of randomness: composition, palette and every tessera.
@@ -112,7 +112,7 @@ def _design(rng: np.random.Generator, palette: Colours) -> _Plan:
 
 
 def _stars(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
-    """Sow gold stars over the corners."""
+    """Draw gold stars in the corners."""
     n = _PLAN
     x, y = fields.grid(n)
     points = int(rng.choice([6, 8]))
@@ -143,7 +143,7 @@ def _meadow(rng: np.random.Generator, plan: _Plan, palette: Colours, inside: NDA
 
 
 def _branches(rng: np.random.Generator, plan: _Plan, palette: Colours, inside: NDArray) -> None:
-    """Grow two vines with leaves and fruit up the sides of the roundel."""
+    """Draw two vines with leaves and fruit at the sides of the roundel."""
     for side, start, stop in ((-1, 0.72, -0.05), (1, 0.55, -0.02)):
         turn = np.pi / 2 - side * np.linspace(start, np.pi * 0.72 + stop, 60)
         radius = 0.315 + 0.014 * np.sin(np.linspace(0, 9 * np.pi, 60))
@@ -176,14 +176,14 @@ def _leaf(root: NDArray, turn: float, long: float, half: float) -> NDArray:
 
 
 def _peacock(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
-    """Set the bird, back to front."""
+    """Draw the bird, from back to front."""
     _train(rng, plan, palette)
     _body(rng, plan, palette)
     _head(plan, palette)
 
 
 def _train(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
-    """Spread the eyed feathers in three tiers."""
+    """Draw the feathers with eyes in three rows."""
     x, y = fields.grid(_PLAN)
     root = np.array([0.5, 0.6]) + rng.uniform(-0.012, 0.012, 2)
     first = int(rng.integers(11, 15))
@@ -202,7 +202,7 @@ def _train(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
 
 
 def _body(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
-    """Set legs, breast and neck, and the wing in its four stripes."""
+    """Draw legs, breast and neck, and the wing with four stripes."""
     _, y = fields.grid(_PLAN)
     for lean in (-0.012, 0.03):
         foot = [
@@ -257,7 +257,7 @@ def _body(rng: np.random.Generator, plan: _Plan, palette: Colours) -> None:
 
 
 def _head(plan: _Plan, palette: Colours) -> None:
-    """Set beak, eye and crown."""
+    """Draw beak, eye and crown."""
     x, y = fields.grid(_PLAN)
     beak = [(0.655, 0.286), (0.7, 0.308), (0.652, 0.315)]
     plan.fill(_polygon(beak), palette[8], Label.OBJECT)
@@ -276,7 +276,7 @@ def _inside_roundel() -> NDArray[np.bool_]:
 def _set(
     rng: np.random.Generator, plan: _Plan, tiles: Tiles, size: int, palette: Colours
 ) -> Colours:
-    """Press the tiles into the mortar, none of them quite level, and light them."""
+    """Return the tiles in mortar, each with a small random tilt, under light."""
     side = size * _SUPERSAMPLING
     count = len(tiles.at)
     numbers = Image.new("I", (side, side), 0)

@@ -1,4 +1,4 @@
-"""Night sky in rolling brush strokes over a sleeping village (after van Gogh's nights)."""
+"""Night sky in curved brush strokes over a village (after van Gogh's night pictures)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def nocturne(rng: np.random.Generator, size: int) -> Painting:
 
 
 def _lights(rng: np.random.Generator) -> tuple[list[_Light], _Light]:
-    """Return stars that keep their distance, and the moon."""
+    """Return stars at some distance from each other, and the moon."""
     moon_x = rng.uniform(0.78, 0.88)
     moon = _Light(moon_x, rng.uniform(0.12, 0.18), 0.045, 0.15)
     stars: list[_Light] = []
@@ -117,7 +117,7 @@ def _sky(
 
 
 def _along_flow(noise: Field, angle: Field, length: float) -> Field:
-    """Return noise drawn out along a direction field: bands that follow the wind."""
+    """Return noise that is smeared along a direction field, which gives bands."""
     m = noise.shape[0]
     start = np.stack(fields.grid(m), axis=-1).reshape(-1, 2)
     paths = fields.trace(angle, start, np.full(len(start), length), 19)
@@ -136,7 +136,7 @@ def _shine(
     r = np.hypot(x - star.x, y - star.y)
     ring = 0.72 + 0.28 * np.cos(2 * np.pi * r / (star.halo * 0.36))
     glow = np.clip(np.exp(-((r / star.halo) ** 2) * 1.3) * ring, 0, 1)
-    # Broken colour: blue and yellow strokes side by side; their mixture would be grey.
+    # Neighbouring strokes are blue or yellow, because a mixture of both would be grey.
     strokes = rng.random(r.shape) < 0.85 * glow**1.6
     colour = paint_over(colour, mix(palette[2], palette[3], 0.5), 0.45 * glow)
     colour = paint_over(colour, mix(palette[3], palette[4], 0.5 * glow), 0.8 * strokes)
@@ -274,7 +274,7 @@ def _facet(
     palette: Colours,
     label: Label = Label.BUILDING,
 ) -> None:
-    """Fill one face with strokes and, but for windows, draw its dark contour."""
+    """Fill one face with strokes and, except for windows, draw its dark contour."""
     layer.facet(rng, corners, colour, _FACE, 0.007)
     labels[fields.mask(corners, labels.shape[0]) > 0.5] = label
     if label == Label.LIGHT:
@@ -287,7 +287,7 @@ def _facet(
 
 
 def _cypress(rng: np.random.Generator, scene: _Scene, palette: Colours) -> Field:
-    """Paint the trees into the under-drawing and return where they stand."""
+    """Paint the trees into the under-drawing and return their positions."""
     n = scene.angle.shape[0]
     x, y = fields.grid(n)
     foot, top = rng.uniform(0.1, 0.2), rng.uniform(0.04, 0.16)

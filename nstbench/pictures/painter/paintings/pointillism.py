@@ -1,4 +1,4 @@
-"""An afternoon by the river in divided colour, dot by dot (after Seurat and Signac)."""
+"""An afternoon by the river in dots of divided colour (after Seurat and Signac)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PALETTES = (
 
 @dataclass
 class _Scene:
-    """The cartoon under the dots."""
+    """The full-size drawing under the dots."""
 
     colour: Colours
     labels: NDArray[np.uint8]
@@ -143,7 +143,7 @@ def _boat(scene: _Scene, palette: Colours, x: float, y: float, tall: float) -> N
 
 
 def _lawn(rng: np.random.Generator, scene: _Scene, palette: Colours) -> None:
-    """Lay the bank with its long shadows."""
+    """Draw the bank with its long shadows."""
     n = scene.x.shape[0]
     x, y = scene.x, scene.y
     at = np.linspace(0, 1, n)
@@ -269,7 +269,7 @@ def _head(scene: _Scene, palette: Colours, x: float, y: float, tall: float, brim
 
 
 def _trees(rng: np.random.Generator, scene: _Scene, palette: Colours) -> None:
-    """Raise trunks at the left and hang the canopy over the top."""
+    """Draw trunks at the left and the canopy at the top."""
     n = scene.x.shape[0]
     x, y = scene.x, scene.y
     for tx, foot, wide in ((0.9, 0.93, 0.018), (0.06, 0.66, 0.016), (0.155, 0.84, 0.026)):
@@ -304,14 +304,14 @@ def _trees(rng: np.random.Generator, scene: _Scene, palette: Colours) -> None:
 
 
 def _frame(scene: _Scene, palette: Colours) -> None:
-    """Surround the picture with the painted border that Seurat gave his."""
+    """Draw a painted border around the picture, as in Seurat's pictures."""
     x, y = scene.x, scene.y
     edge = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
     scene.fill(edge < 0.026, palette[_FRAME], Label.OBJECT)
 
 
 def _dots(rng: np.random.Generator, scene: _Scene, palette: Colours) -> Colours:
-    """Set the dots: a broad first layer, then small ones of divided colour."""
+    """Draw the dots: a first layer of large ones, then small ones of divided colour."""
     n = scene.x.shape[0]
     side = n * _SUPERSAMPLING
     numbers = Image.new("I", (side, side), 0)
@@ -345,7 +345,7 @@ def _dots(rng: np.random.Generator, scene: _Scene, palette: Colours) -> Colours:
 def _divide(
     rng: np.random.Generator, scene: _Scene, at: NDArray, division: float, palette: Colours
 ) -> Colours:
-    """Return dot colours that mix in the eye: neighbours on the wheel, a few complements."""
+    """Return colours of dots: neighbours on the colour wheel, and a few complements."""
     base = fields.sample(scene.colour, at)
     count = len(at)
     hue = rng.normal(0, 0.34, count) * division

@@ -30,7 +30,7 @@ _PALETTES = (
 
 
 class _Cartoon:
-    """The full-size drawing of a window: colours of the glass below, lead lines above."""
+    """The full-size drawing of a window: colours of the glass, and lead lines over them."""
 
     def __init__(self, side: int) -> None:
         self.side = side
@@ -49,7 +49,7 @@ class _Cartoon:
         lead: float = 0.0,
         hide: bool = False,
     ) -> None:
-        """Fill a shape; ``lead`` draws its contour, ``hide`` takes away the leads beneath."""
+        """Fill a shape; ``lead`` draws its contour, ``hide`` removes the leads below it."""
         corners = (np.asarray(points) * self.side).ravel().tolist()
         self._colours.polygon(corners, fill=tuple(int(c) for c in np.round(colour * 255)))
         self._labels.polygon(corners, fill=int(label))
@@ -166,7 +166,7 @@ def _river(rng: np.random.Generator, cartoon: _Cartoon, palette: Colours) -> Non
         first = left + (right - left) * (a + sway * (a > 0))[:, None]
         second = left + (right - left) * (b + 0.035 * np.sin(9 * y + 7 * b) * (b < 1))[:, None]
         tint = mix(palette[7], palette[8], rng.uniform(0.0, 0.9))
-        # Far away the lanes lie closer than the leads are wide: begin them nearer.
+        # In the distance the lanes are narrower than the leads, so they begin nearer.
         near = np.concatenate([first[22:], second[:21:-1]])
         cartoon.shape(near, tint, Label.WATER, 0.005, hide=True)
     for at in np.linspace(0.36, 0.95, 7):
@@ -177,7 +177,7 @@ def _river(rng: np.random.Generator, cartoon: _Cartoon, palette: Colours) -> Non
 
 
 def _flowers(rng: np.random.Generator, cartoon: _Cartoon, palette: Colours) -> None:
-    """Set irises with long leaves at both lower corners."""
+    """Draw irises with long leaves in both lower corners."""
     for side in (0.0, 1.0):
         inward = 1 - 2 * side
         roots = [side + inward * d for d in (0.1, 0.16, 0.23, 0.29)]
@@ -227,7 +227,7 @@ def _iris(
 
 
 def _border(rng: np.random.Generator, cartoon: _Cartoon, palette: Colours) -> None:
-    """Frame the window with a band of rectangles and jewels."""
+    """Draw a frame of rectangles and jewels."""
     inner, count = 0.055, 12
     for side in range(4):
         for k in range(count):
@@ -249,7 +249,7 @@ def _border(rng: np.random.Generator, cartoon: _Cartoon, palette: Colours) -> No
 
 
 def _assemble(rng: np.random.Generator, cartoon: _Cartoon, sun: NDArray) -> Colours:
-    """Cut the glass along the leads, light it from behind and cast the leads over it."""
+    """Return pieces of glass between the leads, lit from behind, with the leads over them."""
     side = cartoon.side
     glass = cartoon.glass()
     pieces, count = ndimage.label(glass)
@@ -272,7 +272,7 @@ def _assemble(rng: np.random.Generator, cartoon: _Cartoon, sun: NDArray) -> Colo
 def _piece_colours(
     rng: np.random.Generator, colours: Colours, pieces: NDArray, count: int
 ) -> Colours:
-    """Return one slightly varied colour per piece of glass, index 0 for the lead."""
+    """Return one slightly varied colour per piece of glass; index 0 is the lead."""
     total = np.bincount(pieces.ravel(), minlength=count + 1).clip(1)
     means = [
         np.bincount(pieces.ravel(), colours[..., c].ravel(), count + 1) / total for c in range(3)
@@ -288,7 +288,7 @@ def _piece_colours(
 
 
 def _streaks(rng: np.random.Generator, side: int, pieces: NDArray, count: int) -> Field:
-    """Return the swirls of opalescent glass; each piece is cut from another place of a sheet."""
+    """Return the swirls of opalescent glass, from another place of a sheet for each piece."""
     half = side // 2
     swirl = 0.06 * fields.noise(rng, half, 0.2, 3), 0.06 * fields.noise(rng, half, 0.2, 3)
     sheets = [

@@ -1,4 +1,4 @@
-"""A lily pond with the sky in it, and sometimes its bridge (after Monet's gardens)."""
+"""A lily pond that reflects the sky, in some pictures with a bridge (after Monet)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _bridge(
     palette: Colours,
     bank: float,
 ) -> None:
-    """Span the pond with an arched footbridge and its rails."""
+    """Draw an arched footbridge with rails over the pond."""
     s = np.linspace(-0.08, 1.08, 60)
     rise = rng.uniform(0.11, 0.15)
     arch = bank + 0.02 - rise * (1 - (2 * s - 1) ** 2)
@@ -123,7 +123,7 @@ def _bridge(
 def _reflections(
     rng: np.random.Generator, layer: PaintLayer, below: Colours, palette: Colours, bank: float
 ) -> None:
-    """Drag broken lights down the water, and ripples across it in a few quiet bands."""
+    """Draw vertical reflections on the water, and ripples across it in a few bands."""
     count = 260
     x, y = rng.uniform(0, 1, count), bank + 0.05 + (0.97 - bank) * rng.uniform(0, 1, count)
     reach = np.linspace(-0.5, 0.5, 7) * rng.uniform(0.04, 0.11, (count, 1))
@@ -153,7 +153,7 @@ def _islands(
     palette: Colours,
     bank: float,
 ) -> None:
-    """Float rafts of pads: thin and crowded far away, wide and loose near by."""
+    """Draw groups of pads: thin and dense in the distance, wide and loose in the front."""
     rafts = []
     for _ in range(13):
         depth = rng.uniform(0.04, 1.0) ** 1.25
@@ -220,7 +220,7 @@ def _pad(
 def _flower(
     rng: np.random.Generator, layer: PaintLayer, palette: Colours, x: float, y: float, reach: float
 ) -> None:
-    """Set petals as single loaded touches, the back ones first and darker."""
+    """Draw petals as single thick strokes, those at the back first and darker."""
     tint = mix(palette[_FLOWER], palette[_PAD_EDGE], rng.choice([0.0, 0.05, 0.45]))
     for row, (lift, tone) in enumerate(((1.0, -0.12), (0.72, 0.0), (0.42, 0.08))):
         count = 7 - row
@@ -235,7 +235,7 @@ def _flower(
 
 
 def _willow(rng: np.random.Generator, layer: PaintLayer, palette: Colours) -> None:
-    """Let willow branches hang in from the top corners."""
+    """Draw willow branches that hang from the top corners."""
     count = 150
     side = rng.random(count) < 0.5
     reach = np.abs(rng.normal(0, 0.11, count))

@@ -15,7 +15,7 @@ from nstbench.pictures.painter.tools.strokes import reduce
 
 _SUPERSAMPLING = 3
 
-# The blocks of the print, in the order of the palettes; PAPER carries no ink.
+# The blocks of the print, in the order of the palettes; PAPER has no ink.
 _PAPER, _PALE, _MIDDLE, _DEEP, _WOOD, _SKY, _PEAK, _SEAL = range(8)
 
 # Paper, pale water, middle water, deep water, boats, sky, far peak, seal and sun.
@@ -27,7 +27,7 @@ _PALETTES = (
 
 
 class _Print:
-    """The cut blocks: one colour index per pixel, and the key block's lines."""
+    """The blocks: one colour index per pixel, and the lines of the key block."""
 
     def __init__(self, side: int, mirrored: bool) -> None:
         self.side = side
@@ -49,7 +49,7 @@ class _Print:
     def shape(
         self, points: NDArray, block: int, line: float = 0.0, label: Label | None = None
     ) -> None:
-        """Print a shape from one block; it hides what lies behind, its contour is the key's."""
+        """Draw a shape on one block, over earlier shapes, and its contour on the key block."""
         flat = self._flat(points)
         self._indices.polygon(flat, fill=block)
         self._keys.polygon(flat, fill=0)
@@ -59,12 +59,12 @@ class _Print:
             self.line(np.concatenate([points, np.asarray(points)[:1]]), line)
 
     def line(self, points: NDArray, width: float) -> None:
-        """Cut a line into the key block."""
+        """Draw a line on the key block."""
         thick = max(1, round(width * self.side))
         self._keys.line(self._flat(points), fill=255, width=thick, joint="curve")
 
     def dot(self, x: float, y: float, radius: float, block: int = _PAPER) -> None:
-        """Print a round dot; the seal's colour is kept for the sun."""
+        """Draw a round dot; the colour of the seal is used only for the sun."""
         turn = np.linspace(0, 2 * np.pi, 28)
         ring = np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], -1)
         self._indices.polygon(self._flat(ring), fill=block)
@@ -80,7 +80,7 @@ class _Print:
 
 
 def woodblock(rng: np.random.Generator, size: int) -> Painting:
-    """Print a woodblock wave.
+    """Make a woodblock print of a wave.
 
     Args:
         rng: source of randomness: composition, palette and printing.
@@ -98,7 +98,7 @@ def woodblock(rng: np.random.Generator, size: int) -> Painting:
 
 
 def _distance(rng: np.random.Generator, sheet: _Print) -> None:
-    """Print the sun or not, the peak, and far waves."""
+    """Draw the sun (not in all pictures), the peak, and far waves."""
     if rng.random() < 0.6:
         sheet.dot(rng.uniform(0.74, 0.86), rng.uniform(0.14, 0.3), 0.06, _SEAL)
     x = rng.uniform(0.7, 0.8)
@@ -122,7 +122,7 @@ def _distance(rng: np.random.Generator, sheet: _Print) -> None:
 
 
 def _great_wave(rng: np.random.Generator, sheet: _Print) -> NDArray:
-    """Print the breaking wave and return the point (2,) it breaks at."""
+    """Draw the breaking wave and return the point (2,) at which it breaks."""
     back = [
         (-0.3, 1.06),
         (-0.12, 0.86),
@@ -161,7 +161,7 @@ def _between(first: NDArray, second: NDArray, share: NDArray | float) -> NDArray
 
 
 def _stripes(rng: np.random.Generator, sheet: _Print, outer: NDArray, inner: NDArray) -> None:
-    """Cut the bands that sweep up the hollow of a wave, wide below and pointed above."""
+    """Draw the bands in the hollow of a wave, wide below and pointed above."""
     t = np.linspace(0, 1, len(outer))
     stops = np.linspace(0.08, 0.97, 10)
     for k, stop in enumerate(stops):
@@ -180,7 +180,7 @@ def _stripes(rng: np.random.Generator, sheet: _Print, outer: NDArray, inner: NDA
 
 
 def _foam(rng: np.random.Generator, sheet: _Print, outer: NDArray, inner: NDArray) -> None:
-    """Set the white cap along the crest and its claws, the outermost last."""
+    """Draw the white foam along the crest and its claws, the outermost last."""
     count = len(outer)
     first = int(0.3 * count)
     t = np.linspace(0, 1, count - first)
@@ -202,7 +202,7 @@ def _foam(rng: np.random.Generator, sheet: _Print, outer: NDArray, inner: NDArra
 def _claws(
     rng: np.random.Generator, sheet: _Print, line: NDArray, count: int, reach: float, way: float
 ) -> None:
-    """Set claws of foam along a line that bend forward with the wave."""
+    """Draw claws of foam along a line; they bend forward with the wave."""
     tangent = np.gradient(line, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-6
     for at in np.linspace(0.03, 1, count):
@@ -261,7 +261,7 @@ def _boat(sheet: _Print, at: tuple[float, float], long: float, tilt: float) -> N
 
 
 def _near_waves(rng: np.random.Generator, sheet: _Print) -> None:
-    """Print the swell in front, lower left, and the pointed wave at the right."""
+    """Draw the swell in the front at the left, and the pointed wave at the right."""
     x = rng.uniform(0.76, 0.88)
     left = fields.curve(
         [(0.36, 1.02), (0.52, 0.93), (0.66, 0.84), (x - 0.06, 0.73), (x, 0.665)], 14
@@ -309,7 +309,7 @@ def _spray(rng: np.random.Generator, sheet: _Print, tip: NDArray) -> None:
 
 
 def _pull(rng: np.random.Generator, sheet: _Print, palette: Colours) -> Colours:
-    """Print block after block on the paper, each a little out of register."""
+    """Print the blocks one after the other, each with a small displacement."""
     side = sheet.side
     x, y = fields.grid(side)
     colour = _paper(rng, side, palette[_PAPER])
@@ -338,7 +338,7 @@ def _pull(rng: np.random.Generator, sheet: _Print, palette: Colours) -> Colours:
 
 
 def _ink(colour: Colours, ink: Colours, coverage: Field) -> None:
-    """Lay a transparent ink over the print, in place."""
+    """Add a transparent ink to the print, in place."""
     colour *= 1 - coverage[..., None] * (1 - (0.12 + 0.88 * ink))
     colour += coverage[..., None] * 0.1 * (ink - colour)
 
@@ -353,7 +353,7 @@ def _paper(rng: np.random.Generator, side: int, tint: Colours) -> Colours:
 
 
 def _grain(rng: np.random.Generator, side: int, x: Field, y: Field) -> Field:
-    """Return how well the wood takes the ink: year rings along the board, and speckle."""
+    """Return the share of ink that the wood takes: year rings along the board, and speckle."""
     warp = fields.noise(rng, side, (0.9, 0.18), 3)
     rings = np.sin(2 * np.pi * (y * 46 + 2.6 * warp))
     fine = fields.noise(rng, side, (0.16, 0.004), 2)
@@ -366,7 +366,7 @@ def _grain(rng: np.random.Generator, side: int, x: Field, y: Field) -> Field:
 def _signed(
     rng: np.random.Generator, picture: Colours, palette: Colours, mirrored: bool
 ) -> Colours:
-    """Add the cartouche with brushed characters and the red seal in a quiet corner."""
+    """Add the cartouche with brushed characters and the red seal in an empty corner."""
     n = picture.shape[0]
     x0 = 0.045 if not mirrored else 0.895
     plate = Image.new("L", (n * 2, n * 2), 0)

@@ -1,7 +1,7 @@
-"""Colour as a painter thinks of it: mixing, tinting and palettes in Oklab.
+"""Colours for the painter: mixing, tinting and palettes in Oklab.
 
 Oklab after B. Ottosson, "A perceptual color space for image processing", 2020.
-All colours are float32 sRGB in [0, 1] unless a name says ``lab``.
+All colours are float32 sRGB in [0, 1], except those whose names contain ``lab``.
 """
 
 from __future__ import annotations
@@ -91,7 +91,15 @@ def vary(
     chroma: float = 0.12,
     hue: float = 0.08,
 ) -> Colours:
-    """Return each colour (N, 3) changed a little, as no two loads of a brush are the same."""
+    """Return each colour (N, 3) with small random changes, as with a brush that is loaded again.
+
+    Args:
+        rng: source of randomness.
+        rgb: colours (N, 3).
+        lightness: deviation of the added lightness (Oklab).
+        chroma: deviation of the logarithm of the factor of chroma.
+        hue: deviation of the turn of hue in radians.
+    """
     shape = np.asarray(rgb).shape[:-1]
     return shift(
         rgb,
@@ -102,11 +110,11 @@ def vary(
 
 
 def choose(rng: np.random.Generator, palettes: Sequence[str], hue: float = 0.12) -> Colours:
-    """Return one palette (N, 3), turned as a whole by a small random hue and chroma.
+    """Return one palette (N, 3), with the same small random change of hue and chroma for all.
 
     Args:
         rng: source of randomness.
-        palettes: each a string of colour codes with spaces between.
+        palettes: strings of colour codes that are separated by spaces.
         hue: largest turn in radians.
     """
     palette = hexes(*palettes[int(rng.integers(len(palettes)))].split())

@@ -1,4 +1,4 @@
-"""Scalar and direction fields: the under-drawing that brushes, hatches and tiles follow.
+"""Scalar and direction fields, which control brushes, hatches and tiles.
 
 Positions are (x, y) with x to the right, y downwards, both in [0, 1] over the
 picture. Fields are floating arrays (n, n) indexed ``[row, column]``.
@@ -42,15 +42,15 @@ def noise(
 ) -> Field:
     """Return smooth fractal noise (n, n) of zero mean and unit variance.
 
-    The number of random draws does not depend on ``n``, so the same noise comes
-    out at every size.
+    The number of random numbers does not depend on ``n``, so the noise is the same at
+    every size.
 
     Args:
         rng: source of randomness.
         n: side of the field in pixels.
         scale: size of the largest blobs as a fraction of the picture; a pair is (x, y).
-        octaves: number of layers, each half the size of the one before.
-        gain: weight of a layer relative to the one before.
+        octaves: number of layers; the blobs of a layer have half the size of the previous one.
+        gain: weight of a layer relative to the previous one.
     """
     along_x, along_y = scale if isinstance(scale, tuple) else (scale, scale)
     total = np.zeros((n, n), dtype=np.float32)
@@ -59,7 +59,7 @@ def noise(
         rows = max(2, round(2**octave / along_y)) + 3
         cells = rng.standard_normal((rows, columns)).astype(np.float32)
         image = Image.fromarray(cells)
-        # Edge cells are cut off: bicubic sampling is one-sided there.
+        # The edge cells are cut off because bicubic sampling is one-sided there.
         box = (1.5, 1.5, columns - 1.5, rows - 1.5)
         layer = image.resize((n, n), Image.Resampling.BICUBIC, box=box)
         total += gain**octave * np.asarray(layer)
@@ -73,7 +73,7 @@ def smoothstep(low: float, high: float, value: NDArray[np.floating]) -> Field:
 
 
 def blur(field: NDArray[np.floating], radius: float) -> Field:
-    """Return ``field`` smoothed by a Gaussian whose deviation is a fraction of the picture."""
+    """Return ``field`` smoothed with a Gaussian; ``radius`` is its deviation / picture side."""
     sigma = radius * field.shape[0]
     smoothed: Field = ndimage.gaussian_filter(
         field.astype(np.float32), (sigma, sigma) + (0,) * (field.ndim - 2), mode="nearest"
@@ -105,7 +105,7 @@ def displace(field: NDArray[np.floating], dx: Field, dy: Field) -> Field:
 def trace(
     angle: Field, start: NDArray[np.floating], length: NDArray[np.floating], points: int
 ) -> NDArray[np.float32]:
-    """Follow a direction field from each start, half the length each way.
+    """Follow a direction field from each start, half of the length in each direction.
 
     Args:
         angle: direction in radians (n, n).
@@ -127,7 +127,7 @@ def trace(
             turn = sample(angle, here)
             move = np.stack([np.cos(turn), np.sin(turn)], axis=-1) * way
             if before is not None:
-                # A direction and its opposite are one brush direction: never turn back.
+                # A brush has no forward direction: take the one that does not turn back.
                 move *= np.where((move * before).sum(-1, keepdims=True) < 0, -1, 1)
             here = here + move * step
             before = move

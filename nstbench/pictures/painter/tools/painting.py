@@ -1,4 +1,4 @@
-"""What a style hands back: the picture and, where it knows them, its regions."""
+"""The result of painting: a picture and, for most styles, its labelled regions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nstbench.pictures.painter.tools.colour import Colours
 
 
 class Label(IntEnum):
-    """Meaning of a region; the same in painted styles and in the maps of photographs.
+    """Meaning of a region, in painted styles and in the maps of photographs.
 
-    ``SKY`` is any backdrop, ``LIGHT`` what is brightest (sun, stars, lamps, foam).
+    ``SKY`` is any background; ``LIGHT`` is the brightest part (sun, stars, lamps, foam).
     """
 
     SKY = 0
@@ -31,7 +31,7 @@ class Label(IntEnum):
     VESSEL = 11
 
 
-# Far apart in RGB, so that a map survives resizing and slight compression.
+# Far apart in RGB, so labels are recognised after resizing and slight compression.
 LABEL_COLOURS: dict[Label, tuple[int, int, int]] = {
     Label.SKY: (90, 170, 255),
     Label.LIGHT: (255, 255, 0),

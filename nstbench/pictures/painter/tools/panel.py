@@ -1,4 +1,4 @@
-"""A panel of flat shapes that stand out from their ground: gesso, enamel, thick paint."""
+"""Panels of flat shapes with relief: gesso, enamel, thick paint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nstbench.pictures.painter.tools.painting import Label
 
 
 class Panel:
-    """Colour, height and meaning of every pixel, drawn shape over shape.
+    """Colour, height and label of every pixel; later shapes cover earlier ones.
 
     Args:
         side: side of the panel in drawn pixels.
@@ -30,7 +30,7 @@ class Panel:
         self.label = Label.SKY
 
     def shape(self, points: ArrayLike, colour: Colours, height: int = 120) -> None:
-        """Lay a shape; ``height`` in 0..255 is how far it stands out."""
+        """Draw a polygon (M, 2); ``height`` in 0..255 is its height in the relief."""
         flat = (np.asarray(points, dtype=np.float64) * self.side).ravel().tolist()
         tint = tuple(int(c) for c in np.round(np.clip(colour, 0, 1) * 255))
         self._colours.polygon(flat, fill=tint)
@@ -38,7 +38,7 @@ class Panel:
         self._labels.polygon(flat, fill=int(self.label))
 
     def disc(self, at: ArrayLike, radius: float, colour: Colours, height: int = 140) -> None:
-        """Lay a round piece."""
+        """Draw a disc."""
         turn = np.linspace(0, 2 * np.pi, 10 if radius * self.side < 6 else 30)
         ring = np.asarray(at) + radius * np.stack([np.cos(turn), np.sin(turn)], -1)
         self.shape(ring, colour, height)
@@ -46,13 +46,13 @@ class Panel:
     def ribbon(
         self, spine: NDArray, half: NDArray | float, colour: Colours, height: int = 160
     ) -> None:
-        """Lay a band of the half-width ``half`` along a line."""
+        """Draw a band with the half-width ``half`` along a line (M, 2)."""
         tangent = np.gradient(spine, axis=0)
         tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
         normal = np.stack([-tangent[:, 1], tangent[:, 0]], -1)
         thick = np.broadcast_to(half, len(spine))[:, None] * normal
         left, right = spine + thick, spine - thick
-        # A tight spiral is not a simple polygon: lay it in short pieces.
+        # The outline of a tight spiral intersects itself, so the band is drawn in short pieces.
         for k in range(0, len(spine) - 1, 4):
             end = min(k + 5, len(spine))
             self.shape(np.concatenate([left[k:end], right[k:end][::-1]]), colour, height)

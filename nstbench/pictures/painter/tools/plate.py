@@ -1,4 +1,4 @@
-"""An etcher's plate: tones to be hatched, the course of the hatching, and drawn lines."""
+"""Plates for etchings: tones, directions of the hatching, and drawn lines."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ Course = Callable[[Field, Field], NDArray[np.floating]]
 
 @dataclass
 class Plate:
-    """The drawing: how dark each place is, along what its hatching runs, where lines are drawn.
+    """The drawing of an etching.
 
-    ``along`` grows across the hatching lines, by one over the picture, so that its
-    level sets are the lines.
+    Attributes:
+        dark: tone of each pixel (n, n), 1 for the darkest.
+        along: field (n, n) whose level sets are the hatching lines; it grows across the lines,
+            by one over the picture.
+        labels: uint8 values of :class:`~nstbench.pictures.painter.tools.painting.Label` (n, n).
+        lines: image of the drawn lines.
+        pen: draws on ``lines``.
     """
 
     dark: Field
@@ -35,7 +40,7 @@ class Plate:
         return int(self.dark.shape[0])
 
     def fill(self, inside: NDArray[np.bool_], dark: NDArray, along: NDArray, label: Label) -> None:
-        """Lay a tone and the course of its hatching over a region and clear its lines."""
+        """Set tone, hatching and label of a region, and erase the lines in it."""
         self.dark[inside] = np.broadcast_to(dark, inside.shape)[inside]
         self.along[inside] = np.broadcast_to(along, inside.shape)[inside]
         self.labels[inside] = label
@@ -43,7 +48,7 @@ class Plate:
         self.lines.paste(Image.fromarray(wipe.astype(np.uint8)))
 
     def shape(self, polygon: NDArray, dark: float | Course, along: Course, label: Label) -> None:
-        """Fill a polygon; tone and course are functions of x and y."""
+        """Fill a polygon (M, 2); tone and hatching are functions of x and y."""
         n = self.side
         corners = np.asarray(polygon)
         low = np.clip((corners.min(axis=0) * n).astype(int) - 1, 0, n - 1)
@@ -63,7 +68,7 @@ class Plate:
         self.labels[window][inside] = label
 
     def draw(self, points: NDArray, width: float = 0.0026) -> None:
-        """Draw one line with the needle, thinner at its ends."""
+        """Draw one line (M, 2) that is thinner at its ends."""
         at = np.asarray(points, dtype=np.float64) * self.side
         if len(at) < 2:
             return

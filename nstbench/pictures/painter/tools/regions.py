@@ -1,6 +1,6 @@
 """Semantic maps of the photographs that come with scikit-image and scikit-learn.
 
-Drawn by hand, as polygons over the picture; a later one lies over the earlier ones.
+They are drawn by hand as polygons; later polygons cover earlier ones.
 Corners are (x, y) in percent of width and height.
 """
 

@@ -1,8 +1,8 @@
-"""Brush strokes with bristles, laid one over the other, and the light on their relief.
+"""Brush strokes with bristles, and the light on the relief of their paint.
 
-Every bristle is a polygon drawn with its own number into one integer canvas;
-colour and height of paint are looked up by that number afterwards. One drawing
-pass thus gives the picture and its relief, however thick the paint.
+Every bristle is a polygon with its own number, drawn into one integer image. Colour and
+height of the paint are looked up by that number afterwards, so the strokes are drawn only
+once for picture and relief.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from nstbench.pictures.painter.tools.fields import Field
 
 @dataclass(frozen=True, slots=True)
 class Brush:
-    """How a brush leaves its paint.
+    """Properties of a brush.
 
     Attributes:
-        bristles: streaks side by side in a stroke.
-        ragged: how unevenly bristles touch down and lift, as a share of the length.
+        bristles: number of parallel streaks in a stroke.
+        ragged: spread of the starts and ends of bristles, as a share of the length.
         streak: spread of lightness between bristles (Oklab).
-        load: spread of hue between bristles in radians (colours not mixed through).
-        body: height of the paint; sets the strength of the relief.
+        load: spread of hue between bristles in radians, as of colours that are not fully mixed.
+        body: height of the paint; it controls the strength of the relief.
         taper: 0 for a flat brush with square ends, 1 for a pointed round one.
         dry: share of bristles that leave no paint.
     """
@@ -42,12 +42,12 @@ class Brush:
 
 
 class PaintLayer:
-    """A canvas that strokes are laid on.
+    """A canvas with strokes of paint.
 
     Args:
         size: side of the finished picture in pixels.
         ground: colour of the canvas (3,) or of every pixel of the picture (n, n, 3).
-        supersampling: how many times larger the strokes are drawn.
+        supersampling: factor by which the drawing is larger than the picture.
     """
 
     def __init__(self, size: int, ground: Colours, supersampling: int = 2) -> None:
@@ -69,25 +69,25 @@ class PaintLayer:
         colours: Colours,
         brush: Brush,
     ) -> None:
-        """Lay strokes in the given order.
+        """Paint strokes in the given order.
 
         Args:
             rng: source of randomness for the bristles.
             paths: middle lines (N, K, 2) in picture units.
             width: width of each stroke (N,) in picture units.
             colours: colour of each stroke (N, 3).
-            brush: how the paint is left.
+            brush: properties of the brush.
         """
         if len(paths) == 0:
             return
-        # Bristles finer than a drawn pixel cost time and show nothing.
+        # Bristles thinner than a pixel of the drawing are not visible, but cost time.
         streaks = int(np.clip(round(float(np.median(width)) * self.side), 2, brush.bristles))
         outlines = _bristle_outlines(rng, paths * self.side, width * self.side, streaks, brush)
         amount = len(outlines)
         across = np.linspace(-1, 1, streaks)
         tone = rng.normal(0, brush.streak, (amount, streaks))
         turn = rng.normal(0, brush.load, (amount, 1)) * across
-        # Paint piles up at the rims of a stroke and between the hairs.
+        # The paint is thicker at the edges of a stroke and between bristles.
         pile = brush.body * (0.55 + 0.35 * across**2 + rng.uniform(-0.3, 0.3, (amount, streaks)))
         pile = pile + brush.body * rng.uniform(0, 0.45, (amount, 1))
         self._colours.append(
@@ -114,20 +114,20 @@ class PaintLayer:
         where: Field | None = None,
         spread: float = 1.0,
     ) -> None:
-        """Cover the picture, or a part of it, with strokes that follow an under-drawing.
+        """Cover the picture, or a part of it, with strokes along a direction field.
 
         Args:
             rng: source of randomness.
             colour: colour under the middle of a stroke (n, n, 3).
             angle: direction of the strokes in radians (n, n).
-            brush: how the paint is left.
+            brush: properties of the brush.
             spacing: distance between strokes in picture units.
             width: mean width in picture units.
             length: mean length in picture units.
-            where: probability of a stroke (n, n); everywhere if left out.
-            spread: how much the colours vary around the under-drawing.
+            where: probability of a stroke (n, n); 1 everywhere if not given.
+            spread: factor of the random variation of the colours.
         """
-        # Strokes thinner than a pixel or two would melt into a tint.
+        # Strokes thinner than about two pixels are not visible as strokes.
         width = max(width, 1.6 / self.size)
         start = fields.scatter(rng, max(spacing, 0.7 * 1.6 / self.size))
         if where is not None:
@@ -164,8 +164,8 @@ class PaintLayer:
         """Return the picture (n, n, 3), lit from the upper left.
 
         Args:
-            relief: strength of light and shade on the paint's edges.
-            gloss: strength of the wet highlights.
+            relief: strength of light and shade at the edges of the paint.
+            gloss: strength of the highlights of wet paint.
             soften: smoothing of the relief in drawn pixels.
         """
         numbers = np.asarray(self._numbers)

@@ -1,4 +1,4 @@
-"""Where the stones of a mosaic go: in rows along the contours, then into the gaps."""
+"""Positions of the tiles of a mosaic: first in rows along contours, then in the gaps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import find_contours
 
-# Places where a tile looks whether it is alone.
+# Points of a tile, in units of its sides, at which an overlap with other tiles is tested.
 _PROBE_U, _PROBE_V = (g.ravel() for g in np.meshgrid(*[np.linspace(-0.46, 0.46, 7)] * 2))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tiles:
-    """Middle (N, 2), direction of the row in radians (N,), length along and across it (N,)."""
+    """Positions and sizes of N tiles, in picture units.
+
+    Attributes:
+        at: middle of each tile (N, 2).
+        turn: direction of its row in radians (N,).
+        along: length in the direction of the row (N,).
+        across: length across the row (N,).
+    """
 
     at: NDArray[np.float32]
     turn: NDArray[np.float32]
@@ -29,12 +36,13 @@ def lay_tiles(
     region: NDArray[np.integer],
     sizes: Sequence[tuple[NDArray[np.bool_], float]],
 ) -> Tiles:
-    """Lay tiles in rows parallel to the contours, as mosaicists do (opus vermiculatum).
+    """Place tiles in rows parallel to the contours (opus vermiculatum).
 
     Args:
         rng: source of randomness.
         region: a number per region (n, n); rows follow the borders between regions.
-        sizes: where (n, n) tiles of which side, in picture units, are laid; in that order.
+        sizes: pairs of an area (n, n) and the side of its tiles in picture units, in the
+            order of placing.
     """
     n = region.shape[0]
     edge = np.zeros(region.shape, dtype=bool)
@@ -84,7 +92,7 @@ def _try_tile(
     across: float,
     tolerance: float,
 ) -> None:
-    """Keep a tile unless more than a share of its place is taken already."""
+    """Add a tile, unless other tiles cover more than the share ``tolerance`` of its area."""
     n = taken.shape[0]
     c, s = np.cos(turn) * n, np.sin(turn) * n
     columns = (middle[0] * n + (c * along) * _PROBE_U - (s * across) * _PROBE_V).astype(np.intp)
@@ -104,7 +112,7 @@ def _fill_gaps(
     tile: float,
     found: list,
 ) -> None:
-    """Fill what the rows left open with small tiles."""
+    """Fill the gaps between the rows with small tiles."""
     n = taken.shape[0]
     for part, tolerance in ((0.8, 0.25), (0.55, 0.3), (0.4, 0.35)):
         room = ndimage.distance_transform_edt(~taken) / n
