@@ -1,7 +1,7 @@
 """Baseline: a copy of the content image.
 
 One of the two trivial outputs that bound every pair: its content error is zero, and its style
-error is as large as without stylisation. Its UEF is 1 by definition.
+error is as large as without stylisation. Its total error is 1 by definition.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from nstbench.contracts import MethodInfo, OnStep, Parameters, Picture
 from nstbench.nn.baseline import Baseline, baseline_info
+from nstbench.pictures.mixtures import blend
 
 
 class PixelBlend(Baseline):
@@ -31,4 +32,4 @@ class PixelBlend(Baseline):
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the blend at the height and width of the content."""
-        return torch.lerp(content.pixels, self.style_like(content), self.params.amount)
+        return blend(content.pixels, self._style, self.params.amount)

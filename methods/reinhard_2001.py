@@ -13,23 +13,7 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Flexibility, Method, MethodInfo, OnStep, Picture
-
-# Paper, equation 4: RGB to LMS cone responses.
-_RGB_TO_LMS = torch.tensor(
-    [
-        [0.3811, 0.5783, 0.0402],
-        [0.1967, 0.7244, 0.0782],
-        [0.0241, 0.1288, 0.8444],
-    ],
-    dtype=torch.float64,
-)
-# Paper, equation 6: log LMS to l-alpha-beta.
-_LMS_TO_LAB = torch.diag(torch.tensor([3.0, 6.0, 2.0], dtype=torch.float64).rsqrt()) @ torch.tensor(
-    [[1.0, 1.0, 1.0], [1.0, 1.0, -2.0], [1.0, -1.0, 0.0]], dtype=torch.float64
-)
-# One grey level of an 8-bit image. The logarithm of zero (black) is infinite.
-_FLOOR = 1.0 / 255.0
-_FLAT = 1e-6
+from nstbench.pictures.colour_transfer import moments, to_lab, to_rgb, transfer
 
 
 class Reinhard2001(Method):
@@ -66,34 +50,3 @@ class Reinhard2001(Method):
         """Return the content with the style's colour moments, clamped to [0, 1]."""
         lab = transfer(to_lab(content.pixels), self._mean, self._std)
         return to_rgb(lab).clamp(0.0, 1.0).to(content.pixels.dtype)
-
-
-def to_lab(rgb: torch.Tensor) -> torch.Tensor:
-    """Return the l-alpha-beta values, float64 (B, 3, H, W), of RGB (B, 3, H, W) in [0, 1]."""
-    lms = _mix(_RGB_TO_LMS, rgb.double().clamp_min(_FLOOR))
-    return _mix(_LMS_TO_LAB, lms.log10())
-
-
-def to_rgb(lab: torch.Tensor) -> torch.Tensor:
-    """Return RGB, float64 (B, 3, H, W) and not clamped, of l-alpha-beta values."""
-    lms = 10.0 ** _mix(torch.linalg.inv(_LMS_TO_LAB), lab)
-    return _mix(torch.linalg.inv(_RGB_TO_LMS), lms)
-
-
-def moments(lab: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation over the pixels, each (B, 3, 1, 1)."""
-    return (
-        lab.mean(dim=(-2, -1), keepdim=True),
-        lab.std(dim=(-2, -1), keepdim=True, correction=0),
-    )
-
-
-def transfer(lab: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Return ``lab`` (B, 3, H, W) with another mean and deviation, each (B, 3, 1, 1)."""
-    lab_mean, lab_std = moments(lab)
-    gain = torch.where(lab_std > _FLAT, std / lab_std.clamp_min(_FLAT), 0.0)
-    return (lab - lab_mean) * gain + mean
-
-
-def _mix(matrix: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("ij,bjhw->bihw", matrix.to(channels.device), channels)

@@ -1,7 +1,7 @@
 """Baseline: the style image, scaled to the shape of the content.
 
 The other trivial output that bounds every pair: its style error is zero, and its content error
-is as large as that of an unrelated picture. Its UEF is 1 by definition. This holds exactly
+is as large as that of an unrelated picture. Its total error is 1 by definition. This holds exactly
 because metrics scale the style with the same function.
 """
 

@@ -1,4 +1,4 @@
-"""Content error in units of the style picture's."""
+"""Content error: how many places of the photograph are not recognised any more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from nstbench.score.maths.normalised_errors import CONTENT_FEATURES, content_err
 
 
 class ContentError(PairMetric):
-    """e_content(x) = |F(x) - F(c)| / |F(s') - F(c)|, mean over VGG-16 relu4_2 and AlexNet conv4."""
+    """e_content(x) = (Q(x, c) - Q(c, c)) / (Q(s', c) - Q(c, c)), mean over VGG-16 and AlexNet.
+
+    Q counts how often another place of the photograph fits a place of the output better than the
+    right one (:mod:`nstbench.score.maths.place_recognition`).
+    """
 
     # No home: half of the number is on AlexNet, and the parts show each network alone.
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -20,8 +24,9 @@ class ContentError(PairMetric):
         higher_is_better=False,
         range=(0.0, float("inf")),
         citation="nstbench, metric reference: universal error factor",
-        description="Lost content: 0 for the content picture, 1 for the style picture;"
-        " mean of VGG-16 and AlexNet.",
+        description="How often another place of the photograph fits better than the right one: 0"
+        " as seldom as in the photograph itself, 1 as often as in the style picture.",
+        version=2,
         features=CONTENT_FEATURES,
         role="content",
         ideal="content",

@@ -8,6 +8,7 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.report.parts import fronts, svg, templates
+from nstbench.report.parts.bar import bar_curve
 from nstbench.report.parts.rows import (
     Row,
     classes_present,
@@ -16,12 +17,12 @@ from nstbench.report.parts.rows import (
 )
 from nstbench.report.parts.scale import Scale
 
-ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
-"""Distances from (0, 0) at which an arc is drawn."""
+SUMS = (0.25, 0.5, 0.75, 1.0, 1.25)
+"""Sums of both errors at which a line is drawn."""
 
 
 class Errors(Section):
-    """Scatter plot of content and style error, with arcs of equal distance from (0, 0)."""
+    """Scatter plot of content and style error, with the curve of the trivial answers."""
 
     info: ClassVar[SectionInfo] = SectionInfo("Content against style", order=35)
 
@@ -36,16 +37,23 @@ class Errors(Section):
         if not rows:
             return ""
         quality = board.quality
-        arcs = not content.higher_is_better and not style.higher_is_better
+        lines = not content.higher_is_better and not style.higher_is_better
         ideal = (
-            " Arcs connect points at the same distance from the ideal (0, 0). The two trivial "
-            "outputs, a copy of the content and a copy of the style, are at distance 1."
-            if arcs
+            " Lines connect points of equal sums. The ideal is 0; a copy of the content and a copy "
+            "of the style are at 1."
+            if lines
             else ""
         )
+        bar = bar_curve(board)
+        if bar:
+            ideal += (
+                " The dashed curve connects the trivial answers: the content, a colour transfer, "
+                "blends of both pictures, and the style. A method below the curve beats them on "
+                "average. This does not say that people like its pictures."
+            )
         mean = (
             f" The {quality.title} of a method is a mean over pairs, so it can differ slightly "
-            "from the distance of its mark."
+            "from the place of its mark."
             if quality
             else ""
         )
@@ -53,7 +61,9 @@ class Errors(Section):
             "chart.html",
             lead="The trade-off of every method between preserved content and transferred style; "
             "both errors are better when lower." + ideal,
-            chart=svg.responsive(lambda w, h: _chart(w, h, rows, content, style, quality, arcs)),
+            chart=svg.responsive(
+                lambda w, h: _chart(w, h, rows, content, style, quality, lines, bar)
+            ),
             classes=svg.legend(classes_present(rows)),
             legend_note="",
             caption=f"{content.description} {style.description} Lines are 95 % intervals. "
@@ -69,7 +79,8 @@ def _chart(
     content: MetricCard,
     style: MetricCard,
     quality: MetricCard | None,
-    arcs: bool,
+    lines: bool,
+    bar: list[tuple[float, float]],
 ) -> svg.Canvas:
     canvas = svg.Canvas(
         width=width,
@@ -82,8 +93,11 @@ def _chart(
         x_unit=content.unit,
         y_unit=style.unit,
     )
-    if arcs:
-        canvas.arcs(ARCS, quality.title if quality else "")
+    if lines:
+        canvas.sums(SUMS, "sum")
+    if bar:
+        canvas.path(bar, "bar-curve")
+        canvas.keep_clear(bar)
     points = [
         svg.Point(
             x=row.of(content),

@@ -21,8 +21,8 @@ from nstbench.report.parts.rows import (
 )
 from nstbench.report.parts.scale import Scale
 
-ARCS = (0.25, 0.5, 0.75, 1.0, 1.25)
-"""Distances from (0, 0) at which an arc is drawn."""
+SUMS = (0.25, 0.5, 0.75, 1.0, 1.25)
+"""Sums of both errors at which a line is drawn."""
 
 
 class FrontCurves(Section):
@@ -52,7 +52,7 @@ class FrontCurves(Section):
             levels=[f"{level:g}" for level in study.levels],
             compared=study.study.baseline,
             points=[_point(study, f, p) for f in study.fronts for p in f.points],
-            arcs=_plain_errors(study),
+            sums=_plain_errors(study),
         )
 
     def applies(self, board: Board) -> bool:
@@ -98,7 +98,7 @@ def _chart(
         y_unit=study.style.unit,
     )
     if _plain_errors(study):
-        canvas.arcs(ARCS, study.quality.title if study.quality else "")
+        canvas.sums(SUMS, "sum")
     for front, style in zip(study.fronts, styles, strict=True):
         line = [(p.row.of(study.content).value, p.row.of(study.style).value) for p in front.curve]
         canvas.path(line, style.line)

@@ -25,7 +25,7 @@ from nstbench.store.atomic_files import read_json
 VALIDATION = "validation.json"
 """File in a run folder with the result of ``nstbench validate --out``."""
 
-NORM_NAMES = {1.0: "sum", 2.0: "distance", 4.0: "p = 4", math.inf: "larger error"}
+NORM_NAMES = {1.0: "sum (default)", 2.0: "distance", 4.0: "p = 4", math.inf: "larger error"}
 
 
 class Trust(Section):
@@ -107,14 +107,16 @@ def _sensitivity(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     content, style = board.metric_with_role("content"), board.metric_with_role("style")
     if content is None or style is None or content.higher_is_better or style.higher_is_better:
         return None
-    table = robustness.sensitivity(scores, content.name, style.name)
+    quality = "" if board.quality is None else board.quality.name
+    table = robustness.sensitivity(scores, content.name, style.name, quality)
     if table["method"].nunique() < 2:
         return None
     settings = [(p, 1.0) for p in robustness.NORMS]
-    settings += [(2.0, ratio) for ratio in robustness.WEIGHT_RATIOS if ratio != 1.0]
+    default_norm = robustness.DEFAULT_NORM
+    settings += [(default_norm, ratio) for ratio in robustness.WEIGHT_RATIOS if ratio != 1.0]
     ranks = table.pivot_table(index="method", columns=["p", "ratio"], values="rank", dropna=False)
     taus = table.groupby(["p", "ratio"])["kendall_tau"].first()
-    default = ranks[2.0, 1.0]
+    default = ranks[default_norm, 1.0]
     return {
         "heads": [_setting(p, ratio) for p, ratio in settings],
         "taus": [numbers.fixed(float(taus[s]), 2) for s in settings],
@@ -241,7 +243,7 @@ def _home(board: Board, scores: pd.DataFrame) -> dict[str, Any] | None:
     groups: list[dict[str, Any]] = []
     cells: dict[str, list[dict[str, Any]]] = {}
     for card in measured_metrics(board):
-        parts = set(scores.loc[scores["metric"] == card.name, "part"]) - {""}
+        parts = set(scores.loc[scores["metric"] == card.name, "part"]) & set(card.networks)
         if len(parts) < 2:
             continue
         table = robustness.home_away(scores, card, board.methods)

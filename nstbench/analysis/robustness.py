@@ -16,9 +16,13 @@ import pandas as pd
 from nstbench.analysis import stats
 from nstbench.analysis.score_table import Column, ScoreTable, pair_columns, score_tables
 from nstbench.core.cards import MethodCard, MetricCard
+from nstbench.core.records import CONTENT_OF, STYLE_OF
 
 NORMS = (1.0, 2.0, 4.0, np.inf)
-"""Exponents p of the norm that combines content and style error; 2 is the default."""
+"""Exponents p of the norm that combines content and style error."""
+
+DEFAULT_NORM = 1.0
+"""The exponent of the universal error factor: the sum of both errors."""
 
 WEIGHT_RATIOS = (0.5, 2 / 3, 1.0, 1.5, 2.0)
 """Weight of the content error over that of the style error; 1 is the default."""
@@ -112,35 +116,62 @@ def pareto_front(frame: pd.DataFrame, axes: Mapping[str, bool]) -> pd.Series[boo
     return pd.Series(member, index=frame.index, dtype=bool)
 
 
-def sensitivity(scores: pd.DataFrame, content_metric: str, style_metric: str) -> pd.DataFrame:
-    """Rank methods under other ways to combine content and style error than sqrt(c^2 + s^2).
+def sensitivity(
+    scores: pd.DataFrame, content_metric: str, style_metric: str, quality_metric: str = ""
+) -> pd.DataFrame:
+    """Rank methods under other ways to combine content and style error than their sum.
 
     Each unit's errors are combined as ((w_c c)^p + (w_s s)^p)^(1/p), w_c + w_s = 2, for p
     in :data:`NORMS` and w_c / w_s in :data:`WEIGHT_RATIOS`, and then averaged like any
-    score.
+    score. If the quality metric gives the errors of trivial answers
+    (:data:`nstbench.core.records.CONTENT_OF`), each unit is divided by the least of its pair's
+    answers under the same combination, the content copy with errors 0 and 1 among them.
 
     Returns:
         Columns ``size, p, ratio`` (w_c / w_s), ``method, value, rank`` and
-        ``kendall_tau`` of the ranking with that of p = 2, ratio = 1 (the same for all
+        ``kendall_tau`` of the ranking with that of p = 1, ratio = 1 (the same for all
         methods of a setting; NaN for a single method).
     """
+    answers = trivial_answers(scores, quality_metric)
+    columns: list[Column] = [(content_metric, ""), (style_metric, "")]
+    for answer in answers:
+        columns += [(quality_metric, CONTENT_OF + answer), (quality_metric, STYLE_OF + answer)]
     frames = []
-    for table in score_tables(scores, [(content_metric, ""), (style_metric, "")]):
-        default = _combined(table, 2.0, 1.0)
+    for table in score_tables(scores, columns):
+        default = _combined(table, DEFAULT_NORM, 1.0)
         for p, ratio in itertools.product(NORMS, WEIGHT_RATIOS):
             value = _combined(table, p, ratio)
             frame = _ranked(table, "value", value, False).assign(p=p, ratio=ratio)
             frames.append(frame.assign(kendall_tau=tau(default, value)))
-    columns = ["size", "p", "ratio", "method", "value", "rank", "kendall_tau"]
-    return _stack(frames, columns)
+    names = ["size", "p", "ratio", "method", "value", "rank", "kendall_tau"]
+    return _stack(frames, names)
+
+
+def trivial_answers(scores: pd.DataFrame, metric: str) -> list[str]:
+    """Return the names of the trivial answers whose errors a metric gives as parts, sorted."""
+    parts = set(scores.loc[scores["metric"] == metric, "part"])
+    names = {part.removeprefix(CONTENT_OF) for part in parts if part.startswith(CONTENT_OF)}
+    return sorted(name for name in names if STYLE_OF + name in parts)
 
 
 def _combined(table: ScoreTable, p: float, ratio: float) -> stats.Floats:
-    """Return means (M,) of the weighted p-norm of the two errors."""
+    """Return means (M,) of the weighted p-norm of the two errors, over that of the best answer.
+
+    The table's columns are content and style error of the outputs, then those of each answer.
+    """
     weights = np.array([ratio, 1.0]) * 2 / (1 + ratio)
-    values = np.abs(table.values) * weights[:, None, None]
-    norm = values.max(axis=0) if np.isinf(p) else (values**p).sum(axis=0) ** (1 / p)
-    return stats.comparable_means(norm, table.layout)
+    halves = table.values.reshape(-1, 2, *table.values.shape[1:])
+    norms = _norm(np.abs(halves) * weights[:, None, None], p)
+    if len(norms) == 1:
+        return stats.comparable_means(norms[0], table.layout)
+    # The content copy's content error is 0, so its norm is its weighted style error.
+    bar = np.fmin(norms[1:].min(axis=0), weights[1])
+    return stats.comparable_means(norms[0] / bar, table.layout)
+
+
+def _norm(halves: stats.Floats, p: float) -> stats.Floats:
+    """Return the p-norm over the second axis."""
+    return np.asarray(halves.max(axis=1) if np.isinf(p) else (halves**p).sum(axis=1) ** (1 / p))
 
 
 def rank_correlation(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
@@ -236,7 +267,7 @@ def home_away(
         (rank minus that by the combined value; negative is better) and ``home``.
     """
     rows = scores[scores["metric"] == metric.name]
-    parts = {"", *rows["part"]}
+    parts = {"", *rows["part"]} & {"", *metric.networks}
     columns: list[Column] = [(metric.name, part) for part in sorted(parts)]
     frames = []
     for table in score_tables(rows, columns):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nstbench.analysis.validation.validate import Validation
     from nstbench.core.cards import MetricCard
     from nstbench.core.records import ImageRecord
+    from nstbench.plan.listener import Listener
 
 
 def validate(
@@ -48,6 +49,18 @@ def validate(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Series of noise per picture; 3 if unset.")
     ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with contents, styles and outputs/<method>/<content>__<style>: also test "
+            "the metrics on trivial, mismatched and damaged pictures."
+        ),
+    ] = None,
+    humans: Annotated[
+        Path | None,
+        typer.Option(help="Such a folder with votes.csv, or that file: also compare with people."),
+    ] = None,
+    damaged: Annotated[int, typer.Option(min=0, help="Published outputs to damage.")] = 20,
     device: Device = "auto",
     out: Annotated[
         Path | None,
@@ -57,15 +70,19 @@ def validate(
 ) -> None:
     """Test whether the metrics put pictures in an order that is known.
 
-    Without --folder and --run, the pictures are series made from two contents and two styles of
+    Without --folder, --run, --published and --humans, the pictures are series made from two contents and two styles of
     the starter pictures at 256 px.
     """
     from nstbench.analysis.validation.agreement import run_agreement
+    from nstbench.analysis.validation.people import validate_people
+    from nstbench.analysis.validation.published import read_published, validate_published
+    from nstbench.analysis.validation.validate import validate as validate_metrics
     from nstbench.cli.show.console import console
     from nstbench.cli.show.validation import print_validation
     from nstbench.core.environment import resolve_device
     from nstbench.core.records import Role
     from nstbench.core.yaml_values import names_or_all
+    from nstbench.pipeline.progress import TerminalListener
     from nstbench.plan.variants import metric_cards, open_dataset
 
     add_plugins(plugin)
@@ -75,24 +92,35 @@ def validate(
     cards = metric_cards(names_or_all(metrics))
     # before the series of pictures, which take minutes: a wrong folder is reported at once
     agreement = None if run is None else run_agreement(run, cards)
-    asked = any(option is not None for option in (contents, styles, limit, size, seeds))
-    # series from datasets are made unless only a run or folders are asked for
-    from_datasets = contents is not None or styles is not None or not folder
+    # series are made if nothing else is asked for, or if one of their own options is given
+    own_options = any(option is not None for option in (contents, styles, limit, seeds))
+    others = run is not None or bool(folder) or published is not None or humans is not None
+    from_datasets = own_options or not others
     contents, styles = contents or "starter", styles or "starter"
     limit, size, seeds = limit or 2, size or 256, seeds or 3
+    if published is not None:
+        read_published(published, size)
     content_images: Sequence[ImageRecord] = ()
     style_images: Sequence[ImageRecord] = ()
-    if run is not None and not asked and not folder:
-        result = _nothing()
-    else:
-        if from_datasets:
-            content_images = open_dataset(contents, "--contents").load(Role.CONTENT).images[:limit]
-            style_images = open_dataset(styles, "--styles").load(Role.STYLE).images[:limit]
-        result = _series(
-            cards, content_images, style_images, folder or [], size=size, seeds=seeds, device=device
-        )
-    if agreement is not None:
-        result = replace(result, agreement=agreement)
+    if from_datasets:
+        content_images = open_dataset(contents, "--contents").load(Role.CONTENT).images[:limit]
+        style_images = open_dataset(styles, "--styles").load(Role.STYLE).images[:limit]
+    with closing(TerminalListener()) as listener:
+        if from_datasets or folder:
+            result = _series(
+                cards, content_images, style_images, folder or [], size=size, seeds=seeds,
+                device=device, listener=listener,
+            )  # fmt: skip
+        else:
+            result = validate_metrics({}, [])
+        if agreement is not None:
+            result = replace(result, agreement=agreement)
+        if published is not None:
+            known = validate_published(published, cards, size, device, listener, damaged)
+            result = replace(result, published=known)
+        if humans is not None:
+            people = validate_people(humans, cards, size, device, listener)
+            result = replace(result, people=people)
     output = console()
     print_validation(result, output)
     if out is not None:
@@ -101,6 +129,8 @@ def validate(
             "Styles": _named(styles, style_images) if style_images else "none",
             "Folders": ", ".join(map(str, folder or [])) or "none",
             "Run": "none" if run is None else str(run),
+            "Published outputs": "none" if published is None else str(published),
+            "Votes of people": "none" if humans is None else str(humans),
             "Side": f"{size} px",
             "Noise seeds": str(seeds),
             "Device": device,
@@ -118,25 +148,17 @@ def _series(
     size: int,
     seeds: int,
     device: str,
+    listener: Listener,
 ) -> Validation:
-    """Score the series of pictures, and show the progress."""
+    """Score the series of pictures."""
     from nstbench.analysis.validation.picture_series import make_sources
     from nstbench.analysis.validation.validate import validate as validate_metrics
-    from nstbench.pipeline.progress import TerminalListener
 
-    with closing(TerminalListener()) as listener:
-        listener.stage("pictures", len(contents) * len(styles))
-        sources = make_sources(contents, styles, size) if contents else []
-        return validate_metrics(
-            cards, sources, folders, size=size, seeds=seeds, device=device, listener=listener
-        )
-
-
-def _nothing() -> Validation:
-    """Return a validation without series of pictures."""
-    from nstbench.analysis.validation.validate import validate as validate_metrics
-
-    return validate_metrics({}, [])
+    listener.stage("pictures", len(contents) * len(styles))
+    sources = make_sources(contents, styles, size) if contents else []
+    return validate_metrics(
+        cards, sources, folders, size=size, seeds=seeds, device=device, listener=listener
+    )
 
 
 def _named(dataset: str, images: Sequence[ImageRecord]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
@@ -27,6 +27,7 @@ class Features:
     ``"style_as_content"`` (the style picture resized to the content's shape). The scorer runs
     each network once per picture, up to the deepest layer that a metric reads. With ``gram``,
     the metric reads only Gram matrices of these layers, and the larger activations are not kept.
+    With ``side``, each picture is first scaled to a short side of that many pixels.
 
     Example:
         >>> Features("vgg16", ("relu1_1", "relu2_1"), of=("output", "style"), gram=True).network
@@ -37,6 +38,7 @@ class Features:
     layers: tuple[str, ...]
     of: tuple[str, ...]
     gram: bool = False
+    side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,9 @@ class ScoringPair(Protocol):
     content: Picture
     style: Picture
 
-    def features(self, network: str, of: str) -> Mapping[str, torch.Tensor]:
+    def features(
+        self, network: str, of: str, side: int | None = None
+    ) -> Mapping[str, torch.Tensor]:
         """Return layer name -> float32 activations (B, C, H, W) of ``of`` (see Features)."""
         ...
 
@@ -108,6 +112,14 @@ class ScoringPair(Protocol):
 
         ``of`` names the pictures that it depends on (see Features). A tensor that does not
         depend on the output is used for later pairs too; B may then be 1.
+        """
+        ...
+
+    def with_output(self, output: Picture, needs: Iterable[Features]) -> ScoringPair:
+        """Return a pair of another output with the same content and style.
+
+        ``needs`` are the features that may be asked of it. What was made of content and style
+        is shared.
         """
         ...
 

@@ -95,7 +95,11 @@ class MethodCard:
 
 @dataclass(frozen=True, slots=True)
 class MetricCard:
-    """Facts of a metric for the report; kept in ``run.json``."""
+    """Facts of a metric for the report; kept in ``run.json``.
+
+    ``networks`` are those whose features the metric reads. A part with the name of one of them
+    is the metric on that network alone.
+    """
 
     name: str
     title: str
@@ -111,6 +115,7 @@ class MetricCard:
     order: int
     availability: Availability
     weights: tuple[WeightCard, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,11 @@ class Scope(StrEnum):
     TIMING = "timing"
 
 
+BAR, CONTENT_OF, STYLE_OF = "bar", "content of ", "style of "
+"""Part names of a metric of quality that is relative to trivial answers: the best of them, and
+beginnings that an answer's name follows, for its content and style error. They are the same for
+all outputs of a pair."""
+
 OWN_SAMPLES_FROM_SECONDS = 1.0
 """From this latency on, the units of the run are the timing samples, if each ran alone."""
 

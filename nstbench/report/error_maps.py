@@ -1,8 +1,9 @@
 """Maps of the content and style errors over a picture, on VGG-16.
 
-**Content.** e_content is |F(x) - F(c)| / |F(s') - F(c)| at relu4_2, and the square of the
-numerator is a sum over positions. The value of a position is its share of that sum, times
-e_content. It is never negative, and the mean over the picture is e_content.
+**Content.** Each place of a grid (8 px at 256 px) gets its own P_all + P_near: how often another
+place of the photograph fits it better than the right one, less what the photograph itself confuses
+(:mod:`nstbench.score.maths.place_recognition`). Red places are taken for others. A factor makes the
+mean of the map e_content.
 
 **Style.** A Gram matrix divided by its N is a mean over positions, G(x) = mean_i f_i f_i^T, so
 with D = G(x) - G(s)
@@ -19,7 +20,7 @@ shows how much each position contributes, not what is missing there.
 
 Limits: the maps omit AlexNet's half of both errors, so the means are those of the part
 ``vgg16``, not of the metric. They are drawn at full resolution, but their real resolution is
-the receptive field of a layer (76 px at relu4_2, 3 to 132 px from relu1_1 to relu5_1). Linear
+the receptive field of a layer (76 px at relu4_1, 3 to 132 px from relu1_1 to relu5_1). Linear
 up-sampling changes the mean by a few per cent; a factor (content) or a constant (style)
 corrects it.
 """
@@ -44,11 +45,14 @@ from nstbench.pictures.picture import to_tensor, write_png
 from nstbench.plan.listener import Listener
 from nstbench.score.feature_bank import FeatureBank
 from nstbench.score.maths.normalised_errors import (
-    CONTENT_LAYERS,
+    CONTENT_FEATURES,
     STYLE_LAYERS,
     TOLERANCE,
     DegeneratePair,
+    content_error_on,
+    content_places,
 )
+from nstbench.score.maths.place_recognition import confusion_map
 from nstbench.store.store import MAP_KINDS, map_path
 
 NETWORK = "vgg16"
@@ -59,7 +63,7 @@ It is the same for every picture, so that the maps of different methods can be c
 """
 
 FEATURES = (
-    Features(NETWORK, CONTENT_LAYERS[NETWORK], ("output", "content", "style_as_content")),
+    *(need for need in CONTENT_FEATURES if need.network == NETWORK),
     Features(NETWORK, STYLE_LAYERS[NETWORK], ("output",)),
     Features(NETWORK, STYLE_LAYERS[NETWORK], ("content", "style"), gram=True),
 )
@@ -70,23 +74,18 @@ _ADDS, _OFFSETS = (230.0, 60.0, 20.0), (30.0, 100.0, 230.0)
 
 
 def content_map(pair: ScoringPair) -> torch.Tensor:
-    """Return the content error on VGG-16 by position, float64 (B, H, W), >= 0.
+    """Return how far each place is from being recognised on VGG-16, float64 (B, H, W), >= 0.
 
     Its mean is the part ``vgg16`` of ``content_error``.
 
     Raises:
         DegeneratePair: if content and style are too similar for a normalised error.
     """
-    (layer,) = CONTENT_LAYERS[NETWORK]
-    output, content, style = (
-        pair.features(NETWORK, of)[layer].double()
-        for of in ("output", "content", "style_as_content")
-    )
-    squares = (output - content).square().sum(dim=1)
-    error = _norm(output - content) / _unit(pair, style, content)
-    # the mean is 0 for equal pictures
-    shares = squares / squares.mean(dim=(1, 2), keepdim=True).clamp(min=1e-300)
-    drawn = _enlarged(pair, error[:, None, None] * shares)
+    error = content_error_on(pair, NETWORK)
+    (seen, grid), (content, _) = (content_places(pair, NETWORK, of) for of in ("output", "content"))
+    # Places that the content itself does not tell apart are no fault of the output.
+    lost = confusion_map(seen, content, grid) - confusion_map(content, content, grid)
+    drawn = _enlarged(pair, lost.clamp_min(0.0))
     return drawn * (error / drawn.mean(dim=(1, 2)).clamp(min=1e-300))[:, None, None]
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from nstbench import __version__
 from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
+from nstbench.analysis.validation.people import power
 from nstbench.analysis.validation.validate import Validation
 from nstbench.core.cards import MetricCard
 from nstbench.report.parts import numbers, templates
@@ -38,10 +39,52 @@ def validation_page(
         kinds=kinds,
         by_kind=_by_kind(result.by_kind, kinds, cards),
         agreement=_agreement(result.agreement, cards),
+        known=_known(result.published, cards),
+        people=_people(result.people, cards),
+        power=power(result.people) if len(result.people) else "",
         limit=SAME,
         unavailable=sorted(result.unavailable.items()),
         facts=list(facts.items()),
     )
+
+
+def _known(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> dict[str, Any] | None:
+    """Return shares of right answers: a row per metric, a column per question."""
+    if table.empty:
+        return None
+    asked = table.drop_duplicates(["test", "what"])
+    heads = list(zip(asked["test"], asked["what"], strict=True))
+    rows: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
+    for row in table.to_dict("records"):
+        between = ""
+        if not pd.isna(row["low"]):
+            between = f"{numbers.fixed(row['low'], 2)} to {numbers.fixed(row['high'], 2)}"
+        cell = {"value": numbers.fixed(row["value"], 3), "interval": between}
+        rows.setdefault(_name(row, cards), {})[row["test"], row["what"]] = cell
+    missing = {"value": numbers.DASH, "interval": ""}
+    return {
+        "heads": [f"{test}: {what}" for test, what in heads],
+        "rows": [
+            {"name": name, "cells": [cells.get(head, missing) for head in heads]}
+            for name, cells in rows.items()
+        ],
+    }
+
+
+def _people(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> list[dict[str, Any]]:
+    """Return one row per metric and part: tau, p, and the shares of votes that agree."""
+    shares = ("accuracy", "within_style", "within_content")
+    return [
+        {
+            "name": _name(row, cards),
+            "methods": str(row["methods"]),
+            "tau": numbers.fixed(row["tau"], 2),
+            "p": numbers.significant(row["p"], 2),
+            "votes": f"{row['votes']:g}",
+            "shares": [numbers.fixed(row[name], 3) for name in shares],
+        }
+        for row in table.to_dict("records")
+    ]
 
 
 def _row(row: Mapping[Any, Any], cards: Mapping[str, MetricCard]) -> dict[str, Any]:

@@ -27,11 +27,26 @@ from nstbench.score.feature_spill import Overflow, Place
 SOURCES = ("output", "content", "style", "style_as_content")
 """The pictures that ``of`` in :class:`~nstbench.contracts.Features` may name."""
 
+LONGEST = 4
+"""Long side of a scaled picture in units of ``Features.side``, at most. A longer picture gets a
+smaller short side, so that no picture costs more than four squares."""
+
+MOST_SMALL, SMALL = 100_000, 4096
+"""Small tensors that are kept outside the budget, and their greatest size in bytes."""
+
 # Scoring starts after all methods have finished, so it may use much of the free memory.
 _MEMORY_SHARE = 0.5
 
 LoadNetwork = Callable[[str, torch.device], LayeredNetwork]
 Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One of ``SOURCES``, in the (height, width) that a network sees."""
+
+    of: str
+    shape: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -81,6 +96,7 @@ class FeatureBank:
         self._networks: dict[str, LayeredNetwork] = {}
         self._kept: OrderedDict[Key, _Entry] = OrderedDict()
         self._sizes: dict[Key, int] = {}
+        self._small: OrderedDict[Key, torch.Tensor] = OrderedDict()
         self._held = 0
 
     def pair(
@@ -116,15 +132,28 @@ class FeatureBank:
         return entry
 
     def tensor(self, key: Key, make: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Return the result of ``make``, called once as long as the result fits the budget."""
+        """Return what ``make`` returns, made once as long as it fits into the budget.
+
+        Tensors of at most ``SMALL`` bytes are kept whatever the budget is.
+        """
+        if key in self._small:
+            self._small.move_to_end(key)
+            return self._small[key]
         entry = self._remembered(key) or _Entry({"": make()})
-        self._keep(key, entry)
-        return entry.activations[""]
+        made = entry.activations[""]
+        if made.nbytes > SMALL:
+            self._keep(key, entry)
+            return made
+        self._small[key] = made
+        if len(self._small) > MOST_SMALL:
+            self._small.popitem(last=False)
+        return made
 
     def clear(self) -> None:
         """Remove all features and networks."""
         self._networks.clear()
         self._kept.clear()
+        self._small.clear()
         self._sizes.clear()
         self._held = 0
         self._on_disk.clear()
@@ -201,20 +230,27 @@ class ScoredPair:
         self.content = content
         self.style = style
         self._bank = bank
-        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._entries: dict[tuple[str, _View], _Entry] = {}
         self._tensors: dict[Key, torch.Tensor] = {}
         self._as_is = False
-        self._pixels: dict[str, torch.Tensor] = {}
-        self._keys: dict[str, str] = {}
-        self._needs = _merged(needs)
+        self._pixels: dict[_View, torch.Tensor] = {}
+        self._keys: dict[_View, str] = {}
+        self._needs = self._merged(needs)
 
-    def features(self, network: str, of: str) -> Mapping[str, torch.Tensor]:
+    def features(
+        self, network: str, of: str, side: int | None = None
+    ) -> Mapping[str, torch.Tensor]:
         """Return layer name -> float32 activations (B, C, H, W) of the declared layers.
+
+        Args:
+            network: name of the network.
+            of: one of ``SOURCES``.
+            side: the short side in pixels that a metric declared; ``None`` for the picture's own.
 
         Raises:
             KeyError: if no metric declared features of that network and picture.
         """
-        entry = self._entry(network, of)
+        entry = self._entry(network, self._view(of, side))
         return {name: self._expanded(tensor) for name, tensor in entry.activations.items()}
 
     def gram(self, network: str, of: str, layer: str) -> torch.Tensor:
@@ -223,7 +259,7 @@ class ScoredPair:
         Raises:
             KeyError: if no metric declared that layer.
         """
-        entry = self._entry(network, of)
+        entry = self._entry(network, self._view(of))
         if layer not in entry.grams:
             if layer not in entry.activations:
                 raise KeyError(f"no metric declares layer {layer!r} of {network!r} of {of!r}")
@@ -232,7 +268,7 @@ class ScoredPair:
 
     def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Return the result of ``make``, called once; see ``contracts.ScoringPair``."""
-        keys = tuple(self._key(source) for source in of)
+        keys = tuple(self._key(self._view(source)) for source in of)
         if all(keys):
 
             def make_as_is() -> torch.Tensor:
@@ -248,47 +284,71 @@ class ScoredPair:
             self._tensors[key] = make()
         return self._tensors[key]
 
-    def _entry(self, network: str, of: str) -> _Entry:
-        if (network, of) not in self._entries:
-            if (network, of) not in self._needs:
-                raise KeyError(f"no metric declares features of {network!r} of {of!r}")
-            key = self._key(of)
+    def with_output(self, output: Picture, needs: Iterable[Features]) -> ScoredPair:
+        """Return another output with this content and style; see ``contracts.ScoringPair``."""
+        return ScoredPair(self._bank, output, self.content, self.style, needs)
+
+    def _entry(self, network: str, view: _View) -> _Entry:
+        if (network, view) not in self._entries:
+            if (network, view) not in self._needs:
+                raise KeyError(f"no metric declares features of {network!r} of {view.of!r}")
+            key = self._key(view)
             wanted = _Needs()
             # Content and style may be the same picture, and so may style and resized style.
-            for other in SOURCES:
-                needs = self._needs.get((network, other))
-                if needs is not None and (other == of or (key and self._key(other) == key)):
+            for (other_network, other), needs in self._needs.items():
+                same = other == view or (key and self._key(other) == key)
+                if other_network == network and same:
                     wanted.activations |= needs.activations
                     wanted.grams |= needs.grams
-            entry = self._bank.entry(network, key, self._picture(of), wanted)
-            self._entries[network, of] = entry
-        return self._entries[network, of]
+            entry = self._bank.entry(network, key, self._picture(view), wanted)
+            self._entries[network, view] = entry
+        return self._entries[network, view]
 
-    def _picture(self, of: str) -> torch.Tensor:
-        if of not in self._pixels:
-            if of == "style_as_content":
-                size = (self.content.height, self.content.width)
-                self._pixels[of] = resize(self.style.pixels, size)
+    def _view(self, of: str, side: int | None = None) -> _View:
+        """Return the picture and the shape in which a network sees it."""
+        picture: Picture = self.content if of == "style_as_content" else getattr(self, of)
+        shape = (picture.height, picture.width)
+        return _View(of, shape if side is None else scaled_shape(shape, side))
+
+    def _merged(self, needs: Iterable[Features]) -> dict[tuple[str, _View], _Needs]:
+        merged: dict[tuple[str, _View], _Needs] = {}
+        for need in needs:
+            for of in need.of:
+                if of not in SOURCES:
+                    raise ValueError(f"features of {of!r}: not one of {', '.join(SOURCES)}")
+                view = self._view(of, need.side)
+                entry = merged.setdefault((need.network, view), _Needs())
+                (entry.grams if need.gram else entry.activations).update(need.layers)
+        return merged
+
+    def _picture(self, view: _View) -> torch.Tensor:
+        if view not in self._pixels:
+            if view.of == "style_as_content":
+                shape = (self.content.height, self.content.width)
+                pixels = resize(self.style.pixels, shape)
             else:
-                picture: Picture = getattr(self, of)
-                self._pixels[of] = picture.pixels
-        return self._pixels[of]
+                picture: Picture = getattr(self, view.of)
+                pixels = picture.pixels
+            self._pixels[view] = resize(pixels, view.shape)
+        return self._pixels[view]
 
-    def _key(self, of: str) -> str:
+    def _key(self, view: _View) -> str:
         """Return the picture's key in the bank; empty for outputs, which are scored once only."""
-        if of == "output":
+        if view.of == "output":
             return ""
-        if of not in self._keys:
-            picture = self.content if of == "content" else self.style
+        if view not in self._keys:
+            picture = self.content if view.of == "content" else self.style
             digest = picture.sha256 or _digest(picture.pixels)
             # A style and its resized copy have the same checksum and different shapes.
-            shape = "x".join(str(n) for n in picture.pixels.shape)
-            key = f"{digest}:{shape}"
-            resized = (self.content.height, self.content.width)
-            if of == "style_as_content" and resized != (picture.height, picture.width):
-                key += f":{resized[0]}x{resized[1]}"
-            self._keys[of] = key
-        return self._keys[of]
+            shapes = [(picture.height, picture.width)]
+            if view.of == "style_as_content":
+                shapes.append((self.content.height, self.content.width))
+            shapes.append(view.shape)
+            steps = [
+                f"{h}x{w}" for i, (h, w) in enumerate(shapes) if i == 0 or (h, w) != shapes[i - 1]
+            ]
+            self._keys[view] = ":".join((digest, str(picture.pixels.shape[0]), *steps))
+        return self._keys[view]
 
     def _expanded(self, tensor: torch.Tensor) -> torch.Tensor:
         # Tensors that are kept for later pairs must not have the batch size of this pair.
@@ -297,15 +357,14 @@ class ScoredPair:
         return tensor.expand(self.output.pixels.shape[0], *tensor.shape[1:])
 
 
-def _merged(needs: Iterable[Features]) -> dict[tuple[str, str], _Needs]:
-    merged: dict[tuple[str, str], _Needs] = {}
-    for need in needs:
-        for of in need.of:
-            if of not in SOURCES:
-                raise ValueError(f"features of {of!r}: not one of {', '.join(SOURCES)}")
-            entry = merged.setdefault((need.network, of), _Needs())
-            (entry.grams if need.gram else entry.activations).update(need.layers)
-    return merged
+def scaled_shape(shape: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return (height, width) scaled to a short side of ``side`` pixels.
+
+    The long side gets at most ``LONGEST`` times as many; beyond that both sides shrink.
+    """
+    scale = min(side / min(shape), LONGEST * side / max(shape))
+    height, width = (max(1, round(length * scale)) for length in shape)
+    return height, width
 
 
 def _digest(pixels: torch.Tensor) -> str:

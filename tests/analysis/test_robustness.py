@@ -105,7 +105,7 @@ def test_sensitivity_is_the_weighted_norm_of_each_pair():
     scores = pd.concat([as_scores(content, "content_error"), as_scores(style, "style_error")])
     frame = sensitivity(scores, *ERRORS)
     assert len(frame) == len(NORMS) * len(WEIGHT_RATIOS) * 4
-    default = np.hypot(content, style).mean(axis=(1, 2))
+    default = (content + style).mean(axis=(1, 2))
     for (p, ratio), group in frame.groupby(["p", "ratio"]):
         weight = 2 * ratio / (1 + ratio)
         stacked = np.stack([weight * content, (2 - weight) * style])
@@ -121,10 +121,35 @@ def test_sensitivity_is_the_weighted_norm_of_each_pair():
 def test_sensitivity_finds_an_order_that_depends_on_the_weights():
     scores = pd.concat([constant([0.2, 0.8], "content_error"), constant([0.8, 0.3], "style_error")])
     frame = sensitivity(scores, *ERRORS).set_index(["p", "ratio", "method"])
-    assert frame.loc[(2.0, 1.0, "m00"), "rank"] == 1
-    assert frame.loc[(2.0, 0.5, "m00"), "rank"] == 2
-    assert frame.loc[(2.0, 0.5, "m00"), "kendall_tau"] == -1
-    assert frame.loc[(2.0, 1.0, "m00"), "kendall_tau"] == 1
+    assert frame.loc[(1.0, 1.0, "m00"), "rank"] == 1
+    assert frame.loc[(1.0, 0.5, "m00"), "rank"] == 2
+    assert frame.loc[(1.0, 0.5, "m00"), "kendall_tau"] == -1
+    assert frame.loc[(1.0, 1.0, "m00"), "kendall_tau"] == 1
+
+
+def test_sensitivity_divides_by_the_best_trivial_answer_under_the_same_norm():
+    rng = np.random.default_rng(1)
+    content, style, *answers = rng.uniform(0.2, 1.2, size=(6, 3, 4, 2))
+    # an answer belongs to a pair, not to a method
+    answers = [np.broadcast_to(a[:1], a.shape) for a in answers]
+    parts = ("content of a", "style of a", "content of b", "style of b")
+    frames = [as_scores(content, "content_error"), as_scores(style, "style_error")]
+    frames += [
+        as_scores(a, "uef").assign(part=part) for a, part in zip(answers, parts, strict=True)
+    ]
+    frame = sensitivity(pd.concat(frames), *ERRORS, "uef")
+    for (p, ratio), group in frame.groupby(["p", "ratio"]):
+        weights = np.array([ratio, 1]) * 2 / (1 + ratio)
+
+        def norm(c, s, p=p, weights=weights):
+            return np.linalg.norm(np.stack([weights[0] * c, weights[1] * s]), ord=p, axis=0) if (
+                np.isfinite(p)) else np.maximum(weights[0] * c, weights[1] * s)  # fmt: skip
+
+        bar = np.minimum(norm(answers[0], answers[1]), norm(answers[2], answers[3]))
+        bar = np.minimum(bar, norm(np.zeros(1), np.ones(1)))
+        expected = (norm(content, style) / bar).mean(axis=(1, 2))
+        found = group.set_index("method").sort_index()["value"]
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_sensitivity_needs_both_errors_of_a_pair():
@@ -220,7 +245,10 @@ def test_home_and_away_by_hand():
     vgg = constant([0.2, 0.3, 0.7], "uef").assign(part="vgg16")
     alex = constant([0.6, 0.7, 0.5], "uef").assign(part="alexnet")
     cards = {"m00": replace(method_card("m00", "gatys", "arbitrary"), trained_on=("vgg16-gram",))}
-    frame = home_away(pd.concat([combined, vgg, alex]), metric_card(), cards)
+    bar = constant([0.9, 0.9, 0.9], "uef").assign(part="bar")
+    metric = replace(metric_card(), networks=("vgg16", "alexnet"))
+    frame = home_away(pd.concat([combined, vgg, alex, bar]), metric, cards)
+    assert set(frame["part"]) == {"", "vgg16", "alexnet"}
     table = frame.set_index(["part", "method"])
     assert table.loc["", "rank"].to_dict() == {"m00": 1, "m01": 2, "m02": 3}
     assert table.loc["alexnet", "rank"].to_dict() == {"m02": 1, "m00": 2, "m01": 3}

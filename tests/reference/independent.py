@@ -165,30 +165,163 @@ def _ratio(value: np.ndarray, target: np.ndarray, trivial: np.ndarray, other: np
     return float(np.linalg.norm(value - target) / np.linalg.norm(trivial - other))
 
 
-def content_error(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
-    """Normalised content error on both networks."""
+def _scaled(image: torch.Tensor, side: int = 256) -> torch.Tensor:
+    """Scale (1, 3, H, W) to a short side of ``side``, the long side at most 4 times that."""
+    height, width = image.shape[2:]
+    scale = min(side / min(height, width), 4 * side / max(height, width))
+    size = (round(width * scale), round(height * scale))
+    if size == (width, height):
+        return image
+    planes = [
+        np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
+        for plane in image[0].float().numpy()
+    ]
+    return torch.from_numpy(np.stack(planes).clip(0, 1).astype(np.float64))[None]
+
+
+def place_vectors(features: np.ndarray) -> np.ndarray:
+    """Return unit vectors (C, N) of channels without mean, over deviation + a tenth of its mean."""
+    centred = features - features.mean(axis=1, keepdims=True)
+    deviation = features.std(axis=1, keepdims=True)
+    divisor = deviation + 0.1 * deviation.mean()
+    scaled = np.divide(centred, divisor, out=np.zeros_like(centred), where=divisor > 1e-12)
+    length = np.linalg.norm(scaled, axis=0)
+    return np.asarray(np.divide(scaled, length, out=np.zeros_like(scaled), where=length > 1e-12))
+
+
+def confusion(output: np.ndarray, content: np.ndarray, height: int, width: int) -> float:
+    """Return Q of activations (C, N), place by place.
+
+    Each place i and each j of its window: does x_i fit c_j better than c_i; does x_j fit c_i
+    better than x_i does? Differences below 1e-4 count in proportion.
+    """
+    x, c = place_vectors(output), place_vectors(content)
+    where = [divmod(i, width) for i in range(height * width)]
+    edges = np.array([[min(d, 3) for d in (r, height - 1 - r, k, width - 1 - k)] for r, k in where])
+    lost: dict[str, list[np.ndarray]] = {"all": [], "near": []}
+    for i, (row, column) in enumerate(where):
+        own = x[:, i] @ c[:, i]
+        forward, backward = x[:, i] @ c - own, c[:, i] @ x - own
+        count = (np.clip(forward / 2e-4 + 0.5, 0, 1) + np.clip(backward / 2e-4 + 0.5, 0, 1)) / 2
+        allowed = (edges == edges[i]).all(axis=1)
+        allowed[i] = False
+        close = [max(abs(r - row), abs(k - column)) <= 2 for r, k in where]
+        lost["all"].append(count[allowed])
+        lost["near"].append(count[allowed & close])
+    joined = [np.concatenate(part) for part in lost.values()]
+    return float(sum(part.mean() if part.size else 0.5 for part in joined))
+
+
+def _grid(network: str, image: torch.Tensor) -> tuple[int, int]:
+    """Return the grid of VGG-16 relu4_1 and AlexNet relu4 for a picture (1, 3, H, W)."""
+    height, width = image.shape[2:]
+    if network == "vgg16":
+        return height // 8, width // 8
+
+    def count(length: int) -> int:
+        first = (length + 4 - 11) // 4 + 1
+        return ((first - 3) // 2 + 1 - 3) // 2 + 1
+
+    return count(height), count(width)
+
+
+CONTENT = {"vgg16": "relu4_1", "alexnet": "relu4"}
+
+
+def _content_errors(output: torch.Tensor, content: np.ndarray, style: np.ndarray) -> Values:
+    """Return the content error of an output (1, 3, H, W) on each network."""
     parts = {}
-    for network, layer in (("vgg16", "relu4_2"), ("alexnet", "conv4")):
-        images = (as_tensor(output), as_tensor(content), resized(style, content))
+    images = [_scaled(i) for i in (output, as_tensor(content), resized(style, content))]
+    for network, layer in CONTENT.items():
+        grid = _grid(network, images[1])
         x, c, s = (activations(network, image)[layer] for image in images)
-        parts[network] = _ratio(x, c, s, c)
+        own = confusion(c, c, *grid)
+        parts[network] = (confusion(x, c, *grid) - own) / (confusion(s, c, *grid) - own)
+    return {network: max(0.0, error) for network, error in parts.items()}
+
+
+def _style_errors(output: torch.Tensor, content: np.ndarray, style: np.ndarray) -> Values:
+    """Return the style error of an output (1, 3, H, W) on each network."""
+    parts = {}
+    for network, layers in (("vgg16", STYLE_VGG), ("alexnet", STYLE_ALEX)):
+        images = (output, as_tensor(content), as_tensor(style))
+        x, c, s = (activations(network, image) for image in images)
+        ratios = [_ratio(gram(x[n]), gram(s[n]), gram(c[n]), gram(s[n])) for n in layers]
+        parts[network] = float(np.mean(ratios))
+    return parts
+
+
+def _with_mean(parts: Values) -> Values:
     return {"": float(np.mean(list(parts.values()))), **parts}
+
+
+def content_error(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Share of places taken for another one, in units of the style picture's."""
+    return _with_mean(_content_errors(as_tensor(output), content, style))
 
 
 def style_error(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
     """Normalised style error on both networks."""
-    parts = {}
-    for network, layers in (("vgg16", STYLE_VGG), ("alexnet", STYLE_ALEX)):
-        x, c, s = (activations(network, as_tensor(p)) for p in (output, content, style))
-        ratios = [_ratio(gram(x[n]), gram(s[n]), gram(c[n]), gram(s[n])) for n in layers]
-        parts[network] = float(np.mean(ratios))
-    return {"": float(np.mean(list(parts.values()))), **parts}
+    return _with_mean(_style_errors(as_tensor(output), content, style))
+
+
+def total_error(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Return the sum of both errors."""
+    first, second = content_error(output, content, style), style_error(output, content, style)
+    return {part: first[part] + second[part] for part in first}
+
+
+def reinhard(content: np.ndarray, style: np.ndarray) -> np.ndarray:
+    """Return the content with the style's moments in l-alpha-beta, (H, W, 3) in [0, 1]."""
+    lms = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
+    rotate = np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]]) / np.sqrt([[3], [6], [2]])
+    first, second = (
+        np.log10(np.maximum(p.reshape(-1, 3) / 255, 1 / 255) @ lms.T) @ rotate.T
+        for p in (content, style)
+    )
+    moved = (first - first.mean(0)) / first.std(0) * second.std(0) + second.mean(0)
+    rgb = 10 ** (moved @ np.linalg.inv(rotate).T) @ np.linalg.inv(lms).T
+    return np.asarray(rgb.clip(0, 1).reshape(content.shape))
+
+
+def _answers(content: np.ndarray, style: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the trivial answers beside the content copy, as saved pictures."""
+    # Pictures are float32, which decides how values between two levels are rounded.
+    first = (content.astype(np.float32) / 255).astype(np.float64)
+    second = (
+        resized(style, content)[0].permute(1, 2, 0).numpy().astype(np.float32).astype(np.float64)
+    )
+    blends = {
+        f"blend {share}": to_uint8((1 - share) * first + share * second)
+        for share in (0.3, 0.5, 0.7)
+    }
+    return {"colour transfer": to_uint8(reinhard(content, style)), **blends}
 
 
 def uef(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
-    """Euclidean distance to (0, 0)."""
-    first, second = content_error(output, content, style), style_error(output, content, style)
-    return {part: float(np.hypot(first[part], second[part])) for part in first}
+    """Total error in units of the best trivial answer."""
+    halves = {
+        name: tuple(
+            _with_mean(half(as_tensor(answer), content, style))
+            for half in (_content_errors, _style_errors)
+        )
+        for name, answer in _answers(content, style).items()
+    }
+    total, values = total_error(output, content, style), {}
+    for part in ("", "vgg16", "alexnet"):
+        bar = min(1.0, *(c[part] + s[part] for c, s in halves.values()))
+        values[part] = total[part] / bar
+        if part == "":
+            values["bar"] = bar
+    for name, (of_content, of_style) in halves.items():
+        values[f"content of {name}"], values[f"style of {name}"] = of_content[""], of_style[""]
+    return values
+
+
+def beats_bar(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Return 1 where the factor is below 0.999."""
+    factors = uef(output, content, style)
+    return {part: float(factors[part] < 0.999) for part in ("", "alexnet", "vgg16")}
 
 
 def ssim(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
@@ -283,7 +416,9 @@ METRICS: Mapping[str, tuple[Metric, float, str]] = {
     "gram_distance": (gram_distance, 1e-5, NUMPY),
     "content_error": (content_error, 1e-5, NUMPY),
     "style_error": (style_error, 1e-5, NUMPY),
+    "total_error": (total_error, 1e-5, NUMPY),
     "uef": (uef, 1e-5, NUMPY),
+    "beats_bar": (beats_bar, 1e-5, NUMPY),
     "swd_style": (swd_style, 1e-5, NUMPY),
     "self_similarity": (self_similarity, 1e-5, NUMPY + ", scipy cdist"),
     "color_distance": (color_distance, 1e-5, "scikit-image rgb2lab, formula in NumPy"),

@@ -12,12 +12,13 @@ from nstbench.analysis.load_board import load_board
 from nstbench.contracts import Picture
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.pictures.decode import read_image
-from nstbench.pictures.picture import to_tensor
+from nstbench.pictures.picture import resize, to_tensor
 from nstbench.plugins import registry
 from nstbench.report.error_maps import FEATURES, LIMIT, content_map, overlay, style_map, write_maps
 from nstbench.report.page import render_page
 from nstbench.score.feature_bank import FeatureBank
 from nstbench.score.maths.normalised_errors import DegeneratePair
+from nstbench.score.maths.place_recognition import confusion_map, places
 from nstbench.score.scorer import Scorer
 from nstbench.store.store import map_path
 
@@ -66,13 +67,15 @@ def test_up_sampling_changes_little(network_weights) -> None:
     pictures = trio("same_size")
     network = load_backbone("vgg16")
     with torch.inference_mode():
-        x, c = (network(p.pixels, ["relu4_2"])["relu4_2"].double() for p in pictures[:2])
-    coarse = (x - c).square().sum(dim=1)
+        x, c = (
+            places(network(resize(p.pixels, (256, 256)), ["relu4_1"])["relu4_1"])
+            for p in pictures[:2]
+        )
+        coarse = confusion_map(x, c, (32, 32)) - confusion_map(c, c, (32, 32))
     scale = content_error(*pictures) / coarse.mean()
     fine = maps(*pictures)[0]
-    blocks = torch.nn.functional.adaptive_avg_pool2d(fine, coarse.shape[1:])
-    np.testing.assert_allclose(blocks, coarse * scale, atol=0.35 * float(coarse.max() * scale))
-    order = np.corrcoef(blocks.flatten(), coarse.flatten())[0, 1]
+    blocks = torch.nn.functional.adaptive_avg_pool2d(fine, (32, 32))
+    order = np.corrcoef(blocks.flatten(), (coarse * scale).flatten())[0, 1]
     assert order > 0.95
 
 
@@ -100,7 +103,7 @@ def test_the_damage_is_where_the_map_is_red(network_weights) -> None:
 
 def test_alike_pictures_are_refused(network_weights) -> None:
     _, content, _ = trio("same_size")
-    with pytest.raises(DegeneratePair, match="'content' and style 'content'"):
+    with pytest.raises(DegeneratePair, match="style 'content' is laid out like content 'content'"):
         maps(content, content, content)
 
 

@@ -15,7 +15,8 @@ CPU = torch.device("cpu")
 PAIR_METRICS = list(independent.METRICS)
 SYMMETRIC_IN_CONTENT = ["content_loss", "lpips_alex", "lpips_vgg", "ssim", "self_similarity"]
 SYMMETRIC_IN_STYLE = ["gram_distance", "style_loss", "color_distance"]
-UNSYMMETRIC = ["swd_style", "style_error", "content_error", "uef"]
+UNSYMMETRIC = ["swd_style", "style_error", "content_error", "total_error", "uef"]
+YES_OR_NO = ["beats_bar"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def trio() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def test_every_metric_is_listed_as_symmetric_or_not() -> None:
-    assert sorted([*SYMMETRIC_IN_CONTENT, *SYMMETRIC_IN_STYLE, *UNSYMMETRIC]) == sorted(
+    assert sorted([*SYMMETRIC_IN_CONTENT, *SYMMETRIC_IN_STYLE, *UNSYMMETRIC, *YES_OR_NO]) == sorted(
         PAIR_METRICS
     )
 

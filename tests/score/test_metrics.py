@@ -204,11 +204,14 @@ def test_self_similarity_ignores_new_colours_of_equal_areas(network_weights: Non
 def test_copies_of_content_and_style_have_known_scores(network_weights: None) -> None:
     _, content, style = map(picture, independent.triple("same_size"))
     parts = ("", "vgg16", "alexnet")
-    names = ("uef", "content_error", "style_error")
+    names = ("total_error", "content_error", "style_error")
     for output, expected in ((content, (1.0, 0.0, 1.0)), (style, (1.0, 1.0, 0.0))):
-        records = scorer(*names).score_pair(output, content, style)
+        records = scorer(*names, "uef").score_pair(output, content, style)
         for name, value in zip(names, expected, strict=True):
             assert records[name]["values"] == pytest.approx(dict.fromkeys(parts, value), abs=1e-9)
+        factor = records["uef"]["values"]
+        assert factor[""] == pytest.approx(1 / factor["bar"], rel=1e-9)
+        assert all(factor[part] >= 1 - 1e-9 for part in parts)
 
 
 def test_resized_style_has_content_error_one(network_weights: None) -> None:
@@ -286,15 +289,18 @@ def test_message_for_a_pair_without_contrast_names_it(network_weights: None) -> 
     records = scorer("uef", "content_error", "style_error", "ssim").score_pair(
         output, content, same
     )
-    for name in ("uef", "content_error", "style_error"):
-        assert "content 'picture' and style 'twin' differ by less than" in records[name]["error"]
+    reasons = dict.fromkeys(("uef", "content_error"), "is laid out like content 'picture'")
+    reasons["style_error"] = "content 'picture' and style 'twin' differ by less than"
+    for name, reason in reasons.items():
+        assert reason in records[name]["error"]
         assert "again" not in records[name]
     assert "values" in records["ssim"]
 
 
 def test_too_small_pictures_have_a_clear_message(network_weights: None) -> None:
     small = Picture(torch.rand(1, 3, 10, 40), "small")
-    records = scorer("ssim", "uef", "lpips_alex").score_pair(small, small, small)
+    other = Picture(torch.rand(1, 3, 10, 40), "other")
+    records = scorer("ssim", "uef", "lpips_alex").score_pair(small, small, other)
     for name, least in (("ssim", "11 px"), ("uef", "16 x 16 px"), ("lpips_alex", "31 x 31 px")):
         assert least in records[name]["error"], records[name]
         assert "again" not in records[name]
@@ -373,16 +379,22 @@ def test_each_network_processes_each_picture_once(network_weights: None) -> None
     counter = Counter()
     names = [*PAIR_METRICS, "fd_vgg16"]
     used = Scorer({name: make(name) for name in names}, CPU, FeatureBank(CPU, load=counter))
-    output, content, style = map(picture, independent.triple("same_size"))
+    # At 256 px places are compared in the picture as it is.
+    content, style = (
+        picture(make_(256, 256)) for make_ in (independent.scene, independent.texture)
+    )
+    output = Picture(0.5 * content.pixels + 0.5 * style.pixels.flip(-1), "output")
+    answers = 4
     used.score_pair(output, content, style)
-    # Output, content and style; the resized style equals the style.
-    assert sorted(name for name, _ in counter.seen) == ["alexnet"] * 3 + ["vgg16"] * 3
+    # Output, content and style, whose resized copy is the style itself; the trivial answers.
+    passes = 3 + answers
+    assert sorted(name for name, _ in counter.seen) == ["alexnet"] * passes + ["vgg16"] * passes
     used.score_pair(content, content, style)
-    assert len(counter.seen) == 8
+    assert len(counter.seen) == 2 * (passes + 1)
     small = Picture(style.pixels[..., :80], "small")
     used.score_pair(output, content, small)
-    # The output again, and the new style in its own shape and in that of the content.
-    assert len(counter.seen) == 8 + 2 * 3
+    # The output again, the new style in its own and in the content's shape, the new pair's answers.
+    assert len(counter.seen) == 2 * (passes + 1) + 2 * (3 + answers)
 
 
 def test_one_metric_runs_only_the_layers_that_it_needs(network_weights: None) -> None:

@@ -72,6 +72,7 @@ def metric_cards() -> dict[str, MetricCard]:
             "home_for": (),
             "role": "",
             "availability": AVAILABLE,
+            "networks": ("vgg16", "alexnet"),
         }
         return MetricCard(name=name, title=title, scope=scope, order=order, **{**facts, **extra})
 

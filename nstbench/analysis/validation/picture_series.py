@@ -6,7 +6,6 @@ files. Pixels are uint8 RGB (H, W, 3), as in saved outputs.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord
 from nstbench.core.text import printable
 from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
+from nstbench.pictures.degradations import blurred, compressed, rounded
 from nstbench.pictures.picture import fit, same_proportions
 
 Pixels = NDArray[np.uint8]
@@ -45,7 +43,6 @@ NOISE_SIGMAS = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32)
 JPEG_QUALITIES = (80, 60, 40, 20, 5)
 """JPEG quality of each step after the first, which is not compressed."""
 
-REFERENCE_SIDE = 256
 FEWEST_STEPS = 3
 
 
@@ -88,8 +85,8 @@ def controlled_sweeps(source: Source, seeds: int = 3) -> Iterator[Sweep]:
     """
     yield Sweep(BLEND, "", source, 0, _blend(source))
     for base, pixels in ((CONTENT, source.content), (STYLE, source.style)):
-        yield Sweep("blur", base, source, 0, _each(BLUR_SIGMAS, pixels, _blurred))
-        yield Sweep("jpeg", base, source, 0, (pixels, *_each(JPEG_QUALITIES, pixels, _jpeg)))
+        yield Sweep("blur", base, source, 0, _each(BLUR_SIGMAS, pixels, blurred))
+        yield Sweep("jpeg", base, source, 0, (pixels, *_each(JPEG_QUALITIES, pixels, compressed)))
         for seed in range(seeds):
             yield Sweep("noise", base, source, seed, _noise(pixels, seed))
 
@@ -102,31 +99,13 @@ def _each(
 
 def _blend(source: Source) -> tuple[Pixels, ...]:
     content, style = source.content.astype(np.float64), source.style.astype(np.float64)
-    return tuple(_rounded((1 - share) * content + share * style) for share in BLEND_SHARES)
-
-
-def _blurred(pixels: Pixels, sigma: float) -> Pixels:
-    if sigma == 0:
-        return pixels
-    scaled = sigma * min(pixels.shape[:2]) / REFERENCE_SIDE
-    return _rounded(gaussian_filter(pixels.astype(np.float64), (scaled, scaled, 0)))
+    return tuple(rounded((1 - share) * content + share * style) for share in BLEND_SHARES)
 
 
 def _noise(pixels: Pixels, seed: int) -> tuple[Pixels, ...]:
     # The same noise grows from step to step, so that only its strength differs.
     noise = 255 * np.random.default_rng(seed).standard_normal(pixels.shape)
-    return tuple(_rounded(pixels + sigma * noise) for sigma in NOISE_SIGMAS)
-
-
-def _jpeg(pixels: Pixels, quality: float) -> Pixels:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=int(quality))
-    with Image.open(buffer) as image:
-        return np.array(image.convert("RGB"))
-
-
-def _rounded(values: NDArray[np.float64]) -> Pixels:
-    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+    return tuple(rounded(pixels + sigma * noise) for sigma in NOISE_SIGMAS)
 
 
 def make_sources(

@@ -21,7 +21,7 @@ from nstbench.analysis import stats
 from nstbench.analysis.robustness import tau
 from nstbench.analysis.validation.picture_series import BLEND, CONTENT, FOLDER, STYLE
 from nstbench.core.cards import MetricCard
-from nstbench.core.records import Scope
+from nstbench.core.records import BAR, CONTENT_OF, STYLE_OF, Scope
 
 BOTH = "both"
 NOTHING = "nothing"
@@ -86,8 +86,10 @@ def _parts(
 ) -> Iterator[tuple[str, MetricCard]]:
     for name, card in cards.items():
         parts = set(scores.loc[scores["metric"] == name, "part"])
-        # The parts of a set metric are counts, not values.
-        for part in sorted(parts) if card.scope == Scope.PAIR else sorted(parts & {""}):
+        # The parts of a set metric are counts, not values, and some parts of a metric
+        # describe the pair: what is relative to trivial answers gives their errors.
+        facts = {part for part in parts if part.startswith((CONTENT_OF, STYLE_OF))} | {BAR}
+        for part in sorted(parts - facts) if card.scope == Scope.PAIR else sorted(parts & {""}):
             yield part, card
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nstbench.analysis.validation.case_ratings import KNOWN_COLUMNS, PEOPLE_COLUMNS
 from nstbench.analysis.validation.picture_series import (
     Source,
     Sweep,
@@ -66,6 +67,10 @@ class Validation:
         unavailable: metric -> the reason why it could not be tested.
         agreement: rank correlations between metrics over the outputs of a run
             (:func:`nstbench.analysis.validation.agreement.run_agreement`); empty without a run.
+        published: shares of right answers on published outputs
+            (:func:`nstbench.analysis.validation.case_ratings.rate_cases`); empty without a folder.
+        people: agreement with votes
+            (:func:`nstbench.analysis.validation.people.agreement_with_people`); empty without.
     """
 
     scores: pd.DataFrame
@@ -73,10 +78,13 @@ class Validation:
     summary: pd.DataFrame
     unavailable: Mapping[str, str]
     agreement: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["size"]))
+    published: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=KNOWN_COLUMNS))
+    people: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PEOPLE_COLUMNS))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tables and the reasons as plain data for JSON; NaN becomes ``None``."""
-        tables = {"summary": self.summary, "by_kind": self.by_kind, "agreement": self.agreement}
+        names = ("summary", "by_kind", "agreement", "published", "people")
+        tables = {name: getattr(self, name) for name in names}
         rows = {
             name: frame.astype(object).where(frame.notna(), None).to_dict("records")
             for name, frame in tables.items()
@@ -210,9 +218,9 @@ def _place(sweep: Sweep, level: int) -> dict[str, Any]:
 def _score(scorer: Scorer, sweep: Sweep, level: int) -> dict[str, Record]:
     source, device = sweep.source, scorer.device
     return scorer.score_pair(
-        _picture(sweep.outputs[level], "output", device),
-        _picture(source.content, source.content_name, device),
-        _picture(source.style, source.style_name, device),
+        picture(sweep.outputs[level], "output", device),
+        picture(source.content, source.content_name, device),
+        picture(source.style, source.style_name, device),
     )
 
 
@@ -229,7 +237,8 @@ def _rows(
     return rows
 
 
-def _picture(pixels: np.ndarray, name: str, device: torch.device) -> Picture:
+def picture(pixels: np.ndarray, name: str, device: torch.device) -> Picture:
+    """Return pixels as a picture on a device."""
     from nstbench.contracts import Picture
     from nstbench.pictures.picture import pixel_hash, to_tensor
 
@@ -250,10 +259,10 @@ def image_costs(
 
     bank = FeatureBank(device)
     pictures = (
-        _picture(source.content, source.content_name, device),
-        _picture(source.style, source.style_name, device),
+        picture(source.content, source.content_name, device),
+        picture(source.style, source.style_name, device),
     )
-    output = _picture((source.content // 2 + source.style // 2), "output", device)
+    output = picture((source.content // 2 + source.style // 2), "output", device)
     costs = {}
     for name, metric in metrics.items():
         scorer = Scorer({name: type(metric)()}, device, bank)

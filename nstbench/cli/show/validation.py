@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
+from nstbench.analysis.validation.people import power
 from nstbench.analysis.validation.validate import Validation
 from nstbench.report.parts.numbers import significant
 
@@ -18,9 +19,17 @@ from nstbench.report.parts.numbers import significant
 def print_validation(result: Validation, output: Console) -> None:
     """Print a row per metric and part, and the metrics that agree on the outputs of a run."""
     names = ("metric", "part")
-    if len(result.summary) or result.agreement.empty:
+    if len(result.summary) or not any(
+        map(len, (result.agreement, result.published, result.people))
+    ):
         _print_table("Do the metrics order pictures whose order is known?", result.summary, names,
                      output)  # fmt: skip
+    if len(result.published):
+        _print_table("Are stylisations told from pictures that are worse?", result.published,
+                     ("metric", "part", "test", "what"), output)  # fmt: skip
+    if len(result.people):
+        _print_table("Do the metrics agree with people?", result.people, names, output)
+        output.print(power(result.people))
     for name, reason in result.unavailable.items():
         output.print(f"{escape(name)}: {escape(reason)}")
     for size, table in result.agreement.groupby("size", sort=True):

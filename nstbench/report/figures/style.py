@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Arc
 
 from nstbench.core.cards import MetricCard
 from nstbench.core.records import Flexibility
@@ -29,7 +27,7 @@ MARKS = {
 }
 """Flexibility class -> marker and colour."""
 
-ARCS = (0.25, 0.5, 0.75, 1.0)
+SUMS = (0.25, 0.5, 0.75, 1.0, 1.25)
 """Distances from (0, 0) at which an arc is drawn."""
 
 STYLE: dict[Any, Any] = {
@@ -76,18 +74,19 @@ def error_bar(interval: Interval) -> list[list[float]] | None:
 
 
 def finish_error_axes(axes: Axes) -> None:
-    """Start both error axes at 0 and draw arcs of equal distance from (0, 0)."""
+    """Start both error axes at 0 and draw lines of equal sums of both errors."""
     if not axes.lines:
         return
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    for radius in ARCS:
-        axes.add_patch(
-            Arc((0, 0), 2 * radius, 2 * radius, theta2=90, color="#bbbbbb", lw=0.7, zorder=0)
-        )
-        # at a steep angle, because most methods are near the diagonal
-        place = (0.3 * radius, math.sqrt(1 - 0.3**2) * radius)
-        axes.annotate(f"{radius:g}", place, fontsize=6, color="#777777", clip_on=True)
+    limits = axes.get_xlim(), axes.get_ylim()
+    for level in SUMS:
+        axes.plot((0, level), (level, 0), color="#bbbbbb", linewidth=0.7, zorder=0)
+        # near the upper axis, because most methods are near the diagonal
+        place = (0.12 * level, 0.88 * level)
+        axes.annotate(f"{level:g}", place, fontsize=6, color="#777777", clip_on=True)
+    axes.set_xlim(limits[0])
+    axes.set_ylim(limits[1])
 
 
 def axis_title(card: MetricCard) -> str:

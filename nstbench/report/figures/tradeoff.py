@@ -22,6 +22,7 @@ from nstbench.report.figures.style import (
     saved_figure,
 )
 from nstbench.report.parts import numbers
+from nstbench.report.parts.bar import bar_curve
 from nstbench.report.parts.rows import (
     Row,
     classes_present,
@@ -58,6 +59,7 @@ def save_tradeoff(board: Board, path: Path, format: str) -> None:
         _panel(right, rows, board.metric_with_role("content"), board.metric_with_role("style"))
         _finish_speed(left, rows, board)
         finish_error_axes(right)
+        _draw_bar(right, board)
         figure.legend(handles=_legend(rows), loc="outside lower center", ncols=5, frameon=False)
         figure.draw_without_rendering()
         for axes in (left, right):
@@ -99,6 +101,16 @@ def _finish_speed(axes: Axes, rows: Sequence[Row], board: Board) -> None:
     front = pareto_rows([r for r in rows if r.size == size], speed, quality)
     line = [(r.of(speed).value, r.of(quality).value) for r in front]
     axes.plot(*zip(*line, strict=True), "--", color="#555555", linewidth=1, zorder=1)
+
+
+def _draw_bar(axes: Axes, board: Board) -> None:
+    """Draw the mean errors of the trivial answers as a dotted curve, if the board has them."""
+    curve = bar_curve(board)
+    if curve and axes.lines:
+        limits = axes.get_xlim(), axes.get_ylim()
+        axes.plot(*zip(*curve, strict=True), ":", color="#555555", linewidth=1, zorder=1)
+        axes.set_xlim(limits[0])
+        axes.set_ylim(limits[1])
 
 
 def _place_labels(axes: Axes) -> None:

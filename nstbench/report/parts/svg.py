@@ -29,8 +29,8 @@ NARROW = (360, 380)
 LEADER = 14
 """Pixels from the end of a line to its label at the right edge."""
 
-ARC_LABEL = 0.3
-"""Abscissa of an arc's label as a share of its radius."""
+SUM_LABEL = 0.18
+"""Abscissa of the label of a line of equal sums, as a share of the sum."""
 
 COLOURS = 5
 """Number of curve colours ``s0``, ``s1``, ... in the style sheet."""
@@ -189,17 +189,17 @@ class Canvas:
             self.marks.append(_line(css, left, py, right, py))
             self._whiskers.append((left, py - 1, right, py + 1))
 
-    def arcs(self, radii: Sequence[float], name: str) -> None:
-        """Draw arcs around the origin, labelled with ``name`` and their radius."""
-        for radius in radii:
-            angles = [i * math.pi / 120 for i in range(61)]
-            arc = [(radius * math.sin(a), radius * math.cos(a)) for a in angles]
-            inside = [p for p in arc if p[0] <= self.x.high and p[1] <= self.y.high]
-            self.path(inside, "arc")
-            # at a steep angle, because most methods are near the diagonal
-            place = (ARC_LABEL * radius, math.sqrt(1 - ARC_LABEL**2) * radius)
+    def sums(self, levels: Sequence[float], name: str) -> None:
+        """Draw lines of equal x + y, labelled with ``name`` and their sum."""
+        for level in levels:
+            left, right = max(0.0, level - self.y.high), min(level, self.x.high)
+            if left >= right:
+                continue
+            self.path([(left, level - left), (right, level - right)], "level")
+            # near the upper axis, because most methods are near the diagonal
+            place = (max(left, SUM_LABEL * level), level - max(left, SUM_LABEL * level))
             if self.x.holds(place[0]) and self.y.holds(place[1]):
-                text = f"{name} {radius:g}".strip()
+                text = f"{name} {level:g}".strip()
                 self.note(*place, text, anchor="middle")
                 px, py, half = self.x(place[0]), self.y(place[1]), len(text) * GLYPH_WIDTH / 2
                 self._boxes.append((px - half, py - 9, px + half, py + 3))

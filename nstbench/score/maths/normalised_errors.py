@@ -1,47 +1,49 @@
 """Content and style errors in units of the two trivial answers, on two networks.
 
 Returning the content picture and returning the style picture bound every stylisation.
-With s' the style resized to the content's shape and each Gram matrix G divided by its
-own number of positions,
+With s' the style resized to the content's shape, Q the confusion of places
+(:mod:`nstbench.score.maths.place_recognition`) and each Gram matrix G divided by its own
+number of positions,
 
-    e_content(x) = mean_l |F_l(x) - F_l(c)| / |F_l(s') - F_l(c)|
+    e_content(x) = (Q(x, c) - Q(c, c)) / (Q(s', c) - Q(c, c))
     e_style(x)   = mean_l |G_l(x) - G_l(s)|_F / |G_l(c) - G_l(s)|_F
-    UEF(x)       = sqrt(e_content^2 + e_style^2)
 
-so UEF is 1 for the content picture, 1 for the (resized) style picture, and 0 for the
-ideal. Each error is the mean over VGG-16, whose statistics most methods minimise, and
-AlexNet, which hardly any method does.
+so e_content is 0 for the content picture and 1 for the (resized) style picture, and e_style the
+reverse. Q(c, c) is 0 unless the content has equal places. Each error is the mean over VGG-16,
+whose statistics most methods minimise, and AlexNet, which hardly any method does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from nstbench.contracts import Features, ScoringPair
 from nstbench.core.errors import NoValueError
 from nstbench.nn.losses.gram import GRAM_LAYERS
-from nstbench.score.maths.feature_distances import (
-    squared_distance,
-    squared_gram_distance,
-    squared_gram_norm,
-    squared_norm,
-)
+from nstbench.score.maths.feature_distances import squared_gram_distance, squared_gram_norm
+from nstbench.score.maths.place_recognition import confusion, places
 
-CONTENT_LAYERS: Mapping[str, tuple[str, ...]] = {"vgg16": ("relu4_2",), "alexnet": ("conv4",)}
+CONTENT_LAYERS: Mapping[str, str] = {"vgg16": "relu4_1", "alexnet": "relu4"}
 STYLE_LAYERS: Mapping[str, tuple[str, ...]] = {
     "vgg16": GRAM_LAYERS,
     "alexnet": ("conv1", "conv2", "conv3", "conv4", "conv5"),
 }
 
+CONTENT_SIDE = 256
+"""Short side in pixels of the pictures whose places are compared: grids of 32 and 15 places."""
+
+LEAST_CONFUSION = 0.5
+"""Least Q(s', c) - Q(c, c) that a content error is divided by; unrelated pictures have about 1."""
+
 TOLERANCE = 1e-3
-"""Least difference between content and style, relative to the larger of the two norms, that
-an error is divided by. Below it the two trivial answers are the same answer."""
+"""Least difference of the Gram matrices of content and style, relative to the larger of their
+norms, that a style error is divided by."""
 
 CONTENT_FEATURES = tuple(
-    Features(network, layers, ("output", "content", "style_as_content"))
-    for network, layers in CONTENT_LAYERS.items()
+    Features(network, (layer,), ("output", "content", "style_as_content"), side=CONTENT_SIDE)
+    for network, layer in CONTENT_LAYERS.items()
 )
 STYLE_FEATURES = tuple(
     Features(network, layers, ("output", "content", "style"), gram=True)
@@ -54,12 +56,13 @@ class DegeneratePair(NoValueError):  # noqa: N818  it says what the pair is
 
 
 def content_errors(pair: ScoringPair) -> dict[str, torch.Tensor]:
-    """Return e_content of each network and, under ``""``, their mean; float64 (B,).
+    """Return e_content of each network and, under ``""``, their mean; float64 (B,), >= 0.
 
     Raises:
-        DegeneratePair: if the resized style has the content's activations (see ``TOLERANCE``).
+        DegeneratePair: if the resized style is confused with the content too seldom, or the
+            content has too many equal places (see ``LEAST_CONFUSION``).
     """
-    return _over_networks(CONTENT_LAYERS, lambda network: _content_error(pair, network))
+    return over_networks(CONTENT_LAYERS, lambda network: content_error_on(pair, network))
 
 
 def style_errors(pair: ScoringPair) -> dict[str, torch.Tensor]:
@@ -68,36 +71,71 @@ def style_errors(pair: ScoringPair) -> dict[str, torch.Tensor]:
     Raises:
         DegeneratePair: if content and style have the same Gram matrices (see ``TOLERANCE``).
     """
-    return _over_networks(STYLE_LAYERS, lambda network: _style_error(pair, network))
+    return over_networks(STYLE_LAYERS, lambda network: _style_error(pair, network))
 
 
-def universal_errors(pair: ScoringPair) -> dict[str, torch.Tensor]:
-    """Return UEF under ``""``, and of each network alone under its name; float64 (B,).
-
-    Raises:
-        DegeneratePair: see :func:`content_errors` and :func:`style_errors`.
-    """
-    content, style = content_errors(pair), style_errors(pair)
-    return {part: torch.hypot(content[part], style[part]) for part in content}
-
-
-def _over_networks(
-    networks: Mapping[str, tuple[str, ...]], error: Callable[[str], torch.Tensor]
+def over_networks(
+    networks: Sequence[str] | Mapping[str, object], error: Callable[[str], torch.Tensor]
 ) -> dict[str, torch.Tensor]:
+    """Return the error of each network under its name, and their mean under ``""``."""
     parts = {network: error(network) for network in networks}
     return {"": torch.stack(list(parts.values())).mean(dim=0), **parts}
 
 
-def _content_error(pair: ScoringPair, network: str) -> torch.Tensor:
-    ratios = []
-    for layer in CONTENT_LAYERS[network]:
-        style, content = (
-            squared_norm(pair, network, layer, of) for of in ("style_as_content", "content")
+def content_places(
+    pair: ScoringPair, network: str, of: str
+) -> tuple[torch.Tensor, tuple[int, int]]:
+    """Return the unit vectors of a picture's places, (B, N, C), and the shape of their grid."""
+    features = pair.features(network, of, CONTENT_SIDE)[CONTENT_LAYERS[network]]
+    grid = (features.shape[2], features.shape[3])
+    if of == "output":
+        return places(features), grid
+    # ``make`` must not use the features above, which may be repeated for each output.
+    return pair.kept(
+        f"places {network} {of}",
+        ("content", "style") if of == "style_as_content" else (of,),
+        lambda: places(pair.features(network, of, CONTENT_SIDE)[CONTENT_LAYERS[network]]),
+    ), grid
+
+
+def content_unit(pair: ScoringPair, network: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return Q(c, c) and Q(s', c) - Q(c, c), each float64 (B,).
+
+    Raises:
+        DegeneratePair: if the difference is below ``LEAST_CONFUSION``.
+    """
+    own = pair.kept(
+        f"confusion {network}", ("content",), lambda: _confusion(pair, network, "content")
+    )
+    of_style = pair.kept(
+        f"confusion {network} style",
+        ("content", "style"),
+        lambda: _confusion(pair, network, "style_as_content"),
+    )
+    unit = of_style - own
+    if bool((unit < LEAST_CONFUSION).any()):
+        raise DegeneratePair(
+            f"style {pair.style.name!r} is laid out like content {pair.content.name!r}, or the"
+            f" content has too many equal places: {network} takes {float(unit.min()):.2f} more"
+            f" of the style's places for another one than of the content's, and content errors"
+            f" need {LEAST_CONFUSION:g}; choose another pair"
         )
-        unit = squared_distance(pair, network, layer, "style_as_content", "content")
-        error = squared_distance(pair, network, layer, "output", "content")
-        ratios.append(_ratio(pair, error, unit, torch.maximum(style, content)))
-    return torch.stack(ratios).mean(dim=0)
+    return own, unit
+
+
+def content_error_on(pair: ScoringPair, network: str) -> torch.Tensor:
+    """Return e_content on one network, float64 (B,); see :func:`content_errors`."""
+    own, unit = content_unit(pair, network)
+    confused = pair.kept(
+        f"confusion {network}", ("output", "content"), lambda: _confusion(pair, network, "output")
+    )
+    # A picture clearer than the content would get less than nothing.
+    return ((confused - own) / unit).clamp_min(0.0)
+
+
+def _confusion(pair: ScoringPair, network: str, of: str) -> torch.Tensor:
+    (seen, grid), (content, _) = (content_places(pair, network, o) for o in (of, "content"))
+    return confusion(seen, content, grid)
 
 
 def _style_error(pair: ScoringPair, network: str) -> torch.Tensor:
@@ -119,7 +157,7 @@ def _ratio(
     if bool((unit <= TOLERANCE**2 * scale).any()):
         raise DegeneratePair(
             f"content {pair.content.name!r} and style {pair.style.name!r} differ by less than"
-            f" {TOLERANCE:g} of their features, so there is nothing to measure an error by:"
+            f" {TOLERANCE:g} of their statistics, so there is nothing to measure an error by:"
             " choose another pair"
         )
     return (error / unit).sqrt()

@@ -1,0 +1,28 @@
+"""Baseline: Reinhard's colour transfer, then the style's details added.
+
+The strongest answer without a network on this board: palette and texture of the style, with
+the geometry of the content. What a method does beyond it needs knowledge of pictures.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from nstbench.contracts import MethodInfo, OnStep, Picture
+from nstbench.nn.baseline import Baseline, baseline_info
+from nstbench.pictures.colour_transfer import transfer_colours
+from nstbench.pictures.mixtures import overlay
+
+
+class ReinhardOverlay(Baseline):
+    """Returns the recoloured content plus the style's high frequencies, clamped."""
+
+    info: ClassVar[MethodInfo] = baseline_info("Reinhard and overlay")
+
+    def stylize(
+        self, content: Picture, *, generator: torch.Generator, on_step: OnStep
+    ) -> torch.Tensor:
+        """Return the overlay on the recoloured content."""
+        return overlay(transfer_colours(content.pixels, self._style), self._style)

@@ -1,0 +1,40 @@
+"""Content and style error together."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from nstbench.contracts import MetricInfo, PairMetric, Scope, ScoringPair
+from nstbench.score.maths.universal_factor import FEATURES, total_errors
+
+
+class TotalError(PairMetric):
+    """T(x) = e_content(x) + e_style(x): 0 for the ideal, 1 for the content and the style copy.
+
+    A sum, because the Euclidean norm of two errors is below 1 for every mixture of the copies.
+    On dark styles of little contrast blends reach T = 0.4, so read it beside the universal error
+    factor, which divides it by the best trivial answer of the pair.
+    """
+
+    # No home: half of the number is on AlexNet, and the parts show each network alone.
+    info: ClassVar[MetricInfo] = MetricInfo(
+        title="Total error",
+        scope=Scope.PAIR,
+        higher_is_better=False,
+        range=(0.0, float("inf")),
+        citation="nstbench, metric reference: universal error factor",
+        description="T = content error + style error: 0 for the ideal, 1 for the content copy and"
+        " for the style copy.",
+        features=FEATURES,
+        order=15,
+    )
+
+    def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
+        """Return the sum under ``""``, and of each network under its name, float64 (B,).
+
+        Raises:
+            DegeneratePair: if content and style are too alike to measure by.
+        """
+        return total_errors(pair)

@@ -1,0 +1,190 @@
+"""Do the metrics agree with people?
+
+Two questions, because votes come in two forms. *Do methods come in the same order?* Kendall's tau
+of the methods' mean scores and of what people think of the methods, with an exact permutation
+test. *Is the picture that people prefer the one with the better score?* The share of votes, over
+all and with one thing held fixed: two methods on one pair (``within pair``), pictures of one style
+or content. The method of those who asked the people is left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nstbench.analysis.robustness import tau
+from nstbench.analysis.validation.case_ratings import PEOPLE_COLUMNS
+from nstbench.analysis.validation.known_cases import REAL, Case
+from nstbench.analysis.validation.published import read_published, score_cases
+from nstbench.analysis.validation.votes import Votes, read_votes
+from nstbench.core.cards import MetricCard
+from nstbench.core.errors import UsageError
+from nstbench.core.records import Scope
+from nstbench.core.text import printable
+from nstbench.plan.listener import Listener
+
+LEVEL = 0.05
+MOST_EXACT = 8
+"""Methods up to which all orders are tried; beyond, ``DRAWS`` random ones are."""
+
+DRAWS = 20_000
+VOTES_FILE = "votes.csv"
+
+
+def validate_people(
+    place: Path,
+    cards: Mapping[str, MetricCard],
+    size: int,
+    device: str,
+    listener: Listener,
+) -> pd.DataFrame:
+    """Score the pictures that people voted on, and compare.
+
+    Args:
+        place: folder with ``contents``, ``styles``, ``outputs/<method>`` and ``votes.csv``, or a
+            file of votes that lies in such a folder.
+        cards: metric name -> card.
+        size: side of the squares that pictures are cropped to.
+        device: torch device of the networks.
+        listener: receives progress and notes.
+
+    Returns:
+        The frame of :func:`agreement_with_people`.
+
+    Raises:
+        UsageError: if the folder or the votes are not of that form.
+        ImageError: if a picture cannot be read.
+    """
+    folder, file = (place, place / VOTES_FILE) if place.is_dir() else (place.parent, place)
+    votes = read_votes(file)
+    published = read_published(folder, size, "--humans")
+    made = {output.method for output in published.outputs}
+    known = made & set(votes.strength.index)
+    if len(known - votes.own) < 2:
+        raise UsageError(
+            f"--humans: {printable(file)} and {printable(folder / 'outputs')} share "
+            f"{len(known - votes.own)} methods, not counting the owner's. Name the folders of "
+            "outputs as the votes name the methods."
+        )
+    found = [Case(REAL, o.method, o.content, o.style, "", 0, o.pixels) for o in published.outputs]
+    scores = score_cases(found, published, cards, device, listener)
+    return agreement_with_people(scores, votes, cards)
+
+
+def agreement_with_people(
+    scores: pd.DataFrame, votes: Votes, cards: Mapping[str, MetricCard]
+) -> pd.DataFrame:
+    """Compare each pair metric, and each of its networks alone, with votes.
+
+    Args:
+        scores: tidy: ``method, content, style, metric, part, value``.
+        votes: what people said.
+        cards: metric name -> card.
+
+    Returns:
+        ``PEOPLE_COLUMNS``: ``methods`` compared; ``tau`` of their order; ``p``, the share of all
+        orders whose tau is as far from 0; ``least_tau``, the least tau that would have p <= 0.05
+        (NaN if none has: then no order of so few methods is significant); ``votes`` on pictures
+        that are scored, and the share of them that agree, over all and as a mean over styles and
+        over contents. Ties count one half.
+    """
+    rows = []
+    for name, card in cards.items():
+        if card.scope != Scope.PAIR:
+            continue
+        mine = scores[(scores["metric"] == name) & ~scores["method"].isin(votes.own)]
+        sign = 1.0 if card.higher_is_better else -1.0
+        parts = [part for part in card.networks if part in set(mine["part"])]
+        for part in ["", *parts]:
+            table = mine[mine["part"] == part]
+            table = table.assign(value=sign * table["value"])
+            if len(table):
+                rows.append({"metric": name, "part": part, **_compare(table, votes)})
+    return pd.DataFrame(rows, columns=PEOPLE_COLUMNS)
+
+
+def _compare(table: pd.DataFrame, votes: Votes) -> dict[str, Any]:
+    # Only pairs that all methods did: a method must not win by easier pictures.
+    wide = table.pivot_table(index=["content", "style"], columns="method", values="value")
+    means = wide.dropna(axis=0).mean() if wide.notna().all(axis=1).any() else wide.mean()
+    names = [name for name in means.index if name in votes.strength.index]
+    own = means[names].to_numpy(dtype=float)
+    said = votes.strength[names].to_numpy(dtype=float)
+    found, p, least = permutation_test(own, said)
+    return {
+        "methods": len(names), "tau": found, "p": p, "least_tau": least, **_accuracy(table, votes)
+    }  # fmt: skip
+
+
+def power(people: pd.DataFrame) -> str:
+    """Say in a sentence what so many methods can show."""
+    count = int(people["methods"].max())
+    least = people["least_tau"].min()
+    if pd.isna(least):
+        return f"No order of {count} methods is significant: the test has no power."
+    sure = int((people["p"] <= LEVEL).sum())
+    return (
+        f"{count} methods: only |tau| of {least:.2f} and more is significant (p <= {LEVEL:g}), "
+        f"which {sure} of {len(people)} numbers reach. Smaller ones say nothing."
+    )
+
+
+def permutation_test(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """Return Kendall's tau of two columns, its two-sided p, and the least significant tau.
+
+    All orders of the second column are tried up to ``MOST_EXACT`` entries, else ``DRAWS`` random
+    ones and the order itself.
+    """
+    count = len(first)
+    if count < 2:
+        return math.nan, math.nan, math.nan
+    found = tau(first, second)
+    if count <= MOST_EXACT:
+        orders = list(itertools.permutations(range(count)))
+    else:
+        generator = np.random.default_rng(0)
+        orders = [tuple(range(count))]
+        orders += [tuple(generator.permutation(count)) for _ in range(DRAWS)]
+    signs = np.sign(first[:, None] - first), np.sign(second[:, None] - second)
+    norm = math.sqrt(float((signs[0] ** 2).sum() * (signs[1] ** 2).sum()))
+    if norm == 0:
+        return math.nan, math.nan, math.nan
+    order = np.array(orders)
+    taus = np.abs([float((signs[0] * signs[1][np.ix_(row, row)]).sum()) / norm for row in order])
+    p = float((taus >= abs(found) - 1e-9).mean())
+    levels = np.unique(np.round(taus, 9))
+    significant = [level for level in levels if (taus >= level - 1e-9).mean() <= LEVEL]
+    return found, p, float(significant[0]) if significant else math.nan
+
+
+def _accuracy(table: pd.DataFrame, votes: Votes) -> dict[str, float]:
+    """Return the number of votes on scored pictures and the shares that agree."""
+    duels = votes.duels[~votes.duels["better"].isin(votes.own)]
+    duels = duels[~duels["worse"].isin(votes.own)]
+    values = table.set_index(["content", "style", "method"])["value"]
+    values = values[~values.index.duplicated()]
+    for side in ("better", "worse"):
+        keys = pd.MultiIndex.from_frame(duels[["content", "style", side]])
+        duels = duels.assign(**{f"value_{side}": values.reindex(keys).to_numpy()})
+    duels = duels.dropna(subset=["value_better", "value_worse"])
+    if duels.empty:
+        nothing = math.nan
+        return {"votes": 0, "accuracy": nothing, "within_style": nothing, "within_content": nothing}
+    right = 0.5 * (1 + np.sign(duels["value_better"] - duels["value_worse"]))
+    duels = duels.assign(right=right * duels["votes"])
+
+    def share(groups: Any) -> pd.Series:
+        return groups["right"].sum() / groups["votes"].sum()
+
+    return {
+        "votes": float(duels["votes"].sum()),
+        "accuracy": float(duels["right"].sum() / duels["votes"].sum()),
+        "within_style": float(share(duels.groupby("style")).mean()),
+        "within_content": float(share(duels.groupby("content")).mean()),
+    }
