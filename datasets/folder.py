@@ -188,18 +188,18 @@ def _examine(candidate: _Candidate, base: Path) -> tuple[ImageRecord | None, lis
     if not readable:
         return None, problems
     path = _one_of(readable, problems)
-    labels = candidate.maps.get(path)
-    if labels is not None:
+    semantic_map = candidate.maps.get(path)
+    if semantic_map is not None:
         try:
-            read_map(labels, readable[path])
+            read_map(semantic_map, readable[path])
         except ImageError as error:
-            problems.append(SkippedImage(labels, _without_path(error, labels)))
-            labels = None
+            problems.append(SkippedImage(semantic_map, _without_path(error, semantic_map)))
+            semantic_map = None
     record = ImageRecord(
         name=candidate.name,
         path=path,
         source=printable(path.relative_to(base).as_posix()),
-        semantic_map=labels,
+        semantic_map=semantic_map,
         collection=printable(path.absolute().parent.name),
     )
     return record, problems

@@ -95,7 +95,9 @@ def _missing(table: pd.DataFrame) -> list[MissingValue]:
     units = ["method", "content", "style", "size", "seed"]
     causes = table.groupby([*units, "reason"], sort=False, dropna=False)["metric"].agg(tuple)
     rows: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for (method, content, style, _, _, reason), metrics in causes.items():
+    for cause, metrics in causes.items():
+        assert isinstance(cause, tuple)
+        method, content, style, _, _, reason = cause
         where = f"{method} · {content} × {style}" if content else str(method)
         rows.setdefault((str(reason), metrics), []).append(where)
     return [MissingValue(list(names), reason, places) for (reason, names), places in rows.items()]

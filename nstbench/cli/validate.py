@@ -70,8 +70,8 @@ def validate(
 ) -> None:
     """Test whether the metrics put pictures in an order that is known.
 
-    Without --folder, --run, --published and --humans, the pictures are series made from two contents and two styles of
-    the starter pictures at 256 px.
+    Without --folder, --run, --published and --humans, the pictures are series made from two
+    contents and two styles of the starter pictures at 256 px.
     """
     from nstbench.analysis.validation.agreement import run_agreement
     from nstbench.analysis.validation.people import validate_people

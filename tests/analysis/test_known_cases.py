@@ -184,5 +184,5 @@ def test_folders_of_another_form_are_refused_with_the_remedy(tmp_path: Path) -> 
     with pytest.raises(UsageError, match="holds no outputs"):
         read_published(tmp_path, SIDE)
     save(tmp_path / "outputs" / "m" / "c-s.png", pixels(2))
-    with pytest.raises(UsageError, match=r"c-s\.png is no output of a content and a style"):
+    with pytest.raises(UsageError, match=r"c-s\.png is not an output of a content and a style"):
         read_published(tmp_path, SIDE)

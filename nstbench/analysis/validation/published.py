@@ -6,8 +6,8 @@ Folder layout (all pictures of one shape or not, JPEG, PNG, ...):
     DIR/styles/<style>.jpg
     DIR/outputs/<method>/<content>__<style>.jpg
 
-Nobody has to label anything: that a stylisation is better than a blend of its two pictures, fits
-its own content and style better than others, and gets worse by damage is known beforehand.
+The tests need no labels, because three answers are known: a stylisation is better than a blend of
+its two pictures, it fits its own content and style better than others, and damage makes it worse.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def read_published(folder: Path, size: int, option: str = "--published") -> Publ
         content, found, style = path.stem.partition(SEPARATOR)
         if not found or content not in contents or style not in styles:
             raise UsageError(
-                f"{option}: {printable(path)} is no output of a content and a style in the folder. "
-                f"Name outputs <content>{SEPARATOR}<style>, as the files in contents and styles are"
-                " called."
+                f"{option}: {printable(path)} is not an output of a content and a style of the "
+                f"folder. Name outputs <content>{SEPARATOR}<style>, as the files in contents and "
+                "styles are called."
             )
         pixels = fit(read_image(path), size, "crop")
         outputs.append(Output(path.parent.name, content, style, pixels))
