@@ -7,8 +7,8 @@ from typing import ClassVar
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
+from nstbench.report.bar_curve import bar_curve
 from nstbench.report.parts import fronts, svg, templates
-from nstbench.report.parts.bar import bar_curve
 from nstbench.report.parts.rows import (
     Row,
     classes_present,

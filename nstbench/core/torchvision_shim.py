@@ -44,7 +44,9 @@ def ensure_torchvision() -> torch.library.Library | None:
             return None
     library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in _SCHEMAS:
-        library.define(schema)
+        # another caller may have declared it already
+        if not hasattr(torch.ops.torchvision, schema.partition("(")[0]):
+            library.define(schema)
     return library
 
 

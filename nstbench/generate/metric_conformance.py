@@ -106,7 +106,7 @@ def leaves_its_input_alone(cls: type[Metric]) -> None:
                 if need.gram:
                     shared[name] = pair.gram(need.network, of, layer)
                 else:
-                    shared[name] = pair.features(need.network, of)[layer]
+                    shared[name] = pair.features(need.network, of, need.side)[layer]
     before = {name: tensor.clone() for name, tensor in shared.items()}
     metric = _loaded(cls)
     with torch.inference_mode():

@@ -66,7 +66,7 @@ def test_a_metric_of_content_contradicts_one_of_style(run, picture_folders, tmp_
     rows = json.loads((tmp_path / "trust.json").read_text())["agreement"]
     found = {(row["metric"], row["other"]): row["within"] for row in rows}
     assert found["ssim", "color_distance"] == pytest.approx(-1.0)
-    assert "Which metrics say the same, at 96 px?" in (tmp_path / "trust.html").read_text()
+    assert "Agreement of the metrics at 96 px" in (tmp_path / "trust.html").read_text()
 
 
 def test_only_a_run_without_shared_pairs_is_correlated_over_all_outputs():

@@ -44,7 +44,7 @@ def test_scoring_without_a_value_ends_with_1(folders):
     (folders / "s" / "m.png").write_bytes(pixels)
     result = score(folders, "--metrics", "style_error")
     assert result.exit_code == 1, result.output
-    assert "No metric has a value. The report gives the reasons." in result.output
+    assert "No output has a value. The report gives the reasons." in result.output
 
 
 def test_validate_of_a_run_does_only_that(picture_folders, tmp_path, monkeypatch):

@@ -125,7 +125,7 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
     store = Store(settings["out"])
     wait_for(lambda: any(store.records("slow_method")))
     process.send_signal(signal.SIGINT)
-    wait_for(lambda: "finishing what is in work" in " ".join(log.read_text().split()))
+    wait_for(lambda: "finishing the units in work" in " ".join(log.read_text().split()))
     if times == 2:
         process.send_signal(signal.SIGINT)
     else:

@@ -67,7 +67,7 @@ def test_gatys_keeps_loss_and_error_within_a_percent(tmp_path, device):
     board = run_both(["gatys_2015"], device, tmp_path / "run", limit=4)
     change = relative_change(board, "gatys_2015")
     assert abs(change.mean()) < 0.01, change
-    assert change.abs().max() < 0.03, change
+    assert change.abs().max() < 0.04, change
     exact, fast = (final_losses(board, variant) for variant in both("gatys_2015"))
     # L-BFGS amplifies the smallest difference, so single pairs differ more than the mean.
     assert abs((fast / exact - 1).mean()) < 0.01

@@ -107,8 +107,8 @@ def test_every_unit_is_done_and_scored(board):
     assert set(counts) == {16}
 
 
-def test_trivial_answers_have_an_error_factor_of_one(board):
-    values = board.leaderboard.set_index("method")["uef"]
+def test_copies_have_a_total_error_of_one(board):
+    values = board.leaderboard.set_index("method")["total_error"]
     assert values["content_copy"] == pytest.approx(1, abs=1e-3)
     assert values["style_copy"] == pytest.approx(1, abs=1e-3)
 

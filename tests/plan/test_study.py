@@ -167,7 +167,7 @@ def test_methods_are_drawn_beside_a_study_only_if_they_are_named():
 
 def test_a_sweep_leaves_the_folder_of_its_suite_alone():
     study = {"method": "pixel_blend", "grid": ["amount=0..1:3"]}
-    assert build_config({"study": study}).folder.name == "sweep_pixel_blend"
+    assert build_config({"study": study}).folder.name.startswith("sweep_pixel_blend-")
     assert build_config({}, suite="studies/novak").folder.as_posix() == "runs/studies/novak"
 
 

@@ -268,7 +268,7 @@ def test_sweep_from_command_to_report(
         "--styles", str(styles), "--size", "64", "--metrics", "uef,content_error,style_error",
         "--timing-repeats", "0", "--format", "csv,html", cwd=tmp_path,
     )  # fmt: skip
-    run = tmp_path / "runs" / "sweep_pixel_blend"
+    (run,) = (tmp_path / "runs").glob("sweep_pixel_blend-*")
     frame = pd.read_csv(run / "report" / "fronts.csv")
     assert list(frame["amount"]) == [0, 0.25, 0.5, 0.75, 1]
     # a blend goes from the content to the style, where the errors are 0 and 1

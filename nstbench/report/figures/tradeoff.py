@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
+from nstbench.report.bar_curve import bar_curve
 from nstbench.report.figures.style import (
     MARKS,
     axis_title,
@@ -22,7 +23,6 @@ from nstbench.report.figures.style import (
     saved_figure,
 )
 from nstbench.report.parts import numbers
-from nstbench.report.parts.bar import bar_curve
 from nstbench.report.parts.rows import (
     Row,
     classes_present,

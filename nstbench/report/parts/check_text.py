@@ -87,5 +87,6 @@ def by_weight(result: CheckResult) -> list[Finding]:
 
 
 def moves(result: CheckResult) -> tuple[str, ...]:
-    """Return one line per finding that exceeds its tolerance or is not comparable."""
-    return tuple(sentence(f) for f in result.findings if f.verdict is not Verdict.FINE)
+    """Return one line per finding beyond its tolerance or not comparable; leave out excused ones."""
+    moved = (f for f in result.findings if f.verdict is not Verdict.FINE and not f.excused)
+    return tuple(sentence(finding) for finding in moved)
