@@ -199,7 +199,7 @@ def test_the_option_of_the_command(plain: Baseline, tmp_path: Path) -> None:
     assert call().exit_code == 2
     assert call("--speed", "if-known").exit_code == 0
     assert call("--speed", "off").exit_code == 0
-    assert call("--fail-on", "uef:+2%").exit_code == 0
+    assert call("--only", "uef").exit_code == 0
     error = call("--speed", "if-knwon").exception
     assert isinstance(error, UsageError)
     assert "Did you mean 'if-known'" in str(error)

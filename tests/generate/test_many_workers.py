@@ -134,7 +134,7 @@ def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp
     errors = log.read_text()
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
-    assert "the same command goes on from there" in " ".join(errors.split())
+    assert "the same command continues" in " ".join(errors.split())
     assert all(record["status"] == "done" for record in records(settings["out"]))
     before = {record["key"]: record["finished"] for record in records(settings["out"])}
     if times == 1:
