@@ -9,8 +9,8 @@ own library loads.
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import torch
@@ -31,7 +31,8 @@ def ensure_torchvision() -> torch.library.Library | None:
     Returns:
         The library with the declarations, or ``None`` if torchvision's own library loads.
     """
-    spec = importlib.util.find_spec("torchvision")
+    # importlib.util.find_spec would call the finder of torchvision_hook, which calls this function
+    spec = PathFinder.find_spec("torchvision")
     if spec is None or not spec.submodule_search_locations:
         return None
     for folder in spec.submodule_search_locations:
@@ -44,9 +45,7 @@ def ensure_torchvision() -> torch.library.Library | None:
             return None
     library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in _SCHEMAS:
-        # another caller may have declared it already
-        if not hasattr(torch.ops.torchvision, schema.partition("(")[0]):
-            library.define(schema)
+        library.define(schema)
     return library
 
 

@@ -87,6 +87,6 @@ def by_weight(result: CheckResult) -> list[Finding]:
 
 
 def moves(result: CheckResult) -> tuple[str, ...]:
-    """Return one line per finding beyond its tolerance or not comparable; leave out excused ones."""
+    """Return one line per finding beyond its tolerance or not comparable, without excused ones."""
     moved = (f for f in result.findings if f.verdict is not Verdict.FINE and not f.excused)
     return tuple(sentence(finding) for finding in moved)
