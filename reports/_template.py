@@ -6,7 +6,7 @@ the tables of the board and computes nothing that belongs to a metric.
 ``html`` returns escaped HTML. Render a template of ``reports/templates``, which escapes all
 values, or use ``markupsafe.Markup(...).format(...)``. Show a picture of the run by
 ``<img data-picture="path in the run folder" alt="...">``; the page adds the image data. Draw
-charts with ``nstbench.report.parts.svg``.
+charts with ``nstbench.report.charts.svg``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ from typing import ClassVar
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.report.parts import numbers, svg, templates
+from nstbench.report.charts import svg
+from nstbench.report.charts.scale import Scale
+from nstbench.report.parts import numbers, templates
 from nstbench.report.parts.costs import (
     MAX_PICTURES,
     Cheapest,
@@ -22,7 +24,6 @@ from nstbench.report.parts.rows import (
     main_size,
     shorten,
 )
-from nstbench.report.parts.scale import Scale
 
 MAX_LABELS = 20
 """Largest number of labelled lines; the cheapest methods are labelled first."""

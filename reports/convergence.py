@@ -13,13 +13,14 @@ from markupsafe import Markup
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
-from nstbench.report.parts import convergence, numbers, svg, templates, trainings
+from nstbench.report.charts import svg
+from nstbench.report.charts.scale import Scale
+from nstbench.report.parts import convergence, numbers, templates, trainings
 from nstbench.report.parts.convergence import AXES, MAX_DRAWN, MAX_READ, MethodCurves
 from nstbench.report.parts.rows import (
     Interval,
     shorten,
 )
-from nstbench.report.parts.scale import Scale
 from nstbench.report.parts.trainings import Trained
 
 TRAINING_HEIGHT = 250

@@ -7,15 +7,16 @@ from typing import ClassVar
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
-from nstbench.report.bar_curve import bar_curve
-from nstbench.report.parts import fronts, svg, templates
+from nstbench.report.charts import svg
+from nstbench.report.charts.bar_curve import bar_curve
+from nstbench.report.charts.scale import Scale
+from nstbench.report.parts import fronts, templates
 from nstbench.report.parts.rows import (
     Row,
     classes_present,
     leaderboard_rows,
     shown_range,
 )
-from nstbench.report.parts.scale import Scale
 
 SUMS = (0.25, 0.5, 0.75, 1.0, 1.25)
 """Sums of both errors at which a line is drawn."""

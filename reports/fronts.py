@@ -11,7 +11,9 @@ from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.plan.study import shown
 from nstbench.report import markdown
-from nstbench.report.parts import fronts, numbers, svg, templates
+from nstbench.report.charts import svg
+from nstbench.report.charts.scale import Scale
+from nstbench.report.parts import fronts, numbers, templates
 from nstbench.report.parts.fronts import Front, FrontPoint, Fronts
 from nstbench.report.parts.rows import (
     Row,
@@ -19,7 +21,6 @@ from nstbench.report.parts.rows import (
     shorten,
     shown_range,
 )
-from nstbench.report.parts.scale import Scale
 
 SUMS = (0.25, 0.5, 0.75, 1.0, 1.25)
 """Sums of both errors at which a line is drawn."""

@@ -18,8 +18,9 @@ from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.core.text import counted
 from nstbench.report import markdown
+from nstbench.report.charts import svg
 from nstbench.report.latex import leaderboard_tex
-from nstbench.report.parts import numbers, standings, svg, templates
+from nstbench.report.parts import numbers, standings, templates
 from nstbench.report.parts.rows import (
     ENOUGH,
     Row,

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from nstbench.contracts import Flexibility, Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MethodCard
-from nstbench.report.parts import svg, templates
+from nstbench.report.charts import svg
+from nstbench.report.parts import templates
 from nstbench.report.parts.rows import (
     method_ids,
     shorten,

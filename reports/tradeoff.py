@@ -9,7 +9,9 @@ from typing import ClassVar
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
-from nstbench.report.parts import numbers, svg, templates
+from nstbench.report.charts import svg
+from nstbench.report.charts.scale import Scale
+from nstbench.report.parts import numbers, templates
 from nstbench.report.parts.rows import (
     ENOUGH,
     Interval,
@@ -22,7 +24,6 @@ from nstbench.report.parts.rows import (
     shorten,
     shown_range,
 )
-from nstbench.report.parts.scale import Scale
 
 
 class Tradeoff(Section):

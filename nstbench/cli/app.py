@@ -15,7 +15,6 @@ from nstbench import __version__
 from nstbench.cli import run as run_commands
 from nstbench.cli.check import baseline_app, check, history_app
 from nstbench.cli.extend import conformance, new_app
-from nstbench.cli.help import Overview
 from nstbench.cli.options import (
     Device,
     MethodName,
@@ -26,6 +25,7 @@ from nstbench.cli.options import (
 )
 from nstbench.cli.report import report, serve
 from nstbench.cli.score import score
+from nstbench.cli.show.help import Overview
 from nstbench.cli.status import status
 from nstbench.cli.train import add_train, match
 from nstbench.cli.validate import validate

@@ -12,7 +12,7 @@ from nstbench.cli.options import ConfigFile, Plugins, add_plugins
 from nstbench.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from nstbench.generate.conformance import Verdict
+    from nstbench.generate.conformance.method_checks import Verdict
 
 new_app = typer.Typer(no_args_is_help=True, help="Create a plug-in.")
 
@@ -38,7 +38,7 @@ def conformance(
 ) -> None:
     """Check a method or a metric with the tests that every built-in one passes."""
     add_plugins(plugin)
-    from nstbench.generate import conformance, metric_conformance
+    from nstbench.generate.conformance import method_checks, metric_checks
     from nstbench.plan.config import MethodSpec
     from nstbench.plan.config_file import build_config
     from nstbench.plan.variants import add_configured, make_variant, metric_card
@@ -47,11 +47,11 @@ def conformance(
     if config is not None:
         add_configured(build_config({}, file=config))
     if name in registry.names("metrics"):
-        state, examine = metric_card(name).availability, metric_conformance.examine
+        state, examine = metric_card(name).availability, metric_checks.examine
     else:
         registry.find("methods", name)
         variant = make_variant(MethodSpec(name=name), {})
-        state, examine = variant.card.availability, conformance.examine
+        state, examine = variant.card.availability, method_checks.examine
     if not state.ok:
         remedy = f" {state.remedy}." if state.remedy else ""
         raise UsageError(f"'{name}' cannot be checked on this machine: {state.reason}.{remedy}")

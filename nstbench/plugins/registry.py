@@ -23,7 +23,7 @@ from typing import Any
 
 import nstbench
 from nstbench.core.errors import NstbenchError, UsageError, did_you_mean
-from nstbench.core.torchvision_hook import install as prepare_torchvision
+from nstbench.core.torchvision_shim import install as prepare_torchvision
 from nstbench.plugins.programs.entry import Program
 
 KINDS = ("methods", "metrics", "datasets", "reports")

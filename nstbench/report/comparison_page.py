@@ -14,9 +14,10 @@ from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.core.records import Flexibility
 from nstbench.core.text import counted
+from nstbench.report.charts import svg
 from nstbench.report.markdown import escape, table
 from nstbench.report.page import Fragment, render_shell
-from nstbench.report.parts import numbers, pictures, svg, templates
+from nstbench.report.parts import numbers, pictures, templates
 from nstbench.report.parts.rows import (
     Interval,
     leaderboard_rows,

@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from nstbench import __version__
 from nstbench.analysis.regression.history import ChangePoint, Trend, Version
+from nstbench.report.charts.scale import Scale
+from nstbench.report.charts.svg import NARROW, Canvas
 from nstbench.report.parts import numbers, templates
-from nstbench.report.parts.scale import Scale
-from nstbench.report.parts.svg import NARROW, Canvas
 
 _SIZE = (NARROW[0] + 120, 260)
 _LABELS = 8

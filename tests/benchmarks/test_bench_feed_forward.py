@@ -11,7 +11,7 @@ from measure import compare
 
 from nstbench.contracts import Picture
 from nstbench.core.records import Role
-from nstbench.generate.conformance import example
+from nstbench.generate.conformance.method_checks import example
 from nstbench.generate.flops import count_flops
 from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.nn.generators.runtime import for_inference

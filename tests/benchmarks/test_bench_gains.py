@@ -12,7 +12,7 @@ from test_bench_score import NETWORKS
 
 from nstbench.contracts import Features, Picture
 from nstbench.core.glibc_malloc import freed_memory_kept
-from nstbench.generate.conformance import example
+from nstbench.generate.conformance.method_checks import example
 from nstbench.nn.layers import frozen_convolution
 from nstbench.plugins import registry
 from nstbench.score.feature_bank import FeatureBank

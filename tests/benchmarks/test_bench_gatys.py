@@ -15,7 +15,7 @@ from plain_gatys import PlainGatys, plain_step
 
 from nstbench.contracts import Picture
 from nstbench.core.torchvision_shim import ensure_torchvision
-from nstbench.generate.conformance import example
+from nstbench.generate.conformance.method_checks import example
 from nstbench.generate.flops import count_flops
 from nstbench.nn.backbones.loss_network import fast_precision, lower_precision
 from nstbench.nn.backbones.vgg import VGG19_BLOCKS, Vgg

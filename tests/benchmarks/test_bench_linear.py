@@ -16,7 +16,7 @@ from measure import add_row, seconds_of
 from test_bench_gatys import descend
 
 from nstbench.core.glibc_malloc import with_large_pages
-from nstbench.generate.conformance import example
+from nstbench.generate.conformance.method_checks import example
 from nstbench.generate.runner import Runner
 from nstbench.nn.generators.runtime import InferenceParams, for_inference, inference
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
@@ -158,7 +158,7 @@ STYLIZE = """
 import torch
 from nstbench.plugins import registry
 from nstbench.core.glibc_malloc import keep_freed_memory
-from nstbench.generate.conformance import example
+from nstbench.generate.conformance.method_checks import example
 keep_freed_memory()
 cls = registry.load("methods", "gatys_2015")
 method = cls(cls.Params(iterations=3, precision={precision!r}, checkpointing={checkpointing}))

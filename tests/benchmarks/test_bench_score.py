@@ -17,7 +17,7 @@ from reference import independent
 from nstbench.contracts import Picture
 from nstbench.core.board import Board
 from nstbench.core.records import Scope
-from nstbench.generate.conformance import example
+from nstbench.generate.conformance.method_checks import example
 from nstbench.generate.flops import count_flops
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork

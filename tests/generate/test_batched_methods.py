@@ -11,7 +11,7 @@ import torch
 
 from nstbench.contracts import Diverged, PreparedPair
 from nstbench.core.errors import ImageError
-from nstbench.generate.conformance import example, make
+from nstbench.generate.conformance.method_checks import example, make
 from nstbench.plugins import registry
 
 CPU = torch.device("cpu")

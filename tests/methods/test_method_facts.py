@@ -13,7 +13,7 @@ from PIL import Image
 
 from nstbench.contracts import Method
 from nstbench.core.records import ImageRecord
-from nstbench.generate import conformance
+from nstbench.generate.conformance import method_checks
 from nstbench.generate.method_timing import TimingRequest, time_method
 from nstbench.generate.unit_inputs import read_input
 from nstbench.pictures.picture import to_pixels
@@ -34,7 +34,7 @@ def mapped(tmp_path: Path) -> tuple[Path, ImageRecord]:
     """A run folder with a picture of 64 px and its map: three labels in stripes."""
     labels = np.repeat(COLOURS[np.arange(64) // 22][None], 64, axis=0)
     Image.fromarray(labels).save(tmp_path / "map.png")
-    Image.fromarray(to_pixels(conformance.example().pixels)).save(tmp_path / "a.png")
+    Image.fromarray(to_pixels(method_checks.example().pixels)).save(tmp_path / "a.png")
     return tmp_path, ImageRecord("a", Path("a.png"), sha256="a", semantic_map=Path("map.png"))
 
 
@@ -146,8 +146,8 @@ def test_training_time_of_other_authors_weights_is_unknown() -> None:
 
 
 def test_a_checkpoint_states_its_training_time() -> None:
-    method = conformance.make(registry.load("methods", "johnson_2016"))
-    method.prepare(conformance.example(kind=1))
+    method = method_checks.make(registry.load("methods", "johnson_2016"))
+    method.prepare(method_checks.example(kind=1))
     assert method.training_seconds() == method.opened.card.total_seconds == 0.0
 
 

@@ -11,7 +11,7 @@ import torch
 
 from nstbench.contracts import Picture
 from nstbench.core.records import ImageRecord, Role
-from nstbench.generate.conformance import CPU, call, example, trained_quickly
+from nstbench.generate.conformance.method_checks import CPU, call, example, trained_quickly
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.backbones.vgg import VGG16
 from nstbench.nn.generators.decoder import build_decoder, encode, mirror_weights, reflect_borders

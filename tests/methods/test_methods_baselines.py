@@ -8,7 +8,7 @@ import skimage.data
 import torch
 
 from nstbench.contracts import Picture
-from nstbench.generate.conformance import call, example
+from nstbench.generate.conformance.method_checks import call, example
 from nstbench.nn.weights import cache as weights
 from nstbench.pictures.picture import fit, resize, to_tensor
 from nstbench.plugins import registry

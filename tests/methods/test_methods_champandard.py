@@ -12,7 +12,7 @@ import torch
 
 from nstbench.core.errors import ImageError
 from nstbench.core.records import ImageRecord
-from nstbench.generate.conformance import call, example
+from nstbench.generate.conformance.method_checks import call, example
 from nstbench.nn.losses.gram import gram_matrix
 from nstbench.nn.losses.patches import StylePatches, match
 from nstbench.nn.losses.semantic import one_hot, read_labels
@@ -186,7 +186,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from nstbench.plugins import registry
-from nstbench.generate.conformance import call, example
+from nstbench.generate.conformance.method_checks import call, example
 method = registry.load("methods", "champandard_2016")
 method = method(method.Params(coarse_scales=(), coarse_iterations=(), iterations=1))
 method.load(torch.device("cpu"))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from nstbench.contracts import Diverged, Picture
 from nstbench.core.errors import ImageError
-from nstbench.generate.conformance import example
+from nstbench.generate.conformance.method_checks import example
 from nstbench.nn.losses import colour
 from nstbench.nn.losses.terms import CAFFE_SCALE
 from nstbench.pictures.picture import fit, to_tensor

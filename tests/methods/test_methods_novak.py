@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nstbench.generate.conformance import example
+from nstbench.generate.conformance.method_checks import example
 from nstbench.nn.losses.terms import CAFFE_SCALE, cross_gram
 from nstbench.plugins import registry
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from nstbench.generate import conformance
+from nstbench.generate.conformance import method_checks
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import PICTURE, PLACE, Program, take_programs
 
@@ -63,14 +63,14 @@ def test_the_adapter_serves_a_repository(repository):
     cls = registry.load("methods", "my_paper")
     method = cls(cls.Params(alpha=0.8))
     method.load(torch.device("cpu"))
-    content, style = conformance.example(65, 83), conformance.example(40, 48, 1)
+    content, style = method_checks.example(65, 83), method_checks.example(40, 48, 1)
     method.prepare(style)
-    output = conformance.call(method, content)
+    output = method_checks.call(method, content)
     expected = content.pixels + 0.4 * (style.pixels.mean((2, 3), keepdim=True) - content.pixels)
     assert torch.allclose(output, expected, atol=1.5 / 255)
     assert 0 < method.own_seconds() < 5
     method.close()
-    conformance.returns_a_picture(cls)
+    method_checks.returns_a_picture(cls)
     (repository / "network.pth").unlink()
     with pytest.raises(RuntimeError, match=r"exit code 1.*network\.pth"):
         cls(cls.Params()).load(torch.device("cpu"))

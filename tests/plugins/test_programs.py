@@ -15,7 +15,7 @@ import torch
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord, Status, Unit
-from nstbench.generate import conformance
+from nstbench.generate.conformance import method_checks
 from nstbench.generate.executors import slot_driver
 from nstbench.generate.executors.executor import WorkerSettings
 from nstbench.generate.executors.local import LocalExecutor
@@ -103,8 +103,8 @@ def method(tmp_path, monkeypatch):
 
 
 def stylize(method):
-    method.prepare(conformance.example(48, 40, 1))
-    return conformance.call(method, conformance.example(40, 48))
+    method.prepare(method_checks.example(48, 40, 1))
+    return method_checks.call(method, method_checks.example(40, 48))
 
 
 def gone(identity, seconds=20):
@@ -128,7 +128,7 @@ def gone(identity, seconds=20):
 @pytest.mark.parametrize("script", [SCRIPT, SERVER], ids=["files", "jsonl"])
 def test_the_picture_is_exchanged_without_loss(method, script):
     output = stylize(method(script=script))
-    content, style = conformance.example(40, 48), conformance.example(48, 40, 1)
+    content, style = method_checks.example(40, 48), method_checks.example(48, 40, 1)
     assert output.shape == content.pixels.shape
     assert output.dtype == torch.float32
     # the mean of two pictures is between them, for every resize of the style
@@ -141,7 +141,7 @@ def test_the_picture_is_exchanged_without_loss(method, script):
 def test_programs_pass_the_conformance_suite(method, script):
     paper = method(script=script, authors="A. Author", paper="https://example.org", licence="MIT")
     paper.close()
-    assert conformance.failures("paper") == {}
+    assert method_checks.failures("paper") == {}
 
 
 def test_one_file_with_another_name_is_the_output(method):
@@ -187,9 +187,9 @@ def test_the_seed_is_the_units(method, tmp_path):
     seen = tmp_path / "seen.txt"
     body = f"open({str(seen)!r}, 'a').write(os.environ['SEED'] + ' ')"
     paper = method(body, env={"SEED": "{seed}"})
-    paper.prepare(conformance.example(kind=1))
+    paper.prepare(method_checks.example(kind=1))
     for seed in (1, 2, 1):
-        conformance.call(paper, conformance.example(), seed=seed)
+        method_checks.call(paper, method_checks.example(), seed=seed)
     first, second, third = seen.read_text().split()
     assert first == third != second
 

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from nstbench.core.errors import UsageError
-from nstbench.generate import conformance
+from nstbench.generate.conformance import method_checks
 from nstbench.plugins import registry
 from nstbench.plugins.skeleton.package import FILES, write_skeleton
 
@@ -49,7 +49,7 @@ def test_the_skeleton_is_complete_and_its_method_conforms(tmp_path):
     source = folder / "src" / "my_method" / "method.py"
     registry.add_file(source.rename(source.with_name("my_method.py")))
     assert registry.load("methods", "my_method").__name__ == "MyMethod"
-    assert conformance.failures("my_method") == {}
+    assert method_checks.failures("my_method") == {}
 
 
 def test_the_skeleton_is_clean(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nstbench.generate import conformance
+from nstbench.generate.conformance import method_checks
 from nstbench.plugins import registry
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def example(tmp_path):
 
 
 def test_the_example_method_conforms(example):
-    assert conformance.failures("my_method") == {}
+    assert method_checks.failures("my_method") == {}
 
 
 def test_the_example_is_short(example):

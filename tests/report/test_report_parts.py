@@ -16,7 +16,9 @@ from PIL import Image
 
 from nstbench.core.board import Board
 from nstbench.plugins import registry
-from nstbench.report.parts import convergence, costs, numbers, pictures, svg, templates, trainings
+from nstbench.report.charts import svg
+from nstbench.report.charts.scale import Scale
+from nstbench.report.parts import convergence, costs, numbers, pictures, templates, trainings
 from nstbench.report.parts.rows import (
     Interval,
     Row,
@@ -26,7 +28,6 @@ from nstbench.report.parts.rows import (
     rank_text,
     shown_range,
 )
-from nstbench.report.parts.scale import Scale
 
 NAN = math.nan
 

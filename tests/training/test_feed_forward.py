@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from nstbench.core.errors import UsageError
-from nstbench.generate.conformance import call, example, trained_quickly
+from nstbench.generate.conformance.method_checks import call, example, trained_quickly
 from nstbench.nn.generators.texture_net import TextureNetwork
 from nstbench.nn.generators.transformation_network import (
     Design,

@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
-from nstbench.report.bar_curve import bar_curve
+from nstbench.report.charts.bar_curve import bar_curve
 from nstbench.report.figures.style import (
     MARKS,
     axis_title,

@@ -23,7 +23,7 @@ def _run_own() -> None:
 
 def _install_shim() -> None:
     try:
-        from nstbench.core.torchvision_hook import install
+        from nstbench.core.torchvision_shim import install
     except ModuleNotFoundError:
         return  # another Python without nstbench
     install()

@@ -48,7 +48,7 @@ def test_a_plugin_imports_torchvision_before_anything_of_nstbench_did(tmp_path):
 
 def test_torch_is_not_imported_by_the_hook():
     code = (
-        "import sys; from nstbench.core.torchvision_hook import install; install(); install()\n"
+        "import sys; from nstbench.core.torchvision_shim import install; install(); install()\n"
         "hooks = [f for f in sys.meta_path if type(f).__module__ == install.__module__]\n"
         "print(len(hooks), 'torch' in sys.modules)"
     )
@@ -75,3 +75,13 @@ def test_doctor_says_when_the_shim_is_in_use(monkeypatch, capsys):
         monkeypatch.setattr(weights, "shim_in_use", lambda used=used: used)
         weights.print_doctor()
         assert ("torchvision shim" in capsys.readouterr().out) == used
+
+
+def test_the_shim_and_its_finder_declare_the_operators_once():
+    needs_torchvision()
+    code = (
+        "from nstbench.core.torchvision_shim import ensure_torchvision, install\n"
+        "install()\nensure_torchvision()\nimport torchvision\nprint('fine')"
+    )
+    done = python(code)
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr

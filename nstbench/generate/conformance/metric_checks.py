@@ -16,7 +16,7 @@ import torch
 from nstbench.contracts import Ideal, Metric, PairMetric, Picture, SetMetric, TimingMetric
 from nstbench.core.errors import NoValueError
 from nstbench.core.records import Timing
-from nstbench.generate.conformance import CPU, Verdict, demand, example, verdicts
+from nstbench.generate.conformance.method_checks import CPU, Verdict, demand, example, verdicts
 from nstbench.plugins import registry
 from nstbench.score.feature_bank import FeatureBank, ScoredPair
 

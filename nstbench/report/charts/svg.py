@@ -15,9 +15,9 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from nstbench.core.records import Flexibility
+from nstbench.report.charts.scale import Scale
 from nstbench.report.parts import numbers
 from nstbench.report.parts.rows import Interval
-from nstbench.report.parts.scale import Scale
 
 GLYPH_WIDTH = 7.0
 """Average width of a character of a label in pixels, used to place labels."""
