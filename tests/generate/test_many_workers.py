@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from slow_method import write_slow_method
 
 from nstbench.core.errors import UsageError
 from nstbench.pipeline import timing_stage
@@ -18,28 +19,11 @@ from nstbench.store.atomic_files import read_json
 from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
-PLUGIN = """
-import time
-from nstbench.contracts import Method, MethodInfo
-from nstbench.core.records import Flexibility
-
-class Slow(Method):
-    info = MethodInfo("Slow", "me", 2026, "paper", "test", Flexibility.ARBITRARY)
-
-    def prepare(self, style):
-        self.style = style
-
-    def stylize(self, content, *, generator, on_step):
-        time.sleep(0.4)
-        return (content.pixels + self.style.pixels.flip(-1)) / 2
-"""
-
 
 @pytest.fixture
 def settings(picture_folders, tmp_path):
     contents, styles = picture_folders
-    plugin = tmp_path / "slow_method.py"
-    plugin.write_text(PLUGIN)
+    plugin = write_slow_method(tmp_path, 0.4)
     return {
         "methods": "content_copy,slow_method,pixel_blend", "plugins": (plugin,),
         "contents": str(contents), "styles": str(styles), "size": 64, "timing_repeats": 0,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ray_nodes import RayNodes
+from slow_method import write_slow_method
 
 from nstbench.core.errors import UsageError
 from nstbench.pipeline.job import execute
@@ -21,29 +22,13 @@ needs_ray = pytest.mark.skipif(
     reason="the package ray is not installed: pip install 'nstbench[ray]'",
 )
 
-PLUGIN = """
-import time
-from nstbench.contracts import Method, MethodInfo
-from nstbench.core.records import Flexibility
-
-class Slow(Method):
-    info = MethodInfo("Slow", "me", 2026, "paper", "test", Flexibility.ARBITRARY)
-
-    def prepare(self, style):
-        self.style = style
-
-    def stylize(self, content, *, generator, on_step):
-        time.sleep(1.0)
-        return (content.pixels + self.style.pixels.flip(-1)) / 2
-"""
 PROGRAM = {"name": "copied", "command": "cp {content} {output}"}
 
 
 @pytest.fixture
 def settings(picture_folders, tmp_path):
     contents, styles = picture_folders
-    plugin = tmp_path / "slow_method.py"
-    plugin.write_text(PLUGIN)
+    plugin = write_slow_method(tmp_path, 1.0)
     return {
         "methods": ["content_copy", "slow_method", PROGRAM], "plugins": (str(plugin),),
         "contents": str(contents), "styles": str(styles), "size": 64, "timing_repeats": 0,

@@ -351,7 +351,9 @@ def test_every_template_is_rendered(
     rendered = set()
     load = templates.environment().get_template
     monkeypatch.setattr(
-        templates.environment(), "get_template", lambda name: rendered.add(name) or load(name)
+        templates.environment(),
+        "get_template",
+        lambda name, *more: rendered.add(name) or load(name, *more),
     )
     study = fake_study(tmp_path / "study")
     for page in (render_page(board), render_page(study)):
