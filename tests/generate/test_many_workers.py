@@ -87,19 +87,17 @@ def test_two_processes_on_one_folder_make_one_table_and_run_each_unit_once(setti
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_finishes_first_and_stops_at_the_second_time(settings, times, tmp_path):
-    settings["plugins"][0].write_text(
-        PLUGIN.replace(
-            "time.sleep(0.4)",
-            # The first unit ends by itself and the others wait, so the test has no race.
-            f"""
-        import pathlib
+    write_slow_method(
+        tmp_path,
+        0.4,
+        # The first unit ends by itself and the others wait, so the test has no race.
+        f"""import pathlib
         folder = pathlib.Path({str(tmp_path)!r})
         try:
             (folder / "first").touch(exist_ok=False)
         except FileExistsError:
             while not (folder / "go on").exists():
                 time.sleep(0.02)""",
-        )
     )
     log = tmp_path / "errors.txt"
     with log.open("w") as stderr:

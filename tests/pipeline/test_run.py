@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from slow_method import write_slow_method
 
 import nstbench
 from nstbench.core.errors import StoreError, UsageError
@@ -24,22 +25,6 @@ from nstbench.store.atomic_files import read_json
 from nstbench.store.store import Store
 
 METHODS = "content_copy,style_copy,pixel_blend,noise"
-SLOW_METHOD = """
-import time
-from pathlib import Path
-from nstbench.contracts import Method, MethodInfo
-from nstbench.core.records import Flexibility
-
-class Slow(Method):
-    info = MethodInfo("Slow", "me", 2026, "paper", "test", Flexibility.ARBITRARY)
-
-    def prepare(self, style):
-        self.style = style
-
-    def stylize(self, content, *, generator, on_step):
-        time.sleep(0.5)
-        return content.pixels.flip(-1)
-"""
 
 
 @pytest.fixture
@@ -170,13 +155,8 @@ def test_a_new_metric_runs_no_method(settings, monkeypatch):
 
 
 def test_failures_are_rows_and_lower_the_coverage(settings, tmp_path):
-    plugin = tmp_path / "often_broken.py"
-    plugin.write_text(
-        SLOW_METHOD.replace(
-            "time.sleep(0.5)",
-            "assert content.name != 'c1' or self.style.name != 's1', 'bad pair'",
-        )
-    )
+    check = "assert content.name != 'c1' or self.style.name != 's1', 'bad pair'"
+    plugin = write_slow_method(tmp_path, 0, check).rename(tmp_path / "often_broken.py")
     settings |= {"methods": "content_copy,often_broken", "plugins": (plugin,), "metrics": ("ssim",)}
     board = execute(build_config(settings))
     row = board.leaderboard.set_index("method").loc["often_broken"]
@@ -189,8 +169,7 @@ def test_failures_are_rows_and_lower_the_coverage(settings, tmp_path):
 
 def test_kill_and_run_again(settings, tmp_path):
     """SIGKILL in the middle; the same command gives the table of an undisturbed run."""
-    plugin = tmp_path / "slow_method.py"
-    plugin.write_text(SLOW_METHOD)
+    plugin = write_slow_method(tmp_path, 0.5)
     settings |= {"methods": "content_copy,slow_method,noise", "timing_repeats": 0}
     settings |= {"metrics": "ssim,gram_distance", "formats": "csv"}
     undisturbed = settings | {"out": tmp_path / "undisturbed"}

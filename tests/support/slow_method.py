@@ -15,13 +15,13 @@ class Slow(Method):
         self.style = style
 
     def stylize(self, content, *, generator, on_step):
-        time.sleep({seconds})
+        {wait}
         return (content.pixels + self.style.pixels.flip(-1)) / 2
 """
 
 
-def write_slow_method(folder: Path, seconds: float) -> Path:
-    """Write ``slow_method.py``, a method whose ``stylize`` takes ``seconds``, and return it."""
+def write_slow_method(folder: Path, seconds: float, wait: str = "") -> Path:
+    """Write ``slow_method.py``; its ``stylize`` sleeps, or runs the code ``wait`` instead."""
     path = folder / "slow_method.py"
-    path.write_text(_SOURCE.format(seconds=seconds))
+    path.write_text(_SOURCE.replace("{wait}", wait or f"time.sleep({seconds})"))
     return path
