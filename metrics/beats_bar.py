@@ -29,6 +29,7 @@ class BeatsBar(PairMetric):
         description="Share of pairs on which the output beats both copies, a colour transfer and"
         " the tested blends.",
         features=FEATURES,
+        role="bar",
         order=12,
     )
 

@@ -28,6 +28,7 @@ class TotalError(PairMetric):
         description="T = content error + style error: 0 for the ideal, 1 for the content copy and"
         " for the style copy.",
         features=FEATURES,
+        role="total",
         order=15,
     )
 

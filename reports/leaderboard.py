@@ -35,7 +35,7 @@ from nstbench.report.parts.rows import (
 )
 
 SHOWN = 5
-"""Metric columns that are visible at first."""
+"""Metric columns that are visible at first on a board without metrics that have a role."""
 
 PER_STYLE = 6
 """Metric columns of the table per style."""
@@ -167,8 +167,9 @@ def _caption(board: Board) -> str:
 def _columns(board: Board, rows: list[Row]) -> list[Column]:
     cards = measured_metrics(board)
     with_role = [c for c in cards if c.role]
-    others = [c for c in cards if not c.role]
-    first = {c.name for c in (*with_role, *others)[:SHOWN]}
+    # with the column of memory the table would be wider than most windows
+    first = {c.name for c in with_role if c.role != "memory"}
+    first = first or {c.name for c in cards[:SHOWN]}
     return [_column(card, rows, card.name in first) for card in cards]
 
 

@@ -58,8 +58,9 @@ class MetricInfo:
         requires: importable Python packages that nstbench itself does not need.
         home_for: ``trained_on`` tags of methods that optimise the statistic of this metric.
         role: the axis of the trade-off that this metric measures, or empty: ``"quality"``
-            orders the board, ``"content"`` and ``"style"`` are its two halves, ``"speed"`` and
-            ``"memory"`` are the cost.
+            orders the board, ``"content"`` and ``"style"`` are its two halves, ``"total"`` is
+            their sum, ``"bar"`` the share of pairs that are better than the trivial answers,
+            ``"speed"`` and ``"memory"`` are the cost.
         ideal: ``"content"`` or ``"style"`` if a copy of that picture, as output, has the best
             value; ``None`` if neither has.
         order: position in tables, small first.
