@@ -111,7 +111,7 @@ def test_other_proportions_are_refused_per_picture(files):
     message = units.loc["a", "message"]
     for part in (
         "a__m.png is 96 x 96 px", "content a.png (112 x 75 px)", "--fit inside", "--fit crop",
-        "--fit stretch", "The edges fit stretch best",
+        "--fit stretch", "use --fit stretch, which fits the edges best",
     ):  # fmt: skip
         assert part in message
 
@@ -153,7 +153,7 @@ def test_a_cut_of_almost_the_size_is_refused(files):
     write_png(files / "contents/a.png", smooth(48, 64))
     write_png(files / "out/a__m.png", as_fit(smooth(48, 64), (48, 48), "crop"))
     board, _ = score(files)
-    assert "The edges fit crop best" in board.units["message"][0]
+    assert "use --fit crop, which fits the edges best" in board.units["message"][0]
 
 
 def test_no_value_at_all_ends_with_exit_code_1(files):

@@ -139,7 +139,7 @@ def test_cropped_outputs_need_a_word(workspace):
         Image.fromarray(fit(read_image(path), 48, "crop")).save(path)
     board = score_outputs(request(workspace))
     assert set(board.units["status"]) == {"failed"}
-    assert "The edges fit crop best" in board.units["message"][0]
+    assert "use --fit crop, which fits the edges best" in board.units["message"][0]
     cropped = score_outputs(request(workspace, fit="crop", out=workspace / "cropped"))
     assert set(cropped.units["status"]) == {"done"}
     (card,) = (p for p in cropped.pictures if (p.role, p.name) == ("content", "b"))

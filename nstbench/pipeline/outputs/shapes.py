@@ -142,21 +142,24 @@ def best_fit(content: np.ndarray, output: np.ndarray) -> tuple[Fit | None, dict[
 
 
 def refusal(file: str, output: np.ndarray, name: str, content: np.ndarray) -> str:
-    """Return the reason why an output is refused, with the values of ``--fit``."""
-    message = (
+    """Return the reason why an output is refused, with the values of ``--fit``.
+
+    The value that the edges show comes first, because a terminal shortens long notes.
+    """
+    shapes = (
         f"{file} is {output.shape[1]} x {output.shape[0]} px, which are not the proportions of the "
-        f"content {name} ({content.shape[1]} x {content.shape[0]} px). --fit inside, the default, "
-        f"assumes that an output shows {ASSUMED['inside']}; --fit crop {ASSUMED['crop']}; --fit "
-        f"stretch {ASSUMED['stretch']}"
+        f"content {name} ({content.shape[1]} x {content.shape[0]} px)"
     )
     best, found = best_fit(content, output)
-    if best is None:
-        return message
-    values = ", ".join(f"{word} {value:.2f}" for word, value in found.items() if word != best)
-    fits = f"The edges fit {best} best (correlation {found[best]:.2f}; {values})"
-    if best == "inside":
-        return f"{message}. {fits}: cut the border off the outputs"
-    return f"{message}. {fits}"
+    fits = ""
+    if best is not None:
+        values = ", ".join(f"{word} {value:.2f}" for word, value in found.items() if word != best)
+        fix = "cut the border off the outputs" if best == "inside" else f"use --fit {best}"
+        fits = f": {fix}, which fits the edges best (correlation {found[best]:.2f}; {values})"
+    return (
+        f"{shapes}{fits}. --fit inside, the default, assumes that an output shows "
+        f"{ASSUMED['inside']}; --fit crop {ASSUMED['crop']}; --fit stretch {ASSUMED['stretch']}"
+    )
 
 
 def doubt(fit: str, file: str, output: np.ndarray, content: np.ndarray) -> str:
