@@ -145,7 +145,7 @@ def _score_outputs(
 def _run_name(patterns: list[str], names: tuple[str, ...]) -> str:
     """Return the name of the run folder if ``--out`` is not given."""
     from nstbench.core.text import path_name
-    from nstbench.pipeline.output_patterns import folder_name, has_method
+    from nstbench.pipeline.outputs.patterns import folder_name, has_method
 
     if names:
         return "_".join(names)

@@ -34,9 +34,10 @@ from nstbench.core.text import counted, printable, shown_name
 from nstbench.core.yaml_values import names_or_all
 from nstbench.pictures.picture import Fit
 from nstbench.pipeline.folder_checks import refuse_folder_of_pictures
-from nstbench.pipeline.joined_run import Beside
-from nstbench.pipeline.output_patterns import Outputs, Pair, find_outputs, folder_name, has_method
-from nstbench.pipeline.output_units import (
+from nstbench.pipeline.outputs.copies import Copies, shapes_of
+from nstbench.pipeline.outputs.joined_run import JoinedRun
+from nstbench.pipeline.outputs.patterns import Outputs, Pair, find_outputs, folder_name, has_method
+from nstbench.pipeline.outputs.units import (
     Made,
     found_line,
     missing,
@@ -44,7 +45,6 @@ from nstbench.pipeline.output_units import (
     store_name,
     unit_of,
 )
-from nstbench.pipeline.outputs.copies import Copies, shapes_of
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
 from nstbench.plan.plan import Outcome, Plan
@@ -65,7 +65,7 @@ class Request:
     """Request to score imported pictures.
 
     Attributes:
-        patterns: one or more patterns (:mod:`nstbench.pipeline.output_patterns`).
+        patterns: one or more patterns (:mod:`nstbench.pipeline.outputs.patterns`).
         names: a name for each pattern without ``{method}``, in order; a single pattern may do
             without, and has the name of its folder then.
         contents: dataset or folder of the content pictures.
@@ -114,7 +114,7 @@ def score_outputs(
     listener = listener or Listener()
     device = resolve_device(request.device)
     store = _open(request.out)
-    beside = None if request.beside is None else Beside(request.beside)
+    beside = None if request.beside is None else JoinedRun(request.beside)
     importer = _Import(request, store, device, beside)
     plan = importer.plan()
     timings = [] if beside is None else list(beside.board.timings)
@@ -167,7 +167,7 @@ class _Import:
     """
 
     def __init__(
-        self, request: Request, store: Store, device: str, beside: Beside | None = None
+        self, request: Request, store: Store, device: str, beside: JoinedRun | None = None
     ) -> None:
         self.request = request
         self.beside = beside

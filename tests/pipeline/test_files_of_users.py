@@ -18,7 +18,7 @@ from nstbench.core.records import ImageRecord
 from nstbench.pictures.decode import read_image
 from nstbench.pictures.likeness import edge_correlation
 from nstbench.pictures.picture import write_png
-from nstbench.pipeline.output_patterns import Pair, expected_files, find_outputs
+from nstbench.pipeline.outputs.patterns import Pair, expected_files, find_outputs
 from nstbench.pipeline.outputs.shapes import as_fit, best_fit, has_proportions, without_padding
 from nstbench.pipeline.score_outputs import Request, score_outputs
 from nstbench.plan.listener import Listener

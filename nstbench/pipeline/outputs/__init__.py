@@ -1,1 +1,1 @@
-"""Pictures made by another program: their sizes, and their copies in the run folder."""
+"""Pictures of another program: found by patterns, copied into the run folder, made into units."""

@@ -18,9 +18,9 @@ from nstbench.core.records import ImageRecord, Role
 from nstbench.core.text import counted, printable
 from nstbench.pictures.decode import read_image
 from nstbench.pictures.picture import fit, pixel_hash, write_png
-from nstbench.pipeline.output_patterns import Pair
-from nstbench.pipeline.output_units import Made, Size, parts_of, store_name
 from nstbench.pipeline.outputs import shapes
+from nstbench.pipeline.outputs.patterns import Pair
+from nstbench.pipeline.outputs.units import Made, Size, parts_of, store_name
 from nstbench.store.keys import key_of
 from nstbench.store.store import Store
 

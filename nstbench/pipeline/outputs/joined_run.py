@@ -24,7 +24,7 @@ from nstbench.plan.plan_file import read_plan
 from nstbench.store.store import Store
 
 
-class Beside:
+class JoinedRun:
     """An existing run whose methods are on the board of imported pictures.
 
     Args:

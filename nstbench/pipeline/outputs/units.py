@@ -9,7 +9,7 @@ from pathlib import Path
 from nstbench.core.cards import PictureCard
 from nstbench.core.records import ImageRecord, Unit
 from nstbench.core.text import counted, path_name, printable
-from nstbench.pipeline.output_patterns import Outputs, Pair, expected_files
+from nstbench.pipeline.outputs.patterns import Outputs, Pair, expected_files
 from nstbench.store.keys import SCHEMA, key_of
 
 Size = tuple[int, int]
