@@ -1,6 +1,6 @@
-"""Baseline: squares of content and style in turns.
+"""Baseline: alternating squares of content and style.
 
-Statistics of the whole picture see a mixture; a viewer sees two pictures.
+Statistics of the whole picture are those of a mixture, but a viewer sees two pictures.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Baseline: the left half of the content beside the right half of the style.
+"""Baseline: the left half of the content and the right half of the style.
 
-Half of the content is lost altogether and half of the picture has no style. A number that calls
-it good adds up halves.
+Half of the content is lost, and half of the picture has no style. A metric must not call it good.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Baseline: the content with the style's histogram of each colour channel.
 
-A stronger colour transfer than mean and deviation: the palette is the style's to the last
-value, the geometry is untouched.
+A stronger colour transfer than that of mean and deviation: each channel has the distribution of
+the style, and the geometry does not change.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Baseline: the content with the style's details added.
 
-The style's high frequencies lie over the photograph like a transparency. On brush strokes it
-looks like a stylisation, on faces like a double exposure.
+The output is the photograph plus the high frequencies of the style. With brush strokes it looks
+like a stylisation, with faces like a double exposure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Baseline: Reinhard's colour transfer, then the style's details added.
 
-The strongest answer without a network on this board: palette and texture of the style, with
-the geometry of the content. What a method does beyond it needs knowledge of pictures.
+The strongest trivial method: palette and texture of the style, and geometry of the content,
+without a network.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class BeatsBar(PairMetric):
     """1 where UEF < 0.999, else 0: a method's mean is the share of pairs on which it is better.
 
     The trivial answers are the content copy, Reinhard's colour transfer and blends with 30, 50 and
-    70 % of the style. 1 says that an output beats them, not that people like it.
+    70 % of the style. A value of 1 does not say that people like the output.
     """
 
     info: ClassVar[MetricInfo] = MetricInfo(
@@ -37,7 +37,7 @@ class BeatsBar(PairMetric):
         """Return 1 or 0 under ``""``, and of each network alone under its name, float64 (B,).
 
         Raises:
-            DegeneratePair: if content and style are too alike to measure by.
+            DegeneratePair: if content and style are too alike for an error.
         """
         factors = universal_factors(pair)
         parts = {"", *(need.network for need in FEATURES)}

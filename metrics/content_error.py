@@ -1,4 +1,4 @@
-"""Content error: how many places of the photograph are not recognised any more."""
+"""Content error: the share of places of the photograph that are not recognised, against chance."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class ContentError(PairMetric):
         """Return the error under ``""``, and of each network under its name, float64 (B,).
 
         Raises:
-            DegeneratePair: if content and style are too alike to measure by.
+            DegeneratePair: if content and style are too alike for an error.
         """
         return content_errors(pair)

@@ -11,11 +11,11 @@ from nstbench.score.maths.universal_factor import FEATURES, total_errors
 
 
 class TotalError(PairMetric):
-    """T(x) = e_content(x) + e_style(x): 0 for the ideal, 1 for the content and the style copy.
+    """T(x) = e_content(x) + e_style(x): 0 for the ideal, 1 for copies of content and style.
 
-    A sum, because the Euclidean norm of two errors is below 1 for every mixture of the copies.
-    On dark styles of little contrast blends reach T = 0.4, so read it beside the universal error
-    factor, which divides it by the best trivial answer of the pair.
+    It is a sum: the Euclidean norm of two errors is below 1 for every mixture of the copies.
+    On dark styles of little contrast, blends have T = 0.4. The universal error factor therefore
+    divides T by the best trivial answer of the pair.
     """
 
     # No home: half of the number is on AlexNet, and the parts show each network alone.
@@ -36,6 +36,6 @@ class TotalError(PairMetric):
         """Return the sum under ``""``, and of each network under its name, float64 (B,).
 
         Raises:
-            DegeneratePair: if content and style are too alike to measure by.
+            DegeneratePair: if content and style are too alike for an error.
         """
         return total_errors(pair)

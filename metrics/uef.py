@@ -41,6 +41,6 @@ class UniversalErrorFactor(PairMetric):
         ``content of A`` and ``style of A``, the errors of each trivial answer A.
 
         Raises:
-            DegeneratePair: if content and style are too alike to measure by.
+            DegeneratePair: if content and style are too alike for an error.
         """
         return universal_factors(pair)

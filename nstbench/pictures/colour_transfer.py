@@ -1,4 +1,4 @@
-"""Colours of one picture given to another; the geometry stays.
+"""Give the colours of one picture to another, without a change of geometry.
 
 Tensors are float RGB (B, 3, H, W) in [0, 1]. Reinhard's transfer matches mean and deviation in
 the decorrelated l-alpha-beta space (E. Reinhard, M. Ashikhmin, B. Gooch and P. Shirley, "Color

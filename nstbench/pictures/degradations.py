@@ -1,6 +1,7 @@
-"""Damage to a picture in a known order: the more, the worse.
+"""Damage pictures in known steps: each step is worse than the one before.
 
-Pixels are uint8 RGB (H, W, 3). Lengths hold at a short side of 256 px and grow with the picture.
+Pixels are uint8 RGB (H, W, 3). Lengths are for a short side of 256 px, and are
+scaled with the picture.
 """
 
 from __future__ import annotations

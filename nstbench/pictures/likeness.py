@@ -1,4 +1,4 @@
-"""How alike two pictures are: the same picture in two files, and edges at the same places.
+"""Compare two pictures: the same picture in two files, and edges at the same places.
 
 Pictures are uint8 RGB (H, W, 3).
 """

@@ -1,4 +1,4 @@
-"""Two pictures mixed without any network: what a stylisation has to beat.
+"""Mix two pictures without a network: the trivial answers to a pair.
 
 Tensors are float32 RGB (B, 3, H, W) in [0, 1]; the style is resized to the content's shape.
 """
@@ -66,14 +66,14 @@ def _along(pixels: torch.Tensor, kernel: torch.Tensor, radius: int, axis: int) -
 
 
 def half_and_half(content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
-    """Return the content's left half beside the style's right half."""
+    """Return a picture of the content's left half and the style's right half."""
     resized = resize(style, (content.shape[-2], content.shape[-1])).expand_as(content)
     middle = content.shape[-1] // 2
     return torch.cat([content[..., :middle], resized[..., middle:]], dim=-1)
 
 
 def checkerboard(content: torch.Tensor, style: torch.Tensor, squares: int = 8) -> torch.Tensor:
-    """Return content and style in turns on a board with ``squares`` along the short side."""
+    """Return alternating squares of content and style, ``squares`` along the short side."""
     resized = resize(style, (content.shape[-2], content.shape[-1])).expand_as(content)
     edge = max(1, min(content.shape[-2:]) // squares)
     y = torch.arange(content.shape[-2], device=content.device)[:, None] // edge

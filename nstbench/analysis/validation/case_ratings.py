@@ -1,7 +1,7 @@
 """From scores of known cases to shares of right answers; see the tests in ``known_cases``.
 
 T1: a stylisation beats the trivial answers of its pair. T2: it fits its own content and style
-better than others. T3: damage makes it worse. T6: a metric says the same on each of its networks.
+better than others. T3: damage makes it worse. T6: a metric gives the same order on each network.
 Every share has a 95 % percentile interval of a bootstrap over styles. A tie counts one half.
 """
 
@@ -95,7 +95,7 @@ def _matched(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _damaged(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """T3: damage makes worse, and more of it still worse."""
+    """T3: damage makes the score worse, and more damage makes it worse still."""
     real, harmed = table[table["test"] == REAL], table[table["test"] == DAMAGE]
     both = harmed.merge(real[[*OUTPUT, "value"]], on=OUTPUT, suffixes=("", "_before"))
     if both.empty:

@@ -1,8 +1,8 @@
-"""Pictures of which it is known that they are worse than a published stylisation.
+"""Pictures that are known to be worse than a published stylisation.
 
 Each case is an output with the content and the style to score it against. Tests:
 
-* ``trivial``: 22 answers to a pair that need no knowledge of pictures (T1);
+* ``trivial``: 22 trivial answers to a pair (T1);
 * ``content`` and ``style``: the output against another content or style of the folder (T2);
 * ``damage``: the output damaged in seven ways, each of two strengths (T3).
 
@@ -48,7 +48,7 @@ DAMAGES: Mapping[str, tuple[Callable[[Pixels, float], Pixels], tuple[float, floa
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Output:
-    """A published output: who made it, from what, and its pixels."""
+    """A published output: its method, its pair and its pixels."""
 
     method: str
     content: str
@@ -139,7 +139,7 @@ def distractors(names: list[str], own: str) -> list[str]:
 
 
 def trivial_answers(content: Pixels, style: Pixels) -> dict[str, Pixels]:
-    """Return 22 answers without knowledge of pictures: name -> pixels in the content's shape."""
+    """Return the 22 trivial answers: name -> pixels in the content's shape."""
     from nstbench.pictures import colour_transfer, mixtures
     from nstbench.pictures.picture import resize
 

@@ -1,10 +1,10 @@
 """Do the metrics agree with people?
 
-Two questions, because votes come in two forms. *Do methods come in the same order?* Kendall's tau
-of the methods' mean scores and of what people think of the methods, with an exact permutation
-test. *Is the picture that people prefer the one with the better score?* The share of votes, over
-all and with one thing held fixed: two methods on one pair (``within pair``), pictures of one style
-or content. The method of those who asked the people is left out.
+There are two questions, because votes have two forms. *Do metric and people give the same order of
+methods?* Kendall's tau of the methods' mean scores and of the votes on methods, with an exact
+permutation test. *Does the picture that people prefer have the better score?* The share of votes,
+over all, and as a mean over styles and over contents. The method of the study's authors does not
+take part.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def validate_people(
 
     Args:
         place: folder with ``contents``, ``styles``, ``outputs/<method>`` and ``votes.csv``, or a
-            file of votes that lies in such a folder.
+            file of votes in such a folder.
         cards: metric name -> card.
         size: side of the squares that pictures are cropped to.
         device: torch device of the networks.
@@ -84,7 +84,7 @@ def agreement_with_people(
 
     Args:
         scores: tidy: ``method, content, style, metric, part, value``.
-        votes: what people said.
+        votes: the votes.
         cards: metric name -> card.
 
     Returns:
@@ -110,7 +110,7 @@ def agreement_with_people(
 
 
 def _compare(table: pd.DataFrame, votes: Votes) -> dict[str, Any]:
-    # Only pairs that all methods did: a method must not win by easier pictures.
+    # only pairs of all methods: an easier pair would favour a method
     wide = table.pivot_table(index=["content", "style"], columns="method", values="value")
     means = wide.dropna(axis=0).mean() if wide.notna().all(axis=1).any() else wide.mean()
     names = [name for name in means.index if name in votes.strength.index]
@@ -123,7 +123,7 @@ def _compare(table: pd.DataFrame, votes: Votes) -> dict[str, Any]:
 
 
 def power(people: pd.DataFrame) -> str:
-    """Say in a sentence what so many methods can show."""
+    """Return a sentence on the power of a test with so many methods."""
     count = int(people["methods"].max())
     least = people["least_tau"].min()
     if pd.isna(least):

@@ -1,6 +1,6 @@
 """Do the metrics tell published stylisations from trivial, mismatched and damaged pictures?
 
-Folder layout (all pictures of one shape or not, JPEG, PNG, ...):
+Folder layout (pictures of any shape and format):
 
     DIR/contents/<content>.jpg
     DIR/styles/<style>.jpg
@@ -56,7 +56,7 @@ def read_published(folder: Path, size: int, option: str = "--published") -> Publ
 
     Raises:
         UsageError: if the folder does not have that layout, or an output names a content or style
-            that is not there.
+            that is missing.
         ImageError: if a picture cannot be read.
     """
     contents, styles = (_pictures(folder / name, size, option) for name in ("contents", "styles"))
@@ -88,7 +88,7 @@ def score_published(
     listener: Listener,
     damaged: int = 20,
 ) -> pd.DataFrame:
-    """Score all known cases of a folder with every usable pair metric.
+    """Score all known cases of a folder with every available pair metric.
 
     Args:
         published: the outputs.

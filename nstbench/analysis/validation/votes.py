@@ -1,7 +1,7 @@
-"""What people said of pictures, as preferences between methods.
+"""Votes of people on pictures, as preferences between methods.
 
 Three kinds of CSV files are read, told apart by their columns; every file may have a column
-``own_method`` (``yes`` or ``no``), which names the method of those who asked the people.
+``own_method`` (``yes`` or ``no``), which marks the method of the study's authors.
 
 * Methods: ``method, preference`` (share or number of votes; more is better). One row a method.
 * Pairs: ``content, style, better, worse`` and optionally ``votes`` (1 by default). One row a vote
@@ -40,11 +40,11 @@ class Votes:
 
     Attributes:
         kind: ``"methods"``, ``"pairs"`` or ``"scores"``.
-        strength: method -> how well people like it; more is better. Bradley-Terry log strengths
+        strength: method -> preference of people; more is better. Bradley-Terry log strengths
             for pairs, means for scores.
         duels: ``content, style, better, worse, votes``: which of two pictures people prefer;
             empty for votes on methods.
-        own: methods of those who asked.
+        own: methods of the study's authors.
     """
 
     kind: str

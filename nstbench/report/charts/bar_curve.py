@@ -1,4 +1,4 @@
-"""The trivial answers of the pairs, as a report shows them."""
+"""The curve of the trivial answers in the chart of content against style."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def bar_curve(board: Board) -> list[tuple[float, float]]:
     Returns:
         (content error, style error) of the content copy, of each trivial answer that the quality
         metric compares with, and of the style copy, by rising content error; empty if the board's
-        quality metric knows no trivial answers.
+        quality metric has no trivial answers.
     """
     quality = board.quality
     if quality is None:

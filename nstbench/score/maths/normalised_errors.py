@@ -1,16 +1,16 @@
 """Content and style errors in units of the two trivial answers, on two networks.
 
-Returning the content picture and returning the style picture bound every stylisation.
-With s' the style resized to the content's shape, Q the confusion of places
+The content picture and the style picture, returned as outputs, are the two trivial answers. With
+s' the style resized to the content's shape, Q the confusion of places
 (:mod:`nstbench.score.maths.place_recognition`) and each Gram matrix G divided by its own
 number of positions,
 
     e_content(x) = (Q(x, c) - Q(c, c)) / (Q(s', c) - Q(c, c))
     e_style(x)   = mean_l |G_l(x) - G_l(s)|_F / |G_l(c) - G_l(s)|_F
 
-so e_content is 0 for the content picture and 1 for the (resized) style picture, and e_style the
+so e_content is 0 for the content picture and 1 for the resized style picture, and e_style is the
 reverse. Q(c, c) is 0 unless the content has equal places. Each error is the mean over VGG-16,
-whose statistics most methods minimise, and AlexNet, which hardly any method does.
+whose statistics most methods minimise, and AlexNet, whose statistics hardly any method minimises.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ STYLE_FEATURES = tuple(
 
 
 class DegeneratePair(NoValueError):  # noqa: N818  it says what the pair is
-    """Content and style share the statistics that an error would be measured by."""
+    """Content and style have the same statistics, so the unit of an error is 0."""
 
 
 def content_errors(pair: ScoringPair) -> dict[str, torch.Tensor]:
@@ -90,7 +90,7 @@ def content_places(
     grid = (features.shape[2], features.shape[3])
     if of == "output":
         return places(features), grid
-    # ``make`` must not use the features above, which may be repeated for each output.
+    # ``make`` must not use the features above: they may be repeated for each output.
     return pair.kept(
         f"places {network} {of}",
         ("content", "style") if of == "style_as_content" else (of,),
@@ -129,7 +129,7 @@ def content_error_on(pair: ScoringPair, network: str) -> torch.Tensor:
     confused = pair.kept(
         f"confusion {network}", ("output", "content"), lambda: _confusion(pair, network, "output")
     )
-    # A picture clearer than the content would get less than nothing.
+    # an output with fewer confusions than the content itself would have a negative error
     return ((confused - own) / unit).clamp_min(0.0)
 
 

@@ -26,9 +26,9 @@ is 1 by chance. Two refinements:
 * A comparison by less than ``TIE`` counts in proportion, 1/2 at a difference of 0. Without this
   the last bit of an activation would decide.
 
-References: A. Hanley and B. McNeil, "The meaning and use of the area under a ROC curve",
-Radiology 143 (1982); the normalisation of channels is that of X. Huang and S. Belongie,
-arXiv 1703.06868, with the content's statistics left out.
+References: J. Hanley and B. McNeil, "The meaning and use of the area under a receiver operating
+characteristic (ROC) curve", Radiology 143 (1982); the normalisation of channels is that of
+X. Huang and S. Belongie, arXiv 1703.06868, without the content's statistics.
 """
 
 from __future__ import annotations

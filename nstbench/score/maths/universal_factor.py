@@ -4,9 +4,9 @@
     bar(c, s) = min of T over the trivial answers
     UEF(x)    = T(x) / bar(c, s)
 
-T is 0 for the ideal and 1 for both copies. The trivial answers need no network: the content
-itself, Reinhard's colour transfer, and blends with 30, 50 and 70 % of the style. UEF < 1 says
-that an output beats every one of them on its pair.
+T is 0 for the ideal, and 1 for both copies of pictures of one shape. The trivial answers use no
+network: the content itself, Reinhard's colour transfer, and blends with 30, 50 and 70 % of the
+style. An output with UEF < 1 beats every one of them on its pair.
 
 Why a sum: for a single metric d, d(x, c) / d(c, s) + d(x, s) / d(c, s) >= 1 for every picture x by
 the triangle inequality. A sum below 1 therefore needs content and style to be treated as two
@@ -52,8 +52,8 @@ HALVES = (CONTENT_OF, STYLE_OF)
 def answer_errors(pair: ScoringPair) -> torch.Tensor:
     """Return both errors of the trivial answers, computed once per pair.
 
-    The answers have the values of saved pictures (8 bits), so a baseline of the board that
-    returns one of them scores what is said here.
+    The answers are rounded to 8 bits, as saved pictures are. So a trivial method on the board
+    that returns one of them has the same errors.
 
     Returns:
         float64 (B, answers, networks, 2): content and style error on each of ``NETWORKS``, the
@@ -95,7 +95,7 @@ def total_errors(pair: ScoringPair) -> dict[str, torch.Tensor]:
 
 
 def universal_factors(pair: ScoringPair) -> dict[str, torch.Tensor]:
-    """Return UEF, its parts and what they are made of; float64 (B,) each.
+    """Return UEF, its parts and the errors of the trivial answers; float64 (B,) each.
 
     Returns:
         ``""`` the factor; ``vgg16`` and ``alexnet`` that of one network, with the bar of the same
