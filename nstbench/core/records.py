@@ -24,6 +24,10 @@ class Status(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+PENDING = "pending"
+"""The status of a unit without a result, on a board."""
+
+
 class Role(StrEnum):
     """Role of a picture in a pair."""
 

@@ -19,6 +19,7 @@ from nstbench.generate.executors.choose import make_executor, resolve_workers, t
 from nstbench.generate.executors.executor import Executor
 from nstbench.nn.weights import cache as weights
 from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
+from nstbench.pipeline.growing_report import GrowingReport
 from nstbench.pipeline.interrupt import Interrupted, finishing_first
 from nstbench.pipeline.time_spent import (
     KERNEL_SECONDS_PER_PIXEL,
@@ -111,24 +112,27 @@ def execute(
         return None
     leases = Leases(store.root)
     executor = make_executor(config, store, leases, threads)
+    spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
+    growing = GrowingReport(config, store, executor, leases, listener, spent)
     try:
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)
             meet_another_plan(store, leases, info["plan_hash"], listener)
             write_inputs(store, plan.inputs)
             info = write_plan(store, plan, info)
-            spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
             with spent.on("weights"):
                 _fetch_weights(plan, listener)
+            growing.begin(plan.expected_seconds / (config.workers or 1))
             with spent.on("generate"):
-                _generate(plan, executor, listener, spent)
+                _generate(plan, executor, listener, spent, growing)
             # one process at a time; other processes then use its timings and scores
             with leases.hold(BOARD):
                 with spent.on("time"):
                     timings = time_methods(config, plan, store, executor, listener, interrupt)
                 executor.close()
-                board = _score(config, plan, store, info, listener, timings, spent)
+                board = _score(config, plan, store, info, listener, timings, spent, growing)
     finally:
+        growing.close()
         executor.close()
         leases.close()
     if interrupt.asked:
@@ -144,10 +148,12 @@ def _score(
     listener: NoteKeeper,
     timings: list[Timing],
     spent: Spent,
+    growing: GrowingReport,
 ) -> Board:
-    """Score the outputs, rank the methods and write the report."""
+    """Score the outputs that have no score yet, rank the methods and write the report."""
     with spent.on("score"):
-        scores = score_units(store.root, config.device, listener)
+        scores = growing.scores(listener)
+        growing.close()
         write_timings(store, timings)
         write_scores(store, timing_scores(scores, timings, plan.metrics))
     finished = {"finished": utc_now(), "notes": listener.notes, **spent.summary()}
@@ -260,7 +266,9 @@ def _fetch_weights(plan: Plan, listener: Listener) -> None:
 # --- generation --------------------------------------------------------------------------
 
 
-def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) -> None:
+def _generate(
+    plan: Plan, executor: Executor, listener: Listener, spent: Spent, growing: GrowingReport
+) -> None:
     seconds = plan.expected_seconds / (plan.config.workers or 1)
     listener.stage("generate", len(plan.pending), seconds)
     records = executor.run(plan.pending, listener.step, plan.costs, plan.outdated, plan.batched)
@@ -268,3 +276,4 @@ def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) 
         listener.finished(unit, record)
         listener.advanced()
         spent.add(record)
+        growing.unit_done()

@@ -111,9 +111,15 @@ class ScoreStage:
         self._identity = {name: self._metric_parts(name) for name in self.metrics}
         self._picture = lru_cache(PICTURES)(self._read_picture)
         self.missing = MissingValues()
+        self._seen: dict[tuple[str, str], Record] = {}
 
     def run(self, listener: Listener) -> pd.DataFrame:
-        """Score every finished unit and return the tidy scores, set metrics included."""
+        """Score every finished unit and return the tidy scores, set metrics included.
+
+        It can be called again when more units are finished; existing scores are not computed
+        again. A set metric has a value once all units of its group are finished.
+        """
+        self.missing = MissingValues()
         groups = self._groups()
         listener.stage("score", sum(len(group.done) for group in groups.values()))
         rows: list[dict[str, Any]] = []
@@ -208,8 +214,12 @@ class ScoreStage:
 
     def _known(self, keys: Mapping[str, str]) -> dict[str, Record]:
         """Return the stored records: metric -> record."""
-        records = ((name, self.store.score(name, key)) for name, key in keys.items())
-        return {name: record for name, record in records if record is not None}
+        known: dict[str, Record] = {}
+        for name, key in keys.items():
+            record = self._seen.get((name, key)) or self.store.score(name, key)
+            if record is not None:
+                known[name] = self._seen[name, key] = record
+        return known
 
     def _score_pair(self, work: _Work) -> Mapping[str, dict[str, Any]]:
         if work.output is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from abc import ABC, abstractmethod
@@ -136,6 +137,22 @@ class PoolExecutor(ABC):
                 return str(event["message"])
             return TypeAdapter(Timing).validate_python(event["timing"])
         return message
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Run the block while no unit runs; with several slots, units go on.
+
+        The caller works on the machine that runs the units. A unit of a single slot may be a
+        sample of speed, so it must not share the machine. Units of several slots are not.
+        """
+        if self._schedule is None or self._slots > 1:
+            yield
+            return
+        with self._schedule.held():
+            # Ctrl-C is noticed between two waits
+            while not self._schedule.idle(_POLL_SECONDS):
+                pass
+            yield
 
     def finish(self) -> None:
         """Begin no further unit."""
