@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ from nstbench.core.environment import describe_environment, resolve_device, utc_
 from nstbench.core.errors import WeightsError
 from nstbench.core.records import Timing
 from nstbench.core.yaml_values import names_or_all
-from nstbench.generate.executors.choose import make_executor, resolve_workers, threads_per_worker
+from nstbench.generate.executors.choose import (
+    Choice,
+    choose_workers,
+    earlier_choice,
+    is_open,
+    make_executor,
+    resolve_workers,
+    threads_per_worker,
+)
 from nstbench.generate.executors.executor import Executor
 from nstbench.nn.weights import cache as weights
 from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
@@ -43,6 +51,7 @@ from nstbench.plan.variants import (
 from nstbench.plugins import registry
 from nstbench.report.files import check_formats, write_report
 from nstbench.score.stage import score_units, timing_scores
+from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import hash_of_keys
 from nstbench.store.leases import BOARD, Leases
 from nstbench.store.run_info import (
@@ -59,6 +68,9 @@ from nstbench.training.missing import train_missing
 
 LEAST_GUESS = 20.0
 """Seconds of guessed work from which on the speed of this machine is measured."""
+
+LEAST_FOR_CHOICE = 60.0
+"""Seconds of expected work from which on the number of workers is chosen by a measurement."""
 
 
 def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
@@ -100,13 +112,18 @@ def execute(
         Interrupted: after Ctrl-C, with the board of the finished units.
     """
     listener = NoteKeeper(listener or Listener())
-    threads = threads_per_worker(config)
+    threads, free = threads_per_worker(config), is_open(config)
     config, variants = _resolve(config)
     if config.train_missing and not dry_run:
         train_missing(config, variants, listener)
     began = time.perf_counter()
     store = Store.open(config.folder)
     plan = scaled_to_machine(make_plan(config, store, variants), threads)
+    choice = _choice(plan, store) if free and not dry_run else None
+    if choice is not None:
+        threads = choice.threads
+        config = config.model_copy(update={"workers": choice.workers})
+        plan = replace(plan, config=config)
     listener.planned(plan)
     if dry_run:
         return None
@@ -117,6 +134,8 @@ def execute(
     try:
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)
+            if choice is not None:
+                info["workers_choice"] = asdict(choice)
             meet_another_plan(store, leases, info["plan_hash"], listener)
             write_inputs(store, plan.inputs)
             info = write_plan(store, plan, info)
@@ -238,6 +257,18 @@ def scaled_to_machine(plan: Plan, threads: int) -> Plan:
         for name, seconds in plan.costs.items()
     }
     return replace(plan, costs=scaled)
+
+
+def _choice(plan: Plan, store: Store) -> Choice | None:
+    """Return the workers of an earlier run in this folder, or those of a measurement.
+
+    A short run is not worth a measurement: None.
+    """
+    known = read_json(store.root / "run.json")
+    earlier = earlier_choice(known if isinstance(known, dict) else {})
+    if earlier is not None or plan.expected_seconds < LEAST_FOR_CHOICE:
+        return earlier
+    return choose_workers(plan.config.threads or 1)
 
 
 # --- weights -----------------------------------------------------------------------------

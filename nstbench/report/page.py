@@ -132,7 +132,9 @@ def _incomplete(board: Board, reload: int) -> str:
     pending = int((able == PENDING).sum())
     if board.info.get("finished") and not pending:
         return ""
-    text = f"This run is incomplete: {len(able) - pending} of {counted(len(able), 'unit')} are done."
+    text = (
+        f"This run is incomplete: {len(able) - pending} of {counted(len(able), 'unit')} are done."
+    )
     if reload:
         return f"{text} The page is written every {reload} s and reloads itself."
     return text

@@ -43,6 +43,7 @@ class Task:
         failed_slots: slots whose worker died while it ran the unit, one entry per try.
         alone: True once it ran out of memory; no other unit may run at the same time.
         unbatched: True once a batch with this unit failed.
+        observed: True for one unit of a slow group, whose memory and operations are measured.
         others_first_until: monotonic time in seconds until which ``failed_slots`` may not
             take it.
         not_before: monotonic time in seconds before which it is not tried again; 0 if it was
@@ -53,6 +54,7 @@ class Task:
     failed_slots: list[int] = field(default_factory=list)
     alone: bool = False
     unbatched: bool = False
+    observed: bool = False
     others_first_until: float = 0.0
     not_before: float = 0.0
 
@@ -72,6 +74,7 @@ class _Group:
         slots: slots that work on the group.
         taken: number of units that slots have taken.
         measured: number of units in the mean.
+        observed: True once one of the units is observed (see :class:`Task`).
     """
 
     cost: float
@@ -79,6 +82,7 @@ class _Group:
     slots: list[int] = field(default_factory=list)
     taken: int = 0
     measured: int = 0
+    observed: bool = False
 
     @property
     def slow(self) -> bool:
@@ -256,13 +260,19 @@ class Schedule:
             return self._unbatched.popleft()
         unit = self._from_group(slot)
         if unit is not None:
-            return Task(unit)
+            return self._task_of(unit)
         if self._to_retry:
             return self._due_after_pause()
         if not self._to_run_alone or self._running:
             return None
         due = self._to_run_alone[0].not_before <= time.monotonic()
         return self._to_run_alone.popleft() if due else None
+
+    def _task_of(self, unit: Unit) -> Task:
+        group = self._by_key[unit.method, unit.size]
+        observed = group.slow and not group.observed
+        group.observed |= observed
+        return Task(unit, observed=observed)
 
     def _due_after_death(self, slot: int) -> Task | None:
         """Return a task whose worker died and that this slot may take."""

@@ -212,6 +212,7 @@ class SlotDriver:
             "unit": plain_unit(unit),
             "alone": self._is_alone(),
             "last": task.alone,
+            "observe": task.observed,
         }
         try:
             worker = self._workers.get(self._slot)
