@@ -59,11 +59,11 @@ class Spent:
         if record.from_other_process:
             return
         self._stylize[record.method] += record.seconds or 0.0
-        # units that share a load or a preparation repeat its seconds; units that failed have none
+        # units that share a load or a preparation repeat its exact seconds; failed units have none
         worker = record.process, record.method
         for seconds, style in ((record.load_seconds, ""), (record.prepare_seconds, record.style)):
             if seconds is not None:
-                self._setup[(*worker, style)] = seconds
+                self._setup[(*worker, style, seconds)] = seconds
 
     def summary(self) -> dict[str, Any]:
         """Return wall-clock seconds, seconds of stages, and the workers' seconds by purpose.

@@ -28,7 +28,7 @@ from nstbench.store.keys import SCHEMA, key_of
 from nstbench.store.store import Store
 
 _TIMINGS = TypeAdapter(Timing)
-_FEWEST = 3
+_FEWEST = 5
 
 NOT_REPEATED_SECONDS = 4.0
 """A method that takes this long is not repeated even if it has only one unit."""
@@ -149,7 +149,7 @@ def own_samples(
 
     If units ran alone and have the same shape, repeating a slow method on one pair would
     only take time. A method with fast units, or with units that ran at the same time as others,
-    is repeated on one pair instead; so is one with fewer than three units, unless a unit takes
+    is repeated on one pair instead; so is one with fewer than five units, unless a unit takes
     :data:`NOT_REPEATED_SECONDS`. An observed unit is not a sample, unless there is no other.
     """
     same = [

@@ -15,7 +15,6 @@ from nstbench.plan.config import RunConfig
 from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 
-
 MOST_WORKERS = 8
 """Largest number of workers that is measured; each takes about a GiB."""
 
