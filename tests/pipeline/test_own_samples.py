@@ -1,4 +1,4 @@
-"""Timing from the run's own units: which units serve, and that slow methods are not called again."""
+"""Timing from the units of the run: which of them are samples, and no calls of slow methods."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_slow_method_is_called_once_per_unit(picture_folders, tmp_path, second
                 "timing_repeats": 3,
                 "seeds": "0,1",
                 "workers": 1,
-            }  # fmt: skip
+            }
         )
     )
     timing = board.timings[0]
