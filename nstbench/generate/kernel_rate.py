@@ -57,7 +57,9 @@ def _processes(count: int) -> Iterator[list[subprocess.Popen[str]]]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+            env={"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+            | os.environ
+            | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
             start_new_session=True,
             text=True,
         )

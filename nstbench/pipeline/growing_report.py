@@ -101,7 +101,9 @@ class GrowingReport:
             self._write_page()
 
     def _write_page(self) -> None:
-        write_growing_page(load_board(self._store.root), self.page.parent, max(1, round(EVERY_SECONDS)))
+        write_growing_page(
+            load_board(self._store.root), self.page.parent, max(1, round(EVERY_SECONDS))
+        )
         if not self._named:
             self._named = True
             self._listener.report_grows(self.page)
