@@ -130,8 +130,8 @@ class RunConfig(BaseModel):
         None,
         ge=1,
         le=1024,
-        description="worker processes; if unset, one per device, and in a long run on a CPU as many "
-        "as a measurement shows to be fastest",
+        description="worker processes; if unset, one per device, and in a long run on a CPU as "
+        "many as a measurement shows to be fastest",
     )
     threads: int | None = Field(
         None,

@@ -114,11 +114,7 @@ class ScoreStage:
         self._seen: dict[tuple[str, str], Record] = {}
 
     def run(self, listener: Listener) -> pd.DataFrame:
-        """Score every finished unit and return the tidy scores, set metrics included.
-
-        It can be called again when more units are finished; existing scores are not computed
-        again. A set metric has a value once all units of its group are finished.
-        """
+        """Score every finished unit without a score; return all tidy scores, also of sets."""
         self.missing = MissingValues()
         groups = self._groups()
         listener.stage("score", sum(len(group.done) for group in groups.values()))
@@ -214,12 +210,11 @@ class ScoreStage:
 
     def _known(self, keys: Mapping[str, str]) -> dict[str, Record]:
         """Return the stored records: metric -> record."""
-        known: dict[str, Record] = {}
-        for name, key in keys.items():
-            record = self._seen.get((name, key)) or self.store.score(name, key)
-            if record is not None:
-                known[name] = self._seen[name, key] = record
-        return known
+        for place in keys.items():
+            if place not in self._seen and (record := self.store.score(*place)) is not None:
+                self._seen[place] = record
+        found = [place for place in keys.items() if place in self._seen]
+        return {name: self._seen[name, key] for name, key in found}
 
     def _score_pair(self, work: _Work) -> Mapping[str, dict[str, Any]]:
         if work.output is None:
