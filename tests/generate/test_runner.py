@@ -491,7 +491,7 @@ def test_a_call_that_cannot_be_counted_is_made_again(setup):
 def test_a_divergence_of_an_observed_unit_is_not_tried_again(setup):
     store, add = setup
     log = store.root / "calls"
-    unit = add(f"open({str(log)!r}, 'a').write('x')\nraise Diverged(3)")
+    unit = add(f"with open({str(log)!r}, 'a') as log:\n    log.write('x')\nraise Diverged(3)")
     runner = Runner(store, "cpu", 1)
     record = runner.run(unit, lambda step: None, observe=True)
     runner.close()
