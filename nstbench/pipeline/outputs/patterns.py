@@ -3,7 +3,8 @@
 ``out/{content}__{style}.png`` matches one file per pair. ``{content}`` and ``{style}`` are names of
 pictures (file names without suffix), ``{method}`` is any name, ``{seed}`` a whole number, ``*`` is
 any text in one folder or file name, and ``**/`` any number of folders. Names are compared in
-Unicode normal form C. If there is one picture of a role, its placeholder may be missing. If a name
+Unicode normal form C. If there is one picture of a role, its placeholder may be missing, and also
+if each content has a style of its own name, with which it is paired. If a name
 fits several pairs because of ``*`` or ``{method}``, the longest names of pictures are meant.
 
 A picture in a sub-folder, such as ``monet/01``, is found as ``out/a__monet/01.png``, and with its
@@ -84,8 +85,11 @@ def find_outputs(
     root = root_of(pattern)
     files = sorted(visible_files(root), key=lambda f: natural_key(str(f)))
     spellings = {"content": spellings_of(contents), "style": spellings_of(styles)}
-    needed = [r for r, of_role in (("content", contents), ("style", styles)) if len(of_role) != 1]
     named = _named(pattern)
+    needed = [
+        role for role, of_role in (("content", contents), ("style", styles))
+        if len(of_role) > 1 and not pairs_by_name(pattern, contents, styles)
+    ]  # fmt: skip
     for missing in (role for role in needed if role not in named):
         raise UsageError(
             f"--outputs {pattern}: {{{missing}}} is missing. Put it in place of the picture's name,"
@@ -107,6 +111,15 @@ def find_outputs(
         for method, pairs in found.methods.items()
     }
     return methods, found.unmatched
+
+
+def pairs_by_name(
+    pattern: str, contents: Iterable[ImageRecord], styles: Iterable[ImageRecord]
+) -> bool:
+    """Return whether a pattern names one picture, and a content is paired with its namesake."""
+    named = {"content", "style"} & set(_named(pattern))
+    names = {style.name for style in styles}
+    return len(named) == 1 and len(names) > 1 and {c.name for c in contents} <= names
 
 
 def has_method(pattern: str) -> bool:
@@ -178,14 +191,11 @@ def _place(
     for match, spelled in _matches(text, pattern, spellings):
         method = match.groupdict().get("method") or name
         seed = int(match.groupdict().get("seed") or 0)
-        meant = {
-            role: spellings[role].meant(spelling, _before(text, match, role))
-            for role, spelling in spelled.items()
-        }
+        meant = _meant(text, match, spelled, spellings)
         for hit in product(meant["content"], meant["style"]):
             key = method, Pair(*hit, seed)
             lengths[key] = max(lengths.get(key, 0), sum(map(len, spelled.values())))
-        unclear = next((spelled[role] for role in meant if not meant[role]), unclear)
+        unclear = next((s for role, s in spelled.items() if not meant[role]), unclear)
     hits = [hit for hit, length in lengths.items() if length == max(lengths.values())]
     if len(hits) > 1:
         pairs = " or ".join(f"{p.content} × {p.style}" for _, p in sorted(hits))
@@ -211,23 +221,35 @@ def _matches(
     """Yield each match of a file's path with the pattern, and the spellings by role in it."""
     folders = spellings["content"].all_folders, spellings["style"].all_folders
     named = _named(pattern)
-    choices: dict[str, list[str]] = {}
-    for role, known in spellings.items():
-        is_named = role in named
-        choices[role] = [s for s in known.all if s in text] if is_named else [known.all[0]]
+    choices = {role: [s for s in known.all if s in text] for role, known in spellings.items()}
     # Without free text, the rest of the name decides about the style.
     is_free = "*" in pattern or "method" in named
     styles = [(s,) for s in choices["style"]] if is_free else [spellings["style"].all]
-    for content, some in product(choices["content"], styles):
+    contents = choices["content"] if "content" in named else [""]
+    for content, some in product(contents, styles if "style" in named else [("",)]):
         if match := _regex(pattern, content, some, folders).fullmatch(text):
-            style = match["style"] if "style" in named else choices["style"][0]
-            yield match, {"content": content, "style": style}
+            yield match, {r: s for r, s in match.groupdict().items() if r in spellings}
+
+
+def _meant(
+    text: str, match: re.Match[str], spelled: Mapping[str, str], spellings: Mapping[str, Spellings]
+) -> dict[str, tuple[str, ...]]:
+    """Return role -> names of the pictures that a file name may mean.
+
+    A role without placeholder has one picture, or the picture of the other role's name.
+    """
+    meant = {r: spellings[r].meant(s, _before(text, match, r)) for r, s in spelled.items()}
+    named = [name for names in meant.values() for name in names]
+    for role, known in spellings.items():
+        if role not in meant:
+            every = tuple(known.folders)
+            meant[role] = every if len(every) == 1 else tuple(n for n in named if n in every)
+    return meant
 
 
 def _before(text: str, match: re.Match[str], role: str) -> str:
     """Return the folders before the file or folder name that contains a placeholder."""
-    start = match.start(role) if role in match.groupdict() else len(text)
-    return "/" + text[: text.rfind("/", 0, start) + 1]
+    return "/" + text[: text.rfind("/", 0, match.start(role)) + 1]
 
 
 @cache

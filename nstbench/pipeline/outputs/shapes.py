@@ -25,6 +25,9 @@ _NEAR_SCALED = 0.1
 _CONSTANT = 8
 _CLEARLY = 0.1
 _CORRELATED = 0.2
+# A picture that contains the content itself has a correlation near 1 there.
+_SAME = 0.5
+_PART = 0.7
 
 ASSUMED = {
     "inside": "the whole content in its own proportions",
@@ -141,6 +144,27 @@ def best_fit(content: np.ndarray, output: np.ndarray) -> tuple[Fit | None, dict[
     return (best if clear else None), found
 
 
+def fits_better(content: np.ndarray, one: np.ndarray, other: np.ndarray, fit: str) -> bool:
+    """Return whether the edges of one picture fit the content clearly better than another's."""
+    scores = [
+        edge_correlation(as_fit(content, (p.shape[0], p.shape[1]), fit), np.ascontiguousarray(p))
+        for p in (one, other)
+    ]
+    return scores[0] >= _CORRELATED and scores[0] - scores[1] >= _CLEARLY
+
+
+def is_grid(output: np.ndarray, content: np.ndarray) -> bool:
+    """Return whether a picture begins with the content and continues with other pictures."""
+    height, width = output.shape[:2]
+    stretch = content.shape[1] / content.shape[0]
+    part = output[: round(width / stretch), : round(height * stretch)]
+    shape = part.shape[0], part.shape[1]
+    if shape[0] * shape[1] > _PART * height * width:
+        return False
+    part = np.ascontiguousarray(part)
+    return edge_correlation(as_fit(content, shape, "stretch"), part) >= _SAME
+
+
 def refusal(file: str, output: np.ndarray, name: str, content: np.ndarray) -> str:
     """Return the reason why an output is refused, with the values of ``--fit``.
 
@@ -150,6 +174,11 @@ def refusal(file: str, output: np.ndarray, name: str, content: np.ndarray) -> st
         f"{file} is {output.shape[1]} x {output.shape[0]} px, which are not the proportions of the "
         f"content {name} ({content.shape[1]} x {content.shape[0]} px)"
     )
+    if is_grid(output, content):
+        return (
+            f"{shapes}: it shows the content and other pictures side by side. Cut the output out "
+            "of it, or save the output alone"
+        )
     best, found = best_fit(content, output)
     fits = ""
     if best is not None:

@@ -80,12 +80,13 @@ def suggested_pattern(
     """
     counts: Counter[str] = Counter()
     for file in files[:_FILES_TRIED]:
-        text = shown_name(file.relative_to(root).as_posix())
+        text = shown_name(file.relative_to(root).with_suffix("").as_posix())
         parts: list[tuple[str, str]] = [("", text)]
         for role in ("content", "style"):
             parts = _with_placeholder(parts, role, spellings[role].all)
         if set(needed) <= {role for role, _ in parts}:
             relative = "".join(f"{{{role}}}" if role else part for role, part in parts)
+            relative += file.suffix
             counts[(root / relative).as_posix()] += 1
     return counts.most_common(1)[0][0] if counts else ""
 
