@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nstbench.core.text import natural_key
+from nstbench.pictures.decode import PICTURE_SUFFIXES
 
 SYSTEM_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "__macosx"})
 """Files and folders, in small letters, that Windows, macOS and Synology put beside pictures."""
@@ -34,6 +35,14 @@ def visible_files(root: Path, unreadable: Callable[[OSError], None] | None = Non
         subfolders[:] = sorted(filter(is_visible, subfolders), key=natural_key)
         visible += [Path(folder, name) for name in files if is_visible(name)]
     return visible
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Return the files of a folder, without sub-folders, that have the suffix of a picture."""
+    return sorted(
+        path for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and is_visible(path.name)
+    )  # fmt: skip
 
 
 def is_visible(name: str) -> bool:

@@ -26,6 +26,7 @@ from nstbench.core.errors import UsageError
 from nstbench.core.records import Scope
 from nstbench.core.text import printable
 from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
+from nstbench.pictures.folder_files import picture_files
 from nstbench.pictures.picture import fit
 from nstbench.plan.listener import Listener
 
@@ -184,5 +185,4 @@ def _pictures(folder: Path, size: int, option: str) -> dict[str, Pixels]:
             f"{option}: {printable(folder)} is not a folder. The folder of outputs needs the "
             "folders contents, styles and outputs."
         )
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-    return {path.stem: fit(read_image(path), size, "crop") for path in paths}
+    return {path.stem: fit(read_image(path), size, "crop") for path in picture_files(folder)}
