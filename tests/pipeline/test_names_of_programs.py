@@ -6,9 +6,9 @@ import io
 from pathlib import Path
 
 import numpy as np
+import odd_images
 import pytest
 from PIL import Image, PngImagePlugin
-from support import odd_images
 
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.records import ImageRecord
