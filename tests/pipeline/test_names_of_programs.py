@@ -17,7 +17,7 @@ from nstbench.pictures.folder_files import visible_files
 from nstbench.pictures.picture import write_png
 from nstbench.pipeline.outputs.copies import TURNED
 from nstbench.pipeline.outputs.patterns import find_outputs
-from nstbench.pipeline.outputs.shapes import as_fit, is_grid
+from nstbench.pipeline.outputs.shapes import as_fit, is_grid, without_frame
 from nstbench.pipeline.score_outputs import Request, score_outputs
 
 
@@ -280,3 +280,23 @@ def test_pairs_of_one_name_are_the_pairs_of_the_board(files):
     missing = board.units.query("status != 'done'")
     assert missing[["content", "style"]].to_numpy().tolist() == [["2", "2"]]
     assert missing["message"].iloc[0].endswith("out/2_cat5.png")
+
+
+@pytest.mark.parametrize(("fit", "shape"), [("stretch", (64, 64)), ("inside", (32, 48))])
+def test_the_frame_of_torchvision_is_cut_off(files, fit, shape):
+    # pytorch/vision issue 307: 2 black pixels around each picture
+    content = read_image(files / "contents/a.png")
+    framed = np.pad(as_fit(content, shape, "stretch"), ((2, 2), (2, 2), (0, 0)))
+    write_png(files / "out/a__m.png", framed)
+    assert ssim(board_of(files, fit=fit)) == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_array_equal(without_frame(framed, content), framed[2:-2, 2:-2])
+
+
+def test_a_frame_of_the_content_or_of_another_form_stays():
+    content = smooth(64, 96)
+    black = np.zeros_like(content)
+    framed = np.pad(content, ((2, 2), (2, 2), (0, 0)))
+    for output, of in ((content, content), (black, content), (framed, framed), (framed[1:], content),
+                       (np.pad(content, ((6, 6), (6, 6), (0, 0))), content),
+                       (np.pad(content, ((2, 2), (2, 2), (0, 0)), constant_values=90), content)):  # fmt: skip
+        assert without_frame(output, of) is None

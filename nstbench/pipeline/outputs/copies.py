@@ -124,18 +124,21 @@ class Copies:
         Raises:
             ImageError: if it cannot be read, or shows another part of the content.
         """
-        pixels, turn = self._upright(read_image(file, single=True), content)
+        pixels, change = self._upright(read_image(file, single=True), content)
         own = pixels.shape[0], pixels.shape[1]
-        if self.fit != "inside":
-            return pixels, turn, own
         original = self._read(content.path)
         size = original.shape[0], original.shape[1]
-        if (cut := shapes.without_padding(pixels, size)) is not None:
-            return cut, turn or CUT, own
-        if shapes.has_proportions(own, size):
-            return pixels, turn, own
+        if self.fit == "inside" and (cut := shapes.without_padding(pixels, size)) is not None:
+            return cut, change or CUT, own
+        if (cut := shapes.without_frame(pixels, original)) is not None:
+            pixels, change = cut, change or CUT
+        if self.fit != "inside":
+            return pixels, change, own
+        shape = pixels.shape[0], pixels.shape[1]
+        if shapes.has_proportions(shape, size):
+            return pixels, change, own
         if shapes.is_whole(pixels, original):
-            return pixels, turn or CONTENT, own
+            return pixels, change or CONTENT, own
         self.refused_sizes.append(max(own))
         if self.given:
             raise ImageError(_not_of_run(file, own, size))

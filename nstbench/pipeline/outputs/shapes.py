@@ -23,6 +23,7 @@ NEAR_SHARE = 0.03
 _NEAR_SCALED = 0.1
 # Levels of 255 by which the values of constant padding may differ after JPEG compression.
 _CONSTANT = 8
+_FRAME = 4
 _CLEARLY = 0.1
 _CORRELATED = 0.2
 # A picture that contains the content itself has a correlation near 1 there.
@@ -74,6 +75,25 @@ def without_padding(pixels: np.ndarray, content: Size) -> np.ndarray | None:
     if not same_scale and not other_scale:
         return None
     return np.ascontiguousarray(pixels[top : shape[0] - bottom, left : shape[1] - right])
+
+
+def without_frame(pixels: np.ndarray, content: np.ndarray) -> np.ndarray | None:
+    """Return an output without its black frame, or ``None`` if it has none.
+
+    Early versions of torchvision's ``save_image`` put 2 black pixels around a single picture. A
+    frame has the same width on all sides, at most 4 pixels, and is not in the content.
+
+    Args:
+        pixels: the output, uint8 RGB (H, W, 3).
+        content: the content, uint8 RGB (H, W, 3), at any scale.
+    """
+    widths = {*_constant(pixels), *_constant(pixels.transpose(1, 0, 2))}
+    width = widths.pop()
+    if widths or not 1 <= width <= _FRAME or pixels[:width].max() > _CONSTANT:
+        return None
+    if max(*_constant(content), *_constant(content.transpose(1, 0, 2))) > 0:
+        return None
+    return np.ascontiguousarray(pixels[width:-width, width:-width])
 
 
 def _constant(pixels: np.ndarray) -> tuple[int, int]:
