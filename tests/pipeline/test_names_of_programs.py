@@ -295,8 +295,10 @@ def test_the_frame_of_torchvision_is_cut_off(files, fit, shape):
 def test_a_frame_of_the_content_or_of_another_form_stays():
     content = smooth(64, 96)
     black = np.zeros_like(content)
-    framed = np.pad(content, ((2, 2), (2, 2), (0, 0)))
-    for output, of in ((content, content), (black, content), (framed, framed), (framed[1:], content),
-                       (np.pad(content, ((6, 6), (6, 6), (0, 0))), content),
-                       (np.pad(content, ((2, 2), (2, 2), (0, 0)), constant_values=90), content)):  # fmt: skip
-        assert without_frame(output, of) is None
+    framed, wide, grey = (
+        np.pad(content, ((n, n), (n, n), (0, 0)), constant_values=value)
+        for n, value in ((2, 0), (6, 0), (2, 90))
+    )
+    assert without_frame(framed, framed) is None
+    for output in (content, black, framed[1:], wide, grey):
+        assert without_frame(output, content) is None
