@@ -175,11 +175,14 @@ def fits_better(content: np.ndarray, one: np.ndarray, other: np.ndarray, fit: st
 
 def is_grid(output: np.ndarray, content: np.ndarray) -> bool:
     """Return whether a picture begins with the content and continues with other pictures."""
+    top, bottom = _constant(output)
+    left, right = _constant(output.transpose(1, 0, 2))
+    output = output[top : len(output) - bottom, left : output.shape[1] - right]
     height, width = output.shape[:2]
     stretch = content.shape[1] / content.shape[0]
     part = output[: round(width / stretch), : round(height * stretch)]
     shape = part.shape[0], part.shape[1]
-    if shape[0] * shape[1] > _PART * height * width:
+    if min(shape) < 1 or shape[0] * shape[1] > _PART * height * width:
         return False
     part = np.ascontiguousarray(part)
     return edge_correlation(as_fit(content, shape, "stretch"), part) >= _SAME
