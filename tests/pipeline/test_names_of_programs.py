@@ -69,6 +69,8 @@ SCHEMES = {
     # jcjohnson/neural-style issue 260
     "iterations": ("o/{content}_{style}.png", "o/pitt_picasso.png o/pitt_picasso_900.png",
                    "pitt.jpg", "picasso.jpg", "pitt×picasso -"),
+    "steps": ("o/{content}_{style}*.png", "o/a_m.png o/a_m_900.png o/b_m_900.png o/b_m_1000.png",
+              "a.jpg b.jpg", "m.jpg", "a×m - - b×m"),
     # jcjohnson/neural-style issue 260, without names of pictures
     "one_file": ("o/out.png", "o/out.png o/out-100.png", "a.jpg", "m.jpg", "a×m -"),
     "one_content": ("o/{style}.png", "o/m.png o/n.png", "a.jpg", "m.jpg n.jpg", "a×m a×n"),

@@ -210,9 +210,24 @@ def _place(
         found.unmatched.append((file, reason))
         return
     ((method, pair),) = hits
-    known = found.methods[method].setdefault(pair, file)
-    if known != file:
-        found.unmatched.append((file, f"a second picture of the pair of {printable(known.name)}"))
+    known = found.methods[method].get(pair)
+    taken = _preferred(pattern, pair, known, file)
+    found.methods[method][pair] = taken
+    if known is not None:
+        other = file if taken == known else known
+        found.unmatched.append((other, f"a second picture of the pair of {printable(taken.name)}"))
+
+
+def _preferred(pattern: str, pair: Pair, known: Path | None, file: Path) -> Path:
+    """Return the file of a pair: the one with nothing for ``*``, or the last in natural order.
+
+    Programs that save every hundredth step write the result as ``out.png`` or ``out_1000.png``.
+    """
+    if known is None:
+        return file
+    bare = Path(pattern.replace("*", "")).expanduser().as_posix()
+    is_bare = shown_name(known.as_posix()) in expected_files(bare, pair)
+    return known if is_bare or "*" not in pattern else file
 
 
 def _matches(
