@@ -20,6 +20,7 @@ import torch
 from nstbench.contracts import Features, Picture
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.layers.winograd import use_winograd
 from nstbench.nn.losses.gram import scoring_gram_matrix
 from nstbench.pictures.picture import resize
 from nstbench.score.feature_spill import Overflow, Place
@@ -169,6 +170,7 @@ class FeatureBank:
             # weights made in inference mode cannot be packed: they have no version counter
             with torch.inference_mode(False):
                 self._networks[network] = self._load(network, self.device)
+                use_winograd(self._networks[network])
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
