@@ -6,7 +6,7 @@ This file runs as a program of its own, so that two versions can be timed in tur
 
 TREE is a checkout; PICTURES has the folders ``contents``, ``styles`` and ``outputs/METHOD``. For
 each line on its input the program scores PICTURES into a new folder in OUT, and prints the seconds
-of all of it and those of the stage that scores.
+of all of it, those of the stage that scores, and the number of outputs with a factor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def modules() -> tuple[Any, Any]:
 
 
 def main(tree: Path, pictures: Path, out: Path) -> None:
-    """Answer each line of the input with the two durations."""
+    """Answer each line of the input with the durations and the count."""
     sys.path.insert(0, str(tree))
     importer, stage = modules()
     assert Path(importer.__file__).is_relative_to(tree), importer.__file__
@@ -56,8 +56,10 @@ def main(tree: Path, pictures: Path, out: Path) -> None:
             formats=("csv",),
         )
         start = time.perf_counter()
-        importer.score_outputs(request)
-        print(time.perf_counter() - start, spent[-1], flush=True)
+        scores = importer.score_outputs(request).scores
+        seconds = time.perf_counter() - start
+        factors = ((scores["metric"] == "uef") & (scores["part"] == "")).sum()
+        print(seconds, spent[-1], factors, flush=True)
 
 
 if __name__ == "__main__":

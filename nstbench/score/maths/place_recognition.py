@@ -182,7 +182,9 @@ def _zones(grid: tuple[int, int], device: torch.device) -> tuple[_Zones, ...]:
         members = torch.stack(alike)
         near, is_near = zip(*(_near(y[m], x[m]) for m in members), strict=True)
         found.append(
-            _Zones(members.to(device), torch.stack(near).to(device), torch.stack(is_near).to(device))
+            _Zones(
+                members.to(device), torch.stack(near).to(device), torch.stack(is_near).to(device)
+            )
         )
     return tuple(found)
 
