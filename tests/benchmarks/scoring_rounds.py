@@ -6,11 +6,14 @@ This file runs as a program of its own, so that two versions can be timed in tur
 
 TREE is a checkout; PICTURES has the folders ``contents``, ``styles`` and ``outputs/METHOD``. For
 each line on its input the program scores PICTURES into a new folder in OUT, and prints the seconds
-of all of it, those of the stage that scores, and the number of outputs with a factor.
+of all of it, those of the stage that scores, and the number of outputs with a factor. The cache
+folder ``NSTBENCH_CACHE`` must be a private one: its bars are removed before each round.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -45,6 +48,8 @@ def main(tree: Path, pictures: Path, out: Path) -> None:
 
     stage.ScoreStage.run = timed
     for count, _ in enumerate(sys.stdin):
+        # bars of an earlier round would cost nothing
+        shutil.rmtree(Path(os.environ["NSTBENCH_CACHE"]) / "pairs", ignore_errors=True)
         request = importer.Request(
             patterns=(str(pictures / "outputs/{method}/{content}__{style}.png"),),
             names=(),

@@ -21,6 +21,8 @@ from measure import add_row
 from PIL import Image
 from reference import independent
 
+from nstbench.nn.weights import cache
+
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
 BEFORE = "3f5388b"
@@ -29,7 +31,7 @@ BEFORE = "3f5388b"
 LIMIT = 1.25
 SIDE = 256
 CONTENTS, STYLES, OUTPUTS = 2, 7, 100
-ROUNDS = int(os.environ.get("R","5"))
+ROUNDS = int(os.environ.get("R", "5"))
 THREADS = 2
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +71,8 @@ def check_out(commit: str, folder: Path) -> None:
 @contextmanager
 def scorer(tree: Path, pictures: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
     """Start a process that scores the pictures once for each line; see ``scoring_rounds``."""
-    out.mkdir()
+    (out / "cache").mkdir(parents=True)
+    (out / "cache/weights").symlink_to(cache.cache_folder())
     program = Path(__file__).with_name("scoring_rounds.py")
     process = subprocess.Popen(
         [sys.executable, str(program), str(tree), str(pictures), str(out)],
@@ -77,7 +80,12 @@ def scorer(tree: Path, pictures: Path, out: Path) -> Iterator[subprocess.Popen[s
         stdout=subprocess.PIPE,
         text=True,
         cwd=tree,
-        env=os.environ | {"OMP_NUM_THREADS": str(THREADS), "PYTHONPATH": str(tree)},
+        env=os.environ
+        | {
+            "OMP_NUM_THREADS": str(THREADS),
+            "PYTHONPATH": str(tree),
+            "NSTBENCH_CACHE": str(out / "cache"),
+        },
     )
     try:
         yield process
