@@ -99,7 +99,7 @@ def _read(file: Path) -> torch.Tensor | None:
     data: Any = read_json(file)
     if not isinstance(data, dict):
         return None
-    content = {name: data.get(name) for name in ("shape", "values")}
+    content: dict[str, Any] = {name: data.get(name) for name in ("shape", "values")}
     if data.get("checksum") != key_of(content):
         return None
     return torch.tensor(content["values"], dtype=torch.float64).view(content["shape"])
