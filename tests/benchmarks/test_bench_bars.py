@@ -31,7 +31,7 @@ BEFORE = "3f5388b"
 LIMIT = 1.25
 SIDE = 256
 CONTENTS, STYLES, OUTPUTS = 2, 7, 100
-ROUNDS = int(os.environ.get("R", "5"))
+ROUNDS = 5
 THREADS = 2
 ROOT = Path(__file__).parents[2]
 
