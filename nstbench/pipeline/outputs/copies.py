@@ -227,7 +227,8 @@ def changes_note(outputs: Iterable[Made]) -> list[str]:
         parts.append(
             f"{counted(len(names), 'output')} {change} ({', '.join(names[:_NAMED])}{more})"
         )
-    return [f"outputs of another size or orientation than their content are used: {'; '.join(parts)}."]
+    what = "outputs of another size or orientation than their content are used"
+    return [f"{what}: {'; '.join(parts)}."]
 
 
 def _not_of_run(file: Path, shape: Size, content: Size) -> str:
