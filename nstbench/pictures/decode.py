@@ -139,7 +139,8 @@ def _pixels(data: bytes, single: bool, profile: bytes | None = None) -> np.ndarr
 
 def _without_text(data: bytes) -> tuple[bytes, bytes | None]:
     """Return a PNG file without compressed text and without its profile, and the profile."""
-    kept, profile, start = [data[:8]], None, 8
+    profile: bytes | None = None
+    kept, start = [data[:8]], 8
     while start + 12 <= len(data):
         end = start + 12 + int.from_bytes(data[start : start + 4], "big")
         kind, content = data[start + 4 : start + 8], data[start + 8 : end - 4]
