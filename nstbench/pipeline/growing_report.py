@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -23,11 +24,15 @@ EVERY_SECONDS = 30.0
 """Seconds from one page to the next one, if a unit has finished meanwhile."""
 
 
+SCORING_SECONDS = 20.0
+"""Seconds of scoring for one page; the next page has the scores of further outputs."""
+
+
 class GrowingReport:
     """Scores finished units and writes the page every 30 s while units run.
 
     The scores have the keys and values of those at the end, where they are found in the run
-    folder. With a single worker no unit runs meanwhile, so that none is slowed down.
+    folder. On a processor no unit begins meanwhile, because scoring takes the same cores.
 
     Args:
         config: a resolved configuration.
@@ -77,16 +82,17 @@ class GrowingReport:
                 finally:
                     self._leases.release(BOARD)
 
-    def scores(self, listener: Listener) -> pd.DataFrame:
+    def scores(self, listener: Listener, seconds: float = math.inf) -> pd.DataFrame:
         """Score the units that have no score yet, and return all tidy scores.
 
         Args:
             listener: receives progress and notes.
+            seconds: see :meth:`nstbench.score.stage.ScoreStage.run`.
         """
         if self._stage is None:
             self._stage = ScoreStage(self._store.root, self._config.device)
         with freed_memory_kept():
-            return self._stage.run(listener)
+            return self._stage.run(listener, seconds)
 
     def close(self) -> None:
         """Free the networks of the metrics."""
@@ -95,7 +101,7 @@ class GrowingReport:
 
     def _write(self) -> None:
         with self._spent.on("score"):
-            scores = self.scores(Listener())
+            scores = self.scores(Listener(), SCORING_SECONDS)
             write_scores(self._store, scores)
         with self._spent.on("report"):
             self._write_page()

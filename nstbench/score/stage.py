@@ -6,6 +6,8 @@ is a file that is synchronised to the disk, which is slow.
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +37,7 @@ from nstbench.plugins import registry
 from nstbench.plugins.source_hash import module_files, source_hash
 from nstbench.score import feature_bank
 from nstbench.score.missing_values import SET_REASON, MissingValues
+from nstbench.score.score_writer import WRITERS, ScoreWriter
 from nstbench.score.scorer import NOT_FINITE, Scorer
 from nstbench.store.atomic_files import RERUN
 from nstbench.store.keys import SCHEMA, key_of
@@ -46,10 +49,6 @@ Record = Mapping[str, Any]
 
 READ_AHEAD = 4
 """Number of outputs that are decoded in advance."""
-
-WRITERS = 4
-MOST_WRITES = 256
-"""Number of unwritten scores above which scoring waits."""
 
 PICTURES = 32
 """Number of contents and styles whose pixels are kept; the feature bank keeps their features."""
@@ -113,17 +112,27 @@ class ScoreStage:
         self.missing = MissingValues()
         self._seen: dict[tuple[str, str], Record] = {}
 
-    def run(self, listener: Listener) -> pd.DataFrame:
-        """Score every finished unit without a score; return all tidy scores, also of sets."""
+    def run(self, listener: Listener, seconds: float = math.inf) -> pd.DataFrame:
+        """Score every finished unit without a score; return all tidy scores, also of sets.
+
+        It can be called again when more units are finished.
+
+        Args:
+            listener: receives progress.
+            seconds: begin no further group of outputs after this time. The groups that remain
+                have the scores that exist.
+        """
+        deadline = time.monotonic() + seconds
         self.missing = MissingValues()
         groups = self._groups()
         listener.stage("score", sum(len(group.done) for group in groups.values()))
         rows: list[dict[str, Any]] = []
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(WRITERS) as pool:
-            writer = _Writer(self.store, pool)
+            writer = ScoreWriter(self.store, pool)
             for group in groups.values():
                 if group.done:
-                    rows += self._score_group(group, reader, writer, listener)
+                    only_known = time.monotonic() >= deadline
+                    rows += self._score_group(group, reader, writer, listener, only_known)
             writer.finish()
         write_missing(self.store, self.missing.rows)
         for note in self.missing.notes():
@@ -141,17 +150,18 @@ class ScoreStage:
         self,
         group: _Group,
         reader: ThreadPoolExecutor,
-        writer: _Writer,
+        writer: ScoreWriter,
         listener: Listener,
+        only_known: bool,
     ) -> list[dict[str, Any]]:
         units = group.done
         set_keys = {name: self._set_key(name, units) for name in self._of_sets(group)}
         sets = self._known(set_keys)
-        missing_sets = set_keys.keys() - sets.keys()
+        missing_sets = set() if only_known else set_keys.keys() - sets.keys()
         self.scorer.reset(missing_sets)
         rows: list[dict[str, Any]] = []
         damaged = False
-        for work in self._read_ahead(units, missing_sets, reader):
+        for work in self._read_ahead(units, None if only_known else missing_sets, reader):
             unit = work.unit
             name = f"{unit['method']} · {unit['content']} × {unit['style']}"
             listener.began(name)
@@ -192,14 +202,19 @@ class ScoreStage:
         return names
 
     def _read_ahead(
-        self, units: Iterable[Unit], missing_sets: Iterable[str], reader: ThreadPoolExecutor
+        self, units: Iterable[Unit], missing_sets: Iterable[str] | None, reader: ThreadPoolExecutor
     ) -> Iterator[_Work]:
-        """Yield the units in order, and decode the outputs of the next ones meanwhile."""
+        """Yield the units in order, and decode the outputs of the next ones meanwhile.
+
+        No output is wanted if ``missing_sets`` is None.
+        """
         ahead: deque[_Work] = deque()
         for unit in units:
             keys = {name: self._pair_key(name, unit) for name in self._of_scope(Scope.PAIR)}
             known = self._known(keys)
-            wanted = frozenset(keys.keys() - known.keys()).union(missing_sets)
+            wanted: frozenset[str] = frozenset()
+            if missing_sets is not None:
+                wanted = frozenset(keys.keys() - known.keys()).union(missing_sets)
             # this run's own path, because the record may have been copied from another run
             path = self.store.output_path(unit["plugin"], unit["key"])
             output = reader.submit(read_image, path) if wanted else None
@@ -311,35 +326,6 @@ def feature_files(info: MetricInfo) -> tuple[Path, ...]:
     """
     without = () if info.features else (nn.__name__,)
     return module_files(feature_bank.__name__, without)
-
-
-class _Writer:
-    """Writes scores in background threads."""
-
-    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
-        self._store, self._pool = store, pool
-        self._writes: deque[Future[None]] = deque()
-
-    def write(self, metric: str, key: str, record: Record) -> None:
-        """Queue a score for writing. Temporary errors are not stored (see ``scorer.Record``).
-
-        Raises:
-            StoreError: if an earlier one could not be written.
-        """
-        if record.get("again"):
-            return
-        self._writes.append(self._pool.submit(self._store.write_score, metric, key, record))
-        while self._writes and (self._writes[0].done() or len(self._writes) > MOST_WRITES):
-            self._writes.popleft().result()
-
-    def finish(self) -> None:
-        """Wait until all scores are written.
-
-        Raises:
-            StoreError: if one could not be written.
-        """
-        while self._writes:
-            self._writes.popleft().result()
 
 
 def score_units(root: Path, device: str, listener: Listener) -> pd.DataFrame:

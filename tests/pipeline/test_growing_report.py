@@ -138,3 +138,15 @@ def test_the_seconds_of_scoring_are_not_those_of_generation(settings, at_once, m
     stages = board.info["stage_seconds"]
     assert stages["report"] >= 0.1 * 8
     assert sum(stages.values()) <= board.info["wall_seconds"]
+
+
+def test_a_page_without_time_for_scoring_is_written_and_the_end_has_all_scores(
+    settings, at_once, monkeypatch
+):
+    monkeypatch.setattr(growing_report, "SCORING_SECONDS", 0.0)
+    watcher = Watcher(settings["out"])
+    board = execute(build_config(settings), listener=watcher)
+    assert {len(scores) for scores in watcher.scores} == {0}
+    assert done_of(watcher.pages[-1])[0] > 0
+    values = board.scores[board.scores["metric"] == "ssim"]
+    assert len(values) == len(board.units)

@@ -209,6 +209,9 @@ class LocalExecutor(PoolExecutor):
     def _start(self, settings: WorkerSettings, cancelled: Callable[[], bool]) -> LocalWorker:
         return LocalWorker(settings)
 
+    def _shares_cores(self) -> bool:
+        return all(settings.device == "cpu" for settings in self.workers.settings.values())
+
 
 def time_limit(request: Event, timeout: float) -> float:
     """Return the seconds that a request may take: ``timeout`` for each of its units.
