@@ -111,6 +111,7 @@ class ScoreStage:
         self._picture = lru_cache(PICTURES)(self._read_picture)
         self.missing = MissingValues()
         self._seen: dict[tuple[str, str], Record] = {}
+        self._deadline, self._late = math.inf, False
 
     def run(self, listener: Listener, seconds: float = math.inf) -> pd.DataFrame:
         """Score every finished unit without a score; return all tidy scores, also of sets.
@@ -119,10 +120,10 @@ class ScoreStage:
 
         Args:
             listener: receives progress.
-            seconds: begin no further group of outputs after this time. The groups that remain
-                have the scores that exist.
+            seconds: score no further output after this time. The outputs that remain have the
+                scores that exist.
         """
-        deadline = time.monotonic() + seconds
+        self._deadline = time.monotonic() + seconds
         self.missing = MissingValues()
         groups = self._groups()
         listener.stage("score", sum(len(group.done) for group in groups.values()))
@@ -131,8 +132,7 @@ class ScoreStage:
             writer = ScoreWriter(self.store, pool)
             for group in groups.values():
                 if group.done:
-                    only_known = time.monotonic() >= deadline
-                    rows += self._score_group(group, reader, writer, listener, only_known)
+                    rows += self._score_group(group, reader, writer, listener)
             writer.finish()
         write_missing(self.store, self.missing.rows)
         for note in self.missing.notes():
@@ -152,16 +152,15 @@ class ScoreStage:
         reader: ThreadPoolExecutor,
         writer: ScoreWriter,
         listener: Listener,
-        only_known: bool,
     ) -> list[dict[str, Any]]:
         units = group.done
         set_keys = {name: self._set_key(name, units) for name in self._of_sets(group)}
         sets = self._known(set_keys)
-        missing_sets = set() if only_known else set_keys.keys() - sets.keys()
+        missing_sets = set_keys.keys() - sets.keys()
         self.scorer.reset(missing_sets)
         rows: list[dict[str, Any]] = []
-        damaged = False
-        for work in self._read_ahead(units, None if only_known else missing_sets, reader):
+        damaged = self._late = False
+        for work in self._read_ahead(units, missing_sets, reader):
             unit = work.unit
             name = f"{unit['method']} · {unit['content']} × {unit['style']}"
             listener.began(name)
@@ -181,8 +180,8 @@ class ScoreStage:
             for metric, score in records.items():
                 rows += self._rows(metric, score, unit)
             listener.advanced()
-        # set metrics need every output; skip them if one is unreadable
-        of_set = {} if damaged else self.scorer.set_scores(missing_sets)
+        # set metrics need every output; skip them if one is unreadable or has to wait
+        of_set = {} if damaged or self._late else self.scorer.set_scores(missing_sets)
         for metric, record in of_set.items():
             writer.write(metric, set_keys[metric], record)
             sets[metric] = record
@@ -202,19 +201,16 @@ class ScoreStage:
         return names
 
     def _read_ahead(
-        self, units: Iterable[Unit], missing_sets: Iterable[str] | None, reader: ThreadPoolExecutor
+        self, units: Iterable[Unit], missing_sets: Iterable[str], reader: ThreadPoolExecutor
     ) -> Iterator[_Work]:
-        """Yield the units in order, and decode the outputs of the next ones meanwhile.
-
-        No output is wanted if ``missing_sets`` is None.
-        """
+        """Yield the units in order, and decode the outputs of the next ones meanwhile."""
         ahead: deque[_Work] = deque()
         for unit in units:
             keys = {name: self._pair_key(name, unit) for name in self._of_scope(Scope.PAIR)}
             known = self._known(keys)
-            wanted: frozenset[str] = frozenset()
-            if missing_sets is not None:
-                wanted = frozenset(keys.keys() - known.keys()).union(missing_sets)
+            wanted = frozenset(keys.keys() - known.keys()).union(missing_sets)
+            if wanted and time.monotonic() >= self._deadline:
+                wanted, self._late = frozenset(), True
             # this run's own path, because the record may have been copied from another run
             path = self.store.output_path(unit["plugin"], unit["key"])
             output = reader.submit(read_image, path) if wanted else None
