@@ -24,6 +24,10 @@ from nstbench.report.parts.rows import (
 )
 
 
+PARTS = ("total", "content", "style", "bar")
+"""Roles of the metrics that stand beside the quality metric, which says little alone."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """The best method by one criterion.
@@ -58,7 +62,7 @@ class Overview(Section):
         quality, speed = board.quality, board.metric_with_role("speed")
         baselines = [r for r in leaderboard_rows(board) if r.size == size and r.baseline]
         answers = (
-            _best_quality(rows, baselines, quality),
+            _best_quality(board, rows, baselines, quality),
             _fastest(board, rows, quality, speed),
             _trade_off(rows, quality, speed),
         )
@@ -131,17 +135,25 @@ def _figure(row: Row, metric: MetricCard) -> str:
 
 
 def _best_quality(
-    rows: list[Row], baselines: list[Row], quality: MetricCard | None
+    board: Board, rows: list[Row], baselines: list[Row], quality: MetricCard | None
 ) -> Answer | None:
     candidates = contenders(rows, quality)
     if quality is None or not candidates:
         return None
     best = min(candidates, key=lambda r: r.loss(quality))
-    words = f"{_caveat(best, candidates, rows, quality)}{quality.description}"
+    parts = _parts(board, best)
+    words = f"{_caveat(best, candidates, rows, quality)}{parts}{quality.description}"
     if "–" in best.rank and len(best.rank) > 1:
         words = f"Its rank is {best.rank}: the next methods are not significantly worse. {words}"
     words = f"{_against_baselines(best, baselines, quality)}{words}"
     return Answer("Best quality", best.label, _figure(best, quality), words)
+
+
+def _parts(board: Board, row: Row) -> str:
+    """Return a sentence with the errors that the quality adds, and the pairs beyond the bar."""
+    cards = [board.metric_with_role(role) for role in PARTS]
+    known = [f"{c.title} {row.text(c)}" for c in cards if c is not None and row.of(c).known]
+    return f"Its parts: {', '.join(known)}. " if known else ""
 
 
 def _against_baselines(best: Row, baselines: list[Row], quality: MetricCard) -> str:

@@ -64,7 +64,8 @@ def build_leaderboard(
     means = _pair_means(tables, metrics, seed, resamples)
     singles = _single_values(scores, metrics)
     board = board.join(means, on=["method", "size"]).join(singles, on=["method", "size"])
-    board = _add_coverage(board, metrics)
+    counts = [c for n in metrics for c in (f"{n}_beaten", f"{n}_pairs") if c in board]
+    board = _add_coverage(board.astype(dict.fromkeys(counts, "Int64")), metrics)
     board = _add_ranks(board, tables, quality_metric(metrics, _measured(scores)))
     order = HEAD + COVERAGE + _metric_columns(board, metrics)
     board = board.sort_values(["size", "rank", "method"], kind="stable")
@@ -206,6 +207,11 @@ def _pair_means(
             values = table.of((name, ""))
             frame[f"{name}_count"] = np.isfinite(values).sum(axis=1)
             frame[f"{name}_seeds"] = stats.seed_spread(values, table.layout, table.seeds)
+            if metrics[name].role == "bar":
+                pairs = stats.pair_means(values, table.layout)
+                # a pair counts if it is better with every seed
+                frame[f"{name}_beaten"] = (pairs == 1).sum(axis=1)
+                frame[f"{name}_pairs"] = np.isfinite(pairs).sum(axis=1)
         frames.append(frame)
     if not frames:
         return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=["method", "size"]))
@@ -301,7 +307,8 @@ def _metric_columns(board: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> l
     for name in metrics:
         further = [f"{name}_low", f"{name}_high", f"{name}_seeds"]
         columns.append(name)
-        columns += [c for c in further if c in board and board[c].notna().any()]
+        counts = [f"{name}_beaten", f"{name}_pairs"]
+        columns += [c for c in [*further, *counts] if c in board and board[c].notna().any()]
         covered = f"{name}_coverage"
         columns += [covered] if covered in board and (board[covered] != "").any() else []
     return columns

@@ -189,17 +189,17 @@ class Canvas:
             self.marks.append(_line(css, left, py, right, py))
             self._whiskers.append((left, py - 1, right, py + 1))
 
-    def sums(self, levels: Sequence[float], name: str) -> None:
-        """Draw lines of equal x + y, labelled with ``name`` and their sum."""
+    def sums(self, levels: Sequence[float], name: str, kind: str = "level") -> None:
+        """Draw lines of equal x + y of the CSS class ``kind``, labelled with ``name`` and sum."""
         for level in levels:
             left, right = max(0.0, level - self.y.high), min(level, self.x.high)
             if left >= right:
                 continue
-            self.path([(left, level - left), (right, level - right)], "level")
+            self.path([(left, level - left), (right, level - right)], kind)
             # near the upper axis, because most methods are near the diagonal
             place = (max(left, SUM_LABEL * level), level - max(left, SUM_LABEL * level))
             if self.x.holds(place[0]) and self.y.holds(place[1]):
-                text = f"{name} {level:g}".strip()
+                text = f"{name} {level:.3g}".strip()
                 self.note(*place, text, anchor="middle")
                 px, py, half = self.x(place[0]), self.y(place[1]), len(text) * GLYPH_WIDTH / 2
                 self._boxes.append((px - half, py - 9, px + half, py + 3))
