@@ -23,7 +23,6 @@ from nstbench.report.parts.rows import (
     shorten,
 )
 
-
 PARTS = ("total", "content", "style", "bar")
 """Roles of the metrics that stand beside the quality metric, which says little alone."""
 

@@ -219,9 +219,8 @@ def coverage_of(record: Mapping[Any, Any], name: str) -> str:
 
 def count_of(record: Mapping[Any, Any], name: str) -> str:
     """Return the pairs better than the trivial answers, as "12 of 14"; empty if not counted."""
-    beaten, pairs = (record.get(f"{name}_{end}") for end in ("beaten", "pairs"))
-    known = not (beaten is None or pairs is None or pd.isna(beaten) or pd.isna(pairs))
-    return f"{int(beaten)} of {int(pairs)}" if known and pairs else ""
+    beaten, pairs = (_float(record.get(f"{name}_{end}")) for end in ("beaten", "pairs"))
+    return f"{beaten:.0f} of {pairs:.0f}" if pairs > 0 else ""
 
 
 def spread_of(record: Mapping[Any, Any], name: str) -> float:
