@@ -132,16 +132,19 @@ def agreement_within(
 
     Returns:
         ``WITHIN_COLUMNS``: ``within`` is style, content or method; ``groups`` is the number of
-        groups with at least ``FEWEST_PICTURES`` ``pictures`` whose order is not constant; ``rho`` is
-        the mean of Spearman's correlation with the people's liking over them, with its 95 %
-        interval over groups (NaN with fewer than ``FEWEST_GROUPS``). Empty for votes on methods.
+        groups with at least ``FEWEST_PICTURES`` pictures that are not all equal, ``pictures`` that
+        of their pictures; ``rho`` is the mean of Spearman's correlation with the people's liking
+        over the groups, with its 95 % interval over groups (NaN with fewer than
+        ``FEWEST_GROUPS``). Empty for votes on methods.
     """
     rows: list[dict[str, Any]] = []
     for name, part, table in _tables(scores, votes, cards) if len(votes.liking) else ():
         both = table.merge(votes.liking, on=["content", "style", "method"]).dropna()
         if votes.kind == PAIRS:
             pair = both.groupby(["content", "style"])["value"]
-            both["value"] = both["value"] - pair.transform("mean")
+            centred = both["value"] - pair.transform("mean")
+            # the last bits would order equal values
+            both["value"] = (centred / both["value"].abs().max()).round(9)
         rows += [{"metric": name, "part": part, **_within(both, group)} for group in GROUPS]
     return pd.DataFrame(rows, columns=WITHIN_COLUMNS)
 

@@ -1,8 +1,8 @@
 """Which metric can be trusted for what? One row per metric and question.
 
 The questions are the tests T1 to T6 and the noise of programs. The answers are *yes* if the
-95 % interval of the number lies above the limit, *no* if it lies below, *unclear* if it contains the
-limit, *not enough data* if there is a number without an interval, and *not asked* otherwise.
+95 % interval of the number lies above the limit, *no* if it lies below, *unclear* if it contains
+the limit, *not enough data* if there is a number without an interval, and *not asked* otherwise.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def verdicts(
         programs: noise of programs (``Validation.programs``).
 
     Returns:
-        ``VERDICT_COLUMNS``; ``n`` is the number of outputs (T1 to T3, T6), series (T4), methods (T5)
-        or pairs (programs).
+        ``VERDICT_COLUMNS``; ``n`` is the number of outputs (T1 to T3, T6), series (T4), methods
+        (T5) or pairs (programs).
     """
     rows = []
     for name, card in cards.items():
@@ -90,10 +90,9 @@ def _verdict(table: pd.DataFrame, count: str, column: str) -> dict[str, Any]:
         return _number(0, math.nan, math.nan, math.nan, NOT_ASKED)
     row = table.iloc[0]
     value, low, high = (float(row[name]) for name in (column, "low", "high"))
+    answer = YES if low >= LIMIT else NO if high < LIMIT else UNCLEAR
     if math.isnan(low):
         answer = LITTLE
-    else:
-        answer = YES if low >= LIMIT else NO if high < LIMIT else UNCLEAR
     return _number(int(row[count]), value, low, high, answer)
 
 
