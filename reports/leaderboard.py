@@ -125,6 +125,7 @@ class Leaderboard(Section):
             enough=f"{100 * ENOUGH:.0f} %",
             several=board.leaderboard["size"].nunique() > 1,
             sets=[c.card.title for c in columns if c.card.scope == Scope.SET],
+            counts=[c.card.title for c in columns if any(c.card.name in r.counts for r in rows)],
             any_home=any(cell.home for e in entries for cell in e["cells"]),
         )
 

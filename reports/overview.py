@@ -63,7 +63,7 @@ class Overview(Section):
         answers = (
             _best_quality(board, rows, baselines, quality),
             _fastest(board, rows, quality, speed),
-            _trade_off(rows, quality, speed),
+            _trade_off(board, rows, quality, speed),
         )
         several = board.leaderboard["size"].nunique() > 1
         return templates.render(
@@ -187,12 +187,12 @@ def _fastest(
         ends = [numbers.quantity(end, speed.unit) for end in (spread.low, spread.high)]
         words += f"The middle half of its timed calls took {ends[0]} to {ends[1]}. "
     if quality is not None and best.of(quality).known:
-        words += f"Its quality: {_figure(best, quality)}. "
+        words += f"Its quality: {_figure(best, quality)}. {_parts(board, best)}"
     return Answer("Fastest", best.label, _figure(best, speed), words + speed.description)
 
 
 def _trade_off(
-    rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
+    board: Board, rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
     candidates = contenders(rows, quality, speed)
     if quality is None or speed is None or len(candidates) < 2:
@@ -200,7 +200,7 @@ def _trade_off(
     distances = _distances(candidates, quality, speed)
     best = min(candidates, key=lambda r: (distances[r.label], r.loss(quality)))
     words = (
-        f"{_caveat(best, candidates, rows, quality)}"
+        f"{_caveat(best, candidates, rows, quality)}{_parts(board, best)}"
         f"Of {len(candidates)} methods, it is closest to the ideal point with the best "
         f"{quality.title} and the best {speed.title.lower()}. Both axes are scaled to the range "
         "of these methods; the speed axis is logarithmic."

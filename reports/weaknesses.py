@@ -66,7 +66,7 @@ def sentence(row: Mapping[Any, Any], board: Board) -> str:
     interval over styles excludes 0.
     """
     parts = [_halves(row), _against_others(row), _styles(row), _pairs(row)]
-    quality = "" if board.quality is None else f" ({board.quality.title} in brackets)"
+    quality = "" if board.quality is None else f" ({board.quality.title} in parentheses)"
     text = "; ".join(part for part in parts if part)
     return f"{text}{quality if row['best_pair_style'] else ''}."
 
