@@ -28,9 +28,9 @@ VERDICT_COLUMNS = ["metric", "test", "question", "n", "value", "low", "high", "v
 
 QUESTIONS: Mapping[str, tuple[str, str]] = {
     "T1": ("better than trivial answers", "trivial answers beaten"),
-    "T2 content": ("knows its content", "own content fits better"),
-    "T2 style": ("knows its style", "own style fits better"),
-    "T3": ("sees damage", "damage makes worse"),
+    "T2 content": ("prefers its own content", "own content fits better"),
+    "T2 style": ("prefers its own style", "own style fits better"),
+    "T3": ("finds damage worse", "damage makes worse"),
     "T4": ("orders published series", ""),
     "T5": ("orders methods as people do", ""),
     "T6": ("same order on each network", "Spearman"),

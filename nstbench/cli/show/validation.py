@@ -27,9 +27,8 @@ def print_validation(result: Validation, output: Console) -> None:
         _print_table("Do the metrics order pictures whose order is known?", result.summary, names,
                      output)  # fmt: skip
     if len(result.published):
-        _print_table("Are stylisations told from pictures that are worse?", result.published,
-                     ("metric", "part", "test", "what"), output)  # fmt: skip
-    if len(result.published):
+        title = "Do the metrics prefer stylisations to pictures that are worse?"
+        _print_table(title, result.published, (*names, "test", "what"), output)
         output.print(data_of(result.programs))
     if result.programs["pairs"].any():
         _print_table("Are programs of one method closer than methods?", result.programs, names,
