@@ -28,7 +28,13 @@ PROGRAM = {"name": "copied", "command": "cp {content} {output}"}
 @pytest.fixture
 def settings(picture_folders, tmp_path):
     contents, styles = picture_folders
-    plugin = write_slow_method(tmp_path, 1.0)
+    # A process that ran two units waits for the file, so that no load of the machine decides
+    # how many units are left when the node is killed.
+    wait = f"""Slow.units = getattr(Slow, "units", 0) + 1
+        from pathlib import Path
+        while Slow.units > 2 and not Path({str(tmp_path / "continue")!r}).exists():
+            time.sleep(0.05)"""
+    plugin = write_slow_method(tmp_path, 0, wait)
     return {
         "methods": ["content_copy", "slow_method", PROGRAM], "plugins": (str(plugin),),
         "contents": str(contents), "styles": str(styles), "size": 64, "timing_repeats": 0,
@@ -58,7 +64,9 @@ def wait_for(condition, process, seconds=200):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_no_unit_is_missing_after_a_node_was_killed(settings, tmp_path):
+    (tmp_path / "continue").touch()
     alone = execute(build_config(settings | {"out": tmp_path / "alone"}))
+    (tmp_path / "continue").unlink()
     out = tmp_path / "run"
 
     def records():
@@ -81,9 +89,11 @@ def test_no_unit_is_missing_after_a_node_was_killed(settings, tmp_path):
             (killed,) = nodes.workers("second")
             nodes.kill()
             assert len(records()) < 36, "units were left when the node was killed"
+            (tmp_path / "continue").touch()
             _, errors = driver.communicate(timeout=300)
         finally:
             driver.kill()
+            driver.communicate()
     assert driver.returncode == 0, errors
     assert "Traceback" not in errors
     written = records()

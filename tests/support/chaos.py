@@ -42,6 +42,8 @@ class Chaotic(Base):
         log = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(log, line.encode())
         os.close(log)
+        while os.path.exists({hold!r}):
+            time.sleep(0.02)
         time.sleep({seconds})
         return super().stylize(content, generator=generator, on_step=on_step)
 """
@@ -90,8 +92,12 @@ class Chaos:
                 image = Image.fromarray(pixels).resize((70, 66))
                 image.save(folder / role / f"{role[0]}{index}.png")
         self.log = folder / "log.txt"
+        # Units do not end while this file exists.
+        self.hold = folder / "hold"
         for name, (base, seconds) in METHODS.items():
-            code = METHOD.format(base=base, name=name, seconds=seconds, log=str(self.log))
+            code = METHOD.format(
+                base=base, name=name, seconds=seconds, log=str(self.log), hold=str(self.hold)
+            )
             (folder / f"{name}.py").write_text(code)
         start = time.monotonic()
         subprocess.run(self._command(folder / "undisturbed"), check=True, capture_output=True)
@@ -182,13 +188,23 @@ class RayChaos(Chaos):
     def _workers(self, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return self._nodes.workers()
 
+    def round(self, seed: int) -> Outcome:
+        """Hold the first units until the first kill; actors may start later than the others end."""
+        self.hold.touch()
+        try:
+            return super().round(seed)
+        finally:
+            self.hold.unlink(missing_ok=True)
+
     def _kill(self, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int:
         # Actors start slowly; wait until both workers run.
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + (200 if self.hold.exists() else 30)
         while len(self._workers(driver)) < WORKERS and driver.poll() is None:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.1)
+        self.hold.unlink(missing_ok=True)
+        time.sleep(chance.uniform(0, 0.2))
         if kind != "node":
             return super()._kill(driver, kind, chance)
         victims = self._nodes.workers("second")
