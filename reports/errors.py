@@ -104,7 +104,8 @@ def _chart(
     if lines:
         canvas.sums(SUMS, "sum")
         if math.isfinite(mean_of_bars):
-            canvas.sums([mean_of_bars], "mean bar", "bar-line")
+            # far from the labels of the other lines and from most methods
+            canvas.sums([mean_of_bars], "mean bar", "bar-line", 0.8)
     if bar:
         canvas.path(bar, "bar-curve")
         canvas.keep_clear(bar)

@@ -30,7 +30,7 @@ LEADER = 14
 """Pixels from the end of a line to its label at the right edge."""
 
 SUM_LABEL = 0.18
-"""Abscissa of the label of a line of equal sums, as a share of the sum."""
+"""Abscissa of the label of a line of equal sums, as a share: most methods are near the diagonal."""
 
 COLOURS = 5
 """Number of curve colours ``s0``, ``s1``, ... in the style sheet."""
@@ -189,15 +189,23 @@ class Canvas:
             self.marks.append(_line(css, left, py, right, py))
             self._whiskers.append((left, py - 1, right, py + 1))
 
-    def sums(self, levels: Sequence[float], name: str, kind: str = "level") -> None:
-        """Draw lines of equal x + y of the CSS class ``kind``, labelled with ``name`` and sum."""
+    def sums(
+        self, levels: Sequence[float], name: str, kind: str = "level", share: float = SUM_LABEL
+    ) -> None:
+        """Draw lines of equal x + y, labelled with ``name`` and their sum.
+
+        Args:
+            levels: the sums.
+            name: beginning of the label.
+            kind: CSS class of the lines.
+            share: abscissa of the label, as a share of the sum.
+        """
         for level in levels:
             left, right = max(0.0, level - self.y.high), min(level, self.x.high)
             if left >= right:
                 continue
             self.path([(left, level - left), (right, level - right)], kind)
-            # near the upper axis, because most methods are near the diagonal
-            place = (max(left, SUM_LABEL * level), level - max(left, SUM_LABEL * level))
+            place = (max(left, share * level), level - max(left, share * level))
             if self.x.holds(place[0]) and self.y.holds(place[1]):
                 text = f"{name} {level:.3g}".strip()
                 self.note(*place, text, anchor="middle")
