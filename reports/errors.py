@@ -104,8 +104,9 @@ def _chart(
     if lines:
         canvas.sums(SUMS, "sum")
         if math.isfinite(mean_of_bars):
-            # far from the labels of the other lines and from most methods
-            canvas.sums([mean_of_bars], "mean bar", "bar-line", 0.8)
+            # far from the labels of the other lines and from most methods, if there is room
+            share = 0.8 if canvas.x.holds(0.8 * mean_of_bars) else 0.3
+            canvas.sums([mean_of_bars], "mean bar", "bar-line", share)
     if bar:
         canvas.path(bar, "bar-curve")
         canvas.keep_clear(bar)

@@ -29,9 +29,6 @@ NARROW = (360, 380)
 LEADER = 14
 """Pixels from the end of a line to its label at the right edge."""
 
-SUM_LABEL = 0.18
-"""Abscissa of the label of a line of equal sums, as a share: most methods are near the diagonal."""
-
 COLOURS = 5
 """Number of curve colours ``s0``, ``s1``, ... in the style sheet."""
 DASHES = 4
@@ -190,21 +187,15 @@ class Canvas:
             self._whiskers.append((left, py - 1, right, py + 1))
 
     def sums(
-        self, levels: Sequence[float], name: str, kind: str = "level", share: float = SUM_LABEL
+        self, levels: Sequence[float], name: str, css: str = "level", share: float = 0.18
     ) -> None:
-        """Draw lines of equal x + y, labelled with ``name`` and their sum.
-
-        Args:
-            levels: the sums.
-            name: beginning of the label.
-            kind: CSS class of the lines.
-            share: abscissa of the label, as a share of the sum.
-        """
+        """Draw lines of equal x + y, labelled with ``name`` and sum at the abscissa share * sum."""
         for level in levels:
             left, right = max(0.0, level - self.y.high), min(level, self.x.high)
             if left >= right:
                 continue
-            self.path([(left, level - left), (right, level - right)], kind)
+            self.path([(left, level - left), (right, level - right)], css)
+            # by default near the upper axis, because most methods are near the diagonal
             place = (max(left, share * level), level - max(left, share * level))
             if self.x.holds(place[0]) and self.y.holds(place[1]):
                 text = f"{name} {level:.3g}".strip()
