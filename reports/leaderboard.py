@@ -287,7 +287,7 @@ def _with_notes(row: Row, card: MetricCard) -> str:
 
 def _markdown(board: Board) -> str:
     """Return the leaderboard with intervals, units and arrows in Markdown, baselines last."""
-    metrics = measured_metrics(board)
+    metrics, quality = measured_metrics(board), board.quality
     heads = ["Rank", "Method", "Class", "Coverage"]
     for card in metrics:
         unit = numbers.scaled(card.unit)[1]
@@ -302,5 +302,6 @@ def _markdown(board: Board) -> str:
         markdown.table(heads, rows, "rll" + "r" * (len(heads) - 3)),
         "Brackets are 95 % intervals; an en dash means not measured.",
         markdown.escape(ordered_by(board)),
+        "" if quality is None else markdown.escape(f"{quality.title}: {quality.description}"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

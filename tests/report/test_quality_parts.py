@@ -88,6 +88,7 @@ def test_pairs_are_counted_in_every_format(
         row = next(row for row in leaderboard_rows(board) if row.method == method)
         value = row.values["better"]
         assert shares == pytest.approx([value.value, value.low, value.high], abs=6e-4)
+    assert f"UEF: {board.metrics['uef'].description}" in tables["md"][-1]
     record = board.leaderboard.iloc[0].to_dict()
     text = Text.from_markup(terminal._number(record, "better", board.metrics["better"])).plain
     assert text.startswith(counts[record["method"]] + " ")

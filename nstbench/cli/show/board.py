@@ -62,6 +62,8 @@ def print_board(board: Board) -> None:
     output.print(table)
     if order := ordered_by(board):
         output.print(escape(order))
+    if board.quality is not None:
+        output.print(escape(f"{board.quality.title}: {board.quality.description}"))
     _print_fronts(board, output)
     overhead = harness_overhead(board.info)
     if overhead:
