@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from nstbench.analysis.validation.people import (
     agreement_with_people,
     agreement_within,
     permutation_test,
+    power,
 )
 from nstbench.analysis.validation.votes import bradley_terry, read_votes
 from nstbench.core.errors import UsageError
@@ -233,3 +235,25 @@ def test_the_share_of_votes_has_an_interval_over_styles(tmp_path: Path) -> None:
     assert row["votes"] == sum(map(len, right.values()))
     assert row["accuracy"] == pytest.approx(np.mean(np.concatenate([*right.values()])))
     assert min(shares) <= row["low"] < row["accuracy"] < row["high"] <= max(shares)
+
+
+@pytest.mark.parametrize(("count", "least"), [(3, None), (4, None), (6, 0.87)])
+def test_the_power_of_the_test_is_stated(tmp_path: Path, count: int, least: float | None) -> None:
+    names = [f"m{i}" for i in range(count)]
+    text = "method,preference\n" + "".join(f"{m},{i}\n" for i, m in enumerate(names))
+    votes = read_votes(write(tmp_path, text))
+    scores = tidy({("c", "s", m): -float(i) for i, m in enumerate(names)})
+    people = agreement_with_people(scores, votes, {"toy": metric_card("toy")})
+    assert people["tau"].item() == 1.0
+    assert people["p"].item() == pytest.approx(2 / math.factorial(count))
+    words = power(people)
+    assert words.startswith(f"{count} methods" if least else f"No order of {count} methods")
+    if least:
+        # the least tau with at most 5 % of all orders as far from 0
+        order = np.arange(count)
+        taus = [abs(kendalltau(order, p).statistic) for p in itertools.permutations(order)]
+        levels = sorted({round(value, 9) for value in taus})
+        found = next(v for v in levels if np.mean(np.array(taus) >= v - 1e-9) <= 0.05)
+        assert people["least_tau"].item() == pytest.approx(found)
+        assert f"{found:.2f}" in words
+        assert found == pytest.approx(least, abs=0.005)
