@@ -7,7 +7,8 @@ error, style error and their sum T after chosen rounds, against the original pho
 without content leak (Jie An et al., "ArtFlow", CVPR 2021, section 4.4) keeps the content error.
 
 Every pair has a style of its own, so the interval of the rise of T is one over styles. With
-``--out``, finished pairs are kept in a CSV file, and the same command continues after an interrupt.
+``--out``, finished rounds are kept in a CSV file and a folder of pictures, and the same command
+continues after an interrupt.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ import typer
 from nstbench.analysis.stats import interval
 from nstbench.contracts import ImageRecord, Method, Picture, Role
 from nstbench.core.errors import NstbenchError, UsageError
+from nstbench.pictures.decode import read_image
 from nstbench.pictures.mixtures import eight_bit
-from nstbench.pictures.picture import load_picture
+from nstbench.pictures.picture import load_picture, to_pixels, to_tensor, write_png
 from nstbench.plan.variants import open_dataset
 from nstbench.plugins import registry
 from nstbench.score.scorer import Scorer
@@ -37,18 +39,21 @@ SHOWN = (1, 2, 5, 10, 20, 50)
 """Rounds that get a row, beside the last one."""
 
 
-def rounds(method: Method, content: Picture, style: Picture, count: int) -> Iterator[torch.Tensor]:
+def rounds(
+    method: Method, content: Picture, style: Picture, last: int, done: int = 0
+) -> Iterator[torch.Tensor]:
     """Yield the output of each round, with the values of a saved picture.
 
     Args:
         method: a loaded method.
-        content: the photograph, (1, 3, H, W).
+        content: the photograph, or the output of round ``done``, (1, 3, H, W).
         style: the style of every round.
-        count: number of rounds.
+        last: number of the last round.
+        done: number of rounds that ``content`` has been through.
     """
     method.prepare(style)
     current = content
-    for number in range(count):
+    for number in range(done, last):
         generator = torch.Generator().manual_seed(number)
         output = method.stylize(current, generator=generator, on_step=lambda *_: None)
         current = Picture(eight_bit(output.detach()), f"round {number + 1}")
@@ -64,9 +69,7 @@ def main(
     ] = 6,
     number: Annotated[int, typer.Option("--rounds", min=2, help="Times to stylise.")] = 10,
     size: Annotated[int, typer.Option(min=64, help="Side of the pictures in pixels.")] = 256,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV file that keeps finished pairs and is continued.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file that keeps finished rounds.")] = None,
 ) -> None:
     """Print a Markdown table: mean errors over the pairs after each chosen round."""
     device = torch.device("cpu")
@@ -81,13 +84,21 @@ def main(
         for place, painting in enumerate(paintings):
             photograph = photographs[place % len(photographs)]
             key = (name, photograph.name, painting.name, size)
-            if not set(shown) <= set(table.loc[_mask(table, key), "round"]):
-                content, style = (load_picture(p, size, "crop") for p in (photograph, painting))
-                found = _follow(method, content, style, scorer, shown)
-                rows = pd.DataFrame([(*key, *row) for row in found], columns=COLUMNS)
-                kept = table[~_mask(table, key)]
-                table = pd.concat([kept, rows], ignore_index=True) if len(kept) else rows
+            known = table.loc[_mask(table, key), "round"]
+            if set(shown) <= set(known):
+                continue
+            content, style = (load_picture(p, size, "crop") for p in (photograph, painting))
+            done, current = _kept(out, key, {n for n in known if n < number}, content)
+            outputs = rounds(method, current, style, number, done)
+            for n, pixels in enumerate(outputs, start=done + 1):
+                if n not in shown:
+                    continue
+                row = pd.DataFrame([(*key, n, *_errors(pixels, content, style, scorer))])
+                row.columns = pd.Index(COLUMNS)
+                kept = table[~(_mask(table, key) & (table["round"] == n))]
+                table = pd.concat([kept, row], ignore_index=True) if len(kept) else row
                 if out is not None:
+                    write_png(_picture_of(out, key, n), to_pixels(pixels))
                     table.to_csv(out, index=False)
     styles_used = {image.name for image in paintings}
     wanted = table["style"].isin(styles_used) & (table["size"] == size)
@@ -123,21 +134,35 @@ def report(table: pd.DataFrame, methods: list[str]) -> list[str]:
     return lines
 
 
-def _follow(
-    method: Method, content: Picture, style: Picture, scorer: Scorer, shown: list[int]
-) -> list[tuple[float, ...]]:
-    """Return round and errors of one pair for the rounds that are shown."""
-    found: list[tuple[float, ...]] = []
-    for n, pixels in enumerate(rounds(method, content, style, max(shown)), start=1):
-        if n in shown:
-            records = scorer.score_pair(Picture(pixels, "output"), content, style)
-            errors = [record["error"] for record in records.values() if "error" in record]
-            if errors:
-                raise UsageError(
-                    f"{content.name} and {style.name}: {errors[0]}. Use other pictures."
-                )
-            found.append((n, *(records[name]["values"][""] for name in METRICS)))
-    return found
+def _errors(pixels: torch.Tensor, content: Picture, style: Picture, scorer: Scorer) -> list[float]:
+    """Return the errors of one output."""
+    records = scorer.score_pair(Picture(pixels, "output"), content, style)
+    errors = [record["error"] for record in records.values() if "error" in record]
+    if errors:
+        raise UsageError(f"{content.name} and {style.name}: {errors[0]}. Use other pictures.")
+    return [records[name]["values"][""] for name in METRICS]
+
+
+def _picture_of(out: Path, key: tuple[str, str, str, int], n: int) -> Path:
+    """Return the file of the output of a round."""
+    return out.with_suffix("") / f"{'-'.join(map(str, key))}-{n}.png"
+
+
+def _kept(
+    out: Path | None, key: tuple[str, str, str, int], known: set[int], content: Picture
+) -> tuple[int, Picture]:
+    """Return the last round that an earlier call kept, with its output; 0 and the content if none.
+
+    Args:
+        out: the CSV file; its pictures are next to it.
+        key: method, content, style and size.
+        known: rounds of the pair in the file that may be continued.
+        content: the photograph.
+    """
+    for n in sorted(known, reverse=True):
+        if out is not None and _picture_of(out, key, n).is_file():
+            return n, Picture(to_tensor(read_image(_picture_of(out, key, n))), f"round {n}")
+    return 0, content
 
 
 def _mask(table: pd.DataFrame, key: tuple[object, ...]) -> pd.Series:

@@ -145,6 +145,13 @@ def test_finished_pairs_of_the_leak_are_kept(
     assert second["style"].nunique() == 2
     assert len(second) == 4
     assert "| `reinhard_2001` | 2 | 2 |" in capsys.readouterr().out
+    # a third round continues from the picture of the second, with the result of one call
+    leak.main(["reinhard_2001"], pairs=1, **{**options, "number": 3})
+    straight = tmp_path / "straight.csv"
+    leak.main(["reinhard_2001"], pairs=1, **{**options, "number": 3, "out": straight})
+    third, whole = (pd.read_csv(path).query("round == 3") for path in (out, straight))
+    assert third["total_error"].tolist() == pytest.approx(whole["total_error"].tolist(), rel=1e-9)
+    assert pd.read_csv(out)["total_error"].tolist()[:2] == [1.0, 9.0]
     out.write_text("a,b\n")
     with pytest.raises(UsageError, match="was not written by this script"):
         leak.main(["reinhard_2001"], pairs=1, **options)
