@@ -257,3 +257,26 @@ def test_the_power_of_the_test_is_stated(tmp_path: Path, count: int, least: floa
         assert people["least_tau"].item() == pytest.approx(found)
         assert f"{found:.2f}" in words
         assert found == pytest.approx(least, abs=0.005)
+
+
+def test_the_test_of_many_methods_is_exact() -> None:
+    rng = np.random.default_rng(8)
+    first, second = rng.normal(size=(2, 12))
+    second += 0.5 * first
+    found, p, least = permutation_test(first, second)
+    expected = kendalltau(first, second, method="exact")
+    assert found == pytest.approx(expected.statistic)
+    assert p == pytest.approx(expected.pvalue)
+    # the order whose tau is the least significant one, and the next smaller tau
+    order = np.arange(12)
+    for tau, significant in ((least, True), (least - 4 / (12 * 11), False)):
+        swapped = order.copy()
+        for _ in range(round((1 - tau) * 12 * 11 / 4)):
+            place = next(i for i in range(11) if swapped[i] < swapped[i + 1])
+            swapped[[place, place + 1]] = swapped[[place + 1, place]]
+        exact = kendalltau(order, swapped, method="exact")
+        assert exact.statistic == pytest.approx(tau)
+        assert (exact.pvalue <= 0.05) == significant
+    # equal entries: random orders, near the exact p of six entries
+    few, tied = first[:9].copy(), np.round(second[:9])
+    assert 0 < permutation_test(few, tied)[1] <= 1

@@ -36,7 +36,7 @@ from nstbench.plan.listener import Listener
 
 LEVEL = 0.05
 MOST_EXACT = 8
-"""Methods up to which all orders are tried; beyond, ``DRAWS`` random ones are."""
+"""Methods up to which all orders are tried."""
 
 DRAWS = 20_000
 
@@ -218,13 +218,17 @@ def power(people: pd.DataFrame) -> str:
 def permutation_test(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
     """Return Kendall's tau of two columns, its two-sided p, and the least significant tau.
 
-    All orders of the second column are tried up to ``MOST_EXACT`` entries, else ``DRAWS`` random
-    ones and the order itself.
+    All orders of the second column count. They are tried up to ``MOST_EXACT`` entries. Beyond, the
+    exact distribution of tau is used (M. Kendall, Biometrika 30, 1938), or, with equal entries,
+    ``DRAWS`` random orders and the order itself.
     """
     count = len(first)
     if count < 2:
         return math.nan, math.nan, math.nan
     found = tau(first, second)
+    if count > MOST_EXACT and len(np.unique(first)) == len(np.unique(second)) == count:
+        levels, shares = _distribution(count)
+        return found, *_two_sided(found, levels, shares)
     if count <= MOST_EXACT:
         orders = list(itertools.permutations(range(count)))
     else:
@@ -237,10 +241,25 @@ def permutation_test(first: np.ndarray, second: np.ndarray) -> tuple[float, floa
         return math.nan, math.nan, math.nan
     order = np.array(orders)
     taus = np.abs([float((signs[0] * signs[1][np.ix_(row, row)]).sum()) / norm for row in order])
-    p = float((taus >= abs(found) - 1e-9).mean())
-    levels = np.unique(np.round(taus, 9))
-    significant = [level for level in levels if (taus >= level - 1e-9).mean() <= LEVEL]
-    return found, p, float(significant[0]) if significant else math.nan
+    return found, *_two_sided(found, taus, np.full(len(taus), 1 / len(taus)))
+
+
+def _distribution(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return |tau| for each number of discordant pairs, and the share of orders that have it."""
+    shares = np.ones(1)
+    for n in range(2, count + 1):
+        # a further entry adds 0 to n - 1 discordant pairs, each in one of n places
+        shares = np.convolve(shares, np.full(n, 1 / n))
+    return np.abs(1 - 2 * np.arange(len(shares)) / (len(shares) - 1)), shares
+
+
+def _two_sided(found: float, taus: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
+    """Return p of a tau and the least significant tau, given |tau| of orders and their shares."""
+    p = float(shares[taus >= abs(found) - 1e-9].sum())
+    for level in np.unique(np.round(taus, 9)):
+        if shares[taus >= level - 1e-9].sum() <= LEVEL + 1e-12:
+            return p, float(level)
+    return p, math.nan
 
 
 def _accuracy(table: pd.DataFrame, votes: Votes) -> dict[str, float]:
