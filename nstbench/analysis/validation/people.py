@@ -122,7 +122,7 @@ def agreement_within(
 ) -> pd.DataFrame:
     """Compare the order of pictures within one style, content or method.
 
-    Pairwise votes compare only pictures of one pair. The mean of a pair is therefore taken off the
+    Pairwise votes compare only pictures of one pair. The mean of a pair is therefore subtracted from the
     scores, too, where votes are pairwise.
 
     Args:
