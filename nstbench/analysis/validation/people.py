@@ -122,8 +122,8 @@ def agreement_within(
 ) -> pd.DataFrame:
     """Compare the order of pictures within one style, content or method.
 
-    Pairwise votes compare only pictures of one pair. The mean of a pair is therefore subtracted from the
-    scores, too, where votes are pairwise.
+    Pairwise votes compare only pictures of one pair. Where votes are pairwise, the mean of the pair
+    is therefore subtracted from the scores, too.
 
     Args:
         scores: tidy: ``method, content, style, metric, part, value``.
