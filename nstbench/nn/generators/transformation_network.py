@@ -30,6 +30,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nstbench.nn.layers.aligned_convolution import convolve
+
 Normalisation = Literal["batch", "instance", "conditional"]
 Padding = Literal["reflect_start", "mirror", "zero"]
 Upsampling = Literal["transposed", "nearest"]
@@ -212,7 +214,7 @@ class ConvolutionStep(nn.Module):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
         if isinstance(self.convolution, nn.Conv2d):
             x = self._padded(x)
-        x = self.convolution(x)
+        x = convolve(self.convolution, x)
         if isinstance(self.norm, ConditionalInstanceNorm):
             if condition is None:
                 raise ValueError("a conditional network needs scales and shifts")
@@ -285,6 +287,8 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     if x.shape[-2:] == (1, 1):
         # A single position equals its mean; torch raises an error for its statistics.
         return (beta[..., None, None] + 0 * x).to(x.dtype)
+    if x.is_cuda:
+        return normalised_at_once(x, gamma, beta)
     # For one sample, batch statistics equal instance statistics. On CPUs this takes a quarter of
     # the time of torch's instance normalisation, which does not keep channels-last order.
     parts = [
@@ -292,6 +296,24 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
         for i, one in enumerate(x.split(1))
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def normalised_at_once(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
+    """Return the same as :func:`instance_norm` for all samples in a few kernels.
+
+    GPUs get this form: a call per sample would launch more kernels, and would hand them slices of
+    a condition, whose addresses are multiples of 4 bytes only.
+
+    Args:
+        x: (B, C, H, W) of any floating-point dtype; the result has the same.
+        gamma: scales (B, C), float32 at least.
+        beta: shifts (B, C), of the same dtype.
+    """
+    wide = x.to(gamma.dtype)
+    variance, mean = torch.var_mean(wide, dim=(2, 3), keepdim=True, correction=0)
+    scale = gamma[..., None, None] * torch.rsqrt(variance + _EPSILON)
+    shift = beta[..., None, None] - mean * scale
+    return torch.addcmul(shift, wide, scale).to(x.dtype)
 
 
 def mirrored(length: int, start: int, stop: int) -> torch.Tensor:
