@@ -170,13 +170,23 @@ class PatchLoss:
     def __call__(self, features: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the sum over layers of :func:`patch_energy`, 0-d float32."""
         if self._calls % self._every == 0:
-            self._targets = {
-                name: self._match(features[name].detach(), patches)
-                for name, patches in self._style.items()
-            }
+            for name, patches in self._style.items():
+                self._renew(name, self._match(features[name].detach(), patches))
         self._calls += 1
         energies = [patch_energy(features[name], t) for name, t in self._targets.items()]
         return torch.stack(energies).sum()
+
+    def at(self, index: int) -> None:
+        """Make the next evaluation number ``index``."""
+        self._calls = index
+
+    def _renew(self, name: str, target: PatchTarget) -> None:
+        """Store a target where the last one was, because graphs read it from there."""
+        old = self._targets.setdefault(name, target)
+        if old is not target:
+            old.mean.copy_(target.mean)
+            old.count.copy_(target.count)
+            old.spread.copy_(target.spread)
 
     def _match(self, features: torch.Tensor, patches: StylePatches) -> PatchTarget:
         height, width = features.shape[-2:]
