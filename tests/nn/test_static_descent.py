@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -196,6 +197,24 @@ def test_methods_paint_the_same_picture(monkeypatch, name, params, sides, optimi
     assert len(steps) == 26
     for one, more in zip(steps, others, strict=True):
         assert float(more.losses["total"]) == pytest.approx(float(one.losses["total"]), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "is_cuda", "shared", "expected"),
+    [
+        ("adam", True, False, True),
+        ("sgd", True, False, True),
+        ("lbfgs", True, False, False),
+        ("adam", False, False, False),
+        ("adam", True, True, False),
+    ],
+)
+def test_buffers_are_for_single_pairs_on_gpus(optimizer, is_cuda, shared, expected):
+    cls = registry.load("methods", "gatys_2015")
+    method = cls(cls.Params(optimizer=optimizer))
+    if shared:
+        method._evaluate = lambda *given: None
+    assert method._in_buffers(SimpleNamespace(is_cuda=is_cuda)) == expected
 
 
 @pytest.mark.gpu

@@ -140,7 +140,7 @@ class _Buffers:
 
     def _read(self, begin: int, end: int) -> None:
         """Report the losses of steps ``begin`` to ``end`` - 1, and check them."""
-        rows = self._history[: end - begin].cpu()
+        rows = self._history[: end - begin].to("cpu", copy=True)
         for index, row in zip(range(begin, end), rows, strict=True):
             self._report(index, dict(zip(self._names, row, strict=True)))
         totals = rows[:, self._names.index("total")]
