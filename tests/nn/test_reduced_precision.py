@@ -126,6 +126,15 @@ def test_a_dead_channel_and_few_positions_are_as_in_float64():
     assert (made - wanted).abs().max() < 5e-3 * wanted.abs().max()
 
 
+def test_autocast_does_not_reach_covariances():
+    content, style = activations(2, 16, 12, 2.0), activations(1, 16, 12, 2.0, seed=7)
+    (mean,), (root,) = moments_at_once(style, 0.5)
+    given = feature_transforms.Colouring(mean, root)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = transformed_at_once(content, given)
+    assert torch.equal(low, transformed_at_once(content, given))
+
+
 @pytest.mark.parametrize("failure", ["error", "nan"])
 def test_what_float32_cannot_decompose_float64_does(monkeypatch, failure):
     content = activations(3, 16, 12, 1.0)

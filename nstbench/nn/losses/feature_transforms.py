@@ -102,10 +102,12 @@ def whiten_and_colour(content: torch.Tensor, style: Colouring) -> torch.Tensor:
 
 def transformed_at_once(content: torch.Tensor, style: Colouring) -> torch.Tensor:
     """Return what :func:`whiten_and_colour` does, float32, for all pictures in a few kernels."""
-    flat = content.float().flatten(2)
-    means, whitening = moments_at_once(content, -0.5)
-    both = style.root.float() @ whitening
-    return (both @ (flat - means) + style.mean.float()).unflatten(2, content.shape[2:])
+    # autocast would multiply float32 in half precision
+    with torch.autocast(content.device.type, enabled=False):
+        flat = content.float().flatten(2)
+        means, whitening = moments_at_once(content, -0.5)
+        both = style.root.float() @ whitening
+        return (both @ (flat - means) + style.mean.float()).unflatten(2, content.shape[2:])
 
 
 def moments_at_once(features: torch.Tensor, exponent: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -152,10 +152,10 @@ def minimise(
 
 
 def make_optimiser(leaf: torch.Tensor, descent: Descent) -> torch.optim.Optimizer:
-    """Return Adam or SGD for one tensor; on a CUDA device, a graph can capture its steps."""
+    """Return Adam or SGD for one tensor."""
     rate = _rate(descent)
     if descent.optimizer == "adam":
-        return torch.optim.Adam([leaf], lr=rate, fused=True, capturable=leaf.is_cuda)
+        return torch.optim.Adam([leaf], lr=rate, fused=True)
     return torch.optim.SGD([leaf], lr=rate, momentum=_MOMENTUM)
 
 

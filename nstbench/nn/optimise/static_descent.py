@@ -12,7 +12,9 @@ captured, all of them do.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import torch
 
@@ -107,7 +109,7 @@ class _Buffers:
             self._objective.at(index)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            with self._capturable(), torch.cuda.graph(graph):
                 self._step()
         except RuntimeError as error:
             # a device that is lost, and not only unable to capture, raises here again
@@ -117,6 +119,18 @@ class _Buffers:
             return False
         self._graph = graph
         return True
+
+    @contextlib.contextmanager
+    def _capturable(self) -> Iterator[None]:
+        """Let a graph capture the optimiser, which warns where this is set without a graph."""
+        groups = [group for group in self._optimiser.param_groups if "capturable" in group]
+        for group in groups:
+            group["capturable"] = True
+        try:
+            yield
+        finally:
+            for group in groups:
+                group["capturable"] = False
 
     def _step(self, first: bool = False) -> None:
         """Evaluate losses and gradient, note the losses, and move the pixels; all in place."""
