@@ -10,6 +10,11 @@ import torch
 
 from nstbench.generate.conformance.method_checks import example
 from nstbench.nn.generators import transformation_network
+from nstbench.nn.generators.decoder import build_decoder
+from nstbench.nn.generators.patchgan import PatchGan
+from nstbench.nn.generators.residual_generator import ResidualGenerator
+from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
+from nstbench.nn.layers import aligned_convolution
 from nstbench.nn.layers.aligned_convolution import padded_convolution
 from nstbench.plan.config import MethodSpec
 from nstbench.plugins import registry
@@ -108,15 +113,13 @@ def test_two_steps_on_the_gpu(name, params, batch):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("inputs", "outputs", "stride"), [(3, 16, 2), (16, 3, 1), (5, 9, 1)])
-@pytest.mark.parametrize("transposed", [True, False])
-def test_padded_channels_change_neither_values_nor_gradients(
-    inputs, outputs, stride, transposed, bias
-):
+@pytest.mark.parametrize("kind", ["transposed", "zeros", "reflect"])
+def test_padded_channels_change_neither_values_nor_gradients(inputs, outputs, stride, kind, bias):
     torch.manual_seed(0)
     layer = (
         torch.nn.ConvTranspose2d(inputs, outputs, 3, stride, 1, stride - 1, bias=bias)
-        if transposed
-        else torch.nn.Conv2d(inputs, outputs, 3, stride, 1, bias=bias)
+        if kind == "transposed"
+        else torch.nn.Conv2d(inputs, outputs, 3, stride, 1, bias=bias, padding_mode=kind)
     ).double()
     x = torch.randn(2, inputs, 9, 7, dtype=torch.float64, requires_grad=True)
     results = []
@@ -151,3 +154,29 @@ def test_all_samples_at_once_are_normalised_like_one_by_one(shape, rows):
     low = x.detach().bfloat16()
     gamma = condition.detach()[:, : shape[1]].expand(shape[0], -1)
     assert transformation_network.normalised_at_once(low, gamma, gamma).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TransformationNetwork(Design(width=0.25)),
+        lambda: TransformationNetwork(Design(0.25, padding="mirror", upsampling="nearest")),
+        lambda: ResidualGenerator(1, 5),
+        lambda: PatchGan(4),
+        lambda: build_decoder("vgg16", "relu2_1", torch.device("cpu")),
+    ],
+)
+def test_networks_are_the_same_in_the_form_of_gpus(monkeypatch, make):
+    torch.manual_seed(2)
+    network = make().double()
+    inputs = next(p.shape[1] for p in network.parameters() if p.dim() == 4)
+    x = torch.rand(2, inputs, 40, 36, dtype=torch.float64, requires_grad=True)
+    results = []
+    for on_gpu in (False, True):
+        monkeypatch.setattr(aligned_convolution, "_trains_on_gpu", lambda x, on_gpu=on_gpu: on_gpu)
+        made = network(x)
+        results.append(
+            (made, *torch.autograd.grad(made.square().sum(), [x, *network.parameters()]))
+        )
+    for plain, padded in zip(*results, strict=True):
+        torch.testing.assert_close(padded, plain, rtol=1e-9, atol=1e-9)

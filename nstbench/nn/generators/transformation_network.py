@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nstbench.nn.layers.aligned_convolution import convolve
+from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
 
 Normalisation = Literal["batch", "instance", "conditional"]
 Padding = Literal["reflect_start", "mirror", "zero"]
@@ -214,7 +214,7 @@ class ConvolutionStep(nn.Module):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
         if isinstance(self.convolution, nn.Conv2d):
             x = self._padded(x)
-        x = convolve(self.convolution, x)
+        x = self.convolution(x)
         if isinstance(self.norm, ConditionalInstanceNorm):
             if condition is None:
                 raise ValueError("a conditional network needs scales and shifts")
@@ -335,8 +335,8 @@ def _convolution(
     inputs: int, outputs: int, kernel: int, stride: int, upsampling: Upsampling, bias: bool
 ) -> nn.Conv2d | nn.ConvTranspose2d:
     if stride < 0 and upsampling == "transposed":
-        return nn.ConvTranspose2d(inputs, outputs, kernel, 2, 1, output_padding=1, bias=bias)
-    return nn.Conv2d(inputs, outputs, kernel, max(1, stride), bias=bias)
+        return AlignedConvTranspose2d(inputs, outputs, kernel, 2, 1, output_padding=1, bias=bias)
+    return AlignedConv2d(inputs, outputs, kernel, max(1, stride), bias=bias)
 
 
 def _norm(kind: Normalisation | None, channels: int) -> nn.Module | None:

@@ -16,16 +16,26 @@ _MULTIPLE = 8
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
-def convolve(convolution: Convolution, x: torch.Tensor) -> torch.Tensor:
-    """Return ``convolution(x)``; trained on a GPU, with numbers of channels that it is made for.
+class AlignedConv2d(nn.Conv2d):
+    """A convolution without groups; trained on a GPU, with numbers of channels it is made for."""
 
-    Args:
-        convolution: a layer without groups.
-        x: activations (B, C, H, W).
-    """
-    if not (x.is_cuda and torch.is_grad_enabled()):
-        return convolution(x)
-    return padded_convolution(convolution, x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, outputs, H', W') of activations (B, inputs, H, W)."""
+        return padded_convolution(self, x) if _trains_on_gpu(x) else super().forward(x)
+
+
+class AlignedConvTranspose2d(nn.ConvTranspose2d):
+    """The same for transposed convolutions."""
+
+    def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
+        """Return (B, outputs, H', W') of activations (B, inputs, H, W)."""
+        if output_size is None and _trains_on_gpu(x):
+            return padded_convolution(self, x)
+        return super().forward(x, output_size)
+
+
+def _trains_on_gpu(x: torch.Tensor) -> bool:
+    return x.is_cuda and torch.is_grad_enabled()
 
 
 def padded_convolution(convolution: Convolution, x: torch.Tensor) -> torch.Tensor:
@@ -37,6 +47,12 @@ def padded_convolution(convolution: Convolution, x: torch.Tensor) -> torch.Tenso
     inputs, outputs = (
         -count % _MULTIPLE for count in (convolution.in_channels, convolution.out_channels)
     )
+    strides, padding = convolution.stride, convolution.padding
+    assert not isinstance(padding, str)
+    if convolution.padding_mode != "zeros":
+        rows, columns = padding
+        x = F.pad(x, (columns, columns, rows, rows), mode=convolution.padding_mode)
+        padding = (0, 0)
     transposed = isinstance(convolution, nn.ConvTranspose2d)
     first, second = (inputs, outputs) if transposed else (outputs, inputs)
     kernel, bias = convolution.weight, convolution.bias
@@ -48,8 +64,6 @@ def padded_convolution(convolution: Convolution, x: torch.Tensor) -> torch.Tenso
         bias = F.pad(bias, (0, outputs))
     x = x.contiguous(memory_format=torch.channels_last)
     kernel = kernel.contiguous(memory_format=torch.channels_last)
-    strides, padding = convolution.stride, convolution.padding
-    assert not isinstance(padding, str)
     if isinstance(convolution, nn.ConvTranspose2d):
         result = F.conv_transpose2d(x, kernel, bias, strides, padding, convolution.output_padding)
     else:
