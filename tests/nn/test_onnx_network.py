@@ -12,7 +12,7 @@ import torch
 
 from nstbench.core.errors import WeightsError
 from nstbench.nn.generators.magenta import PREDICT, TRANSFORM, MagentaNetworks
-from nstbench.nn.generators.onnx_network import OnnxNetwork
+from nstbench.nn.layers.onnx_network import OnnxNetwork
 from nstbench.nn.weights import cache
 from nstbench.nn.weights.onnx_graph import _fields, read_graph
 

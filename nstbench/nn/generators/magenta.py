@@ -3,7 +3,7 @@
 A MobileNet-v2 style network distilled from the paper's Inception-v3, and a transformer of
 a quarter of the paper's width, with int8 weights and activations. They were published for
 TensorFlow Lite; a third party converted them to ONNX. Here the weights are as published, and the
-activations are float32 (:mod:`nstbench.nn.generators.onnx_network`).
+activations are float32 (:mod:`nstbench.nn.layers.onnx_network`).
 
 Both networks were published for fixed sizes, which nstbench keeps: the style network takes
 256 x 256 (the largest central square of the painting), the transformer 384 x 384. A content of
@@ -19,8 +19,8 @@ from collections.abc import Callable
 import torch
 
 from nstbench.contracts import Weight
-from nstbench.nn.generators.onnx_network import OnnxNetwork
 from nstbench.nn.generators.transformation_network import mirrored
+from nstbench.nn.layers.onnx_network import OnnxNetwork
 from nstbench.nn.weights import cache
 from nstbench.nn.weights.onnx_graph import read_graph
 from nstbench.nn.weights.sources import PyPIArchive
