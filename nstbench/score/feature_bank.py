@@ -20,6 +20,7 @@ import torch
 from nstbench.contracts import Features, Picture
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.nn.layers.winograd import use_winograd
 from nstbench.nn.losses.gram import scoring_gram_matrix
 from nstbench.pictures.picture import resize
 from nstbench.score.feature_spill import Overflow, Place
@@ -39,6 +40,9 @@ _MEMORY_SHARE = 0.5
 
 LoadNetwork = Callable[[str, torch.device], LayeredNetwork]
 Key = tuple[str, ...]
+Make = Callable[[], torch.Tensor]
+Lasting = Callable[[str, Sequence[str], Sequence[str], Make, str], torch.Tensor]
+"""Keeps small tensors longer than a process: ``nstbench.score.pair_cache.PairCache.tensor``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class FeatureBank:
         load: function that loads a network.
         overflow: folder for removed features, which are later read from it instead of computed
             again. By default they are not kept.
+        lasting: keeps the tensors that are worth a file; by default none is.
     """
 
     def __init__(
@@ -87,8 +92,10 @@ class FeatureBank:
         budget: int | None = None,
         load: LoadNetwork = load_backbone,
         overflow: Path | None = None,
+        lasting: Lasting | None = None,
     ) -> None:
         self.device = device
+        self.lasting = lasting
         self.budget = _free_memory(device) if budget is None else budget
         self._load = load
         self._overflow = None if overflow is None else Overflow(overflow)
@@ -169,6 +176,7 @@ class FeatureBank:
             # weights made in inference mode cannot be packed: they have no version counter
             with torch.inference_mode(False):
                 self._networks[network] = self._load(network, self.device)
+                use_winograd(self._networks[network])
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
@@ -266,7 +274,13 @@ class ScoredPair:
             entry.grams[layer] = scoring_gram_matrix(entry.activations[layer])
         return self._expanded(entry.grams[layer])
 
-    def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
+    def kept(
+        self,
+        name: str,
+        of: Sequence[str],
+        make: Callable[[], torch.Tensor],
+        networks: Sequence[str] = (),
+    ) -> torch.Tensor:
         """Return the result of ``make``, called once; see ``contracts.ScoringPair``."""
         keys = tuple(self._key(self._view(source)) for source in of)
         if all(keys):
@@ -278,7 +292,13 @@ class ScoredPair:
                 finally:
                     self._as_is = before
 
-            return self._expanded(self._bank.tensor(("kept", name, *keys), make_as_is))
+            def stored() -> torch.Tensor:
+                lasting = self._bank.lasting
+                if lasting is None or not networks:
+                    return make_as_is()
+                return lasting(name, keys, networks, make_as_is, make.__module__)
+
+            return self._expanded(self._bank.tensor(("kept", name, *keys), stored))
         key = (name, *of)
         if key not in self._tensors:
             self._tensors[key] = make()
