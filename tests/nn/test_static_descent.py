@@ -184,8 +184,15 @@ def painted(monkeypatch, name, params, sides, optimizer, device, buffers):
 
 
 @pytest.mark.usefixtures("network_weights")
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("sides", [(64, 64), (72, 50)])
+@pytest.mark.parametrize(
+    ("optimizer", "sides"),
+    [
+        ("adam", (64, 64)),
+        pytest.param("adam", (72, 50), marks=pytest.mark.slow),
+        pytest.param("sgd", (64, 64), marks=pytest.mark.slow),
+        pytest.param("sgd", (72, 50), marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(("name", "params"), METHODS)
 def test_methods_paint_the_same_picture(monkeypatch, name, params, sides, optimizer):
     (made, steps), (other, others) = (
