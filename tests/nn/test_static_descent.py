@@ -11,11 +11,12 @@ import torch
 
 from nstbench.contracts import Diverged
 from nstbench.generate.conformance.method_checks import example
+from nstbench.generate.flops import count_flops
 from nstbench.nn.losses.patches import PatchLoss, StylePatches
 from nstbench.nn.optimise import static_descent
 from nstbench.nn.optimise.image_optimisation import ImageOptimisation
 from nstbench.nn.optimise.minimise import Descent, Renewing, minimise
-from nstbench.nn.optimise.static_descent import minimise_in_buffers
+from nstbench.nn.optimise.static_descent import may_capture, minimise_in_buffers
 from nstbench.plugins import registry
 
 CLOSE = 1e-3
@@ -222,6 +223,19 @@ def test_buffers_are_for_single_pairs_on_gpus(optimizer, is_cuda, shared, expect
     if shared:
         method._evaluate = lambda *given: None
     assert method._in_buffers(SimpleNamespace(is_cuda=is_cuda)) == expected
+
+
+def test_counted_steps_are_not_replayed():
+    on_gpu, answers = SimpleNamespace(is_cuda=True), []
+    assert may_capture(on_gpu)
+
+    def counted():
+        answers.append(may_capture(on_gpu))
+        return torch.ones(4, 5) @ torch.ones(5, 6)
+
+    assert count_flops(counted) == 240
+    assert answers == [False]
+    assert not may_capture(torch.zeros(1))
 
 
 @pytest.mark.gpu

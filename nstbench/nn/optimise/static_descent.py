@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator
 
 import torch
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from nstbench.contracts import Diverged
 from nstbench.core.errors import ran_out_of_memory
@@ -53,6 +54,11 @@ def minimise_in_buffers(
     return _Buffers(start, objective, descent, report).run()
 
 
+def may_capture(pixels: torch.Tensor) -> bool:
+    """Return True on a GPU, unless operations are being counted: replays cannot be counted."""
+    return pixels.is_cuda and not is_in_torch_dispatch_mode()
+
+
 class _Buffers:
     """The tensors of one descent, and the loop over its steps."""
 
@@ -70,7 +76,7 @@ class _Buffers:
         self._limit = math.inf
         self._last_finite = start.detach().clamp(0.0, 1.0)
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._captures = start.is_cuda
+        self._captures = may_capture(start)
 
     def run(self) -> torch.Tensor:
         """Return the pixels after all steps."""
