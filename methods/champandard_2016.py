@@ -42,7 +42,7 @@ from nstbench.nn.optimise.image_optimisation import (
     ImageOptimisation,
     OptimisationParams,
 )
-from nstbench.nn.optimise.minimise import Losses, Objective
+from nstbench.nn.optimise.minimise import Losses, Objective, Renewing
 
 _GRAM_DEFAULTS = {
     "style_layers": GRAM_LAYERS,
@@ -191,10 +191,13 @@ class Champandard2016(ImageOptimisation):
         layers = (*p.style_layers, p.content_layer)
         # patches: the mean, as in the code. gram: half the sum at full size, as in Gatys' paper.
         divisor = wanted.numel() if p.loss == "patches" else 2.0 * scale**2
+        patch_loss = (
+            PatchLoss(targets, content.semantic_map, p.match_every) if p.loss == "patches" else None
+        )
         style_loss = (
-            _patch_loss(content.semantic_map, targets, p.match_every)
-            if p.loss == "patches"
-            else _gram_loss(content.semantic_map, targets)
+            _gram_loss(content.semantic_map, targets)
+            if patch_loss is None
+            else _on_caffe_scale(patch_loss)
         )
 
         def losses(pixels: torch.Tensor) -> Losses:
@@ -202,11 +205,12 @@ class Champandard2016(ImageOptimisation):
             energy = content_energy(features[p.content_layer], wanted)
             return self.add_up(energy * (CAFFE_SCALE**2 / divisor), style_loss(features), pixels)
 
-        return losses
+        if patch_loss is None:
+            return losses
+        return Renewing(losses, p.match_every, patch_loss.at)
 
 
-def _patch_loss(labels: torch.Tensor, targets: dict[str, StylePatches], every: int) -> Any:
-    loss = PatchLoss(targets, labels, every)
+def _on_caffe_scale(loss: PatchLoss) -> Any:
     return lambda features: loss(features) * CAFFE_SCALE**2
 
 

@@ -26,7 +26,7 @@ from nstbench.nn.optimise.image_optimisation import (
     ImageOptimisation,
     OptimisationParams,
 )
-from nstbench.nn.optimise.minimise import Losses, Objective
+from nstbench.nn.optimise.minimise import Losses, Objective, Renewing
 
 
 class LiWand2016(ImageOptimisation):
@@ -110,4 +110,4 @@ class LiWand2016(ImageOptimisation):
                 energy * CAFFE_SCALE**2, style_loss(features) * CAFFE_SCALE**2, pixels
             )
 
-        return losses
+        return Renewing(losses, p.match_every, style_loss.at)

@@ -16,8 +16,8 @@ from typing import Any, Literal
 import nstbench
 from nstbench.core.errors import UsageError
 
-_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "torchmetrics",
-             "onnxruntime", "pillow", "scikit-image")  # fmt: skip
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "torchmetrics", "pillow",
+             "scikit-image")  # fmt: skip
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 

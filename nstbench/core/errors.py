@@ -82,6 +82,34 @@ def message_of(error: BaseException) -> str:
         return type(error).__name__
 
 
+_LOST_DEVICE = (
+    "cuda error",
+    "cudnn_status_execution_failed",
+    "cudnn_status_internal_error",
+    "cublas_status_execution_failed",
+    "cublas_status_internal_error",
+)
+
+
+def lost_device(error: BaseException | None) -> bool:
+    """Return True for an error after which this process cannot use its GPU any more.
+
+    Examples are an illegal address, a failed assertion of a kernel, a memory error of the GPU
+    (ECC) and a GPU that fell off the bus. CUDA reports some errors that do no such damage in the
+    same form. A new process costs little, so they count, too. Lack of memory does not count.
+    """
+    torch = sys.modules.get("torch")
+    # torch has the class since version 2.8
+    kind = getattr(torch, "AcceleratorError", ())
+    while error is not None:
+        text = message_of(error).lower()
+        known = isinstance(error, kind) or any(words in text for words in _LOST_DEVICE)
+        if isinstance(error, RuntimeError) and known and not ran_out_of_memory(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def ran_out_of_memory(error: object) -> bool:
     """Return True for an error of too little memory, of the machine or of its GPU."""
     # torch raised it only if torch is loaded, and this module must not load it

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nstbench.core.errors import lost_device
+
 
 @contextlib.contextmanager
 def isolated(threads: int | None = None) -> Iterator[None]:
@@ -60,8 +62,24 @@ def _generators() -> Iterator[Callable[[], object]]:
     yield lambda: torch.set_rng_state(torch_state)
     # reading the state of an unused GPU would allocate some hundred MiB on it
     if torch.cuda.is_initialized():
-        states = torch.cuda.get_rng_state_all()
-        yield lambda: torch.cuda.set_rng_state_all(states)
+        with _lost_device_ignored():
+            states = torch.cuda.get_rng_state_all()
+            yield lambda: _restore_gpu_generators(states)
+
+
+def _restore_gpu_generators(states: list[torch.Tensor]) -> None:
+    with _lost_device_ignored():
+        torch.cuda.set_rng_state_all(states)
+
+
+@contextlib.contextmanager
+def _lost_device_ignored() -> Iterator[None]:
+    """Suppress errors of a lost GPU: the process ends soon, and the cause is raised elsewhere."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not lost_device(error):
+            raise
 
 
 def _modes() -> Iterator[Callable[[], object]]:

@@ -16,7 +16,7 @@ import torch
 
 from nstbench.contracts import Diverged, Method, OutOfTime, Picture, PreparedPair
 from nstbench.core.environment import device_name, utc_now
-from nstbench.core.errors import StoreError, message_of, ran_out_of_memory
+from nstbench.core.errors import StoreError, lost_device, message_of, ran_out_of_memory
 from nstbench.core.glibc_malloc import give_back_memory
 from nstbench.core.isolation import isolated
 from nstbench.core.records import (
@@ -29,7 +29,7 @@ from nstbench.core.records import (
     Unit,
     UnitRecord,
 )
-from nstbench.generate.clock import PeakMemory, kernel_of, one_sample, timed
+from nstbench.generate.clock import PeakMemory, kernel_of, one_sample, synchronize, timed
 from nstbench.generate.flops import count_flops
 from nstbench.generate.method_timing import TimingRequest, time_method
 from nstbench.generate.outcomes import BadOutputError, check_output, refuse_full_disk, status_of
@@ -61,9 +61,13 @@ class Runner:
         store: the run folder.
         device: torch device.
         threads: CPU threads of torch.
+
+    Attributes:
+        lost: True once the process cannot use its GPU any more; it has to be replaced then.
     """
 
     def __init__(self, store: Store, device: str, threads: int) -> None:
+        self.lost = False
         self.store = store
         self.device = torch.device(device)
         self.threads = threads
@@ -134,10 +138,11 @@ class Runner:
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 refuse_full_disk(units[0].method, error)
                 outcomes = message_of(error)
+                self.notice(error)
             if isinstance(outcomes, str) or any(o["status"] != Status.DONE for o in outcomes):
                 self.close()
         if isinstance(outcomes, str):
-            if self.device.type == "cuda":
+            if self.device.type == "cuda" and not self.lost:
                 torch.cuda.empty_cache()
             return outcomes
         return [
@@ -149,6 +154,15 @@ class Runner:
         """Time a freshly loaded method; see :func:`nstbench.generate.method_timing.time_method`."""
         self.close()
         return time_method(request, self.store, self.device, self.threads)
+
+    def notice(self, error: BaseException) -> None:
+        """Set ``lost`` if an error says so, or if the GPU does not answer after it."""
+        self.lost = self.lost or lost_device(error)
+        if not self.lost and self.device.type == "cuda":
+            try:
+                synchronize(self.device)
+            except RuntimeError as later:
+                self.lost = lost_device(later)
 
     def close(self) -> None:
         """Unload the method."""
@@ -211,7 +225,9 @@ class Runner:
                 f"stylize_batch returned {len(outputs)} pictures for {len(units)} pairs"
             )
         for output in outputs:
-            if isinstance(output, BaseException) and ran_out_of_memory(output):
+            if isinstance(output, BaseException) and (
+                ran_out_of_memory(output) or lost_device(output)
+            ):
                 raise output
         outcomes: list[Facts] = []
         for place, unit in enumerate(units):
@@ -291,6 +307,7 @@ class Runner:
     def _failure(self, unit: Unit, error: BaseException) -> Facts:
         """Return the facts of a failure; write the last finite picture of a divergence."""
         refuse_full_disk(unit.method, error)
+        self.notice(error)
         if isinstance(error, Diverged) and error.last_finite is not None:
             path = self.store.trace_path(unit.key).with_name(f"{unit.key}_last_finite.png")
             write_png(path, to_pixels(error.last_finite.clamp(0, 1)))

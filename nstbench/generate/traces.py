@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from nstbench.core.errors import lost_device
 from nstbench.core.records import Step, Unit
 from nstbench.store.atomic_files import write_json
 from nstbench.store.store import Store
@@ -49,12 +51,22 @@ class Trace:
             {
                 "step": step.index,
                 "seconds": seconds,
-                **{name: float(value) for name, value in step.losses.items()},
+                **_numbers(step.losses),
             }
             for seconds, step in self._steps
         ]
         trace = {"method": unit.method, "plugin": unit.plugin, "steps": rows}
         write_json(store.trace_path(unit.key), trace)
+
+
+def _numbers(losses: Mapping[str, Any]) -> dict[str, float]:
+    """Return losses as numbers; none if they were on a GPU that is lost."""
+    try:
+        return {name: float(value) for name, value in losses.items()}
+    except RuntimeError as error:
+        if not lost_device(error):
+            raise
+        return {}
 
 
 def ignore(step: Step) -> None:

@@ -48,12 +48,17 @@ class RequestHandlers:
         self._handlers = {"unit": self._run_unit, "batch": self._run_batch, "time": self._time}
 
     def answer(self, request: Mapping[str, Any]) -> Message:
-        """Return the event that ends a request; an exception becomes an ``error`` event."""
+        """Return the event that ends a request; an exception becomes an ``error`` event.
+
+        ``lost`` in it is True if this process cannot use its GPU any more.
+        """
         try:
-            return self._handlers[request["do"]](request)
+            event = self._handlers[request["do"]](request)
         except Exception as error:
+            self._runner.notice(error)
             message = f"{type(error).__name__}: {error}"
-            return {"event": "error", "message": message, "traceback": traceback.format_exc()}
+            event = {"event": "error", "message": message, "traceback": traceback.format_exc()}
+        return event | {"lost": self._runner.lost}
 
     def close(self) -> None:
         """Unload the method."""

@@ -160,8 +160,3 @@ class TestFeedForward:
         for one, other in zip(alone, batch, strict=True):
             assert torch.equal(one, other)
         assert not torch.equal(*alone)
-
-    def test_networks_that_take_one_picture_do_no_batches(self):
-        cls = registry.load("methods", "ghiasi_2017")
-        assert not cls(cls.Params()).does_batches()
-        assert cls(cls.Params(network="own")).does_batches()

@@ -12,8 +12,8 @@ import nstbench
 from nstbench.core.board import Board
 
 FEED_FORWARD = (
-    "johnson_2016", "ulyanov_2016", "dumoulin_2017", "ghiasi_2017:network=own", "adain_2017",
-    "wct_2017",
+    "johnson_2016", "ulyanov_2016", "dumoulin_2017", "ghiasi_2017:network=own", "ghiasi_2017",
+    "adain_2017", "wct_2017",
 )  # fmt: skip
 OPTIMISATION = ("gatys_2015", "novak_nikulin_2016", "champandard_2016", "li_wand_2016")
 DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.gpu))

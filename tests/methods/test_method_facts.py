@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,22 +153,17 @@ def test_a_checkpoint_states_its_training_time() -> None:
 # --- packages and the counter ------------------------------------------------------------
 
 
-def test_the_own_network_needs_no_package(
+def test_a_missing_package_makes_a_method_unavailable(
     monkeypatch: pytest.MonkeyPatch, network_weights: None
 ) -> None:
-    found = importlib.util.find_spec
-
-    def without(name: str, *rest):
-        return None if name == "onnxruntime" else found(name, *rest)
-
-    monkeypatch.setattr(catalog.importlib.util, "find_spec", without)
-    own = MethodSpec(name="ghiasi_2017", params={"network": "own"})
-    assert catalog.make_variant(own, {}).card.availability.ok
+    cls = registry.load("methods", "ghiasi_2017")
+    assert catalog.make_variant(MethodSpec(name="ghiasi_2017"), {}).card.availability.ok
+    monkeypatch.setattr(cls, "required_packages", lambda self: ("torch", "no_such_package"))
     state = catalog.make_variant(MethodSpec(name="ghiasi_2017"), {}).card.availability
-    assert (state.ok, state.remedy) == (False, "pip install onnxruntime")
+    assert (state.ok, state.remedy) == (False, "pip install no_such_package")
 
 
-def test_only_the_own_network_is_counted(
+def test_the_operations_of_both_networks_are_counted(
     mapped: tuple[Path, ImageRecord], network_weights: None
 ) -> None:
     folder, record = mapped
@@ -180,7 +174,13 @@ def test_only_the_own_network_is_counted(
         )
         counts.append(time_method(request, Store(folder), CPU, 1).flops)
     assert counts[0] > 1e8
-    assert counts[1] is None
+    # convolutions at 384 px: two of 9 x 9, two contracting, ten residual and two expanding; heads
+    side = 384**2
+    outer = 2 * 81 * 3 * 8 * side
+    inner = 9 * (8 * 16 * side / 4 + 16 * 32 * side / 16 + 10 * 32 * 32 * side / 16)
+    expanding = 9 * (32 * 16 * side / 4 + 16 * 8 * side)
+    heads = 100 * 2 * (10 * 32 + 16 + 8 + 3)
+    assert counts[1] == pytest.approx(2 * (outer + inner + expanding + heads))
 
 
 # --- pictures at another size ------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_discriminator_is_the_papers() -> None:
     widths = [step.out_channels for step in discriminator if isinstance(step, nn.Conv2d)]
     assert widths == [64, 128, 256, 512, 1]
     kinds = [type(step).__name__ for step in discriminator]
-    assert kinds[:3] == ["Conv2d", "LeakyReLU", "Conv2d"]
+    assert kinds[:3] == ["AlignedConv2d", "LeakyReLU", "AlignedConv2d"]
     assert kinds.count("PlainInstanceNorm") == 3
 
 

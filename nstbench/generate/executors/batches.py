@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,12 +11,14 @@ from pydantic import TypeAdapter
 
 from nstbench.core.errors import StoreError
 from nstbench.core.records import Unit, UnitRecord
-from nstbench.generate.executors.executor import Event, OnStep, Worker
+from nstbench.generate.executors.executor import Event, OnStep
 from nstbench.store.unit_records import sound_record
 
 _FIRST_SIZE = 4
 _LARGEST_SIZE = 16
 _UNITS = TypeAdapter(Unit)
+
+Ask = Callable[[Event, Callable[[Event], None]], Event]
 
 WantedSize = int | Literal["auto"]
 
@@ -54,11 +56,12 @@ class BatchSizes:
             if count >= self._sizes.get(kind, _FIRST_SIZE):
                 self._sizes[kind] = min(2 * count, _LARGEST_SIZE)
 
-    def failed(self, unit: Unit, count: int) -> None:
-        """Record that a batch of ``count`` units failed."""
+    def failed(self, unit: Unit, count: int) -> int:
+        """Record that a batch of ``count`` units failed; return the most units of later ones."""
         with self._lock:
             kind = unit.method, unit.size
             self._limits[kind] = min(max(1, count // 2), self._limits.get(kind, count))
+            return self._limits[kind]
 
 
 def plain_unit(unit: Unit) -> dict[str, Any]:
@@ -68,12 +71,12 @@ def plain_unit(unit: Unit) -> dict[str, Any]:
 
 
 def ask_for_batch(
-    worker: Worker, units: Sequence[Unit], alone: bool, on_step: OnStep
-) -> Sequence[UnitRecord] | None:
-    """Return the records of units that a worker runs together; None if the batch failed.
+    ask: Ask, units: Sequence[Unit], alone: bool, on_step: OnStep
+) -> Sequence[UnitRecord] | str:
+    """Return the records of units that a worker runs together; the reason if the batch failed.
 
     Args:
-        worker: the worker to ask.
+        ask: sends a request to the worker; see :meth:`Worker.ask`.
         units: units of one variant and size.
         alone: True if no other worker runs on its machine.
         on_step: receives their progress.
@@ -91,8 +94,10 @@ def ask_for_batch(
     for unit in units:
         on_step(unit, 0, 0)
     request = {"do": "batch", "units": [plain_unit(unit) for unit in units], "alone": alone}
-    answer = worker.ask(request, report)
+    answer = ask(request, report)
     if answer["event"] == "error":
         raise StoreError(str(answer["message"]))
     records = answer.get("records")
-    return None if records is None else [sound_record(record) for record in records]
+    if records is None:
+        return str(answer["message"])
+    return [sound_record(record) for record in records]

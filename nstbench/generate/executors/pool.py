@@ -124,8 +124,9 @@ class PoolExecutor(ABC):
         message = ""
         for _ in range(1 + DEATH_RETRIES):
             try:
-                worker = self.workers.get(self._timing_slot)
-                event = worker.ask({"do": "time", "timing": timing}, lambda event: None)
+                event = self.workers.ask(
+                    self._timing_slot, {"do": "time", "timing": timing}, lambda event: None
+                )
             except WorkerDiedError as error:
                 message = str(error)
                 self.workers.end(self._timing_slot)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from nstbench.core.environment import utc_now
 from nstbench.core.errors import StoreError
@@ -22,6 +24,8 @@ from nstbench.generate.executors.worker_slots import WorkerSlots
 from nstbench.store.leases import Leases
 from nstbench.store.store import Store
 from nstbench.store.unit_records import sound_record
+
+_log = logging.getLogger(__name__)
 
 DEATH_RETRIES = 3
 """How often a unit is tried again after the worker died that ran it."""
@@ -215,10 +219,12 @@ class SlotDriver:
             "observe": task.observed,
         }
         try:
-            worker = self._workers.get(self._slot)
+            self._workers.get(self._slot)
             self._emit(Progress(unit, 0, 0))
-            event = worker.ask(
-                request, lambda event: self._emit(Progress(unit, event["index"], event["total"]))
+            event = self._workers.ask(
+                self._slot,
+                request,
+                lambda event: self._emit(Progress(unit, event["index"], event["total"])),
             )
         except WorkerTimeoutError as error:
             return self._write_failure(unit, Status.TIMEOUT, str(error), started)
@@ -242,18 +248,24 @@ class SlotDriver:
 
     def _attempt_batch(self, units: Sequence[Unit]) -> Sequence[UnitRecord | None]:
         """Return the records of units that were run together; None for all if that failed."""
-        records = None
         try:
+            self._workers.get(self._slot)
             records = ask_for_batch(
-                self._workers.get(self._slot),
+                partial(self._workers.ask, self._slot),
                 units,
                 self._is_alone(),
                 lambda unit, step, steps: self._emit(Progress(unit, step, steps)),
             )
-        except WorkerError:
+        except WorkerError as error:
             self._workers.end(self._slot)
-        if records is None:
-            self._batch_sizes.failed(units[0], len(units))
+            records = str(error)
+        if isinstance(records, str):
+            most = self._batch_sizes.failed(units[0], len(units))
+            _log.warning(
+                "%s at %d px: a batch of %d pairs failed (%s). They are done one by one; later "
+                "batches have at most %d.",
+                units[0].method, units[0].size, len(units), records, most,
+            )  # fmt: skip
             return [None] * len(units)
         self._batch_sizes.fitted(units[0], len(units))
         return records

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.generate.executors.executor import (
+    Event,
     Worker,
     WorkerDiedError,
     WorkerMemoryError,
@@ -59,6 +60,19 @@ class WorkerSlots:
             self.end(slot)
             raise WorkerDiedError("it was stopped")
         return self._workers[slot]
+
+    def ask(self, slot: int, request: Event, on_event: Callable[[Event], None]) -> Event:
+        """Send a request to the worker of a slot; see :meth:`Worker.ask`.
+
+        A worker that lost its GPU during the request is ended, and the next request starts another.
+
+        Raises:
+            WorkerError: see :meth:`Worker.ask` and :meth:`get`.
+        """
+        event = self.get(slot).ask(request, on_event)
+        if event.get("lost"):
+            self.end(slot)
+        return event
 
     def end(self, slot: int) -> None:
         """Stop the worker of a slot, if it has one."""

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, WIDTHS
+from nstbench.nn.layers.aligned_convolution import AlignedConv2d
 from nstbench.nn.layers.layered import LayeredNetwork
 
 _BLOCKS = {"vgg16": VGG16_BLOCKS, "vgg19": VGG19_BLOCKS}
@@ -198,7 +199,7 @@ def _steps(blocks: tuple[int, ...], block: int, index: int) -> Iterator[nn.Modul
         while index:
             last = (block, index) == (1, 1)
             inputs = 3 if last else WIDTHS[block - 1 if index > 1 else block - 2]
-            yield nn.Conv2d(WIDTHS[block - 1], inputs, 3, padding=1, padding_mode="reflect")
+            yield AlignedConv2d(WIDTHS[block - 1], inputs, 3, padding=1, padding_mode="reflect")
             if not last:
                 yield nn.ReLU()
             index -= 1

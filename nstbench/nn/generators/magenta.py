@@ -2,26 +2,27 @@
 
 A MobileNet-v2 style network distilled from the paper's Inception-v3, and a transformer of
 a quarter of the paper's width, with int8 weights and activations. They were published for
-TensorFlow Lite; a third party converted them to ONNX.
+TensorFlow Lite; a third party converted them to ONNX. Here the weights are as published, and the
+activations are float32 (:mod:`nstbench.nn.layers.onnx_network`).
 
-Both networks have fixed sizes: the style network takes 256 x 256 (the largest central square
-of the painting), the transformer 384 x 384. A content of another shape is resized so that its
-longer side is 384, reflected at its edges to fill a square, stylised, cut out, and resized
-back. Brush strokes then keep their proportions; squeezing the picture into the square would
-distort them.
+Both networks were published for fixed sizes, which nstbench keeps: the style network takes
+256 x 256 (the largest central square of the painting), the transformer 384 x 384. A content of
+another shape is resized so that its longer side is 384, reflected at its edges to fill a square,
+stylised, cut out, and resized back. Brush strokes then keep their proportions; squeezing the
+picture into the square would distort them.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from nstbench.contracts import Weight
 from nstbench.nn.generators.transformation_network import mirrored
+from nstbench.nn.layers.onnx_network import OnnxNetwork
 from nstbench.nn.weights import cache
+from nstbench.nn.weights.onnx_graph import read_graph
 from nstbench.nn.weights.sources import PyPIArchive
 from nstbench.pictures.picture import resize
 
@@ -58,65 +59,47 @@ TRANSFORM = _member(
 
 
 class MagentaNetworks:
-    """Both networks, opened in onnxruntime; on the GPU if its build supports that.
+    """Both networks as torch modules.
+
+    Args:
+        prepare: moves a network to its device and freezes it; see
+            :func:`nstbench.nn.generators.runtime.for_inference`.
 
     Raises:
         WeightsError: see :func:`nstbench.nn.weights.cache.path`.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._predictor = _open(cache.path(PREDICT), device)
-        self._transformer = _open(cache.path(TRANSFORM), device)
+    def __init__(self, prepare: Callable[[OnnxNetwork], OnnxNetwork]) -> None:
+        self._predictor = prepare(OnnxNetwork(read_graph(cache.path(PREDICT))))
+        self._transformer = prepare(OnnxNetwork(read_graph(cache.path(TRANSFORM))))
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the embedding (1, 100) of the central square of one picture (B, 3, H, W)."""
+        """Return the embeddings (B, 100) of the central squares of pictures (B, 3, H, W)."""
         height, width = pixels.shape[-2:]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        square = pixels[:1, :, top : top + side, left : left + side].cpu()
-        embedding = _run(self._predictor, _to_nhwc(resize(square, (_STYLE_SIDE, _STYLE_SIDE))))
-        return torch.from_numpy(embedding).flatten(1)
+        square = pixels[:, :, top : top + side, left : left + side]
+        resized = resize(square, (_STYLE_SIDE, _STYLE_SIDE))
+        embedding: torch.Tensor = self._predictor(resized.permute(0, 2, 3, 1))
+        return embedding.flatten(1)
 
     def stylize(self, pixels: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        """Return one stylised picture, float32 RGB (1, 3, H, W) in [0, 1], on the CPU.
+        """Return stylised pictures, float32 RGB (B, 3, H, W) in [0, 1].
 
         Args:
-            pixels: the content, float32 RGB (1, 3, H, W) in [0, 1], on any device.
-            embedding: (1, 100).
+            pixels: the contents, float32 RGB (B, 3, H, W) in [0, 1].
+            embedding: (B or 1, 100), on the same device.
         """
         height, width = pixels.shape[-2:]
         scale = _CONTENT_SIDE / max(height, width)
         inner = (max(1, round(height * scale)), max(1, round(width * scale)))
-        rows, columns = (_centred(side) for side in inner)
-        square = resize(pixels.cpu(), inner)[:, :, rows][:, :, :, columns]
-        stylised = _run(self._transformer, _to_nhwc(square), embedding[:, None, None].numpy())
+        rows, columns = (_centred(side).to(pixels.device) for side in inner)
+        square = resize(pixels, inner)[:, :, rows][:, :, :, columns]
+        condition = embedding[:, None, None]
+        stylised = self._transformer(square.permute(0, 2, 3, 1), condition).permute(0, 3, 1, 2)
         top, left = ((_CONTENT_SIDE - side) // 2 for side in inner)
-        cut = torch.from_numpy(stylised).permute(0, 3, 1, 2)
-        cut = cut[:, :, top : top + inner[0], left : left + inner[1]]
+        cut = stylised[:, :, top : top + inner[0], left : left + inner[1]]
         return resize(cut.contiguous(), (height, width)).clamp(0.0, 1.0)
-
-
-def _open(file: Path, device: torch.device) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    # Warnings about constant folding concern the converter and do not help users.
-    options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        providers.insert(0, "CUDAExecutionProvider")
-    return onnxruntime.InferenceSession(file, options, providers=providers)
-
-
-def _run(session: Any, *inputs: np.ndarray) -> np.ndarray:
-    names = [entry.name for entry in session.get_inputs()]
-    output: np.ndarray = session.run(None, dict(zip(names, inputs, strict=True)))[0]
-    return output
-
-
-def _to_nhwc(pixels: torch.Tensor) -> np.ndarray:
-    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy(), dtype=np.float32)
 
 
 def _centred(length: int) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from nstbench.nn.generators.residual_generator import PlainInstanceNorm
+from nstbench.nn.layers.aligned_convolution import AlignedConv2d
 
 _SLOPE = 0.2
 _KERNEL = 4
@@ -44,7 +45,7 @@ def _steps(width: int) -> Iterator[nn.Module]:
     outputs = (width, 2 * width, 4 * width, 8 * width, 1)
     inputs = 3
     for place, (channels, stride) in enumerate(zip(outputs, _STRIDES, strict=True)):
-        yield nn.Conv2d(inputs, channels, _KERNEL, stride, padding=1)
+        yield AlignedConv2d(inputs, channels, _KERNEL, stride, padding=1)
         if place < len(outputs) - 1:
             if place > 0:
                 yield PlainInstanceNorm()

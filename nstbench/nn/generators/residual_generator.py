@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nstbench.nn.generators.transformation_network import normalised_at_once
+from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
+
 # junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py, init_weights.
 _INITIAL_STD = 0.02
 
@@ -25,6 +28,9 @@ class PlainInstanceNorm(nn.Module):
         """Return (B, C, H, W) with mean 0 and variance 1 per sample and channel."""
         # For one sample, batch statistics equal instance statistics. Unlike torch's instance
         # normalisation, this keeps the channels-last order.
+        if x.is_cuda:
+            ones = torch.ones(x.shape[:2], device=x.device)
+            return normalised_at_once(x, ones, torch.zeros_like(ones))
         parts = [F.batch_norm(one, None, None, training=True) for one in x.split(1)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -78,12 +84,12 @@ def initialise(network: nn.Module) -> None:
 def _steps(blocks: int, width: int) -> Iterator[nn.Module]:
     yield from (*_convolution(3, width, 7), nn.ReLU())
     for factor in (1, 2):
-        yield nn.Conv2d(factor * width, 2 * factor * width, 3, stride=2, padding=1)
+        yield AlignedConv2d(factor * width, 2 * factor * width, 3, stride=2, padding=1)
         yield from (PlainInstanceNorm(), nn.ReLU())
     for _ in range(blocks):
         yield ResidualBlock(4 * width)
     for factor in (4, 2):
-        yield nn.ConvTranspose2d(
+        yield AlignedConvTranspose2d(
             factor * width, factor * width // 2, 3, stride=2, padding=1, output_padding=1
         )
         yield from (PlainInstanceNorm(), nn.ReLU())
@@ -95,4 +101,4 @@ def _convolution(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, ...
 
 
 def _reflected(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect")
+    return AlignedConv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect")

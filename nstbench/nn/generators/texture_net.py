@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nstbench.nn.generators.transformation_network import InstanceNorm
+from nstbench.nn.layers.aligned_convolution import AlignedConv2d
 
 _STEP = 8
 _NOISE = 3
@@ -42,7 +43,7 @@ class TextureNetwork(nn.Module):
         self.joins = nn.ModuleList(joins)
         self.enlarged = nn.ModuleList(InstanceNorm(_STEP * (i + 1)) for i in range(scales - 1))
         self.joined = nn.ModuleList(InstanceNorm(_STEP) for _ in range(scales - 1))
-        self.output = nn.Conv2d(_STEP * scales, 3, 1)
+        self.output = AlignedConv2d(_STEP * scales, 3, 1)
 
     def forward(self, pixels: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return stylised pictures, float RGB (B, 3, H, W) in [0, 1].
@@ -90,7 +91,7 @@ class TextureNetwork(nn.Module):
         return pixels if factor == 1 else F.avg_pool2d(pixels, factor)
 
 
-class _Reflected(nn.Conv2d):
+class _Reflected(AlignedConv2d):
     """A 3x3 convolution with a reflected border, or a border of zeros if the map is too small."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -104,7 +105,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     for convolution in (
         _Reflected(inputs, outputs, 3),
         _Reflected(outputs, outputs, 3),
-        nn.Conv2d(outputs, outputs, 1),
+        AlignedConv2d(outputs, outputs, 1),
     ):
         steps += [convolution, InstanceNorm(outputs), nn.ReLU()]
     return nn.Sequential(*steps)

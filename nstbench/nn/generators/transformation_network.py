@@ -30,6 +30,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
+
 Normalisation = Literal["batch", "instance", "conditional"]
 Padding = Literal["reflect_start", "mirror", "zero"]
 Upsampling = Literal["transposed", "nearest"]
@@ -285,6 +287,8 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     if x.shape[-2:] == (1, 1):
         # A single position equals its mean; torch raises an error for its statistics.
         return (beta[..., None, None] + 0 * x).to(x.dtype)
+    if x.is_cuda:
+        return normalised_at_once(x, gamma, beta)
     # For one sample, batch statistics equal instance statistics. On CPUs this takes a quarter of
     # the time of torch's instance normalisation, which does not keep channels-last order.
     parts = [
@@ -292,6 +296,24 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
         for i, one in enumerate(x.split(1))
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def normalised_at_once(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
+    """Return the same as :func:`instance_norm` for all samples in a few kernels.
+
+    GPUs get this form: a call per sample would launch more kernels, and would hand them slices of
+    a condition, whose addresses are multiples of 4 bytes only.
+
+    Args:
+        x: (B, C, H, W) of any floating-point dtype; the result has the same.
+        gamma: scales (B, C), float32 at least.
+        beta: shifts (B, C), of the same dtype.
+    """
+    wide = x.to(gamma.dtype)
+    variance, mean = torch.var_mean(wide, dim=(2, 3), keepdim=True, correction=0)
+    scale = gamma[..., None, None] * torch.rsqrt(variance + _EPSILON)
+    shift = beta[..., None, None] - mean * scale
+    return torch.addcmul(shift, wide, scale).to(x.dtype)
 
 
 def mirrored(length: int, start: int, stop: int) -> torch.Tensor:
@@ -313,8 +335,8 @@ def _convolution(
     inputs: int, outputs: int, kernel: int, stride: int, upsampling: Upsampling, bias: bool
 ) -> nn.Conv2d | nn.ConvTranspose2d:
     if stride < 0 and upsampling == "transposed":
-        return nn.ConvTranspose2d(inputs, outputs, kernel, 2, 1, output_padding=1, bias=bias)
-    return nn.Conv2d(inputs, outputs, kernel, max(1, stride), bias=bias)
+        return AlignedConvTranspose2d(inputs, outputs, kernel, 2, 1, output_padding=1, bias=bias)
+    return AlignedConv2d(inputs, outputs, kernel, max(1, stride), bias=bias)
 
 
 def _norm(kind: Normalisation | None, channels: int) -> nn.Module | None:

@@ -14,6 +14,10 @@ import torch
 VARIANCE_FLOOR = 1e-5
 # The code of WCT drops directions with less variance (feature_wct in utils.lua).
 LEAST_EIGENVALUE = 1e-5
+# Error of an eigenvalue in float32, in roundings of the largest; 2 were seen for 512 channels.
+_ROUNDINGS = 8
+# An eigenvalue in float32 must exceed its error by this factor.
+_MARGIN = 32
 
 
 def channel_moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,9 +55,11 @@ def adain(content: torch.Tensor, style_mean: torch.Tensor, style_std: torch.Tens
 class Colouring:
     """Statistics of a style for whitening and colouring.
 
+    Both are float64 on CPUs and float32 on GPUs.
+
     Attributes:
-        mean: float64 (C, 1), mean of the style's activations.
-        root: float64 (C, C), symmetric square root of their covariance.
+        mean: (C, 1), mean of the style's activations.
+        root: (C, C), symmetric square root of their covariance.
     """
 
     mean: torch.Tensor
@@ -62,6 +68,9 @@ class Colouring:
 
 def colouring(style: torch.Tensor) -> Colouring:
     """Return mean and root of the covariance of a style's activations (1, C, H, W) (eq. 3)."""
+    if style.is_cuda:
+        (mean,), (root,) = moments_at_once(style[:1], 0.5)
+        return Colouring(mean, root)
     centred, mean = _centred(style)
     return Colouring(mean, _covariance_power(centred, 0.5))
 
@@ -75,18 +84,71 @@ def whiten_and_colour(content: torch.Tensor, style: Colouring) -> torch.Tensor:
     that of the style, projected on the subspace of the content.
 
     Args:
-        content: activations (B, C, H, W); the pictures are transformed one by one.
+        content: activations (B, C, H, W). CPUs transform the pictures one by one.
         style: from :func:`colouring`, on the same device.
 
     Returns:
-        float64 (B, C, H, W).
+        (B, C, H, W), float64 on CPUs and float32 on GPUs.
     """
+    if content.is_cuda:
+        return transformed_at_once(content, style)
     results = []
     for one in content.split(1):
         centred, _ = _centred(one)
         whitened = _covariance_power(centred, -0.5) @ centred
         results.append((style.root @ whitened + style.mean).unflatten(1, one.shape[2:]))
     return torch.stack(results)
+
+
+def transformed_at_once(content: torch.Tensor, style: Colouring) -> torch.Tensor:
+    """Return what :func:`whiten_and_colour` does, float32, for all pictures in a few kernels."""
+    # autocast would multiply float32 in half precision
+    with torch.autocast(content.device.type, enabled=False):
+        flat = content.float().flatten(2)
+        means, whitening = moments_at_once(content, -0.5)
+        both = style.root.float() @ whitening
+        return (both @ (flat - means) + style.mean.float()).unflatten(2, content.shape[2:])
+
+
+def moments_at_once(features: torch.Tensor, exponent: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return means (B, C, 1) and powers of covariances (B, C, C), float32, of (B, C, H, W).
+
+    The covariances are decomposed in one batch in float32, and in float64 where that does not
+    converge or is too inexact; see :func:`_reliable`.
+    """
+    flat = features.float().flatten(2)
+    means = flat.mean(dim=2, keepdim=True)
+    divisor = max(1, flat.shape[2] - 1)
+    centred = flat - means
+    covariances = centred @ centred.mT / divisor
+    try:
+        values, vectors = torch.linalg.eigh(covariances)
+        doubtful = ~_reliable(values, vectors)
+        values, vectors = values.double(), vectors.double()
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        values = covariances.new_zeros(covariances.shape[:2], dtype=torch.float64)
+        vectors = torch.zeros_like(covariances, dtype=torch.float64)
+        doubtful = torch.ones(len(flat), dtype=torch.bool, device=flat.device)
+    if bool(doubtful.any()):
+        wide = features[doubtful].double().flatten(2)
+        wide = wide - wide.mean(dim=2, keepdim=True)
+        values[doubtful], vectors[doubtful] = torch.linalg.eigh(wide @ wide.mT / divisor)
+    factors = torch.where(values > LEAST_EIGENVALUE, values, 1.0).pow(exponent)
+    factors = torch.where(values > LEAST_EIGENVALUE, factors, 0.0)
+    return means, ((vectors * factors[:, None]) @ vectors.mT).float()
+
+
+def _reliable(values: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Return which decompositions of float32 (B, C), (B, C, C) are exact enough, bool (B,).
+
+    The error of an eigenvalue is a few roundings of the largest one. All eigenvalues must be
+    either clearly below the limit, and thus dropped, or so large that the error is a few percent.
+    """
+    finite = torch.isfinite(values).all(dim=1) & torch.isfinite(vectors).all(dim=2).all(dim=1)
+    error = _ROUNDINGS * torch.finfo(values.dtype).eps * values[:, -1:].abs()
+    dropped = values < LEAST_EIGENVALUE - error
+    exact = (values > LEAST_EIGENVALUE + error) & (values > _MARGIN * error)
+    return finite & (dropped | exact).all(dim=1)
 
 
 def _centred(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from nstbench.core.errors import ImageError
+from nstbench.nn.losses.nearest import nearest
 
 # Similarities in memory at a time: 64 MiB of float32.
 _CHUNK = 1 << 24
@@ -110,7 +111,11 @@ def match(
         strip = slice(top, min(top + step, rows) + style.size - 1)
         part = labels[:, :, strip] if labels is not None else None
         keys = _keys(features[:, :, strip], part, style.map_weight, style.size)[0]
-        indices.append((style.keys @ keys).argmax(dim=0))
+        if keys.is_cuda:
+            # the norm of keys that have a part for activations and one for maps
+            indices.append(nearest(style.keys, keys, (1 + style.map_weight) ** 0.5))
+        else:
+            indices.append((style.keys @ keys).argmax(dim=0))
     return torch.cat(indices)
 
 
@@ -165,13 +170,23 @@ class PatchLoss:
     def __call__(self, features: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the sum over layers of :func:`patch_energy`, 0-d float32."""
         if self._calls % self._every == 0:
-            self._targets = {
-                name: self._match(features[name].detach(), patches)
-                for name, patches in self._style.items()
-            }
+            for name, patches in self._style.items():
+                self._renew(name, self._match(features[name].detach(), patches))
         self._calls += 1
         energies = [patch_energy(features[name], t) for name, t in self._targets.items()]
         return torch.stack(energies).sum()
+
+    def at(self, index: int) -> None:
+        """Make the next evaluation number ``index``."""
+        self._calls = index
+
+    def _renew(self, name: str, target: PatchTarget) -> None:
+        """Store a target where the last one was, because graphs read it from there."""
+        old = self._targets.setdefault(name, target)
+        if old is not target:
+            old.mean.copy_(target.mean)
+            old.count.copy_(target.count)
+            old.spread.copy_(target.spread)
 
     def _match(self, features: torch.Tensor, patches: StylePatches) -> PatchTarget:
         height, width = features.shape[-2:]
@@ -198,11 +213,15 @@ def _at(labels: torch.Tensor | None, features: torch.Tensor) -> torch.Tensor | N
 def _keys(
     features: torch.Tensor, labels: torch.Tensor | None, map_weight: float, size: int
 ) -> torch.Tensor:
-    """Return keys (1, K, n) whose products are cos(activations) + map_weight * cos(maps)."""
+    """Return keys (1, K, n) whose products are cos(activations) + map_weight * cos(maps).
+
+    GPUs get float32, because their search is exact; CPUs the number format of the activations.
+    """
     keys = [_unit(F.unfold(features.float(), size))]
     if labels is not None and map_weight > 0:
         keys.append(_unit(F.unfold(labels, size)) * map_weight**0.5)
-    return torch.cat(keys, dim=1).to(features.dtype)
+    joined = torch.cat(keys, dim=1)
+    return joined if joined.is_cuda else joined.to(features.dtype)
 
 
 def _unit(columns: torch.Tensor) -> torch.Tensor:

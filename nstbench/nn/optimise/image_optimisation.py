@@ -32,6 +32,7 @@ from nstbench.nn.optimise.minimise import (
     minimise,
 )
 from nstbench.nn.optimise.shared_pass import SharedPass
+from nstbench.nn.optimise.static_descent import minimise_in_buffers
 from nstbench.pictures.picture import resize
 
 LOSS_NETWORKS: tuple[Weight, ...] = (VGG16, VGG19)
@@ -214,7 +215,10 @@ class ImageOptimisation(Method):
 
             descent = Descent(self.params.optimizer, count, self.params.learning_rate)
             objective = self.objective(level, targets[scale], scale)
-            pixels = minimise(start, objective, descent, report, self._evaluate)
+            if self._in_buffers(start):
+                pixels = minimise_in_buffers(start, objective, descent, report)
+            else:
+                pixels = minimise(start, objective, descent, report, self._evaluate)
             done += count
         assert pixels is not None
         return self.finish(pixels.clamp(0.0, 1.0), content)
@@ -272,6 +276,11 @@ class ImageOptimisation(Method):
             parts["tv"] = variation / pixels[:, :, 1:, 1:].numel()
             total = total + self.params.tv_weight * parts["tv"]
         return {**parts, "total": total}
+
+    def _in_buffers(self, pixels: torch.Tensor) -> bool:
+        """Return True if steps may be replays of a graph: one pair on a GPU, without L-BFGS."""
+        alone = self._evaluate is evaluate_alone
+        return pixels.is_cuda and alone and self.params.optimizer != "lbfgs"
 
     def _scales(self) -> tuple[float, ...]:
         return (*self.params.coarse_scales, 1.0)

@@ -17,6 +17,26 @@ Losses = dict[str, torch.Tensor]
 Objective = Callable[[torch.Tensor], Losses]
 """Maps pixels (1, 3, H, W) to 0-d losses; ``"total"`` is minimised, the others are reported."""
 
+
+@dataclass(frozen=True, slots=True)
+class Renewing:
+    """An objective that finds new targets at intervals, from the picture at that time.
+
+    Attributes:
+        losses: the loss; it renews its targets by itself.
+        every: evaluations between two renewals, the first of which is evaluation 0.
+        at: sets the index of the next evaluation, after some that were replayed.
+    """
+
+    losses: Callable[[torch.Tensor], Losses]
+    every: int
+    at: Callable[[int], None]
+
+    def __call__(self, pixels: torch.Tensor) -> Losses:
+        """Return the losses of the next evaluation."""
+        return self.losses(pixels)
+
+
 Evaluate = Callable[[Objective, torch.Tensor, torch.Tensor], tuple[Losses, torch.Tensor]]
 """Takes an objective, pixels and a 0-d factor; see :func:`evaluate_alone`."""
 
@@ -30,8 +50,8 @@ _MOMENTUM = 0.9
 # More history has no measurable effect in the first few hundred steps and takes time.
 _HISTORY = 20
 _FIRST_STEP = 0.01
-_CHECK_EVERY = 10
-_EXPLODED = 1e4
+CHECK_EVERY = 10
+EXPLODED = 1e4
 _NO_GRADIENT = 1e-30
 
 
@@ -118,21 +138,35 @@ def minimise(
     # rounding noise would determine the curvature of L-BFGS. Larger units prevent that.
     unit = _FIRST_STEP * start.numel() if descent.optimizer == "lbfgs" else 1.0
     search = _Search(start, lambda *given: evaluate(objective, *given), report, unit)
-    rate = descent.learning_rate or LEARNING_RATES[descent.optimizer]
+    rate = _rate(descent)
     with torch.enable_grad():
         if descent.optimizer == "lbfgs":
             _run_lbfgs(search, rate, descent.iterations)
         else:
-            optimizer = (
-                torch.optim.Adam([search.leaf], lr=rate, fused=True)
-                if descent.optimizer == "adam"
-                else torch.optim.SGD([search.leaf], lr=rate, momentum=_MOMENTUM)
-            )
+            optimizer = make_optimiser(search.leaf, descent)
             for _ in range(descent.iterations):
                 search.evaluate()
                 optimizer.step()
     search.check()
     return search.finite_image()
+
+
+def make_optimiser(leaf: torch.Tensor, descent: Descent) -> torch.optim.Optimizer:
+    """Return Adam or SGD for one tensor."""
+    rate = _rate(descent)
+    if descent.optimizer == "adam":
+        return torch.optim.Adam([leaf], lr=rate, fused=True)
+    return torch.optim.SGD([leaf], lr=rate, momentum=_MOMENTUM)
+
+
+def first_scale(gradient: torch.Tensor) -> torch.Tensor:
+    """Return the factor, 0-d, that makes the root mean square of the first gradient 1."""
+    size = gradient.square().mean().sqrt()
+    return torch.where(size > _NO_GRADIENT, 1 / size, 1.0)
+
+
+def _rate(descent: Descent) -> float:
+    return descent.learning_rate or LEARNING_RATES[descent.optimizer]
 
 
 class _BudgetUsed(Exception):  # noqa: N818  not an error: the budget can end in a line search
@@ -216,8 +250,7 @@ class _Search:
         total = losses["total"]
         self.leaf.grad = gradient if self._unit == 1.0 else gradient * self._unit
         if self.count == 0:
-            size = self.leaf.grad.square().mean().sqrt()
-            self._scale = torch.where(size > _NO_GRADIENT, 1 / size, 1.0)
+            self._scale = first_scale(self.leaf.grad)
             self.leaf.grad.mul_(self._scale)
         self._unchecked.append(total)
         self._report(self.count, losses)
@@ -225,7 +258,7 @@ class _Search:
         # Only L-BFGS has a budget. It reads every loss anyway, so this wait costs nothing.
         if self.budget is not None and (value := float(total)) < self._best[0]:
             self._best = (value, self.leaf.detach().clone())
-        if self.count % _CHECK_EVERY == 0:
+        if self.count % CHECK_EVERY == 0:
             self.check()
             self._last_finite = self._pixels().clamp(0.0, 1.0)
             self.progressed = True
@@ -245,7 +278,7 @@ class _Search:
         totals = torch.stack(self._unchecked)
         bad = ~torch.isfinite(totals)
         if self._limit is None:
-            self._limit = totals.max() * _EXPLODED
+            self._limit = totals.max() * EXPLODED
         bad = (bad | (totals > self._limit)).nonzero()
         if len(bad):
             raise Diverged(self.count - len(totals) + int(bad[0]), self._last_finite)

@@ -1,0 +1,182 @@
+"""Two steps of every trainable method at several widths and batch sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nstbench.generate.conformance.method_checks import example
+from nstbench.nn.generators import transformation_network
+from nstbench.nn.generators.decoder import build_decoder
+from nstbench.nn.generators.patchgan import PatchGan
+from nstbench.nn.generators.residual_generator import ResidualGenerator
+from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
+from nstbench.nn.layers import aligned_convolution
+from nstbench.nn.layers.aligned_convolution import padded_convolution
+from nstbench.plan.config import MethodSpec
+from nstbench.plugins import registry
+from nstbench.training.fabric import make_fabric
+from nstbench.training.order import Order
+from nstbench.training.trainable import Batch, StyleUse, Task, TrainableMethod
+
+SIZE = 64
+WIDTHS, BATCHES = (0.25, 0.5, 1.0), (1, 4, 8)
+
+
+def cases() -> Iterator[tuple[str, dict]]:
+    """Return every trainable method with its other network and with each width it takes."""
+    for name in registry.names("methods"):
+        cls = registry.load("methods", name)
+        if not issubclass(cls, TrainableMethod):
+            continue
+        other = {"network": "own"} if "own" in str(cls.quick.get("network", "")) else {}
+        field = cls.Params.model_fields.get("width")
+        if field is None:
+            yield name, other
+            continue
+        for width in WIDTHS:
+            whole = field.annotation is int
+            yield name, {**other, "width": round(field.default * width) if whole else width}
+
+
+CASES = list(cases())
+
+
+def two_steps(name: str, params: dict, size: int, batch: int, device: str) -> list[dict]:
+    cls = registry.load("methods", name)
+    method = cls(cls.Params(**params))
+    recipe = replace(cls.recipe, size=size, batch=batch, style_size=size, steps=2)
+    fabric = make_fabric(Order(method=MethodSpec(name=name), device=device), torch.device(device))
+    torch.manual_seed(0)
+    picture = example(size, size, kind=1)
+    picture = replace(picture, pixels=picture.pixels.to(device))
+    fixed = {StyleUse.ONE: 1, StyleUse.SET: 3}.get(recipe.styles, 0)
+    task = Task(recipe, torch.device(device), (picture,) * fixed, fabric.autocast)
+    training = method.training(task)
+    for network in training.networks.values():
+        network.to(memory_format=torch.channels_last)
+
+    def descend(optimiser: str, loss: torch.Tensor) -> None:
+        training.optimisers[optimiser].zero_grad()
+        loss.backward()
+        training.optimisers[optimiser].step()
+
+    history = []
+    for index in range(2):
+        draw = torch.Generator().manual_seed(index)
+        pixels = torch.rand(2, batch, 3, size, size, generator=draw).to(device)
+        contents, styles = (
+            part.contiguous(memory_format=torch.channels_last) for part in pixels.unbind()
+        )
+        streamed = styles if recipe.styles == StyleUse.STREAM else None
+        losses = training.step(Batch(index, contents, streamed, draw), descend)
+        history.append({key: float(value) for key, value in losses.items()})
+    weights = training.weights()
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
+    return history
+
+
+def test_every_trainable_method_is_a_case():
+    found = {name for name, _ in CASES}
+    assert {"johnson_2016", "dumoulin_2017", "ghiasi_2017", "adain_2017", "cyclegan_2017"} <= found
+    assert ("dumoulin_2017", {"width": 0.5}) in CASES
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("network_weights")
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(
+    ("name", "params"), [case for case in CASES if case[1].get("width", 0.25) in (0.25, 16)]
+)
+def test_two_steps_on_the_cpu(name, params, batch):
+    for losses in two_steps(name, params, SIZE, batch, "cpu"):
+        assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("network_weights")
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize(("name", "params"), CASES)
+def test_two_steps_on_the_gpu(name, params, batch):
+    """192 px is the size at which a training of ``dumoulin_2017:width=0.5`` ended with an error."""
+    for size in (SIZE, 192):
+        for losses in two_steps(name, params, size, batch, "cuda"):
+            assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
+    torch.cuda.synchronize()
+
+
+# --- what GPUs compute in another form ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(3, 16, 2), (16, 3, 1), (5, 9, 1)])
+@pytest.mark.parametrize("kind", ["transposed", "zeros", "reflect"])
+def test_padded_channels_change_neither_values_nor_gradients(inputs, outputs, stride, kind, bias):
+    torch.manual_seed(0)
+    layer = (
+        torch.nn.ConvTranspose2d(inputs, outputs, 3, stride, 1, stride - 1, bias=bias)
+        if kind == "transposed"
+        else torch.nn.Conv2d(inputs, outputs, 3, stride, 1, bias=bias, padding_mode=kind)
+    ).double()
+    x = torch.randn(2, inputs, 9, 7, dtype=torch.float64, requires_grad=True)
+    results = []
+    for compute in (layer, lambda given: padded_convolution(layer, given)):
+        made = compute(x)
+        results.append((made, *torch.autograd.grad(made.square().sum(), [x, *layer.parameters()])))
+    for plain, padded in zip(*results, strict=True):
+        torch.testing.assert_close(padded, plain, rtol=1e-12, atol=1e-12)
+    assert results[1][0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (4, 16, 7, 5), (3, 4, 1, 2)])
+@pytest.mark.parametrize("rows", [1, None])
+def test_all_samples_at_once_are_normalised_like_one_by_one(shape, rows):
+    torch.manual_seed(1)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    count = rows or shape[0]
+    condition = torch.randn(count, 2 * shape[1], dtype=torch.float64, requires_grad=True)
+    results = []
+    for normalise in (
+        transformation_network.instance_norm,
+        lambda x, gamma, beta: transformation_network.normalised_at_once(
+            x, gamma.expand(len(x), -1), beta.expand(len(x), -1)
+        ),
+    ):
+        made = normalise(x, *condition.chunk(2, dim=1))
+        weights = torch.arange(made.numel()).view(shape) / made.numel()
+        gradients = torch.autograd.grad((made * weights).sum(), [x, condition])
+        results.append((made, *gradients))
+    for alone, together in zip(*results, strict=True):
+        torch.testing.assert_close(together, alone, rtol=1e-8, atol=1e-8)
+    low = x.detach().bfloat16()
+    gamma = condition.detach()[:, : shape[1]].expand(shape[0], -1)
+    assert transformation_network.normalised_at_once(low, gamma, gamma).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TransformationNetwork(Design(width=0.25)),
+        lambda: TransformationNetwork(Design(0.25, padding="mirror", upsampling="nearest")),
+        lambda: ResidualGenerator(1, 5),
+        lambda: PatchGan(4),
+        lambda: build_decoder("vgg16", "relu2_1", torch.device("cpu")),
+    ],
+)
+def test_networks_are_the_same_in_the_form_of_gpus(monkeypatch, make):
+    torch.manual_seed(2)
+    network = make().double()
+    inputs = next(p.shape[1] for p in network.parameters() if p.dim() == 4)
+    x = torch.rand(2, inputs, 40, 36, dtype=torch.float64, requires_grad=True)
+    results = []
+    for on_gpu in (False, True):
+        monkeypatch.setattr(aligned_convolution, "_trains_on_gpu", lambda x, on_gpu=on_gpu: on_gpu)
+        made = network(x)
+        results.append(
+            (made, *torch.autograd.grad(made.square().sum(), [x, *network.parameters()]))
+        )
+    for plain, padded in zip(*results, strict=True):
+        torch.testing.assert_close(padded, plain, rtol=1e-9, atol=1e-9)
