@@ -26,7 +26,8 @@ class Features:
     ``of`` names the pictures: ``"output"``, ``"content"``, ``"style"`` or
     ``"style_as_content"`` (the style picture resized to the content's shape). The scorer runs
     each network once per picture, up to the deepest layer that a metric reads. With ``gram``,
-    the metric reads only Gram matrices of these layers, and the larger activations are not kept.
+    the metric reads only Gram matrices and means of these layers, and the larger activations are
+    not kept.
     With ``side``, each picture is first scaled to a short side of that many pixels.
 
     Example:
@@ -106,6 +107,10 @@ class ScoringPair(Protocol):
 
     def gram(self, network: str, of: str, layer: str) -> torch.Tensor:
         """Return the Gram matrix F F^T / N, N = H*W, as float64 (B, C, C)."""
+        ...
+
+    def mean(self, network: str, of: str, layer: str) -> torch.Tensor:
+        """Return the means of a layer over positions as float64 (B, C)."""
         ...
 
     def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:

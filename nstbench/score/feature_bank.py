@@ -20,7 +20,7 @@ import torch
 from nstbench.contracts import Features, Picture
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.nn.losses.gram import scoring_gram_matrix
+from nstbench.nn.losses.gram import scoring_gram_matrix, scoring_mean
 from nstbench.pictures.picture import resize
 from nstbench.score.feature_spill import Overflow, Place
 
@@ -63,10 +63,12 @@ class _Entry:
 
     activations: dict[str, torch.Tensor] = field(default_factory=dict)
     grams: dict[str, torch.Tensor] = field(default_factory=dict)
+    means: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def size(self) -> int:
         """Return the bytes in memory."""
-        return sum(t.nbytes for t in [*self.activations.values(), *self.grams.values()])
+        kinds = (self.activations, self.grams, self.means)
+        return sum(tensor.nbytes for kind in kinds for tensor in kind.values())
 
 
 class FeatureBank:
@@ -123,6 +125,7 @@ class FeatureBank:
         activations = {**entry.activations, **self._forward(network, pixels, layers)}
         for layer in new_grams:
             entry.grams[layer] = scoring_gram_matrix(activations[layer])
+            entry.means[layer] = scoring_mean(activations[layer])
         for layer in new_activations:
             entry.activations[layer] = activations[layer]
         if key:
@@ -206,6 +209,7 @@ class FeatureBank:
             return
         tensors = {("activations", name): tensor for name, tensor in entry.activations.items()}
         tensors |= {("grams", name): tensor for name, tensor in entry.grams.items()}
+        tensors |= {("means", name): tensor for name, tensor in entry.means.items()}
         places = self._overflow.write(tensors)
         if places is not None:
             self._on_disk[key] = places
@@ -259,12 +263,15 @@ class ScoredPair:
         Raises:
             KeyError: if no metric declared that layer.
         """
-        entry = self._entry(network, self._view(of))
-        if layer not in entry.grams:
-            if layer not in entry.activations:
-                raise KeyError(f"no metric declares layer {layer!r} of {network!r} of {of!r}")
-            entry.grams[layer] = scoring_gram_matrix(entry.activations[layer])
-        return self._expanded(entry.grams[layer])
+        return self._expanded(self._moments(network, of, layer).grams[layer])
+
+    def mean(self, network: str, of: str, layer: str) -> torch.Tensor:
+        """Return the means over positions as float64 (B, C).
+
+        Raises:
+            KeyError: if no metric declared that layer.
+        """
+        return self._expanded(self._moments(network, of, layer).means[layer])
 
     def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Return the result of ``make``, called once; see ``contracts.ScoringPair``."""
@@ -303,6 +310,16 @@ class ScoredPair:
             entry = self._bank.entry(network, key, self._picture(view), wanted)
             self._entries[network, view] = entry
         return self._entries[network, view]
+
+    def _moments(self, network: str, of: str, layer: str) -> _Entry:
+        """Return the entry of a picture after its Gram matrix and means of a layer exist."""
+        entry = self._entry(network, self._view(of))
+        if layer not in entry.grams:
+            if layer not in entry.activations:
+                raise KeyError(f"no metric declares layer {layer!r} of {network!r} of {of!r}")
+            entry.grams[layer] = scoring_gram_matrix(entry.activations[layer])
+            entry.means[layer] = scoring_mean(entry.activations[layer])
+        return entry
 
     def _view(self, of: str, side: int | None = None) -> _View:
         """Return the picture and the shape in which a network sees it."""
