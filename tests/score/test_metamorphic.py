@@ -14,8 +14,11 @@ from nstbench.score.feature_bank import FeatureBank
 CPU = torch.device("cpu")
 PAIR_METRICS = list(independent.METRICS)
 SYMMETRIC_IN_CONTENT = ["content_loss", "lpips_alex", "lpips_vgg", "ssim", "self_similarity"]
+SYMMETRIC_IN_CONTENT += ["lpips_gray", "ms_ssim", "gmsd"]
 SYMMETRIC_IN_STYLE = ["gram_distance", "style_loss", "color_distance"]
+SYMMETRIC_IN_STYLE += ["histogan_color", "sifd_vgg16", "style_moments"]
 UNSYMMETRIC = ["swd_style", "style_error", "content_error", "total_error", "uef"]
+UNSYMMETRIC += ["cfsd_vgg16", "patch_coverage"]
 YES_OR_NO = ["beats_bar"]
 
 

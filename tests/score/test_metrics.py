@@ -221,7 +221,11 @@ def test_resized_style_has_content_error_one(network_weights: None) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["content_loss", "lpips_alex", "lpips_vgg", "ssim", "self_similarity"]
+    "name",
+    [
+        *("content_loss", "lpips_alex", "lpips_vgg", "ssim", "self_similarity"),
+        *("lpips_gray", "cfsd_vgg16", "ms_ssim", "gmsd"),
+    ],
 )
 def test_content_copy_is_perfect_for_content_metrics(name: str, network_weights: None) -> None:
     _, content, style = map(picture, independent.triple("same_size"))
