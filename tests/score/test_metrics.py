@@ -381,7 +381,8 @@ class Counter:
 
 def test_each_network_processes_each_picture_once(network_weights: None) -> None:
     counter = Counter()
-    names = [*PAIR_METRICS, "fd_vgg16"]
+    # The grey pictures of this metric are others, so AlexNet processes them as well.
+    names = [name for name in (*PAIR_METRICS, "fd_vgg16") if name != "lpips_gray"]
     used = Scorer({name: make(name) for name in names}, CPU, FeatureBank(CPU, load=counter))
     # At 256 px places are compared in the picture as it is.
     content, style = (
@@ -399,6 +400,16 @@ def test_each_network_processes_each_picture_once(network_weights: None) -> None
     used.score_pair(output, content, small)
     # The output again, the new style in its own and in the content's shape, the new pair's answers.
     assert len(counter.seen) == 2 * (passes + 1) + 2 * (3 + answers)
+
+
+def test_grey_pictures_are_processed_once_and_the_content_is_kept(network_weights: None) -> None:
+    counter = Counter()
+    used = Scorer({"lpips_gray": make("lpips_gray")}, CPU, FeatureBank(CPU, load=counter))
+    output, content, style = map(picture, independent.triple("same_size"))
+    used.score_pair(output, content, style)
+    assert [name for name, _ in counter.seen] == ["alexnet"] * 2
+    used.score_pair(content, content, style)
+    assert len(counter.seen) == 3
 
 
 def test_one_metric_runs_only_the_layers_that_it_needs(network_weights: None) -> None:
