@@ -26,6 +26,7 @@ class ArtScore(PairMetric):
         citation="Chen et al., IEEE Trans. Multimedia 26, 2024, arXiv 2305.04923",
         description="How much the output looks like a painting; reads neither content nor style.",
         features=(Features(NETWORK, ("score",), ("output",)),),
+        presets=("field",),
         order=124,
     )
 

@@ -29,6 +29,7 @@ class Cfsd(PairMetric):
         " grows with the number of pixels.",
         features=(Features("vgg19", (LAYER,), ("output", "content")),),
         ideal="content",
+        presets=("field",),
         order=125,
     )
 

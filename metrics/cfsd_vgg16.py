@@ -30,6 +30,7 @@ class CfsdVgg16(PairMetric):
         " 0 for equal pictures.",
         features=(Features("vgg16", (LAYER,), ("output", "content")),),
         ideal="content",
+        presets=("field",),
         order=66,
     )
 

@@ -28,6 +28,7 @@ class ClipContent(PairMetric):
         description="Similarity of the CLIP embeddings of output and content.",
         features=(Features(NETWORK, ("embedding",), ("output", "content")),),
         ideal="content",
+        presets=("field",),
         order=122,
     )
 

@@ -30,6 +30,7 @@ class ClipStyle(PairMetric):
         " the content copy.",
         features=(Features(NETWORK, ("embedding",), ("output", "style")),),
         ideal="style",
+        presets=("field",),
         order=121,
     )
 

@@ -34,6 +34,7 @@ class ContentRetrieval(RetrievalMetric):
         " the run; 1 always, 0.5 by chance.",
         features=(Features("vgg16", (LAYER,), ("output", "content")),),
         ideal="content",
+        presets=("core",),
         order=86,
     )
 

@@ -32,6 +32,7 @@ class Csd(PairMetric):
         " the content copy.",
         features=(Features(NETWORK, ("embedding",), ("output", "style")),),
         ideal="style",
+        presets=("field",),
         order=120,
     )
 

@@ -30,6 +30,7 @@ class DinoStructure(PairMetric):
         " for equal pictures.",
         features=(Features(NETWORK, ("keys",), ("output", "content")),),
         ideal="content",
+        presets=("field",),
         order=123,
     )
 

@@ -33,6 +33,7 @@ class Gmsd(PairMetric):
         citation="Xue, Zhang, Mou, Bovik, IEEE Trans. Image Processing 23(2), 2014, eq. 4-6",
         description="How unevenly the edges of the content are kept; 0 for equal pictures.",
         ideal="content",
+        presets=("field",),
         order=72,
     )
 

@@ -38,6 +38,7 @@ class HistoganColor(PairMetric):
         description="Distance between the histograms of hue and saturation of output and style; 0"
         " equal, 1 disjoint.",
         ideal="style",
+        presets=("field",),
         order=91,
     )
 

@@ -37,6 +37,7 @@ class LpipsGray(PairMetric):
         features=NEEDS,
         weights=(LPIPS_ALEX,),
         ideal="content",
+        presets=("field",),
         order=55,
     )
 

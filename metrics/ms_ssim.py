@@ -39,6 +39,7 @@ class MsSsim(PairMetric):
         description="Structural similarity to the content in brightness at five scales; 1 for"
         " equal pictures.",
         ideal="content",
+        presets=("field",),
         order=71,
     )
 

@@ -29,6 +29,7 @@ class Sifid(PairMetric):
         description="Frechet distance between the Inception activations of output and style.",
         features=(Features(NETWORK, (LAYER,), ("output", "style")),),
         ideal="style",
+        presets=("field",),
         order=126,
     )
 

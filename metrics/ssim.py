@@ -27,6 +27,7 @@ class Ssim(PairMetric):
         citation="Wang et al., IEEE Trans. Image Processing 13(4), 2004, eq. 13",
         description="Structural similarity to the content in brightness; 1 for equal pictures.",
         ideal="content",
+        presets=("core", "field"),
         order=70,
     )
 

@@ -30,6 +30,7 @@ class StyleMoments(PairMetric):
         features=(Features("vgg16", GRAM_LAYERS, ("output", "style"), gram=True),),
         home_for=MOMENT_TAGS,
         ideal="style",
+        presets=("field",),
         order=111,
     )
 

@@ -34,6 +34,7 @@ class StyleRetrieval(RetrievalMetric):
         features=(Features("vgg16", GRAM_LAYERS, ("output", "style"), gram=True),),
         home_for=MOMENT_TAGS,
         ideal="style",
+        presets=("core",),
         order=85,
     )
 

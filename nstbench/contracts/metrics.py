@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Ideal = Literal["content", "style"]
 """The picture of which a copy has a metric's best value."""
 
+Preset = Literal["core", "field"]
+"""A named choice of metrics: ``--metrics core`` is what this project trusts, ``--metrics field``
+what papers print."""
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -64,6 +68,8 @@ class MetricInfo:
             ``"speed"`` and ``"memory"`` are the cost.
         ideal: ``"content"`` or ``"style"`` if a copy of that picture, as output, has the best
             value; ``None`` if neither has.
+        presets: the named choices of metrics that this one belongs to. Timing metrics belong to
+            all of them and state none.
         order: position in tables, small first.
         description: one sentence for readers of the report.
 
@@ -86,6 +92,7 @@ class MetricInfo:
     home_for: tuple[str, ...] = ()
     role: str = ""
     ideal: Ideal | None = None
+    presets: tuple[Preset, ...] = ()
     order: int = 100
 
 

@@ -169,7 +169,8 @@ def rescore(
 
     Args:
         root: run folder.
-        metrics: ``"all"`` or names separated by commas; by default the metrics of the run.
+        metrics: ``"all"``, or names of metrics and presets separated by commas; by default the
+            metrics of the run.
         device: device of the feature networks.
         listener: receives progress.
 

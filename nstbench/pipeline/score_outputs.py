@@ -77,7 +77,7 @@ class Request:
             the output.
         pairs: ``"all"`` expects every content with every style; ``"found"`` only pairs with
             a picture.
-        metrics: ``"all"`` or names separated by commas.
+        metrics: ``"all"``, or names of metrics and presets separated by commas.
         device: torch device of the feature networks.
         formats: report files to write.
         beside: folder of a run to join. Its pictures are the contents and styles, its pairs
