@@ -41,7 +41,8 @@ from nstbench.plan.variants import (
 )
 from nstbench.plugins import registry
 from nstbench.report.files import check_formats, write_report
-from nstbench.score.stage import score_units, timing_scores
+from nstbench.score.score_rows import timing_scores
+from nstbench.score.stage import score_units
 from nstbench.store.keys import hash_of_keys
 from nstbench.store.leases import BOARD, Leases
 from nstbench.store.run_info import (

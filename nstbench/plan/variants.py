@@ -202,6 +202,7 @@ def metric_card(name: str) -> MetricCard:
         availability=_availability(info.requires, needed),
         weights=tuple(_weight_card(weight) for weight in needed),
         networks=tuple(dict.fromkeys(need.network for need in info.features)),
+        ideal=info.ideal or "",
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -239,6 +239,10 @@ class ScoredPair:
         self._as_is = False
         self._pixels: dict[_View, torch.Tensor] = {}
         self._keys: dict[_View, str] = {}
+        same_shape = output.pixels.shape == content.pixels.shape
+        self._copies_content = (
+            bool(output.sha256) and output.sha256 == content.sha256 and same_shape
+        )
         self._needs = self._merged(needs)
 
     def features(
@@ -350,9 +354,12 @@ class ScoredPair:
         return self._pixels[view]
 
     def _key(self, view: _View) -> str:
-        """Return the picture's key in the bank; empty for outputs, which are scored once only."""
+        """Return the picture's key in the bank.
+
+        It is empty for outputs, which are scored once only, except for a copy of the content.
+        """
         if view.of == "output":
-            return ""
+            return self._key(replace(view, of="content")) if self._copies_content else ""
         if view not in self._keys:
             picture = self.content if view.of == "content" else self.style
             digest = picture.sha256 or _digest(picture.pixels)
