@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from nstbench.contracts import (
 from nstbench.core.errors import ImageError, UsageError
 from nstbench.core.text import natural_key, printable, shown_name
 from nstbench.pictures.decode import OTHER_READERS, PICTURE_SUFFIXES, other_reader, read_image
+from nstbench.pictures.folder_files import visible_files
 from nstbench.pictures.likeness import same_picture
 from nstbench.pictures.picture import read_map
 
@@ -55,8 +55,8 @@ class Folder(Dataset):
     Each picture is decoded once, to check that it can be read. ``X_sem.png`` in the same
     folder as ``X.jpg`` is the semantic map of that picture, and is not used as a picture.
     Of ``X.png`` and ``X.jpg`` with the same picture, the larger file is used.
-    Files that cannot be used are listed with the reason; files and folders whose names begin
-    with a dot are ignored.
+    Files that cannot be used are listed with the reason; hidden files and files of the
+    operating system are ignored.
     """
 
     info = DatasetInfo(
@@ -106,27 +106,12 @@ class Folder(Dataset):
 
 
 def _walk(root: Path, skipped: list[SkippedImage]) -> list[Path]:
-    """Return the files under a folder whose names do not begin with a dot.
-
-    Links to folders are followed, but every folder is read once. Folders that cannot be read
-    are added to ``skipped``.
-    """
+    """Return the files under a folder; add folders that cannot be read to ``skipped``."""
 
     def unreadable(error: OSError) -> None:
         skipped.append(SkippedImage(Path(error.filename), f"folder: {str(error.strerror).lower()}"))
 
-    visible: list[Path] = []
-    entered: set[tuple[int, int]] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=unreadable):
-        status = Path(folder).stat()
-        # A link to a parent folder would repeat for ever, so every folder is entered once.
-        if (status.st_dev, status.st_ino) in entered:
-            subfolders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        subfolders[:] = sorted((s for s in subfolders if not s.startswith(".")), key=natural_key)
-        visible += [Path(folder, name) for name in files if not name.startswith(".")]
-    return visible
+    return visible_files(root, unreadable)
 
 
 def _with_map(picture: Path) -> list[Path]:

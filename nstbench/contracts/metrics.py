@@ -120,11 +120,19 @@ class ScoringPair(Protocol):
         """Return the means of a layer over positions as float64 (B, C)."""
         ...
 
-    def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
+    def kept(
+        self,
+        name: str,
+        of: Sequence[str],
+        make: Callable[[], torch.Tensor],
+        networks: Sequence[str] = (),
+    ) -> torch.Tensor:
         """Return the tensor of ``make``, computed once for all metrics; do not change it.
 
         ``of`` names the pictures that it depends on (see Features). A tensor that does not
-        depend on the output is used for later pairs too; B may then be 1.
+        depend on the output is used for later pairs too; B may then be 1. With ``networks``, the
+        names of those whose features ``make`` reads, it is also kept in a file for later runs.
+        This is for few float64 numbers that take many passes.
         """
         ...
 

@@ -64,8 +64,18 @@ def path_name(name: str, otherwise: str = "image") -> str:
         >>> path_name("monet/01"), path_name("\u795e\u5948\u5ddd")
         ('monet-01', 'image-70334ac3')
     """
+    return slugify(name) or digest_name(name, otherwise)
+
+
+def digest_name(name: str, word: str) -> str:
+    """Return a word and the first eight digits of a name's checksum.
+
+    Example:
+        >>> digest_name("\u795e\u5948\u5ddd", "image")
+        'image-70334ac3'
+    """
     digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()
-    return slugify(name) or f"{otherwise}-{digest[:8]}"
+    return f"{word}-{digest[:8]}"
 
 
 def unique_slugs(paths: Sequence[PurePath]) -> list[str]:

@@ -11,6 +11,7 @@ import io
 import stat
 import threading
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ OTHER_READERS = {
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 30
+MAX_PROFILE = 1 << 26
 # At this size the deepest layers of VGG and AlexNet still have one position.
 MIN_SIDE = 16
 MAX_ASPECT = 16.0
@@ -40,7 +42,9 @@ MAX_ASPECT = 16.0
 # Older versions of Pillow have no decoder for AVIF.
 _AVIF = "avif" in features.get_supported()
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(("AVIF",) if _AVIF else ()))
-_MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
+_PNG = b"\x89PNG"
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+_MAGIC = (b"\xff\xd8", _PNG, b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _JXL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
@@ -52,7 +56,7 @@ _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _warnings_lock = threading.Lock()
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, *, single: bool = False) -> np.ndarray:
     """Read an image file as a viewer would show it.
 
     EXIF orientation is applied. An embedded ICC profile is converted to sRGB; a damaged
@@ -63,6 +67,7 @@ def read_image(path: Path) -> np.ndarray:
 
     Args:
         path: a JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF file with any suffix.
+        single: refuse an animation.
 
     Returns:
         uint8 RGB (H, W, 3), contiguous and writable.
@@ -76,7 +81,7 @@ def read_image(path: Path) -> np.ndarray:
         data = _read_bytes(Path(path))
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decode(data)
+            return _decode(data, single)
     # On damaged files, decoders raise exceptions of many types, from SyntaxError to
     # MemoryError. All of them mean that this file cannot be used.
     except Exception as error:
@@ -97,23 +102,64 @@ def _read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _decode(data: bytes) -> np.ndarray:
+def _decode(data: bytes, single: bool) -> np.ndarray:
+    try:
+        return _pixels(data, single)
+    except ValueError as error:
+        # Pillow refuses a PNG file with more than 1 MiB of compressed text or profile.
+        if "too large" not in str(error).lower() or not data.startswith(_PNG):
+            raise
+    kept, profile = _without_text(data)
+    return _pixels(kept, single, profile)
+
+
+def _pixels(data: bytes, single: bool, profile: bytes | None = None) -> np.ndarray:
     try:
         opened = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise ImageError(_unknown(data)) from error
     with opened as image:
         _check_size(*image.size)
+        if single and image.format in _ANIMATED and getattr(image, "n_frames", 1) > 1:
+            raise ImageError(
+                f"is an animation of {getattr(image, 'n_frames', 1)} frames; save the frame to "
+                "score as a picture of its own"
+            )
         image.load()
         # Read after loading: Pillow turns TIFF files itself while it loads them.
         orientation = _orientation(image)
         base, alpha = _split_alpha(_eight_bit(image))
-        rgb = _to_srgb(base, image.info.get("icc_profile"))
+        rgb = _to_srgb(base, profile or image.info.get("icc_profile"))
     if alpha is not None:
         white = Image.new("RGB", rgb.size, "white")
         white.paste(rgb, mask=alpha)
         rgb = white
-    return np.array(_turn(np.asarray(rgb), orientation), order="C")
+    return np.array(turned(np.asarray(rgb), orientation), order="C")
+
+
+def _without_text(data: bytes) -> tuple[bytes, bytes | None]:
+    """Return a PNG file without compressed text and without its profile, and the profile."""
+    profile: bytes | None = None
+    kept, start = [data[:8]], 8
+    while start + 12 <= len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+        kind, content = data[start + 4 : start + 8], data[start + 8 : end - 4]
+        if kind == b"iCCP":
+            compressed = content.partition(b"\0")[2][1:]
+            profile = zlib.decompressobj().decompress(compressed, MAX_PROFILE)
+        elif kind not in (b"zTXt", b"iTXt"):
+            kept.append(data[start:end])
+        start = end
+    return b"".join(kept), profile
+
+
+def orientation_of(path: Path) -> int:
+    """Return the EXIF orientation of a picture file, 1 (upright) to 8; 1 if it has none."""
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            return _orientation(image)
+    except Exception:
+        return 1
 
 
 def _unknown(data: bytes) -> str:
@@ -165,8 +211,8 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Apply the orientation tag of EXIF 2.3 to pixels (H, W, 3)."""
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Return pixels (H, W, 3) upright, as the orientation tag of EXIF 2.3 says."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):

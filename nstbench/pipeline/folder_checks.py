@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nstbench.core.errors import UsageError
 from nstbench.core.text import printable
-from nstbench.pictures.decode import PICTURE_SUFFIXES
+from nstbench.pictures.folder_files import picture_files
 from nstbench.plan.listener import Listener
 from nstbench.store.atomic_files import read_json
 from nstbench.store.leases import Leases
@@ -28,7 +28,7 @@ def refuse_folder_of_pictures(root: Path) -> None:
         )
     if not root.is_dir() or (root / "run.json").exists():
         return
-    found = sorted(p.name for p in root.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    found = [path.name for path in picture_files(root)]
     if found:
         names = ", ".join(map(printable, found[:_NAMED])) + (", ..." if found[_NAMED:] else "")
         raise UsageError(

@@ -36,7 +36,14 @@ from nstbench.pictures.picture import Fit
 from nstbench.pipeline.folder_checks import refuse_folder_of_pictures
 from nstbench.pipeline.outputs.copies import Copies, shapes_of
 from nstbench.pipeline.outputs.joined_run import JoinedRun
-from nstbench.pipeline.outputs.patterns import Outputs, Pair, find_outputs, folder_name, has_method
+from nstbench.pipeline.outputs.patterns import (
+    Outputs,
+    Pair,
+    find_outputs,
+    folder_name,
+    has_method,
+    pairs_by_name,
+)
 from nstbench.pipeline.outputs.units import (
     Made,
     found_line,
@@ -315,6 +322,8 @@ class _Import:
     ) -> Collection[tuple[str, str]]:
         """Return the content and style of each pair that is on the board."""
         expected = {(c.name, s.name) for c in contents for s in styles}
+        if all(pairs_by_name(pattern, contents, styles) for pattern in self.request.patterns):
+            expected = {(c.name, c.name) for c in contents}
         if self.beside is not None:
             expected = set(self.beside.pairs)
         if self.request.pairs == "found":

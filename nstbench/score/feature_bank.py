@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -20,8 +20,9 @@ import torch
 from nstbench.contracts import Features, Picture
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
-from nstbench.nn.losses.gram import scoring_gram_matrix, scoring_mean
+from nstbench.nn.layers.winograd import use_winograd
 from nstbench.pictures.picture import resize
+from nstbench.score.feature_entry import Entry, Needs
 from nstbench.score.feature_spill import Overflow, Place
 
 SOURCES = ("output", "content", "style", "style_as_content")
@@ -39,6 +40,9 @@ _MEMORY_SHARE = 0.5
 
 LoadNetwork = Callable[[str, torch.device], LayeredNetwork]
 Key = tuple[str, ...]
+Make = Callable[[], torch.Tensor]
+Lasting = Callable[[str, Sequence[str], Sequence[str], Make, str], torch.Tensor]
+"""Keeps small tensors longer than a process: ``nstbench.score.pair_cache.PairCache.tensor``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +51,6 @@ class _View:
 
     of: str
     shape: tuple[int, int]
-
-
-@dataclass(slots=True)
-class _Needs:
-    """Layers of one network that are needed of one picture."""
-
-    activations: set[str] = field(default_factory=set)
-    grams: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Entry:
-    """Computed features of one picture under one network."""
-
-    activations: dict[str, torch.Tensor] = field(default_factory=dict)
-    grams: dict[str, torch.Tensor] = field(default_factory=dict)
-    means: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    def size(self) -> int:
-        """Return the bytes in memory."""
-        kinds = (self.activations, self.grams, self.means)
-        return sum(tensor.nbytes for kind in kinds for tensor in kind.values())
 
 
 class FeatureBank:
@@ -81,6 +63,7 @@ class FeatureBank:
         load: function that loads a network.
         overflow: folder for removed features, which are later read from it instead of computed
             again. By default they are not kept.
+        lasting: keeps the tensors that are worth a file; by default none is.
     """
 
     def __init__(
@@ -89,14 +72,16 @@ class FeatureBank:
         budget: int | None = None,
         load: LoadNetwork = load_backbone,
         overflow: Path | None = None,
+        lasting: Lasting | None = None,
     ) -> None:
         self.device = device
+        self.lasting = lasting
         self.budget = _free_memory(device) if budget is None else budget
         self._load = load
         self._overflow = None if overflow is None else Overflow(overflow)
         self._on_disk: dict[Key, dict[tuple[str, str], Place]] = {}
         self._networks: dict[str, LayeredNetwork] = {}
-        self._kept: OrderedDict[Key, _Entry] = OrderedDict()
+        self._kept: OrderedDict[Key, Entry] = OrderedDict()
         self._sizes: dict[Key, int] = {}
         self._small: OrderedDict[Key, torch.Tensor] = OrderedDict()
         self._held = 0
@@ -107,7 +92,7 @@ class FeatureBank:
         """Return a pair that provides the features in ``needs``; nothing is computed yet."""
         return ScoredPair(self, output, content, style, needs)
 
-    def entry(self, network: str, key: str, pixels: torch.Tensor, needs: _Needs) -> _Entry:
+    def entry(self, network: str, key: str, pixels: torch.Tensor, needs: Needs) -> Entry:
         """Return features of a picture.
 
         Args:
@@ -116,7 +101,7 @@ class FeatureBank:
             pixels: the picture, float32 RGB (B, 3, H, W) in [0, 1].
             needs: layers to provide.
         """
-        entry = (self._remembered((network, key)) if key else None) or _Entry()
+        entry = (self._remembered((network, key)) if key else None) or Entry()
         layers = (needs.activations - entry.activations.keys()) | (
             needs.grams - entry.grams.keys() - entry.activations.keys()
         )
@@ -124,8 +109,7 @@ class FeatureBank:
         new_activations = needs.activations - entry.activations.keys()
         activations = {**entry.activations, **self._forward(network, pixels, layers)}
         for layer in new_grams:
-            entry.grams[layer] = scoring_gram_matrix(activations[layer])
-            entry.means[layer] = scoring_mean(activations[layer])
+            entry.add_moments(layer, activations[layer])
         for layer in new_activations:
             entry.activations[layer] = activations[layer]
         if key:
@@ -142,7 +126,7 @@ class FeatureBank:
         if key in self._small:
             self._small.move_to_end(key)
             return self._small[key]
-        entry = self._remembered(key) or _Entry({"": make()})
+        entry = self._remembered(key) or Entry({"": make()})
         made = entry.activations[""]
         if made.nbytes > SMALL:
             self._keep(key, entry)
@@ -172,13 +156,14 @@ class FeatureBank:
             # weights made in inference mode cannot be packed: they have no version counter
             with torch.inference_mode(False):
                 self._networks[network] = self._load(network, self.device)
+                use_winograd(self._networks[network])
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
         with exact:
             return self._networks[network](pixels, layers)
 
-    def _keep(self, key: Key, entry: _Entry) -> None:
+    def _keep(self, key: Key, entry: Entry) -> None:
         self._kept[key] = entry
         self._kept.move_to_end(key)
         size = entry.size()
@@ -189,13 +174,13 @@ class FeatureBank:
             self._held -= self._sizes.pop(oldest)
             self._spill(oldest, evicted)
 
-    def _remembered(self, key: Key) -> _Entry | None:
+    def _remembered(self, key: Key) -> Entry | None:
         """Return the kept features, from memory or from disk, or ``None``."""
         place = self._on_disk.get(key)
         if key in self._kept or place is None or self._overflow is None:
             return self._kept.get(key)
         try:
-            entry = _Entry()
+            entry = Entry()
             for (kind, layer), tensor in self._overflow.read(place).items():
                 getattr(entry, kind)[layer] = tensor
             return entry
@@ -204,7 +189,7 @@ class FeatureBank:
             del self._on_disk[key]
             return None
 
-    def _spill(self, key: Key, entry: _Entry) -> None:
+    def _spill(self, key: Key, entry: Entry) -> None:
         if self._overflow is None or key in self._on_disk:
             return
         tensors = {("activations", name): tensor for name, tensor in entry.activations.items()}
@@ -234,7 +219,7 @@ class ScoredPair:
         self.content = content
         self.style = style
         self._bank = bank
-        self._entries: dict[tuple[str, _View], _Entry] = {}
+        self._entries: dict[tuple[str, _View], Entry] = {}
         self._tensors: dict[Key, torch.Tensor] = {}
         self._as_is = False
         self._pixels: dict[_View, torch.Tensor] = {}
@@ -277,7 +262,13 @@ class ScoredPair:
         """
         return self._expanded(self._moments(network, of, layer).means[layer])
 
-    def kept(self, name: str, of: Sequence[str], make: Callable[[], torch.Tensor]) -> torch.Tensor:
+    def kept(
+        self,
+        name: str,
+        of: Sequence[str],
+        make: Callable[[], torch.Tensor],
+        networks: Sequence[str] = (),
+    ) -> torch.Tensor:
         """Return the result of ``make``, called once; see ``contracts.ScoringPair``."""
         keys = tuple(self._key(self._view(source)) for source in of)
         if all(keys):
@@ -289,7 +280,13 @@ class ScoredPair:
                 finally:
                     self._as_is = before
 
-            return self._expanded(self._bank.tensor(("kept", name, *keys), make_as_is))
+            def stored() -> torch.Tensor:
+                lasting = self._bank.lasting
+                if lasting is None or not networks:
+                    return make_as_is()
+                return lasting(name, keys, networks, make_as_is, make.__module__)
+
+            return self._expanded(self._bank.tensor(("kept", name, *keys), stored))
         key = (name, *of)
         if key not in self._tensors:
             self._tensors[key] = make()
@@ -299,12 +296,12 @@ class ScoredPair:
         """Return another output with this content and style; see ``contracts.ScoringPair``."""
         return ScoredPair(self._bank, output, self.content, self.style, needs)
 
-    def _entry(self, network: str, view: _View) -> _Entry:
+    def _entry(self, network: str, view: _View) -> Entry:
         if (network, view) not in self._entries:
             if (network, view) not in self._needs:
                 raise KeyError(f"no metric declares features of {network!r} of {view.of!r}")
             key = self._key(view)
-            wanted = _Needs()
+            wanted = Needs()
             # Content and style may be the same picture, and so may style and resized style.
             for (other_network, other), needs in self._needs.items():
                 same = other == view or (key and self._key(other) == key)
@@ -315,14 +312,13 @@ class ScoredPair:
             self._entries[network, view] = entry
         return self._entries[network, view]
 
-    def _moments(self, network: str, of: str, layer: str) -> _Entry:
+    def _moments(self, network: str, of: str, layer: str) -> Entry:
         """Return the entry of a picture after its Gram matrix and means of a layer exist."""
         entry = self._entry(network, self._view(of))
         if layer not in entry.grams:
             if layer not in entry.activations:
                 raise KeyError(f"no metric declares layer {layer!r} of {network!r} of {of!r}")
-            entry.grams[layer] = scoring_gram_matrix(entry.activations[layer])
-            entry.means[layer] = scoring_mean(entry.activations[layer])
+            entry.add_moments(layer, entry.activations[layer])
         return entry
 
     def _view(self, of: str, side: int | None = None) -> _View:
@@ -331,14 +327,14 @@ class ScoredPair:
         shape = (picture.height, picture.width)
         return _View(of, shape if side is None else scaled_shape(shape, side))
 
-    def _merged(self, needs: Iterable[Features]) -> dict[tuple[str, _View], _Needs]:
-        merged: dict[tuple[str, _View], _Needs] = {}
+    def _merged(self, needs: Iterable[Features]) -> dict[tuple[str, _View], Needs]:
+        merged: dict[tuple[str, _View], Needs] = {}
         for need in needs:
             for of in need.of:
                 if of not in SOURCES:
                     raise ValueError(f"features of {of!r}: not one of {', '.join(SOURCES)}")
                 view = self._view(of, need.side)
-                entry = merged.setdefault((need.network, view), _Needs())
+                entry = merged.setdefault((need.network, view), Needs())
                 (entry.grams if need.gram else entry.activations).update(need.layers)
         return merged
 

@@ -14,6 +14,7 @@ from nstbench.contracts import Metric, PairMetric, Picture, SetMetric
 from nstbench.core.errors import ImageError, NoValueError, NstbenchError
 from nstbench.core.paths import cache_dir
 from nstbench.score.feature_bank import FeatureBank, ScoredPair
+from nstbench.score.pair_cache import PairCache
 
 Record = dict[str, Any]
 """``{"values": {part: value}}`` with the metric's own value under ``""``, or ``{"error": reason}``.
@@ -37,7 +38,8 @@ class Scorer:
     Args:
         metrics: registry name -> instance, not loaded yet. Timing metrics are ignored.
         device: device of networks and metrics; pictures must be on it.
-        bank: the feature bank; by default a new one that spills into the cache folder.
+        bank: the feature bank; by default a new one that spills into the cache folder and keeps
+            there what later runs need of a pair.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Scorer:
         bank: FeatureBank | None = None,
     ) -> None:
         self.device = device
-        self.bank = bank or FeatureBank(device, overflow=cache_dir())
+        self.bank = bank or FeatureBank(
+            device, overflow=cache_dir(), lasting=PairCache(cache_dir() / "pairs", device).tensor
+        )
         self._pairs = {n: m for n, m in metrics.items() if isinstance(m, PairMetric)}
         self._sets = {n: m for n, m in metrics.items() if isinstance(m, SetMetric)}
         self._broken: dict[str, Record] = {}

@@ -168,6 +168,8 @@ def test_a_folder_is_read_scored_and_rated(tmp_path: Path) -> None:
     for name, picture in {**some("c", 2), **some("s", 2)}.items():
         save(tmp_path / {"c": "contents", "s": "styles"}[name[0]] / f"{name}.png", picture)
     save(tmp_path / "outputs" / "m" / "c0__s1.png", pixels(3))
+    for hidden in ("outputs/m/._c0__s1.png", "contents/._c0.png"):
+        (tmp_path / hidden).write_bytes(b"of macOS")
     frame = validate_published(
         tmp_path, {"ssim": catalog.metric_card("ssim")}, SIDE, "cpu", Listener(), damaged=1
     )

@@ -97,6 +97,9 @@ def test_every_file_left_out_is_listed_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     picture(tmp_path / ".hidden.png")
     picture(tmp_path / ".cache" / "thumbnail.png")
+    for name in ("Thumbs.db", "desktop.ini", "._good.png", "__MACOSX/good.png", "@eaDir/good.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(png)
     found = load(tmp_path)
     assert [image.name for image in found.images] == ["good"]
     listed = reasons(found)

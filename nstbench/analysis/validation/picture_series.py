@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord
 from nstbench.core.text import printable
-from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
+from nstbench.pictures.decode import read_image
 from nstbench.pictures.degradations import blurred, compressed, rounded
+from nstbench.pictures.folder_files import picture_files
 from nstbench.pictures.picture import fit, same_proportions
 
 Pixels = NDArray[np.uint8]
@@ -195,12 +196,8 @@ def folder_sweep(folder: Path, size: int, name: str = "") -> Sweep:
     return Sweep(FOLDER, "", source, 0, tuple(pictures))
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-
-
 def _only(folder: Path, stem: str) -> Path:
-    paths = [path for path in _pictures(folder) if path.stem.lower() == stem]
+    paths = [path for path in picture_files(folder) if path.stem.lower() == stem]
     if len(paths) != 1:
         count = "no picture" if not paths else f"{len(paths)} pictures"
         raise UsageError(
@@ -211,7 +208,7 @@ def _only(folder: Path, stem: str) -> Path:
 
 
 def _numbered(folder: Path) -> list[Path]:
-    numbered = [(int(p.stem), p) for p in _pictures(folder) if re.fullmatch(r"[0-9]+", p.stem)]
+    numbered = [(int(p.stem), p) for p in picture_files(folder) if re.fullmatch(r"[0-9]+", p.stem)]
     numbers = [number for number, _ in numbered]
     remedy = f"A sweep needs at least {FEWEST_STEPS}, each with its own number: 0.jpg, 1.jpg, ..."
     if len(set(numbers)) < len(numbers):

@@ -24,8 +24,9 @@ from nstbench.analysis.validation.known_cases import Case, Output, Pixels, cases
 from nstbench.core.cards import MetricCard
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Scope
-from nstbench.core.text import printable
+from nstbench.core.text import printable, shown_name
 from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
+from nstbench.pictures.folder_files import is_visible, picture_files
 from nstbench.pictures.picture import fit
 from nstbench.plan.listener import Listener
 
@@ -62,9 +63,9 @@ def read_published(folder: Path, size: int, option: str = "--published") -> Publ
     contents, styles = (_pictures(folder / name, size, option) for name in ("contents", "styles"))
     outputs = []
     for path in sorted((folder / "outputs").glob("*/*")):
-        if path.suffix.lower() not in PICTURE_SUFFIXES:
+        if path.suffix.lower() not in PICTURE_SUFFIXES or not is_visible(path.name):
             continue
-        content, found, style = path.stem.partition(SEPARATOR)
+        content, found, style = shown_name(path.stem).partition(SEPARATOR)
         if not found or content not in contents or style not in styles:
             raise UsageError(
                 f"{option}: {printable(path)} is not an output of a content and a style of the "
@@ -184,5 +185,6 @@ def _pictures(folder: Path, size: int, option: str) -> dict[str, Pixels]:
             f"{option}: {printable(folder)} is not a folder. The folder of outputs needs the "
             "folders contents, styles and outputs."
         )
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-    return {path.stem: fit(read_image(path), size, "crop") for path in paths}
+    return {
+        shown_name(path.stem): fit(read_image(path), size, "crop") for path in picture_files(folder)
+    }

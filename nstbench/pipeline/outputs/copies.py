@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from nstbench.core.cards import PictureCard
 from nstbench.core.errors import ImageError
 from nstbench.core.records import ImageRecord, Role
 from nstbench.core.text import counted, printable
-from nstbench.pictures.decode import read_image
+from nstbench.pictures.decode import orientation_of, read_image, turned
 from nstbench.pictures.picture import fit, pixel_hash, write_png
 from nstbench.pipeline.outputs import shapes
 from nstbench.pipeline.outputs.patterns import Pair
@@ -30,6 +30,7 @@ Place = tuple[str, Pair]
 CUT = "cut to the content, because the surplus is constant padding"
 CONTENT = "compared with the content resized to their shape"
 RESIZED = "resized to the shape of the other outputs of their content"
+TURNED = "turned upright, because the EXIF orientation of the content was ignored"
 
 _KEPT = 16
 _NAMED = 2
@@ -53,6 +54,7 @@ class Copies:
         self.given = given
         self.refused_sizes: list[int] = []
         self._read = lru_cache(_KEPT)(read_image)
+        self._orientation = cache(orientation_of)
 
     def outputs(
         self, files: Mapping[Place, Path], contents: Mapping[str, ImageRecord]
@@ -122,23 +124,41 @@ class Copies:
         Raises:
             ImageError: if it cannot be read, or shows another part of the content.
         """
-        pixels = read_image(file)
+        pixels, change = self._upright(read_image(file, single=True), content)
         own = pixels.shape[0], pixels.shape[1]
-        if self.fit != "inside":
-            return pixels, "", own
         original = self._read(content.path)
         size = original.shape[0], original.shape[1]
-        if (cut := shapes.without_padding(pixels, size)) is not None:
-            return cut, CUT, own
-        if shapes.has_proportions(own, size):
-            return pixels, "", own
+        if self.fit == "inside" and (cut := shapes.without_padding(pixels, size)) is not None:
+            return cut, change or CUT, own
+        if (cut := shapes.without_frame(pixels, original)) is not None:
+            pixels, change = cut, change or CUT
+        if self.fit != "inside":
+            return pixels, change, own
+        shape = pixels.shape[0], pixels.shape[1]
+        if shapes.has_proportions(shape, size):
+            return pixels, change, own
         if shapes.is_whole(pixels, original):
-            return pixels, CONTENT, own
+            return pixels, change or CONTENT, own
         self.refused_sizes.append(max(own))
         if self.given:
             raise ImageError(_not_of_run(file, own, size))
         named = printable(content.path.name)
         raise ImageError(shapes.refusal(printable(file.name), pixels, named, original))
+
+    def _upright(self, pixels: np.ndarray, content: ImageRecord) -> tuple[np.ndarray, str]:
+        """Turn an output whose program ignored the EXIF orientation of the content.
+
+        Returns:
+            The pixels, and the change in words; empty if the output is upright.
+        """
+        orientation = self._orientation(content.path)
+        if orientation == 1:
+            return pixels, ""
+        upright = turned(pixels, orientation)
+        fit = "crop" if self.fit == "crop" else "stretch"
+        if shapes.fits_better(self._read(content.path), upright, pixels, fit):
+            return np.ascontiguousarray(upright), TURNED
+        return pixels, ""
 
     def _of_shape(self, place: Place, made: Made, content: ImageRecord, shape: Size) -> Made | str:
         """Copy an output again in the shape of the others, or return why that is not possible."""
@@ -207,7 +227,8 @@ def changes_note(outputs: Iterable[Made]) -> list[str]:
         parts.append(
             f"{counted(len(names), 'output')} {change} ({', '.join(names[:_NAMED])}{more})"
         )
-    return [f"sizes that differ a little are used: {'; '.join(parts)}."]
+    what = "outputs of another size or orientation than their content are used"
+    return [f"{what}: {'; '.join(parts)}."]
 
 
 def _not_of_run(file: Path, shape: Size, content: Size) -> str:

@@ -1,8 +1,11 @@
 """Find pictures of any program by a pattern of their names.
 
 ``out/{content}__{style}.png`` matches one file per pair. ``{content}`` and ``{style}`` are names of
-pictures (file names without suffix), ``{method}`` is any name, ``{seed}`` a whole number, and ``*``
-is any text in one folder or file name. Names are compared in Unicode normal form C.
+pictures (file names without suffix), ``{method}`` is any name, ``{seed}`` a whole number, ``*`` is
+any text in one folder or file name, and ``**/`` any number of folders. Names are compared in
+Unicode normal form C. If there is one picture of a role, its placeholder may be missing, and also
+if each content has a style of its own name, with which it is paired. If a name
+fits several pairs because of ``*`` or ``{method}``, the longest names of pictures are meant.
 
 A picture in a sub-folder, such as ``monet/01``, is found as ``out/a__monet/01.png``, and with its
 folder before the file name, as ``out/monet/a__01.png``.
@@ -15,15 +18,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path, PurePosixPath
+from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import ImageRecord
 from nstbench.core.text import natural_key, printable, shown_name
+from nstbench.pictures.folder_files import visible_files
+from nstbench.pipeline.outputs.spellings import Spellings, spellings_of, suggested_pattern
 
 _FIELDS = ("content", "style", "method", "seed")
-_PLACE = re.compile(r"\{(\w*)\}|\*+")
+_EXAMPLE = "out/{content}__{style}.png"
+_PLACE = re.compile(r"\{(\w*)\}|\*\*/|\*+")
 
 
 class Pair(NamedTuple):
@@ -60,30 +67,6 @@ class Found:
     unmatched: list[tuple[Path, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Spellings:
-    """Spellings of the pictures of one role in file names.
-
-    Attributes:
-        names: spelling -> names of the pictures that it may stand for.
-        folders: name of a picture -> its folder, empty without one.
-        all: the spellings.
-        all_folders: the folders.
-    """
-
-    names: Mapping[str, tuple[str, ...]]
-    folders: Mapping[str, str]
-    all: tuple[str, ...]
-    all_folders: tuple[str, ...]
-
-    def meant(self, spelling: str, before: str) -> tuple[str, ...]:
-        """Return the pictures of a spelling; folders in the text ``before`` it decide."""
-        names = self.names[spelling]
-        if len(names) == 1:
-            return names
-        return tuple(n for n in names if self.folders[n] and f"/{self.folders[n]}/" in before)
-
-
 def find_outputs(
     pattern: str, name: str, contents: Sequence[ImageRecord], styles: Sequence[ImageRecord]
 ) -> tuple[dict[str, Outputs], list[tuple[Path, str]]]:
@@ -96,27 +79,47 @@ def find_outputs(
         styles: the style pictures.
 
     Raises:
-        UsageError: if the pattern has no or an unknown placeholder, or matches no folder or
-            file, or if a file matches two pairs.
+        UsageError: if a placeholder is unknown, or that of a role with several pictures is
+            missing, if the pattern matches no folder or file, or if a file matches two pairs.
     """
     root = root_of(pattern)
-    files = sorted((f for f in root.rglob("*") if f.is_file()), key=lambda f: natural_key(str(f)))
-    spellings = {"content": _spellings(contents), "style": _spellings(styles)}
+    files = sorted(visible_files(root), key=lambda f: natural_key(str(f)))
+    spellings = {"content": spellings_of(contents), "style": spellings_of(styles)}
+    named = _named(pattern)
+    needed = [
+        role for role, of_role in (("content", contents), ("style", styles))
+        if len(of_role) > 1 and not pairs_by_name(pattern, contents, styles)
+    ]  # fmt: skip
+    for missing in (role for role in needed if role not in named):
+        raise UsageError(
+            f"--outputs {pattern}: {{{missing}}} is missing. Put it in place of the picture's name,"
+            f" as in '{suggested_pattern(root, files, spellings, needed) or _EXAMPLE}'."
+        )
     found = Found()
     for file in files:
         _place(file, pattern, name, spellings, found)
     if not found.methods:
         examples = ", ".join(printable(f.relative_to(root)) for f in files[:3]) or "no file"
+        suggestion = suggested_pattern(root, files, spellings, needed)
         raise UsageError(
             f"--outputs {pattern}: of {len(files)} files under {printable(root)} none is called "
             f"so for a content ({_some(contents)}) and a style ({_some(styles)}). There is "
-            f"{examples}."
+            f"{examples}." + (f" Try --outputs '{suggestion}'." if suggestion else "")
         )
     methods = {
         method: Outputs(pairs, pattern.replace("{method}", method))
         for method, pairs in found.methods.items()
     }
     return methods, found.unmatched
+
+
+def pairs_by_name(
+    pattern: str, contents: Iterable[ImageRecord], styles: Iterable[ImageRecord]
+) -> bool:
+    """Return whether a pattern names one picture, and a content is paired with its namesake."""
+    named = {"content", "style"} & set(_named(pattern))
+    names = {style.name for style in styles}
+    return len(named) == 1 and len(names) > 1 and {c.name for c in contents} <= names
 
 
 def has_method(pattern: str) -> bool:
@@ -156,49 +159,26 @@ def root_of(pattern: str) -> Path:
     """Check the placeholders; return the folder before the first one.
 
     Raises:
-        UsageError: if a placeholder is missing or unknown, or if there is no such folder.
+        UsageError: if a placeholder is unknown, or if there is no such folder.
     """
-    named = [match[1] for match in _PLACE.finditer(pattern) if match[1] is not None]
-    for wrong in (n for n in named if n not in _FIELDS):
+    for wrong in (name for name in _named(pattern) if name not in _FIELDS):
         raise UsageError(
             f"--outputs {pattern}: there is no placeholder {{{wrong}}}; use {{content}}, "
             "{style} and, for several methods or seeds, {method} and {seed}."
         )
-    for needed in ("content", "style"):
-        if needed not in named:
-            raise UsageError(
-                f"--outputs {pattern}: {{{needed}}} is missing. "
-                "Put it in place of the picture's name, as in 'out/{content}__{style}.png'."
-            )
     first = _PLACE.search(pattern)
-    assert first is not None
-    root = Path(pattern[: first.start()] + "x").parent.expanduser()
+    whole = Path(pattern).expanduser()
+    if first is None and whole.is_dir():
+        return whole
+    root = Path(pattern[: first.start()] + "x").expanduser().parent if first else whole.parent
     if not root.is_dir():
         raise UsageError(f"--outputs {pattern}: there is no folder {printable(root)}.")
     return root
 
 
-def _spellings(records: Iterable[ImageRecord]) -> Spellings:
-    """Return the spellings of each picture: its name, the name of its file, and its path."""
-    records = list(records)
-    names = {shown_name(record.name): (record.name,) for record in records}
-    folders: dict[str, str] = {}
-    others: dict[str, list[str]] = {}
-    for record in records:
-        place = PurePosixPath(shown_name(Path(record.source or record.path).as_posix()))
-        folder = place.parent.as_posix()
-        named, _, last = record.name.rpartition("/")
-        known = record.source and not place.is_absolute() and ":" not in folder
-        folders[record.name] = named or (folder if known and folder != "." else "")
-        spelled = {last, place.stem, *({place.with_suffix("").as_posix()} if known else ())}
-        for spelling in spelled - {shown_name(record.name)}:
-            others.setdefault(spelling, []).append(record.name)
-    # a name that a picture has stands for no other picture
-    given = {s: tuple(n) for s, n in others.items() if s and s not in names}
-    found = given | names
-    return Spellings(
-        found, folders, tuple(found), tuple(sorted({f for f in folders.values() if f}))
-    )
+def _named(pattern: str) -> list[str]:
+    """Return the names of the placeholders, in order."""
+    return [match[1] for match in _PLACE.finditer(pattern) if match[1] is not None]
 
 
 def _place(
@@ -206,18 +186,17 @@ def _place(
 ) -> None:
     """Assign a file to the pair of its name, or to the unmatched files."""
     text = shown_name(file.as_posix())
-    hits: set[tuple[str, Pair]] = set()
+    lengths: dict[tuple[str, Pair], int] = {}
     unclear = ""
-    for match, content in _matches(text, pattern, spellings):
+    for match, spelled in _matches(text, pattern, spellings):
         method = match.groupdict().get("method") or name
         seed = int(match.groupdict().get("seed") or 0)
-        meant = [
-            spellings[role].meant(spelling, _before(text, match, role))
-            for role, spelling in (("content", content), ("style", match["style"]))
-        ]
-        hits |= {(method, Pair(c, s, seed)) for c in meant[0] for s in meant[1]}
-        if not all(meant):
-            unclear = content if not meant[0] else match["style"]
+        meant = _meant(text, match, spelled, spellings)
+        for hit in product(meant["content"], meant["style"]):
+            key = method, Pair(*hit, seed)
+            lengths[key] = max(lengths.get(key, 0), sum(map(len, spelled.values())))
+        unclear = next((s for role, s in spelled.items() if not meant[role]), unclear)
+    hits = [hit for hit, length in lengths.items() if length == max(lengths.values())]
     if len(hits) > 1:
         pairs = " or ".join(f"{p.content} × {p.style}" for _, p in sorted(hits))
         raise UsageError(
@@ -231,21 +210,56 @@ def _place(
         found.unmatched.append((file, reason))
         return
     ((method, pair),) = hits
-    known = found.methods[method].setdefault(pair, file)
-    if known != file:
-        found.unmatched.append((file, f"a second picture of the pair of {printable(known.name)}"))
+    known = found.methods[method].get(pair)
+    taken = _preferred(pattern, pair, known, file)
+    found.methods[method][pair] = taken
+    if known is not None:
+        other = file if taken == known else known
+        found.unmatched.append((other, f"a second picture of the pair of {printable(taken.name)}"))
+
+
+def _preferred(pattern: str, pair: Pair, known: Path | None, file: Path) -> Path:
+    """Return the file of a pair: the one with nothing for ``*``, or the last in natural order.
+
+    Programs that save every hundredth step write the result as ``out.png`` or ``out_1000.png``.
+    """
+    if known is None:
+        return file
+    bare = Path(pattern.replace("*", "")).expanduser().as_posix()
+    is_bare = shown_name(known.as_posix()) in expected_files(bare, pair)
+    return known if is_bare or "*" not in pattern else file
 
 
 def _matches(
     text: str, pattern: str, spellings: Mapping[str, Spellings]
-) -> Iterator[tuple[re.Match[str], str]]:
-    """Yield each match of a file's path with the pattern, and the content's spelling in it."""
+) -> Iterator[tuple[re.Match[str], dict[str, str]]]:
+    """Yield each match of a file's path with the pattern, and the spellings by role in it."""
     folders = spellings["content"].all_folders, spellings["style"].all_folders
-    for content in spellings["content"].all:
-        if content in text:
-            match = _regex(pattern, content, spellings["style"].all, folders).fullmatch(text)
-            if match:
-                yield match, content
+    named = _named(pattern)
+    choices = {role: [s for s in known.all if s in text] for role, known in spellings.items()}
+    # Without free text, the rest of the name decides about the style.
+    is_free = "*" in pattern or "method" in named
+    styles = [(s,) for s in choices["style"]] if is_free else [spellings["style"].all]
+    contents = choices["content"] if "content" in named else [""]
+    for content, some in product(contents, styles if "style" in named else [("",)]):
+        if match := _regex(pattern, content, some, folders).fullmatch(text):
+            yield match, {r: s for r, s in match.groupdict().items() if r in spellings}
+
+
+def _meant(
+    text: str, match: re.Match[str], spelled: Mapping[str, str], spellings: Mapping[str, Spellings]
+) -> dict[str, tuple[str, ...]]:
+    """Return role -> names of the pictures that a file name may mean.
+
+    A role without placeholder has one picture, or the picture of the other role's name.
+    """
+    meant = {r: spellings[r].meant(s, _before(text, match, r)) for r, s in spelled.items()}
+    named = [name for names in meant.values() for name in names]
+    for role, known in spellings.items():
+        if role not in meant:
+            every = tuple(known.folders)
+            meant[role] = every if len(every) == 1 else tuple(n for n in named if n in every)
+    return meant
 
 
 def _before(text: str, match: re.Match[str], role: str) -> str:
@@ -277,7 +291,7 @@ def _regex(
         parts.append(_fixed(pattern, end, place.start(), starts))
         end = place.end()
         if place[1] is None:
-            parts.append("[^/]*")
+            parts.append("(?:[^/]+/)*" if place[0] == "**/" else "[^/]*")
         elif place[1] in seen:
             parts.append(f"(?P={place[1]})")
         else:

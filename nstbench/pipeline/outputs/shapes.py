@@ -23,8 +23,12 @@ NEAR_SHARE = 0.03
 _NEAR_SCALED = 0.1
 # Levels of 255 by which the values of constant padding may differ after JPEG compression.
 _CONSTANT = 8
+_FRAME = 4
 _CLEARLY = 0.1
 _CORRELATED = 0.2
+# A picture that contains the content itself has a correlation near 1 there.
+_SAME = 0.5
+_PART = 0.7
 
 ASSUMED = {
     "inside": "the whole content in its own proportions",
@@ -71,6 +75,25 @@ def without_padding(pixels: np.ndarray, content: Size) -> np.ndarray | None:
     if not same_scale and not other_scale:
         return None
     return np.ascontiguousarray(pixels[top : shape[0] - bottom, left : shape[1] - right])
+
+
+def without_frame(pixels: np.ndarray, content: np.ndarray) -> np.ndarray | None:
+    """Return an output without its black frame, or ``None`` if it has none.
+
+    Early versions of torchvision's ``save_image`` put 2 black pixels around a single picture. A
+    frame has the same width on all sides, at most 4 pixels, and is not in the content.
+
+    Args:
+        pixels: the output, uint8 RGB (H, W, 3).
+        content: the content, uint8 RGB (H, W, 3), at any scale.
+    """
+    widths = {*_constant(pixels), *_constant(pixels.transpose(1, 0, 2))}
+    width = widths.pop()
+    if widths or not 1 <= width <= _FRAME or pixels[:width].max() > _CONSTANT:
+        return None
+    if max(*_constant(content), *_constant(content.transpose(1, 0, 2))) > 0:
+        return None
+    return np.ascontiguousarray(pixels[width:-width, width:-width])
 
 
 def _constant(pixels: np.ndarray) -> tuple[int, int]:
@@ -141,6 +164,30 @@ def best_fit(content: np.ndarray, output: np.ndarray) -> tuple[Fit | None, dict[
     return (best if clear else None), found
 
 
+def fits_better(content: np.ndarray, one: np.ndarray, other: np.ndarray, fit: str) -> bool:
+    """Return whether the edges of one picture fit the content clearly better than another's."""
+    scores = [
+        edge_correlation(as_fit(content, (p.shape[0], p.shape[1]), fit), np.ascontiguousarray(p))
+        for p in (one, other)
+    ]
+    return scores[0] >= _CORRELATED and scores[0] - scores[1] >= _CLEARLY
+
+
+def is_grid(output: np.ndarray, content: np.ndarray) -> bool:
+    """Return whether a picture begins with the content and continues with other pictures."""
+    top, bottom = _constant(output)
+    left, right = _constant(output.transpose(1, 0, 2))
+    output = output[top : len(output) - bottom, left : output.shape[1] - right]
+    height, width = output.shape[:2]
+    stretch = content.shape[1] / content.shape[0]
+    part = output[: round(width / stretch), : round(height * stretch)]
+    shape = part.shape[0], part.shape[1]
+    if min(shape) < 1 or shape[0] * shape[1] > _PART * height * width:
+        return False
+    part = np.ascontiguousarray(part)
+    return edge_correlation(as_fit(content, shape, "stretch"), part) >= _SAME
+
+
 def refusal(file: str, output: np.ndarray, name: str, content: np.ndarray) -> str:
     """Return the reason why an output is refused, with the values of ``--fit``.
 
@@ -150,6 +197,11 @@ def refusal(file: str, output: np.ndarray, name: str, content: np.ndarray) -> st
         f"{file} is {output.shape[1]} x {output.shape[0]} px, which are not the proportions of the "
         f"content {name} ({content.shape[1]} x {content.shape[0]} px)"
     )
+    if is_grid(output, content):
+        return (
+            f"{shapes}: it shows the content and other pictures side by side. Cut the output out "
+            "of it, or save the output alone"
+        )
     best, found = best_fit(content, output)
     fits = ""
     if best is not None:

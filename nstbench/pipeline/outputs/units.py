@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nstbench.core.cards import PictureCard
 from nstbench.core.records import ImageRecord, Unit
-from nstbench.core.text import counted, path_name, printable
+from nstbench.core.text import counted, digest_name, path_name, printable
 from nstbench.pipeline.outputs.patterns import Outputs, Pair, expected_files
 from nstbench.store.keys import SCHEMA, key_of
 
@@ -41,8 +41,14 @@ def missing(outputs: Outputs, pair: Pair) -> str:
 
 
 def store_name(method: str) -> str:
-    """Return the name of a method's folder in the run folder."""
-    return path_name(method, "method")
+    """Return the name of a method's folder in the run folder, different for each method.
+
+    Example:
+        >>> store_name("adain"), store_name("AdaIN")
+        ('adain', 'adain-ac8ffd0a')
+    """
+    name = path_name(method, "method")
+    return name if name in (method, digest_name(method, "method")) else digest_name(method, name)
 
 
 def found_line(method: str, found: int, absent: int, refused: int) -> str:

@@ -23,6 +23,7 @@ from nstbench.core.records import Availability, ImageRecord
 from nstbench.core.text import path_name, printable
 from nstbench.core.torchvision_shim import shim_in_use
 from nstbench.pictures.decode import read_image
+from nstbench.pictures.folder_files import visible_files
 from nstbench.pictures.picture import to_pixels, to_tensor, write_png
 from nstbench.plugins.programs.entry import PLACE, Program
 from nstbench.plugins.programs.process import Process, ProgramFailed
@@ -300,7 +301,7 @@ def _write(folder: Path, picture: Picture) -> Path:
 
 def _read(output: Path) -> np.ndarray:
     """Read the output, or the only file in its folder if the program chose another name."""
-    files = [path for path in output.parent.rglob("*") if path.is_file()]
+    files = visible_files(output.parent)
     if output not in files:
         if len(files) != 1:
             names = ", ".join(sorted(printable(path.name) for path in files)[:3])
@@ -308,7 +309,7 @@ def _read(output: Path) -> np.ndarray:
             raise ProgramFailed(f"the program ended with exit code 0 but wrote {wrote}")
         output = files[0]
     try:
-        return read_image(output)
+        return read_image(output, single=True)
     except ImageError as error:
         reason = str(error).rpartition(f"{printable(output)}: ")[2]
         raise ProgramFailed(

@@ -33,6 +33,7 @@ X. Huang and S. Belongie, arXiv 1703.06868, without the content's statistics.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -53,8 +54,6 @@ _DEAD = 0.1
 """Share of the mean deviation that is added to each channel's: quiet channels stay quiet."""
 
 _LEAST = 1e-12
-_ROWS = 1024
-"""Places that are compared with all others at a time."""
 
 
 def places(features: torch.Tensor) -> torch.Tensor:
@@ -72,6 +71,22 @@ def places(features: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize((flat - mean) / scale.clamp_min(_LEAST), dim=2, eps=_LEAST)
 
 
+@dataclass(frozen=True, slots=True)
+class _Zones:
+    """Zones with equally many places. A zone is a set of places that are compared with each other.
+
+    Attributes:
+        places: numbers of the places, int64 (zones, n).
+        near: for each place, positions in its zone of the near ones, int64 (zones, n, k); filled
+            up with zeros.
+        is_near: which entries of ``near`` count, float32 (zones, n, k).
+    """
+
+    places: torch.Tensor
+    near: torch.Tensor
+    is_near: torch.Tensor
+
+
 def confusion(output: torch.Tensor, content: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """Return Q = P_all + P_near; 0 if every place is recognised, 1 by chance.
 
@@ -83,18 +98,10 @@ def confusion(output: torch.Tensor, content: torch.Tensor, grid: tuple[int, int]
     Returns:
         float64 (B,), between 0 and 2.
     """
-    own = (output * content).sum(dim=2)
-    total = torch.zeros(len(own), 2, dtype=torch.float64, device=own.device)
-    counts = torch.zeros(2, dtype=torch.float64, device=own.device)
-    for start in range(0, own.shape[1], _ROWS):
-        rows = slice(start, start + _ROWS)
-        alike = output[:, rows] @ content.transpose(1, 2)
-        lost = _lost(alike, own[:, rows, None]) + _lost(alike, own[:, None, :])
-        for k, mask in enumerate(_windows(grid, rows.start, rows.stop, own.device)):
-            total[:, k] += (lost * mask).sum(dim=2).sum(dim=1, dtype=torch.float64)
-            counts[k] += mask.sum()
+    lost, counts = _comparisons(output, content, grid)
+    total, count = lost.sum(dim=1), counts.sum(dim=0)
     # Without any other place to compare with nothing is known, which is as good as chance.
-    shares = torch.where(counts > 0, total / (2 * counts.clamp_min(1)), 0.5)
+    shares = torch.where(count > 0, total / (2 * count.clamp_min(1)), 0.5)
     return shares.sum(dim=1)
 
 
@@ -106,37 +113,86 @@ def confusion_map(
     Arguments as for :func:`confusion`. The mean over places weighted by their number of
     comparisons is Q; where a place has none, the map holds 1, which is chance.
     """
+    lost, counts = _comparisons(output, content, grid)
+    shares = torch.where(counts > 0, lost / (2 * counts.clamp_min(1)), 0.5)
+    return shares.sum(dim=2).unflatten(1, grid)
+
+
+def _comparisons(
+    output: torch.Tensor, content: torch.Tensor, grid: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how often each place is taken for another one, and the numbers of other places.
+
+    Arguments as for :func:`confusion`.
+
+    Returns:
+        Sums over both terms of P, float64 (B, N, 2), and numbers of places, float64 (N, 2); the
+        last axis is all places and the near ones.
+    """
     own = (output * content).sum(dim=2)
-    alike = output @ content.transpose(1, 2)
-    lost = _lost(alike, own[:, :, None]) + _lost(alike.transpose(1, 2), own[:, :, None])
-    result = torch.zeros(own.shape, dtype=torch.float64, device=own.device)
-    for mask in _windows(grid, 0, own.shape[1], own.device):
-        count = mask.sum(dim=1)
-        share = (lost * mask).sum(dim=2, dtype=torch.float64) / (2 * count.clamp_min(1))
-        result += torch.where(count > 0, share, 0.5)
-    return result.unflatten(1, grid)
+    lost = own.new_zeros(*own.shape, 2, dtype=torch.float64)
+    counts = own.new_zeros(own.shape[1], 2, dtype=torch.float64)
+    for zones in _zones(grid, own.device):
+        members = zones.places
+        counts[members, 0] = float(members.shape[1] - 1)
+        counts[members, 1] = zones.is_near.sum(dim=2, dtype=torch.float64)
+        # One output at a time, because the matrices of one fit into a processor's cache.
+        for k in range(len(own)):
+            seen = output[k][members]
+            right = content[k if len(content) > 1 else 0][members]
+            alike = seen @ right.transpose(1, 2)
+            mine = own[k][members]
+            by_output = _lost(alike, mine[:, :, None])
+            by_content = _lost(alike, mine[:, None, :])
+            sums = by_output.sum(dim=2) + by_content.sum(dim=1)
+            near = by_output.gather(2, zones.near)
+            near += by_content.transpose(1, 2).gather(2, zones.near)
+            lost[k, members, 0] = sums.double()
+            lost[k, members, 1] = near.mul_(zones.is_near).sum(dim=2, dtype=torch.float64)
+    return lost, counts
 
 
 def _lost(other: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Return 1 where another place fits better, 0 where the own one does, 1/2 for a tie."""
-    return (other - own).mul_(0.5 / TIE).add_(0.5).clamp_(0.0, 1.0)
+    """Return 1 where another place fits better, 0 where the own one does, 1/2 for a tie.
+
+    The last two dimensions are places; a place is not compared with itself, so its entry is 0.
+    """
+    lost = (other - own).mul_(0.5 / TIE).add_(0.5).clamp_(0.0, 1.0)
+    lost.diagonal(dim1=1, dim2=2).zero_()
+    return lost
 
 
 @lru_cache(maxsize=64)
-def _windows(
-    grid: tuple[int, int], start: int, stop: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return which places count for which: all and near, each bool (rows, N).
-
-    Rows are the places from ``start`` to ``stop`` (exclusive, cut at N).
-    """
+def _zones(grid: tuple[int, int], device: torch.device) -> tuple[_Zones, ...]:
+    """Return the zones of a grid with at least two places, those of one size together."""
     height, width = grid
-    place = torch.arange(height * width, device=device)
+    place = torch.arange(height * width)
     y, x = place // width, place % width
     # One number for the four distances to the edges, none of which exceeds EDGE.
     sides = torch.stack([y, height - 1 - y, x, width - 1 - x]).clamp_max(EDGE)
-    zone = (sides * torch.tensor([[1], [10], [100], [1000]], device=device)).sum(dim=0)
-    rows = place[start:stop, None]
-    everywhere = (zone[rows] == zone) & (rows != place)
-    apart = torch.maximum((y[rows] - y).abs(), (x[rows] - x).abs())
-    return everywhere, everywhere & (apart <= RADIUS)
+    zone = (sides * torch.tensor([[1], [10], [100], [1000]])).sum(dim=0)
+    by_size: dict[int, list[torch.Tensor]] = {}
+    for number in zone.unique():
+        members = place[zone == number]
+        by_size.setdefault(len(members), []).append(members)
+    found = []
+    for size, alike in by_size.items():
+        if size == 1:
+            continue
+        members = torch.stack(alike)
+        near, is_near = zip(*(_near(y[m], x[m]) for m in members), strict=True)
+        found.append(
+            _Zones(
+                members.to(device), torch.stack(near).to(device), torch.stack(is_near).to(device)
+            )
+        )
+    return tuple(found)
+
+
+def _near(y: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the near places of each place of a zone, and which entries count; each (n, k)."""
+    apart = torch.maximum((y[:, None] - y).abs(), (x[:, None] - x).abs())
+    is_near = (apart <= RADIUS) & (apart > 0)
+    most = min((2 * RADIUS + 1) ** 2 - 1, len(y))
+    counts, found = is_near.float().topk(most, dim=1)
+    return found, counts

@@ -62,7 +62,9 @@ def answer_errors(pair: ScoringPair) -> torch.Tensor:
     Raises:
         DegeneratePair: see :mod:`nstbench.score.maths.normalised_errors`.
     """
-    return pair.kept("errors of trivial answers", ("content", "style"), lambda: _answers(pair))
+    return pair.kept(
+        "errors of trivial answers", ("content", "style"), lambda: _answers(pair), NETWORKS
+    )
 
 
 def _answers(pair: ScoringPair) -> torch.Tensor:
