@@ -102,7 +102,8 @@ def read_clip(path: Path) -> dict[str, np.ndarray]:
     try:
         archive = torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:
-        raise WeightsError(f"{path.name} is not a TorchScript archive: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(f"{path.name} is not a TorchScript archive: {reason}") from error
     state = {name: tensor.float().numpy() for name, tensor in archive.state_dict().items()}
     return clip_arrays(state, CLIP_B32_DESIGN.depth, "visual.", "visual.proj")
 
@@ -118,18 +119,18 @@ def read_csd(path: Path) -> dict[str, np.ndarray]:
     """
     import argparse
 
-    # NumPy 2 renamed the module; the file has the old name.
+    # NumPy 2 renamed the module of the constructor; files have either name.
     scalar = np.float64(0).__reduce__()[0]
-    allowed: list[Any] = [
-        argparse.Namespace, np.dtype, (scalar, "numpy.core.multiarray.scalar"),
-        type(np.dtype(np.float64)), type(np.dtype(np.int64)),
-    ]  # fmt: skip
+    allowed: list[Any] = [argparse.Namespace, np.dtype]
+    allowed += [type(np.dtype(kind)) for kind in (np.float64, np.int64)]
+    allowed += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     try:
         with torch.serialization.safe_globals(allowed):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         tensors = checkpoint["model_state_dict"]
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path.name} is not a checkpoint of CSD: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(f"{path.name} is not a checkpoint of CSD: {reason}") from error
     state = {name.removeprefix("module."): t.float().numpy() for name, t in tensors.items()}
     return clip_arrays(state, CSD_L14_DESIGN.depth, "backbone.", "last_layer_style")
 
