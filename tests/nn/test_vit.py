@@ -224,6 +224,33 @@ def test_csd_file_with_code_is_refused(tmp_path: Path) -> None:
         read_csd(file)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_clip_archive_is_read_by_the_names_of_its_tensors(tmp_path: Path, monkeypatch: Any) -> None:
+    from nstbench.nn.backbones import vit_weights
+
+    monkeypatch.setattr(vit_weights, "CLIP_B32_DESIGN", CLIP)
+    state = clip_state("visual.", "visual.proj")
+
+    class Whole(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    whole = Whole()
+    for name, array in state.items():
+        place: nn.Module = whole
+        *path, last = name.split(".")
+        for part in path:
+            if part not in dict(place.named_children()):
+                place.add_module(part, Whole())
+            place = place.get_submodule(part)
+        place.register_parameter(last, nn.Parameter(torch.from_numpy(array)))
+    file = tmp_path / "ViT-B-32.pt"
+    torch.jit.trace(whole, torch.zeros(1)).save(file)
+    arrays = read_clip(file)
+    np.testing.assert_array_equal(arrays["projection"], state["visual.proj"])
+    loaded(Vit(CLIP, True), arrays)
+
+
 def test_clip_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "ViT-B-32.pt"
     torch.save({"visual.proj": torch.zeros(2)}, file)

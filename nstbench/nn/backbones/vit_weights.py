@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,10 @@ def read_clip(path: Path) -> dict[str, np.ndarray]:
         WeightsError: if it is not a TorchScript archive.
     """
     try:
-        archive = torch.jit.load(path, map_location="cpu")
+        with warnings.catch_warnings():
+            # torch calls TorchScript deprecated; the file exists in no other form.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            archive = torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise WeightsError(f"{path.name} is not a TorchScript archive: {reason}") from error
