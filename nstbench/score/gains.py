@@ -70,7 +70,8 @@ class Gains:
                 if "values" in trivial[name]:
                     better = 1.0 if self._metrics[name].info.higher_is_better else -1.0
                     values = (records[name]["values"][""], trivial[name]["values"][""])
-                    gains[name] = better * (values[0] - values[1])
+                    # Adding 0 turns -0 into 0.
+                    gains[name] = better * (values[0] - values[1]) + 0.0
         return gains
 
     def _trivial(
