@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from nstbench.contracts import Features, MetricInfo, Scope, ScoringPair
+from nstbench.score.maths.feature_sets import RetrievalMetric
 from nstbench.score.maths.place_recognition import places
-from nstbench.score.maths.retrieval import RetrievalMetric
 
 LAYER = "relu4_1"
 GRID = 4

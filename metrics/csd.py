@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, Scope, ScoringPair
-from nstbench.score.maths.embeddings import embedding_cosine
+from nstbench.score.maths.feature_distances import embedding_cosine
 
 NETWORK = "csd_vit_l14"
 

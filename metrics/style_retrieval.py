@@ -8,8 +8,8 @@ import torch
 
 from nstbench.contracts import Features, MetricInfo, Scope, ScoringPair
 from nstbench.nn.losses.gram import GRAM_LAYERS
+from nstbench.score.maths.feature_sets import RetrievalMetric
 from nstbench.score.maths.layer_moments import MOMENT_TAGS, deviation
-from nstbench.score.maths.retrieval import RetrievalMetric
 
 WIDTHS = (64, 128, 256, 512, 512)
 

@@ -24,8 +24,8 @@ from nstbench.pictures.picture import to_tensor
 from nstbench.plan.variants import metric_card
 from nstbench.plugins import registry
 from nstbench.score.feature_bank import FeatureBank
+from nstbench.score.maths.feature_sets import RetrievalMetric
 from nstbench.score.maths.frechet import GaussianSums, frechet_distance
-from nstbench.score.maths.retrieval import RetrievalMetric
 from nstbench.score.scorer import Scorer
 
 CPU = torch.device("cpu")
