@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from nstbench.contracts import Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
 from nstbench.report.charts import svg
-from nstbench.report.charts.bar_curve import bar_curve
+from nstbench.report.charts.bar_curve import bar_curve, mean_bar
 from nstbench.report.charts.scale import Scale
-from nstbench.report.parts import fronts, templates
+from nstbench.report.parts import fronts, numbers, templates
 from nstbench.report.parts.rows import (
     Row,
     classes_present,
@@ -45,12 +46,17 @@ class Errors(Section):
             if lines
             else ""
         )
-        bar = bar_curve(board)
+        bar, mean_of_bars = bar_curve(board), mean_bar(board)
         if bar:
             ideal += (
                 " The dashed curve connects the trivial answers: the content, a colour transfer, "
                 "blends of both pictures, and the style. A method below the curve beats them on "
                 "average. This does not say that people like its pictures."
+            )
+        if lines and math.isfinite(mean_of_bars):
+            ideal += (
+                " The dotted line is the mean bar: the sum of both errors of the best trivial "
+                f"answer of each pair, {numbers.significant(mean_of_bars)} on average."
             )
         mean = (
             f" The {quality.title} of a method is a mean over pairs, so it can differ slightly "
@@ -63,7 +69,7 @@ class Errors(Section):
             lead="The trade-off of every method between preserved content and transferred style; "
             "both errors are better when lower." + ideal,
             chart=svg.responsive(
-                lambda w, h: _chart(w, h, rows, content, style, quality, lines, bar)
+                lambda w, h: _chart(w, h, rows, content, style, quality, lines, bar, mean_of_bars)
             ),
             classes=svg.legend(classes_present(rows)),
             legend_note="",
@@ -82,6 +88,7 @@ def _chart(
     quality: MetricCard | None,
     lines: bool,
     bar: list[tuple[float, float]],
+    mean_of_bars: float,
 ) -> svg.Canvas:
     canvas = svg.Canvas(
         width=width,
@@ -96,6 +103,10 @@ def _chart(
     )
     if lines:
         canvas.sums(SUMS, "sum")
+        if math.isfinite(mean_of_bars):
+            # far from the labels of the other lines and from most methods, if there is room
+            share = 0.8 if canvas.x.holds(0.8 * mean_of_bars) else 0.3
+            canvas.sums([mean_of_bars], "mean bar", "bar-line", share)
     if bar:
         canvas.path(bar, "bar-curve")
         canvas.keep_clear(bar)

@@ -72,9 +72,9 @@ class Cell:
     """One number of the table.
 
     Attributes:
-        text: the number for readers.
+        text: the number for readers, or the pairs that it counts, as "12 of 14".
         sort: the number for sorting; empty if missing.
-        interval: the interval for readers.
+        interval: the interval for readers; a count is followed by its share first.
         bar: the interval as a small chart.
         home: True if the method optimises what the metric measures.
         best: True for the best value of the column.
@@ -126,6 +126,7 @@ class Leaderboard(Section):
             enough=f"{100 * ENOUGH:.0f} %",
             several=board.leaderboard["size"].nunique() > 1,
             sets=[c.card.title for c in columns if c.card.scope == Scope.SET],
+            counts=[c.card.title for c in columns if any(c.card.name in r.counts for r in rows)],
             any_home=any(cell.home for e in entries for cell in e["cells"]),
         )
 
@@ -230,10 +231,12 @@ def _cell(row: Row, column: Column, home: bool, best: bool) -> Cell:
         return column.form(number / column.divisor)
 
     bounded = value.known and value.bounded
+    ends = f"[{text(value.low)}, {text(value.high)}]" if bounded else ""
+    count = row.counts.get(column.card.name, "") if value.known else ""
     return Cell(
-        text=text(value.value),
+        text=count or text(value.value),
         sort=repr(value.value) if value.known else "",
-        interval=f"[{text(value.low)}, {text(value.high)}]" if bounded else "",
+        interval=f"{text(value.value)} {ends}".rstrip() if count else ends,
         bar=svg.interval_bar(value, column.low, column.high),
         home=home and value.known,
         best=best,
@@ -276,6 +279,8 @@ def _with_notes(row: Row, card: MetricCard) -> str:
     """Return a value with its interval, its spread over seeds, and its coverage if incomplete."""
     divisor = numbers.scaled(card.unit)[0]
     text = row.of(card).over(divisor).text()
+    if count := row.counts.get(card.name, ""):
+        text = f"{count} ({text})"
     spread = row.seeds.get(card.name, math.nan) / divisor
     seeds = "" if math.isnan(spread) else f" ± {numbers.significant(spread, 2)} over seeds"
     covered = row.covered.get(card.name, "") if row.of(card).known else ""
@@ -284,7 +289,7 @@ def _with_notes(row: Row, card: MetricCard) -> str:
 
 def _markdown(board: Board) -> str:
     """Return the leaderboard with intervals, units and arrows in Markdown, baselines last."""
-    metrics = measured_metrics(board)
+    metrics, quality = measured_metrics(board), board.quality
     heads = ["Rank", "Method", "Class", "Coverage"]
     for card in metrics:
         unit = numbers.scaled(card.unit)[1]
@@ -299,5 +304,6 @@ def _markdown(board: Board) -> str:
         markdown.table(heads, rows, "rll" + "r" * (len(heads) - 3)),
         "Brackets are 95 % intervals; an en dash means not measured.",
         markdown.escape(ordered_by(board)),
+        "" if quality is None else markdown.escape(f"{quality.title}: {quality.description}"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -23,6 +23,9 @@ from nstbench.report.parts.rows import (
     shorten,
 )
 
+PARTS = ("total", "content", "style", "bar")
+"""Roles of the metrics that stand beside the quality metric, which says little alone."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -58,9 +61,9 @@ class Overview(Section):
         quality, speed = board.quality, board.metric_with_role("speed")
         baselines = [r for r in leaderboard_rows(board) if r.size == size and r.baseline]
         answers = (
-            _best_quality(rows, baselines, quality),
+            _best_quality(board, rows, baselines, quality),
             _fastest(board, rows, quality, speed),
-            _trade_off(rows, quality, speed),
+            _trade_off(board, rows, quality, speed),
         )
         several = board.leaderboard["size"].nunique() > 1
         return templates.render(
@@ -131,17 +134,25 @@ def _figure(row: Row, metric: MetricCard) -> str:
 
 
 def _best_quality(
-    rows: list[Row], baselines: list[Row], quality: MetricCard | None
+    board: Board, rows: list[Row], baselines: list[Row], quality: MetricCard | None
 ) -> Answer | None:
     candidates = contenders(rows, quality)
     if quality is None or not candidates:
         return None
     best = min(candidates, key=lambda r: r.loss(quality))
-    words = f"{_caveat(best, candidates, rows, quality)}{quality.description}"
+    parts = _parts(board, best)
+    words = f"{_caveat(best, candidates, rows, quality)}{parts}{quality.description}"
     if "–" in best.rank and len(best.rank) > 1:
         words = f"Its rank is {best.rank}: the next methods are not significantly worse. {words}"
     words = f"{_against_baselines(best, baselines, quality)}{words}"
     return Answer("Best quality", best.label, _figure(best, quality), words)
+
+
+def _parts(board: Board, row: Row) -> str:
+    """Return a sentence with the errors that the quality adds, and the pairs beyond the bar."""
+    cards = [board.metric_with_role(role) for role in PARTS]
+    known = [f"{c.title} {row.text(c)}" for c in cards if c is not None and row.of(c).known]
+    return f"Its parts: {', '.join(known)}. " if known else ""
 
 
 def _against_baselines(best: Row, baselines: list[Row], quality: MetricCard) -> str:
@@ -176,12 +187,12 @@ def _fastest(
         ends = [numbers.quantity(end, speed.unit) for end in (spread.low, spread.high)]
         words += f"The middle half of its timed calls took {ends[0]} to {ends[1]}. "
     if quality is not None and best.of(quality).known:
-        words += f"Its quality: {_figure(best, quality)}. "
+        words += f"Its quality: {_figure(best, quality)}. {_parts(board, best)}"
     return Answer("Fastest", best.label, _figure(best, speed), words + speed.description)
 
 
 def _trade_off(
-    rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
+    board: Board, rows: list[Row], quality: MetricCard | None, speed: MetricCard | None
 ) -> Answer | None:
     candidates = contenders(rows, quality, speed)
     if quality is None or speed is None or len(candidates) < 2:
@@ -189,7 +200,7 @@ def _trade_off(
     distances = _distances(candidates, quality, speed)
     best = min(candidates, key=lambda r: (distances[r.label], r.loss(quality)))
     words = (
-        f"{_caveat(best, candidates, rows, quality)}"
+        f"{_caveat(best, candidates, rows, quality)}{_parts(board, best)}"
         f"Of {len(candidates)} methods, it is closest to the ideal point with the best "
         f"{quality.title} and the best {speed.title.lower()}. Both axes are scaled to the range "
         "of these methods; the speed axis is logarithmic."

@@ -11,6 +11,7 @@ import pandas as pd
 from nstbench.analysis import robustness
 from nstbench.analysis.ranking import done_scores
 from nstbench.analysis.validation.agreement import basis
+from nstbench.analysis.validation.verdicts import LITTLE, NO, UNCLEAR, YES
 from nstbench.contracts import Scope, Section, SectionInfo
 from nstbench.core.board import Board
 from nstbench.report.parts import numbers, standings, templates
@@ -24,6 +25,8 @@ from nstbench.store.atomic_files import read_json
 
 VALIDATION = "validation.json"
 """File in a run folder with the result of ``nstbench validate --out``."""
+
+VERDICTS = (YES, UNCLEAR, NO, LITTLE)
 
 NORM_NAMES = {1.0: "sum (default)", 2.0: "distance", 4.0: "p = 4", math.inf: "larger error"}
 
@@ -54,6 +57,7 @@ class Trust(Section):
             home=home,
             validation=validation,
             file=VALIDATION,
+            verdicts=VERDICTS,
             quality=board.quality,
             size=size,
         )
@@ -75,7 +79,24 @@ def _validation(board: Board) -> dict[str, Any] | None:
     tested = {row["metric"] for row in validated}
     cards = measured_metrics(board)
     untested = [c.title for c in cards if c.scope != Scope.TIMING and c.name not in tested]
-    return {"rows": shown, "failed": failed, "untested": untested} if shown else None
+    answers = _answers(board, data.get("verdicts") or [])
+    if not shown and not answers:
+        return None
+    return {"rows": shown, "failed": failed, "untested": untested, "answers": answers}
+
+
+def _answers(board: Board, rows: list[Any]) -> list[dict[str, Any]]:
+    """Return per metric the questions that it answers well, badly and so on."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        if row["metric"] in board.metrics and row["verdict"] in VERDICTS:
+            kinds = found.setdefault(row["metric"], {name: [] for name in VERDICTS})
+            kinds[row["verdict"]].append(f"{row['question']} ({row['test']})")
+    return [
+        {"title": board.metrics[name].title, "cells": [", ".join(q) for q in found[name].values()]}
+        for name in board.metrics
+        if name in found
+    ]
 
 
 def _validated(board: Board, row: dict[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from nstbench.analysis.ranking import build_leaderboard
 from nstbench.core.board import Board
-from nstbench.core.records import Status
+from nstbench.core.records import PENDING, Status
 from nstbench.core.text import encodable
 from nstbench.plan.plan_file import read_plan
 from nstbench.store.run_info import (
@@ -22,7 +22,6 @@ from nstbench.store.store import Store
 
 UNIT_COLUMNS = ["key", "method", "plugin", "content", "style", "size", "seed", "status",
                 "message", "traceback", "seconds", "output"]  # fmt: skip
-PENDING = "pending"
 
 
 def load_board(root: Path) -> Board:

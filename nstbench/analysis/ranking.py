@@ -71,7 +71,8 @@ def build_leaderboard(
     means = _pair_means(tables, metrics, seed, resamples)
     singles = _single_values(scores, metrics)
     board = board.join(means, on=["method", "size"]).join(singles, on=["method", "size"])
-    board = _add_coverage(board, metrics)
+    counts = [c for n in metrics for c in (f"{n}_beaten", f"{n}_pairs") if c in board]
+    board = _add_coverage(board.astype(dict.fromkeys(counts, "Int64")), metrics)
     board = _add_ranks(board, tables, quality_metric(metrics, _measured(scores)))
     order = HEAD + COVERAGE + _metric_columns(board, metrics)
     board = board.sort_values(["size", "rank", "method"], kind="stable")
@@ -219,10 +220,40 @@ def _pair_means(
             values = table.of((name, ""))
             frame[f"{name}_count"] = np.isfinite(values).sum(axis=1)
             frame[f"{name}_seeds"] = stats.seed_spread(values, table.layout, table.seeds)
+            if metrics[name].role == "bar":
+                frame[f"{name}_low"], frame[f"{name}_high"] = _share_ends(
+                    means, frame[f"{name}_low"].to_numpy(), frame[f"{name}_high"].to_numpy()
+                )
+                pairs = stats.pair_means(values, table.layout)
+                # a pair counts if it is better with every seed
+                frame[f"{name}_beaten"] = (pairs == 1).sum(axis=1)
+                frame[f"{name}_pairs"] = np.isfinite(pairs).sum(axis=1)
         frames.append(frame)
     if not frames:
         return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=["method", "size"]))
     return pd.concat(frames).set_index(["method", "size"])
+
+
+def _share_ends(
+    means: stats.Floats, low: stats.Floats, high: stats.Floats
+) -> tuple[stats.Floats, stats.Floats]:
+    """Return the interval of shares; where all styles agree, the exact one of so many styles.
+
+    A bootstrap of equal values has no width. If all n styles have the share 1, the lower end is
+    0.025^(1/n) instead (C. Clopper and E. Pearson, Biometrika 26, 1934); for 0 likewise.
+
+    Args:
+        means: style means (M, S); NaN where a method has no score in a style.
+        low: lower ends (M,).
+        high: upper ends (M,).
+    """
+    count = np.isfinite(means).sum(axis=1)
+    least = ((1 - stats.LEVEL) / 2) ** (1 / np.maximum(count, 1))
+    known = count > 0
+    always = known & ((means == 1) | np.isnan(means)).all(axis=1)
+    never = known & ((means == 0) | np.isnan(means)).all(axis=1)
+    low = np.where(always, least, np.where(never, 0.0, low))
+    return low, np.where(never, 1 - least, np.where(always, 1.0, high))
 
 
 def _add_coverage(board: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:
@@ -314,7 +345,8 @@ def _metric_columns(board: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> l
     for name in metrics:
         further = [f"{name}_low", f"{name}_high", f"{name}_seeds"]
         columns.append(name)
-        columns += [c for c in further if c in board and board[c].notna().any()]
+        counts = [f"{name}_beaten", f"{name}_pairs"]
+        columns += [c for c in [*further, *counts] if c in board and board[c].notna().any()]
         covered = f"{name}_coverage"
         columns += [covered] if covered in board and (board[covered] != "").any() else []
     for card in metrics.values():

@@ -91,6 +91,19 @@ def _group_mean(values: Floats, starts: Ints) -> Floats:
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
+def pair_means(values: Floats, layout: Layout) -> Floats:
+    """Average the seeds of each pair.
+
+    Args:
+        values: scores (..., U).
+        layout: the nesting of the units.
+
+    Returns:
+        Means (..., P); NaN where a pair has no score.
+    """
+    return _group_mean(values, layout.pair_starts)
+
+
 def style_means(values: Floats, layout: Layout) -> Floats:
     """Average the seeds of each pair, then the pairs of each style.
 
@@ -106,7 +119,7 @@ def style_means(values: Floats, layout: Layout) -> Floats:
         >>> style_means(np.array([1.0, 3.0, 5.0]), layout)
         array([2., 5.])
     """
-    return _group_mean(_group_mean(values, layout.pair_starts), layout.style_starts)
+    return _group_mean(pair_means(values, layout), layout.style_starts)
 
 
 def average_ranks(values: Floats) -> Floats:

@@ -52,8 +52,8 @@ def validate(
     published: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with contents, styles and outputs/<method>/<content>__<style>: also test "
-            "the metrics on trivial, mismatched and damaged pictures."
+            help="Folder with contents, styles and outputs/<method>/<content>__<style>, or a run "
+            "folder: also test the metrics on trivial, mismatched and damaged pictures."
         ),
     ] = None,
     humans: Annotated[
@@ -75,7 +75,7 @@ def validate(
     """
     from nstbench.analysis.validation.agreement import run_agreement
     from nstbench.analysis.validation.people import validate_people
-    from nstbench.analysis.validation.published import read_published, validate_published
+    from nstbench.analysis.validation.published import SIDE, read_published, validate_published
     from nstbench.analysis.validation.validate import validate as validate_metrics
     from nstbench.cli.show.console import console
     from nstbench.cli.show.validation import print_validation
@@ -97,9 +97,8 @@ def validate(
     others = run is not None or bool(folder) or published is not None or humans is not None
     from_datasets = own_options or not others
     contents, styles = contents or "starter", styles or "starter"
-    limit, size, seeds = limit or 2, size or 256, seeds or 3
-    if published is not None:
-        read_published(published, size)
+    folder_of_outputs = None if published is None else read_published(published, size)
+    limit, size, seeds = limit or 2, size or SIDE, seeds or 3
     content_images: Sequence[ImageRecord] = ()
     style_images: Sequence[ImageRecord] = ()
     if from_datasets:
@@ -115,12 +114,13 @@ def validate(
             result = validate_metrics({}, [])
         if agreement is not None:
             result = replace(result, agreement=agreement)
-        if published is not None:
-            known = validate_published(published, cards, size, device, listener, damaged)
-            result = replace(result, published=known)
+        if folder_of_outputs is not None:
+            known = validate_published(folder_of_outputs, cards, device, listener, damaged)
+            result = replace(result, published=known.known, programs=known.programs)
         if humans is not None:
-            people = validate_people(humans, cards, size, device, listener)
-            result = replace(result, people=people)
+            people, within = validate_people(humans, cards, size, device, listener)
+            result = replace(result, people=people, within=within)
+    result = result.with_verdicts(cards)
     output = console()
     print_validation(result, output)
     if out is not None:
@@ -129,7 +129,9 @@ def validate(
             "Styles": _named(styles, style_images) if style_images else "none",
             "Folders": ", ".join(map(str, folder or [])) or "none",
             "Run": "none" if run is None else str(run),
-            "Published outputs": "none" if published is None else str(published),
+            "Published outputs": f"{published}, {folder_of_outputs.side} px"
+            if folder_of_outputs is not None
+            else "none",
             "Votes of people": "none" if humans is None else str(humans),
             "Side": f"{size} px",
             "Noise seeds": str(seeds),

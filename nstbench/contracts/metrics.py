@@ -64,8 +64,8 @@ class MetricInfo:
         home_for: ``trained_on`` tags of methods that optimise the statistic of this metric.
         role: the axis of the trade-off that this metric measures, or empty: ``"quality"``
             orders the board, ``"content"`` and ``"style"`` are its two halves, ``"total"`` is
-            their sum, ``"bar"`` the share of pairs that are better than the trivial answers,
-            ``"speed"`` and ``"memory"`` are the cost.
+            their sum, ``"bar"`` is 1 for an output that is better than the trivial answers and
+            else 0 (tables count its pairs), ``"speed"`` and ``"memory"`` are the cost.
         ideal: ``"content"`` or ``"style"`` if a copy of that picture, as output, has the best
             value; ``None`` if neither has.
         presets: the named choices of metrics that this one belongs to. Timing metrics belong to

@@ -51,7 +51,9 @@ class Board:
             ``<metric>_high`` (95 % interval) where there is one. Missing numbers are NaN.
             ``<metric>_coverage`` (``"4/6"``) is there if a method has fewer values of the metric
             than done units, and empty for the other methods. ``<metric>_seeds`` is the standard
-            deviation of the value over the seeds of a run with several seeds.
+            deviation of the value over the seeds of a run with several seeds. For the metric with
+            the role ``"bar"``, ``<metric>_beaten`` (``Int64``) is the number of pairs that are
+            better than every trivial answer with every seed, of ``<metric>_pairs`` with a value.
             Baselines are ranked together with the methods and have flexibility ``"baseline"``.
             Ranks (``Int64``) are missing at sizes without a value of the ordering metric.
         timings: raw timing records.

@@ -24,6 +24,10 @@ class Status(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+PENDING = "pending"
+"""The status of a unit without a result, on a board."""
+
+
 class Role(StrEnum):
     """Role of a picture in a pair."""
 
@@ -172,6 +176,10 @@ class UnitRecord:
         prepare_seconds: seconds of ``prepare``, which later units of the style share.
         calibration: seconds of the calibration kernel next to a slow method.
         calibration_waits: the waits of each calibration.
+        observed: True if operations were counted and memory was measured while the unit ran. This
+            makes a unit slower, so its seconds are not a sample of latency.
+        peak_memory: peak bytes of an observed unit above the level after loading.
+        flops: floating-point operations of an observed unit.
         output: path of the picture, relative to the run folder; empty unless done.
         output_sha256: checksum of the picture's pixels.
         source: file that the picture was imported from; empty for generated pictures.
@@ -205,6 +213,9 @@ class UnitRecord:
     prepare_seconds: float | None = None
     calibration: tuple[float, ...] = ()
     calibration_waits: tuple[float, ...] = ()
+    observed: bool = False
+    peak_memory: int | None = None
+    flops: int | None = None
     output: str = ""
     output_sha256: str = ""
     source: str = ""
@@ -263,13 +274,14 @@ class Timing:
         device: torch device, for example ``"cuda:0"``.
         latency: seconds of every timed ``stylize`` call, in order; below 20 ms, means of
             several calls.
-        first_call: seconds of the untimed first call (cold caches, autotuning).
+        first_call: seconds of the untimed first call (cold caches, autotuning); of samples from
+            units, those of the first unit.
         load: seconds of ``load`` (weights, compilation).
         prepare: seconds of every ``prepare`` call (the cost per style).
         peak_memory: peak bytes above the level after loading.
         parameters: trainable and fixed parameters of the loaded networks.
-        calibration: seconds of the calibration kernel. With repeated samples it has one
-            entry before the first sample and one after each.
+        calibration: seconds of the calibration kernel, around and between the samples. It runs for
+            a small share of the time, so neighbouring timings can share an entry.
         environment: device, threads, versions of the process that measured.
         training: seconds of training of the checkpoint, from its card; 0 for methods without
             training, ``None`` where it is unknown.

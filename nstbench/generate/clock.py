@@ -19,6 +19,10 @@ T = TypeVar("T")
 OwnSeconds = Callable[[], float | None]
 """Returns the seconds that a method measured itself for its last call; None if it does not."""
 
+KERNEL_PAUSE = 30.0
+"""Pause between two runs of the calibration kernel, in seconds of its last run. The kernel then
+takes at most 3 % of the time of measuring."""
+
 _SLOW_SECONDS = 10.0
 _SLOW_REPEATS = 3
 _BLOCK_SECONDS = 0.02
@@ -113,7 +117,6 @@ def sample_with_kernel(
     function: Callable[[], Any],
     device: torch.device,
     repeats: int,
-    done: int = 0,
     own_seconds: OwnSeconds = _no_clock,
 ) -> tuple[Samples, Samples]:
     """Time a function and the calibration kernel in turns, on a machine in the same state.
@@ -125,26 +128,28 @@ def sample_with_kernel(
         function: the function to time; its result is dropped.
         device: device to synchronise.
         repeats: wanted number of samples; see :func:`sample` for slow functions.
-        done: number of existing samples that count towards ``repeats``.
         own_seconds: returns the seconds that the function measured itself, or None.
 
     Returns:
-        The samples of the function, and those of the kernel: one before the first sample and
-        one after each.
+        The samples of the function, and those of the kernel from before the first sample to
+        after the last one (:class:`Kernel`).
     """
-    samples, kernel, calls = Samples(), calibrate(device, 1), 1
-    if repeats > done:
-        trial = one_sample(function, device, own_seconds)[1]
-        if _running_seconds(trial) < _BLOCK_SECONDS and own_seconds() is None:
-            calls = _calls_per_sample(function, device)
-        else:
-            samples, kernel = trial, kernel + calibrate(device, 1)
-    while len(samples.seconds) + done < repeats:
+    kernel = kernel_of(device)
+    samples, calls = Samples(), 1
+    found = [kernel.latest()]
+    trial = one_sample(function, device, own_seconds)[1]
+    if _running_seconds(trial) < _BLOCK_SECONDS and own_seconds() is None:
+        calls = _calls_per_sample(function, device)
+    else:
+        samples = trial
+        found.append(kernel.latest())
+    while len(samples.seconds) < repeats:
         samples += _block(function, device, calls, own_seconds)
-        kernel += calibrate(device, 1)
+        found.append(kernel.latest())
         if min(samples.seconds) > _SLOW_SECONDS:
             repeats = min(repeats, _SLOW_REPEATS)
-    return samples, kernel
+    # one run of the kernel is one object
+    return samples, sum({id(run): run for run in found}.values(), Samples())
 
 
 def _calls_per_sample(function: Callable[[], Any], device: torch.device) -> int:
@@ -219,6 +224,36 @@ def _warm_up(device: torch.device) -> None:
     """Run the kernel once per process, untimed."""
     network, picture = _calibration_network(device)
     network(picture)
+
+
+class Kernel:
+    """Runs the calibration kernel so seldom that it takes a small share of the time.
+
+    Args:
+        device: device to run on.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._latest = Samples()
+        self._due = 0.0
+
+    def latest(self) -> Samples:
+        """Return the latest sample of the kernel, and take a new one if it is due.
+
+        It is due when the time since the latest one is :data:`KERNEL_PAUSE` times as long as the
+        kernel took.
+        """
+        if not self._latest.seconds or time.perf_counter() >= self._due:
+            self._latest = calibrate(self._device, 1)
+            self._due = time.perf_counter() + KERNEL_PAUSE * self._latest.seconds[0]
+        return self._latest
+
+
+@cache
+def kernel_of(device: torch.device) -> Kernel:
+    """Return the kernel of a device, which all timings of this process share."""
+    return Kernel(device)
 
 
 class PeakMemory:

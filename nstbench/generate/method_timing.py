@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -14,11 +14,34 @@ from nstbench.core.environment import describe_environment
 from nstbench.core.isolation import isolated
 from nstbench.core.records import ImageRecord, Samples, Timing
 from nstbench.generate.batch_timing import time_batch
-from nstbench.generate.clock import PeakMemory, calibrate, sample, sample_with_kernel, timed
+from nstbench.generate.clock import PeakMemory, kernel_of, sample, sample_with_kernel, timed
 from nstbench.generate.flops import count_flops
 from nstbench.generate.traces import ignore
 from nstbench.generate.unit_inputs import make_method, read_input
 from nstbench.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSamples:
+    """The latencies of a run's own units, which replace calls of a slow method.
+
+    Attributes:
+        latency: latencies of the units.
+        calibration: times of the calibration kernel next to them.
+        first_call: seconds of the first unit.
+    """
+
+    latency: Samples
+    calibration: Samples
+    first_call: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The measurements of an observed unit (see :class:`UnitRecord`)."""
+
+    peak_memory: int | None
+    flops: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +57,8 @@ class TimingRequest:
         style: the style to prepare.
         size: side of the pictures in pixels.
         repeats: wanted number of latency samples.
-        generation: latencies of the run's own units that serve as samples.
-        generation_calibration: times of the calibration kernel that go with ``generation``.
+        own: latencies of the run's own units; None to repeat calls.
+        observed: memory and operations of one of its units; None to measure a call.
         pairs_per_batch: pairs in a timed batch; 1 to time no batches.
     """
 
@@ -47,15 +70,17 @@ class TimingRequest:
     style: ImageRecord
     size: int
     repeats: int
-    generation: Samples = field(default_factory=Samples)
-    generation_calibration: Samples = field(default_factory=Samples)
+    own: OwnSamples | None = None
+    observed: Observed | None = None
     pairs_per_batch: int | Literal["auto"] = 1
 
 
 def time_method(request: TimingRequest, store: Store, device: torch.device, threads: int) -> Timing:
     """Measure load time, time per style, latency and peak memory of a newly loaded method.
 
-    Operations are counted last, in a separate call, because counting slows the call down.
+    Operations are counted last, in a separate call, because counting slows the call down. A method
+    with measurements of the run's own units is loaded and prepared, and is not called if one of
+    the units was observed.
 
     Args:
         request: the method, pictures and number of samples.
@@ -80,7 +105,7 @@ def time_method(request: TimingRequest, store: Store, device: torch.device, thre
             parameters=method.parameter_count(),
             environment=describe_environment(str(device), threads),
             training=method.training_seconds(),
-            samples_from="generation" if request.generation.seconds else "repeats",
+            samples_from="repeats" if request.own is None else "generation",
             **measured,
         )
 
@@ -89,23 +114,30 @@ def _measured(
     method: Method, content: Picture, style: Picture, request: TimingRequest, device: torch.device
 ) -> dict[str, Any]:
     """Return the measured fields of :class:`Timing`: seconds, memory and operations."""
-    calibrate(device, 1)
+    own, observed = request.own, request.observed
+    # the first run of the kernel makes its network, which is not part of the method's memory
+    kernel_of(device).latest()
     _, load = timed(lambda: method.load(device), device)
     memory = PeakMemory(device)
     stylize = _call(method, content)
+    called = own is None or observed is None
     with memory.measure():
         prepare = sample(lambda: method.prepare(style), device, repeats=3)
-        _, first = timed(stylize, device)
-        first = method.own_seconds() or first
+        first = timed(stylize, device)[1] if called else 0.0
     # After the memory measurement, which must not include the calibration kernel.
-    generation = request.generation
-    measured, kernel = sample_with_kernel(
-        stylize, device, request.repeats, len(generation.seconds), method.own_seconds
-    )
-    latency = generation + measured
-    calibration = kernel + request.generation_calibration
+    if own is None:
+        first = method.own_seconds() or first
+        latency, calibration = sample_with_kernel(
+            stylize, device, request.repeats, method.own_seconds
+        )
+    else:
+        first, latency = own.first_call, own.latency
+        calibration = own.calibration if own.calibration.seconds else kernel_of(device).latest()
     least = min(latency.seconds or (0.0,))
     batch, batch_seconds = time_batch(method, content, device, request.pairs_per_batch, least)
+    if observed is None:
+        flops = count_flops(stylize) if method.in_torch() else None
+        observed = Observed(memory.peak, flops)
     return {
         "latency": latency.seconds,
         "latency_waits": latency.waits,
@@ -114,10 +146,10 @@ def _measured(
         "first_call": first,
         "load": load,
         "prepare": prepare,
-        "peak_memory": None if method.info.own_process else memory.peak,
+        "peak_memory": None if method.info.own_process else observed.peak_memory,
         "batch": batch,
         "batch_seconds": batch_seconds,
-        "flops": count_flops(stylize) if method.in_torch() else None,
+        "flops": observed.flops,
     }
 
 

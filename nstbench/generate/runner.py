@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from nstbench.contracts import Diverged, Method, Picture, PreparedPair
+from nstbench.contracts import Diverged, Method, OutOfTime, Picture, PreparedPair
 from nstbench.core.environment import device_name, utc_now
 from nstbench.core.errors import StoreError, message_of, ran_out_of_memory
 from nstbench.core.glibc_malloc import give_back_memory
@@ -29,7 +29,8 @@ from nstbench.core.records import (
     Unit,
     UnitRecord,
 )
-from nstbench.generate.clock import calibrate, one_sample, timed
+from nstbench.generate.clock import PeakMemory, kernel_of, one_sample, timed
+from nstbench.generate.flops import count_flops
 from nstbench.generate.method_timing import TimingRequest, time_method
 from nstbench.generate.outcomes import BadOutputError, check_output, refuse_full_disk, status_of
 from nstbench.generate.traces import Report, Trace
@@ -69,7 +70,13 @@ class Runner:
         self._loaded: _Loaded | None = None
 
     def run(
-        self, unit: Unit, report: Report, *, alone: bool = True, last: bool = True
+        self,
+        unit: Unit,
+        report: Report,
+        *,
+        alone: bool = True,
+        last: bool = True,
+        observe: bool = False,
     ) -> UnitRecord:
         """Run one unit, write its picture, trace and record, and return the record.
 
@@ -81,6 +88,7 @@ class Runner:
             alone: True if, as far as the caller knows, nothing else runs on this machine.
             last: False if the unit will be tried again after it ran out of memory; such a
                 failure is not written to the run folder.
+            observe: measure peak memory and count operations as well, which takes time.
 
         Raises:
             StoreError: if the run folder cannot be written.
@@ -89,7 +97,7 @@ class Runner:
         trace = Trace(report)
         with isolated(self.threads):
             try:
-                facts |= self._stylize(unit, trace)
+                facts |= self._stylize(unit, trace, observe)
             except StoreError:
                 raise
             # A worker has its own session and no keyboard: the method raised KeyboardInterrupt.
@@ -153,21 +161,25 @@ class Runner:
 
     # -- steps of a unit ------------------------------------------------------------------
 
-    def _stylize(self, unit: Unit, trace: Trace) -> Facts:
+    def _stylize(self, unit: Unit, trace: Trace, observe: bool) -> Facts:
         loaded = self._load(unit)
-        self._prepare(loaded, unit)
         content = self._picture(unit.content)
         untouched = content.pixels.clone()
-        generator = torch.Generator().manual_seed(unit.unit_seed)
-        trace.start()
-        output, clock = one_sample(
-            lambda: loaded.method.stylize(content, generator=generator, on_step=trace),
-            self.device,
-            loaded.method.own_seconds,
-        )
+        call = partial(_stylize, loaded.method, content, unit.unit_seed, trace)
+        memory = PeakMemory(self.device)
+        with memory.measure() if observe else contextlib.nullcontext():
+            self._prepare(loaded, unit)
+            (output, flops), clock = one_sample(
+                partial(_counted, call) if observe and loaded.method.in_torch() else call,
+                self.device,
+                loaded.method.own_seconds,
+            )
         self._calibrate(loaded, clock, 1)
         kept = self._keep(unit, output, content.pixels, untouched)
-        return _times(loaded, loaded.prepare_seconds, clock, 1) | kept
+        facts = _times(loaded, loaded.prepare_seconds, clock, 1) | kept
+        if observe:
+            facts |= {"observed": True, "peak_memory": memory.peak, "flops": flops}
+        return facts
 
     def _stylize_batch(self, units: Sequence[Unit], traces: Sequence[Trace]) -> list[Facts]:
         """Return for each unit what :meth:`_stylize` returns, or its failure.
@@ -250,7 +262,7 @@ class Runner:
         """
         slow = clock.seconds[0] / pairs >= OWN_SAMPLES_FROM_SECONDS / 2
         if slow and not loaded.calibration.seconds:
-            loaded.calibration = calibrate(self.device, repeats=1)
+            loaded.calibration = kernel_of(self.device).latest()
 
     def _prepare(self, loaded: _Loaded, unit: Unit) -> None:
         identity = f"{unit.style.sha256} {unit.style.semantic_map}"
@@ -296,6 +308,40 @@ class Runner:
         if keep:
             self.store.write_record(record)
         return record
+
+
+def _stylize(
+    method: Method, content: Picture, seed: int, trace: Trace
+) -> tuple[torch.Tensor, int | None]:
+    """Return an output, and None as the number of its operations, which nothing counts here."""
+    generator = torch.Generator().manual_seed(seed)
+    trace.start()
+    return method.stylize(content, generator=generator, on_step=trace), None
+
+
+def _counted(
+    call: Callable[[], tuple[torch.Tensor, int | None]],
+) -> tuple[torch.Tensor, int | None]:
+    """Return the output of a call and the number of its operations.
+
+    A call that works can fail while operations are counted. It is then made again.
+    """
+    outputs: list[torch.Tensor] = []
+    errors: list[Exception] = []
+
+    def keep() -> None:
+        try:
+            outputs.append(call()[0])
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    flops = count_flops(keep)
+    if outputs:
+        return outputs[0], flops
+    if errors and (isinstance(errors[0], Diverged | OutOfTime) or ran_out_of_memory(errors[0])):
+        raise errors[0]
+    return call()
 
 
 def _times(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) -> Facts:

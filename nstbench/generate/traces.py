@@ -28,7 +28,8 @@ class Trace:
         self._start = time.perf_counter()
 
     def start(self) -> None:
-        """Start the clock; the seconds of all steps count from here."""
+        """Start the clock, from which the seconds of all steps count, and drop earlier steps."""
+        self._steps.clear()
         self._start = time.perf_counter()
 
     def __call__(self, step: Step) -> None:

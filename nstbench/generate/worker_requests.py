@@ -65,6 +65,7 @@ class RequestHandlers:
             lambda step: self._send_step(0, step),
             alone=request["alone"],
             last=request["last"],
+            observe=request["observe"],
         )
         return {"event": "result", "record": plain_record(record)}
 

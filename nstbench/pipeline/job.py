@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,19 @@ from nstbench.core.environment import describe_environment, resolve_device, utc_
 from nstbench.core.errors import WeightsError
 from nstbench.core.records import Timing
 from nstbench.core.yaml_values import names_or_all
-from nstbench.generate.executors.choose import make_executor, resolve_workers, threads_per_worker
+from nstbench.generate.executors.choose import (
+    Choice,
+    choose_workers,
+    earlier_choice,
+    is_open,
+    make_executor,
+    resolve_workers,
+    threads_per_worker,
+)
 from nstbench.generate.executors.executor import Executor
 from nstbench.nn.weights import cache as weights
 from nstbench.pipeline.folder_checks import meet_another_plan, refuse_folder_of_pictures
+from nstbench.pipeline.growing_report import GrowingReport
 from nstbench.pipeline.interrupt import Interrupted, finishing_first
 from nstbench.pipeline.time_spent import (
     KERNEL_SECONDS_PER_PIXEL,
@@ -43,6 +52,7 @@ from nstbench.plugins import registry
 from nstbench.report.files import check_formats, write_report
 from nstbench.score.score_rows import timing_scores
 from nstbench.score.stage import score_units
+from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import hash_of_keys
 from nstbench.store.leases import BOARD, Leases
 from nstbench.store.run_info import (
@@ -59,6 +69,9 @@ from nstbench.training.missing import train_missing
 
 LEAST_GUESS = 20.0
 """Seconds of guessed work from which on the speed of this machine is measured."""
+
+LEAST_FOR_CHOICE = 60.0
+"""Seconds of expected work from which on the number of workers is chosen by a measurement."""
 
 
 def plan_run(config: RunConfig) -> tuple[RunConfig, Store, Plan]:
@@ -100,36 +113,46 @@ def execute(
         Interrupted: after Ctrl-C, with the board of the finished units.
     """
     listener = NoteKeeper(listener or Listener())
-    threads = threads_per_worker(config)
+    threads, free = threads_per_worker(config), is_open(config)
     config, variants = _resolve(config)
     if config.train_missing and not dry_run:
         train_missing(config, variants, listener)
     began = time.perf_counter()
     store = Store.open(config.folder)
     plan = scaled_to_machine(make_plan(config, store, variants), threads)
+    choice = _choice(plan, store) if free and not dry_run else None
+    if choice is not None:
+        threads = choice.threads
+        config = config.model_copy(update={"workers": choice.workers})
+        plan = replace(plan, config=config)
     listener.planned(plan)
     if dry_run:
         return None
     leases = Leases(store.root)
     executor = make_executor(config, store, leases, threads)
+    spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
+    growing = GrowingReport(config, store, executor, leases, listener, spent)
     try:
         with finishing_first(executor.finish, listener) as interrupt:
             info = _info(config, plan, command)
+            if choice is not None:
+                info["workers_choice"] = asdict(choice)
             meet_another_plan(store, leases, info["plan_hash"], listener)
             write_inputs(store, plan.inputs)
             info = write_plan(store, plan, info)
-            spent = Spent(began, max(1, min(config.workers or 1, len(plan.pending))))
             with spent.on("weights"):
                 _fetch_weights(plan, listener)
+            growing.begin(plan.expected_seconds / (config.workers or 1))
             with spent.on("generate"):
-                _generate(plan, executor, listener, spent)
+                _generate(plan, executor, listener, spent, growing)
             # one process at a time; other processes then use its timings and scores
             with leases.hold(BOARD):
                 with spent.on("time"):
                     timings = time_methods(config, plan, store, executor, listener, interrupt)
                 executor.close()
-                board = _score(config, plan, store, info, listener, timings, spent)
+                board = _score(config, plan, store, info, listener, timings, spent, growing)
     finally:
+        growing.close()
         executor.close()
         leases.close()
     if interrupt.asked:
@@ -145,10 +168,12 @@ def _score(
     listener: NoteKeeper,
     timings: list[Timing],
     spent: Spent,
+    growing: GrowingReport,
 ) -> Board:
-    """Score the outputs, rank the methods and write the report."""
+    """Score the outputs that have no score yet, rank the methods and write the report."""
     with spent.on("score"):
-        scores = score_units(store.root, config.device, listener)
+        scores = growing.scores(listener)
+        growing.close()
         write_timings(store, timings)
         write_scores(store, timing_scores(scores, timings, plan.metrics))
     finished = {"finished": utc_now(), "notes": listener.notes, **spent.summary()}
@@ -236,6 +261,18 @@ def scaled_to_machine(plan: Plan, threads: int) -> Plan:
     return replace(plan, costs=scaled)
 
 
+def _choice(plan: Plan, store: Store) -> Choice | None:
+    """Return the workers of an earlier run in this folder, or those of a measurement.
+
+    A short run is not worth a measurement: None.
+    """
+    known = read_json(store.root / "run.json")
+    earlier = earlier_choice(known if isinstance(known, dict) else {})
+    if earlier is not None or plan.expected_seconds < LEAST_FOR_CHOICE:
+        return earlier
+    return choose_workers(plan.config.threads or 1)
+
+
 # --- weights -----------------------------------------------------------------------------
 
 
@@ -262,7 +299,9 @@ def _fetch_weights(plan: Plan, listener: Listener) -> None:
 # --- generation --------------------------------------------------------------------------
 
 
-def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) -> None:
+def _generate(
+    plan: Plan, executor: Executor, listener: Listener, spent: Spent, growing: GrowingReport
+) -> None:
     seconds = plan.expected_seconds / (plan.config.workers or 1)
     listener.stage("generate", len(plan.pending), seconds)
     records = executor.run(plan.pending, listener.step, plan.costs, plan.outdated, plan.batched)
@@ -270,3 +309,4 @@ def _generate(plan: Plan, executor: Executor, listener: Listener, spent: Spent) 
         listener.finished(unit, record)
         listener.advanced()
         spent.add(record)
+        growing.unit_done()

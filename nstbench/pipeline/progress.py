@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -123,6 +124,10 @@ class TerminalListener(Listener):
         self._item = label
         self._show(label)
         self._print_if_due(label)
+
+    def report_grows(self, page: Path) -> None:
+        """Print where the report is, once."""
+        self.console.print(f"open {_plain(page)}, it grows", soft_wrap=True)
 
     def step(self, unit: Unit, index: int, total: int) -> None:
         """Show the units in work next to the bar, and add their finished parts to it."""

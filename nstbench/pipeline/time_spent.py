@@ -30,29 +30,40 @@ class Spent:
 
     def __init__(self, began: float, workers: int) -> None:
         self._began, self._workers = began, workers
-        self._stages: dict[str, float] = {}
+        self._stages: defaultdict[str, float] = defaultdict(float)
+        self._open: list[str] = []
+        self._since = began
         self._stylize: defaultdict[str, float] = defaultdict(float)
         self._setup: dict[tuple[Any, ...], float] = {}
 
     @contextlib.contextmanager
     def on(self, stage: str) -> Iterator[None]:
-        """Count a block as a stage."""
-        start = time.perf_counter()
+        """Count a block as a stage; the seconds of a block inside it count for that one only."""
+        self._count()
+        self._open.append(stage)
         try:
             yield
         finally:
-            self._stages[stage] = time.perf_counter() - start
+            self._count()
+            self._open.pop()
+
+    def _count(self) -> None:
+        """Add the seconds since the last call to the innermost open stage."""
+        now = time.perf_counter()
+        if self._open:
+            self._stages[self._open[-1]] += now - self._since
+        self._since = now
 
     def add(self, record: UnitRecord) -> None:
         """Add the seconds of a unit; units of other processes do not count."""
         if record.from_other_process:
             return
         self._stylize[record.method] += record.seconds or 0.0
-        # units that share a load or a preparation repeat its seconds; units that failed have none
+        # units that share a load or a preparation repeat its exact seconds; failed units have none
         worker = record.process, record.method
         for seconds, style in ((record.load_seconds, ""), (record.prepare_seconds, record.style)):
             if seconds is not None:
-                self._setup[(*worker, style)] = seconds
+                self._setup[(*worker, style, seconds)] = seconds
 
     def summary(self) -> dict[str, Any]:
         """Return wall-clock seconds, seconds of stages, and the workers' seconds by purpose.

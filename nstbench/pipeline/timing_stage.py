@@ -13,7 +13,7 @@ from nstbench.core.environment import describe_environment
 from nstbench.core.records import OWN_SAMPLES_FROM_SECONDS, Samples, Status, Timing, UnitRecord
 from nstbench.generate.executors.choose import pairs_per_batch
 from nstbench.generate.executors.executor import Executor
-from nstbench.generate.method_timing import TimingRequest
+from nstbench.generate.method_timing import Observed, OwnSamples, TimingRequest
 from nstbench.pipeline.interrupt import Interrupt
 from nstbench.plan.config import RunConfig
 from nstbench.plan.listener import Listener
@@ -28,6 +28,10 @@ from nstbench.store.keys import SCHEMA, key_of
 from nstbench.store.store import Store
 
 _TIMINGS = TypeAdapter(Timing)
+_FEWEST = 5
+
+NOT_REPEATED_SECONDS = 4.0
+"""A method that takes this long is not repeated even if it has only one unit."""
 
 
 # modules that the measuring process imports, but that do not affect a measurement
@@ -103,7 +107,9 @@ def _timing_request(
     if variant.method is None or not done:
         return None
     environment = describe_environment(config.device, config.threads)
-    generation = own_samples(config, [record for _, record in done], size, environment)
+    records = [record for _, record in done if record.size == size]
+    own = own_samples(config, records, size, environment)
+    seen = next((r for r in records if r.observed and r.device == config.device), None)
     parts = method_parts(variant) | {
         "size": size,
         "device_name": environment["device_name"],
@@ -128,15 +134,8 @@ def _timing_request(
         size=size,
         repeats=config.timing_repeats,
         pairs_per_batch=pairs,
-        generation=_all_samples(
-            Samples((record.seconds or 0.0,), record.waits) for record in generation
-        ),
-        # units of one load share its calibration
-        generation_calibration=_all_samples(
-            dict.fromkeys(
-                Samples(record.calibration, record.calibration_waits) for record in generation
-            )
-        ),
+        own=own,
+        observed=Observed(seen.peak_memory, seen.flops) if seen else None,
     )
 
 
@@ -145,12 +144,13 @@ def own_samples(
     records: list[UnitRecord],
     size: int,
     environment: Mapping[str, Any],
-) -> list[UnitRecord]:
-    """Return the records that are timing samples of a slow method, or an empty list.
+) -> OwnSamples | None:
+    """Return the timing samples of a slow method that its units are, or None.
 
     If units ran alone and have the same shape, repeating a slow method on one pair would
-    only take time. A method with too few or fast units, or with units that ran at the same
-    time as others, is repeated on one pair instead.
+    only take time. A method with fast units, or with units that ran at the same time as others,
+    is repeated on one pair instead; so is one with fewer than five units, unless a unit takes
+    :data:`NOT_REPEATED_SECONDS`. An observed unit is not a sample, unless there is no other.
     """
     same = [
         record
@@ -162,11 +162,22 @@ def own_samples(
         # the pairs of a batch have one latency together
         and record.batch == 1
     ]
-    if config.fit == "inside" or len(same) < config.timing_repeats:
-        return []
+    if config.fit == "inside" or not same:
+        return None
+    used = [record for record in same if not record.observed] or same
     # without the waits: other programs do not make a method slow
-    own = statistics.median((r.seconds or 0.0) - sum(r.waits) for r in same)
-    return same if own >= OWN_SAMPLES_FROM_SECONDS else []
+    own = statistics.median((r.seconds or 0.0) - sum(r.waits) for r in used)
+    enough = len(used) >= min(_FEWEST, config.timing_repeats) or own >= NOT_REPEATED_SECONDS
+    if own < OWN_SAMPLES_FROM_SECONDS or not enough:
+        return None
+    return OwnSamples(
+        latency=_all_samples(Samples((record.seconds or 0.0,), record.waits) for record in used),
+        # units of one load, and neighbours, share a calibration
+        calibration=_all_samples(
+            dict.fromkeys(Samples(record.calibration, record.calibration_waits) for record in same)
+        ),
+        first_call=min(used, key=lambda record: record.started).seconds or 0.0,
+    )
 
 
 def _all_samples(parts: Iterable[Samples]) -> Samples:

@@ -129,7 +129,11 @@ class RunConfig(BaseModel):
         "times",
     )
     workers: int | None = Field(
-        None, ge=1, le=1024, description="worker processes; one per device if unset"
+        None,
+        ge=1,
+        le=1024,
+        description="worker processes; if unset, one per device, and in a long run on a CPU as "
+        "many as a measurement shows to be fastest",
     )
     threads: int | None = Field(
         None,

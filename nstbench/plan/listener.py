@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nstbench.core.records import Unit, UnitRecord
@@ -25,6 +26,9 @@ class Listener:
 
     def began(self, label: str) -> None:
         """Report the item in work."""
+
+    def report_grows(self, page: Path) -> None:
+        """Report the path of the page that is written again while the run goes on."""
 
     def step(self, unit: Unit, index: int, total: int) -> None:
         """Report a step of a unit; 0 of 0 is its start. Several units may be in work."""
@@ -64,6 +68,10 @@ class NoteKeeper(Listener):
     def began(self, label: str) -> None:
         """Pass the item on."""
         self.listener.began(label)
+
+    def report_grows(self, page: Path) -> None:
+        """Pass the path on."""
+        self.listener.report_grows(page)
 
     def step(self, unit: Unit, index: int, total: int) -> None:
         """Pass the step on."""

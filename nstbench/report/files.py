@@ -91,6 +91,18 @@ def _linked_page(board: Board, out: Path) -> str:
     return page
 
 
+def write_growing_page(board: Board, out: Path, reload_seconds: int) -> None:
+    """Write the page of a run that goes on; it reloads itself.
+
+    Args:
+        board: the run so far.
+        out: folder of the page, in the run folder. The page links to the pictures of the run.
+        reload_seconds: seconds after which a browser reads the page again.
+    """
+    base = _relative(board.root, out)
+    _write_text(out / PAGE, render_page(board, embed=False, base=base, reload=reload_seconds))
+
+
 def write_comparison(boards: Sequence[Board], out: Path, formats: Sequence[str]) -> list[Path]:
     """Write a comparison of several runs and return the paths of its files.
 

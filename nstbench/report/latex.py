@@ -81,14 +81,16 @@ def _cell(row: Row, card: MetricCard, rows: list[Row]) -> str:
         return "--"
     divisor, _ = numbers.scaled(card.unit)
     form = numbers.column_format([r.of(card).value / divisor for r in rows], card.range)
-    text = _number(form(value.value / divisor))
+    count = row.counts.get(card.name, "")
+    text = count or _number(form(value.value / divisor))
     candidates = contenders([r for r in rows if r.size == row.size], card)
     if row in candidates:
         place = sorted({r.loss(card) for r in candidates}).index(row.loss(card))
         text = {0: f"\\textbf{{{text}}}", 1: f"\\underline{{{text}}}"}.get(place, text)
     if value.bounded:
         ends = [_number(form(end / divisor)) for end in (value.low, value.high)]
-        text += f" {{\\scriptsize [{ends[0]}, {ends[1]}]}}"
+        share = f"{_number(form(value.value / divisor))} " if count else ""
+        text += f" {{\\scriptsize {share}[{ends[0]}, {ends[1]}]}}"
     if covered := row.covered.get(card.name, ""):
         text += f" {{\\scriptsize ({covered})}}"
     return text

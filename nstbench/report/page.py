@@ -12,7 +12,8 @@ from markupsafe import Markup
 from nstbench import __version__
 from nstbench.contracts import Section
 from nstbench.core.board import Board
-from nstbench.core.text import encodable
+from nstbench.core.records import PENDING, Status
+from nstbench.core.text import counted, encodable
 from nstbench.plugins import registry
 from nstbench.report.parts import pictures, templates
 
@@ -50,7 +51,7 @@ def sections() -> tuple[dict[str, type[Section]], list[BrokenSection]]:
     return dict(ordered), broken
 
 
-def render_page(board: Board, *, embed: bool = True, base: str = "..") -> str:
+def render_page(board: Board, *, embed: bool = True, base: str = "..", reload: int = 0) -> str:
     """Return the report as one HTML page that loads nothing from a network.
 
     Args:
@@ -58,6 +59,7 @@ def render_page(board: Board, *, embed: bool = True, base: str = "..") -> str:
         embed: True puts small copies of the pictures into the page; False links to the
             pictures of the run at full resolution.
         base: path from the page to the run folder, for ``embed=False``.
+        reload: seconds after which a browser reads the page again; 0 for never.
     """
     loaded, broken = sections()
     fragments: list[Fragment] = []
@@ -72,7 +74,15 @@ def render_page(board: Board, *, embed: bool = True, base: str = "..") -> str:
         if content.strip():
             fragments.append(Fragment(name, section.info.title, content))
     title = str(board.info.get("name") or "run")
-    page = render_shell(title, "Style transfer leaderboard", fragments, broken, embed=embed)
+    page = render_shell(
+        title,
+        "Style transfer leaderboard",
+        fragments,
+        broken,
+        embed=embed,
+        notice=_incomplete(board, reload),
+        reload=reload,
+    )
     return pictures.fill(page, board.root, embed=embed, base=base)
 
 
@@ -83,6 +93,8 @@ def render_shell(
     broken: Sequence[BrokenSection] = (),
     *,
     embed: bool = True,
+    notice: str = "",
+    reload: int = 0,
 ) -> str:
     """Return a page with head, navigation and script around its sections.
 
@@ -92,6 +104,8 @@ def render_shell(
         fragments: the sections in order.
         broken: sections that are replaced by a note.
         embed: False if the page loads its pictures from files.
+        notice: sentence above the first section; empty for none.
+        reload: seconds after which a browser reads the page again; 0 for never.
     """
     script, style = templates.inline("report.js"), templates.inline("report.css")
     page = templates.render(
@@ -101,9 +115,26 @@ def render_shell(
         version=__version__,
         fragments=fragments,
         broken=broken,
+        notice=notice,
+        reload=reload,
         script=script,
         style=style,
         policy=templates.content_policy(style, script, "data:" if embed else "data: file: 'self'"),
     )
     # messages may quote file names that cannot be encoded
     return encodable(page)
+
+
+def _incomplete(board: Board, reload: int) -> str:
+    """Return how much of an unfinished run is done; an empty text for a finished one."""
+    statuses = board.units["status"]
+    able = statuses[~statuses.isin([Status.UNAVAILABLE, Status.SKIPPED])]
+    pending = int((able == PENDING).sum())
+    if board.info.get("finished") and not pending:
+        return ""
+    text = (
+        f"This run is incomplete: {len(able) - pending} of {counted(len(able), 'unit')} are done."
+    )
+    if reload:
+        return f"{text} The page is written every {reload} s and reloads itself."
+    return text

@@ -9,8 +9,10 @@ import pandas as pd
 
 from nstbench import __version__
 from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
-from nstbench.analysis.validation.people import power
+from nstbench.analysis.validation.people import GROUPS, power
+from nstbench.analysis.validation.programs import data_of
 from nstbench.analysis.validation.validate import Validation
+from nstbench.analysis.validation.verdicts import LIMIT, NOT_ASKED, QUESTIONS
 from nstbench.core.cards import MetricCard
 from nstbench.report.parts import numbers, templates
 
@@ -39,7 +41,12 @@ def validation_page(
         kinds=kinds,
         by_kind=_by_kind(result.by_kind, kinds, cards),
         agreement=_agreement(result.agreement, cards),
+        verdicts=_verdicts(result.verdicts, cards),
+        limit_of_trust=LIMIT,
         known=_known(result.published, cards),
+        programs=_programs(result.programs, cards),
+        program_data=data_of(result.programs) if len(result.published) else "",
+        within=_within(result.within, cards),
         people=_people(result.people, cards),
         power=power(result.people) if len(result.people) else "",
         limit=SAME,
@@ -56,10 +63,7 @@ def _known(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> dict[str, An
     heads = list(zip(asked["test"], asked["what"], strict=True))
     rows: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
     for row in table.to_dict("records"):
-        between = ""
-        if not pd.isna(row["low"]):
-            between = f"{numbers.fixed(row['low'], 2)} to {numbers.fixed(row['high'], 2)}"
-        cell = {"value": numbers.fixed(row["value"], 3), "interval": between}
+        cell = {"value": numbers.fixed(row["value"], 3), "interval": _between(row)}
         rows.setdefault(_name(row, cards), {})[row["test"], row["what"]] = cell
     missing = {"value": numbers.DASH, "interval": ""}
     return {
@@ -71,9 +75,63 @@ def _known(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> dict[str, An
     }
 
 
+def _verdicts(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> dict[str, Any] | None:
+    """Return a row per metric and a column per question; ``None`` if nothing was asked."""
+    if not (table["verdict"] != NOT_ASKED).any():
+        return None
+    rows: dict[str, list[dict[str, str]]] = {}
+    for row in table.to_dict("records"):
+        number = numbers.fixed(row["value"], 2) if row["n"] else ""
+        between = f" ({_between(row)})" if not pd.isna(row["low"]) else ""
+        cell = {"verdict": row["verdict"], "number": number + between, "n": str(row["n"] or "")}
+        rows.setdefault(_name({**row, "part": ""}, cards), []).append(cell)
+    return {
+        "heads": [f"{test}: {question}" for test, (question, _) in QUESTIONS.items()],
+        "rows": [{"name": name, "cells": cells} for name, cells in rows.items()],
+    }
+
+
+def _between(row: Mapping[Any, Any]) -> str:
+    """Return the interval of a row in words; empty if it has none."""
+    if pd.isna(row["low"]):
+        return ""
+    return f"{numbers.fixed(row['low'], 2)} to {numbers.fixed(row['high'], 2)}"
+
+
+def _programs(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> list[dict[str, Any]]:
+    """Return one row per metric and part with data."""
+    return [
+        {
+            "name": _name(row, cards),
+            "pairs": str(row["pairs"]),
+            "couples": str(row["couples"]),
+            "within": numbers.significant(row["within"]),
+            "between": numbers.significant(row["between"]),
+            "closer": numbers.fixed(row["closer"], 2),
+            "interval": _between(row) or "not enough data",
+        }
+        for row in table.to_dict("records")
+        if row["pairs"]
+    ]
+
+
+def _within(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> list[dict[str, Any]]:
+    """Return one row per metric and part: the correlation within each kind of group."""
+    rows: dict[str, dict[str, dict[str, str]]] = {}
+    for row in table.to_dict("records"):
+        cell = {
+            "value": numbers.fixed(row["rho"], 2),
+            "interval": _between(row) or ("not enough data" if row["groups"] else ""),
+            "n": f"{row['groups']} groups, {row['pictures']} pictures",
+        }
+        rows.setdefault(_name(row, cards), {})[row["within"]] = cell
+    return [
+        {"name": name, "cells": [cells[group] for group in GROUPS]} for name, cells in rows.items()
+    ]
+
+
 def _people(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> list[dict[str, Any]]:
-    """Return one row per metric and part: tau, p, and the shares of votes that agree."""
-    shares = ("accuracy", "within_style", "within_content")
+    """Return one row per metric and part: tau, p, and the share of votes that agree."""
     return [
         {
             "name": _name(row, cards),
@@ -81,7 +139,8 @@ def _people(table: pd.DataFrame, cards: Mapping[str, MetricCard]) -> list[dict[s
             "tau": numbers.fixed(row["tau"], 2),
             "p": numbers.significant(row["p"], 2),
             "votes": f"{row['votes']:g}",
-            "shares": [numbers.fixed(row[name], 3) for name in shares],
+            "accuracy": numbers.fixed(row["accuracy"], 3),
+            "interval": _between(row),
         }
         for row in table.to_dict("records")
     ]

@@ -6,6 +6,8 @@ is a file that is synchronised to the disk, which is slow.
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +39,7 @@ from nstbench.score import feature_bank
 from nstbench.score.gains import Gains
 from nstbench.score.missing_values import SET_REASON, MissingValues
 from nstbench.score.score_rows import score_row
+from nstbench.score.score_writer import WRITERS, ScoreWriter
 from nstbench.score.scorer import NOT_FINITE, Scorer
 from nstbench.store.atomic_files import RERUN
 from nstbench.store.keys import SCHEMA, key_of
@@ -48,10 +51,6 @@ Record = Mapping[str, Any]
 
 READ_AHEAD = 4
 """Number of outputs that are decoded in advance."""
-
-WRITERS = 4
-MOST_WRITES = 256
-"""Number of unwritten scores above which scoring waits."""
 
 PICTURES = 32
 """Number of contents and styles whose pixels are kept; the feature bank keeps their features."""
@@ -113,15 +112,27 @@ class ScoreStage:
         self._identity = {name: self._metric_parts(name) for name in self.metrics}
         self._picture = lru_cache(PICTURES)(self._read_picture)
         self.missing = MissingValues()
+        self._seen: dict[tuple[str, str], Record] = {}
         self.gains = Gains(self.scorer, self.metrics, self._picture, self._pair_key, self._known)
+        self._deadline, self._late = math.inf, False
 
-    def run(self, listener: Listener) -> pd.DataFrame:
-        """Score every finished unit and return the tidy scores, set metrics included."""
+    def run(self, listener: Listener, seconds: float = math.inf) -> pd.DataFrame:
+        """Score every finished unit without a score; return all tidy scores, also of sets.
+
+        It can be called again when more units are finished.
+
+        Args:
+            listener: receives progress.
+            seconds: score no further output after this time. The outputs that remain have the
+                scores that exist.
+        """
+        self._deadline = time.monotonic() + seconds
+        self.missing = MissingValues()
         groups = self._groups()
         listener.stage("score", sum(len(group.done) for group in groups.values()))
         rows: list[dict[str, Any]] = []
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(WRITERS) as pool:
-            writer = _Writer(self.store, pool)
+            writer = ScoreWriter(self.store, pool)
             for group in groups.values():
                 if group.done:
                     rows += self._score_group(group, reader, writer, listener)
@@ -142,7 +153,7 @@ class ScoreStage:
         self,
         group: _Group,
         reader: ThreadPoolExecutor,
-        writer: _Writer,
+        writer: ScoreWriter,
         listener: Listener,
     ) -> list[dict[str, Any]]:
         units = group.done
@@ -151,7 +162,7 @@ class ScoreStage:
         missing_sets = set_keys.keys() - sets.keys()
         self.scorer.reset(missing_sets)
         rows: list[dict[str, Any]] = []
-        damaged = False
+        damaged = self._late = False
         for work in self._read_ahead(units, missing_sets, reader):
             unit = work.unit
             name = f"{unit['method']} · {unit['content']} × {unit['style']}"
@@ -171,11 +182,11 @@ class ScoreStage:
                 records[metric] = record
             for metric, score in records.items():
                 rows += self._rows(metric, score, unit)
-            gains = self.gains.of(unit, records, writer.write)
+            gains = {} if self._late else self.gains.of(unit, records, writer.write)
             rows += [score_row(unit, metric, GAIN, value) for metric, value in gains.items()]
             listener.advanced()
-        # set metrics need every output; skip them if one is unreadable
-        of_set = {} if damaged else self.scorer.set_scores(missing_sets)
+        # set metrics need every output; skip them if one is unreadable or has to wait
+        of_set = {} if damaged or self._late else self.scorer.set_scores(missing_sets)
         for metric, record in of_set.items():
             writer.write(metric, set_keys[metric], record)
             sets[metric] = record
@@ -203,6 +214,8 @@ class ScoreStage:
             keys = {name: self._pair_key(name, unit) for name in self._of_scope(Scope.PAIR)}
             known = self._known(keys)
             wanted = frozenset(keys.keys() - known.keys()).union(missing_sets)
+            if wanted and time.monotonic() >= self._deadline:
+                wanted, self._late = frozenset(), True
             # this run's own path, because the record may have been copied from another run
             path = self.store.output_path(unit["plugin"], unit["key"])
             output = reader.submit(read_image, path) if wanted else None
@@ -213,8 +226,11 @@ class ScoreStage:
 
     def _known(self, keys: Mapping[str, str]) -> dict[str, Record]:
         """Return the stored records: metric -> record."""
-        records = ((name, self.store.score(name, key)) for name, key in keys.items())
-        return {name: record for name, record in records if record is not None}
+        for place in keys.items():
+            if place not in self._seen and (record := self.store.score(*place)) is not None:
+                self._seen[place] = record
+        found = [place for place in keys.items() if place in self._seen]
+        return {name: self._seen[name, key] for name, key in found}
 
     def _score_pair(self, work: _Work) -> Mapping[str, dict[str, Any]]:
         if work.output is None:
@@ -311,35 +327,6 @@ def feature_files(info: MetricInfo) -> tuple[Path, ...]:
     """
     without = () if info.features else (nn.__name__,)
     return module_files(feature_bank.__name__, without)
-
-
-class _Writer:
-    """Writes scores in background threads."""
-
-    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
-        self._store, self._pool = store, pool
-        self._writes: deque[Future[None]] = deque()
-
-    def write(self, metric: str, key: str, record: Record) -> None:
-        """Queue a score for writing. Temporary errors are not stored (see ``scorer.Record``).
-
-        Raises:
-            StoreError: if an earlier one could not be written.
-        """
-        if record.get("again"):
-            return
-        self._writes.append(self._pool.submit(self._store.write_score, metric, key, record))
-        while self._writes and (self._writes[0].done() or len(self._writes) > MOST_WRITES):
-            self._writes.popleft().result()
-
-    def finish(self) -> None:
-        """Wait until all scores are written.
-
-        Raises:
-            StoreError: if one could not be written.
-        """
-        while self._writes:
-            self._writes.popleft().result()
 
 
 def score_units(root: Path, device: str, listener: Listener) -> pd.DataFrame:

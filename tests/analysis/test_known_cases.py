@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.stats import spearmanr
 from simulate_boards import metric_card
 from sklearn.metrics import roc_auc_score
 
@@ -149,6 +150,48 @@ def test_a_metric_turned_around_gets_the_opposite() -> None:
     assert rated(scores, higher=True)["trivial answers beaten"]["value"] == 0
 
 
+def many(styles: int, seed: int) -> pd.DataFrame:
+    """Real outputs and trivial answers with random values."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(styles):
+        rows += [("real", f"m{k}", f"s{i}", "", 0, rng.normal()) for k in range(1 + i % 3)]
+        rows += [("trivial", "", f"s{i}", f"t{k}", 0, rng.normal(1)) for k in range(4)]
+    return planted(rows)
+
+
+def test_the_interval_of_auc_draws_whole_styles() -> None:
+    scores = many(8, 0)
+    found = rated(scores)["AUC over all pairs"]
+    groups = [group for _, group in scores.groupby("style")]
+    draws = np.random.default_rng(5).integers(0, 8, (2000, 8))
+    values = []
+    for draw in draws:
+        drawn = pd.concat([groups[i] for i in draw])
+        values.append(roc_auc_score(drawn["test"] == "trivial", drawn["value"]))
+    assert found["value"] == pytest.approx(
+        roc_auc_score(scores["test"] == "trivial", scores["value"])
+    )
+    expected = np.quantile(values, (0.025, 0.975))
+    np.testing.assert_allclose([found["low"], found["high"]], expected, atol=0.03)
+    assert np.isnan(rated(many(4, 0))["AUC over all pairs"]["low"])
+
+
+def test_the_correlation_of_networks_has_an_interval_over_styles() -> None:
+    rng = np.random.default_rng(2)
+    first = planted(
+        [("real", "m", f"s{i}", "", 0, float(v)) for i, v in enumerate(rng.normal(size=12))]
+    )
+    second = first.assign(value=first["value"] + rng.normal(0, 0.5, 12), part="alexnet")
+    found = rated(pd.concat([first, first.assign(part="vgg16"), second]))
+    row = found["Spearman, vgg16 and alexnet"]
+    pairs = np.stack([first["value"], second["value"]], axis=1)
+    draws = rng.integers(0, 12, (500, 12))
+    expected = np.quantile([spearmanr(pairs[d]).statistic for d in draws], (0.025, 0.975))
+    np.testing.assert_allclose([row["low"], row["high"]], expected, atol=0.1)
+    assert row["low"] < row["value"] < row["high"]
+
+
 def test_networks_are_correlated_over_outputs() -> None:
     scores = planted([("real", f"m{i}", "s0", "", 0, v) for i, v in enumerate((1.0, 2.0, 3.0))])
     turned = scores.assign(value=[3.0, 2.0, 1.0], part="alexnet")
@@ -170,9 +213,10 @@ def test_a_folder_is_read_scored_and_rated(tmp_path: Path) -> None:
     save(tmp_path / "outputs" / "m" / "c0__s1.png", pixels(3))
     for hidden in ("outputs/m/._c0__s1.png", "contents/._c0.png"):
         (tmp_path / hidden).write_bytes(b"of macOS")
+    published = read_published(tmp_path, SIDE)
     frame = validate_published(
-        tmp_path, {"ssim": catalog.metric_card("ssim")}, SIDE, "cpu", Listener(), damaged=1
-    )
+        published, {"ssim": catalog.metric_card("ssim")}, "cpu", Listener(), damaged=1
+    ).known
     assert set(frame["test"]) == {"T1", "T2", "T3"}
     copy = frame[frame["what"] == "trivial answers beaten"]["value"].item()
     assert 0 < copy < 1
@@ -187,4 +231,21 @@ def test_folders_of_another_form_are_refused_with_the_remedy(tmp_path: Path) -> 
         read_published(tmp_path, SIDE)
     save(tmp_path / "outputs" / "m" / "c-s.png", pixels(2))
     with pytest.raises(UsageError, match=r"c-s\.png is not an output of a content and a style"):
+        read_published(tmp_path, SIDE)
+
+
+def test_methods_csv_names_the_programs_of_one_method(tmp_path: Path) -> None:
+    for name, picture in {**some("c", 1), **some("s", 1)}.items():
+        save(tmp_path / {"c": "contents", "s": "styles"}[name[0]] / f"{name}.png", picture)
+    for seed, program in enumerate(("one", "two", "rest")):
+        save(tmp_path / "outputs" / program / "c0__s0.png", pixels(seed))
+    assert read_published(tmp_path, SIDE).methods == {}
+    file = tmp_path / "methods.csv"
+    file.write_text("outputs,method\none,gatys\ntwo,gatys\n")
+    assert read_published(tmp_path, SIDE).methods == {"one": "gatys", "two": "gatys"}
+    file.write_text("outputs,method\none,gatys\nthree,gatys\n")
+    with pytest.raises(UsageError, match=r"methods\.csv, line 3: .*three has no outputs"):
+        read_published(tmp_path, SIDE)
+    file.write_text("folder,method\none,gatys\n")
+    with pytest.raises(UsageError, match="has the columns folder, method"):
         read_published(tmp_path, SIDE)

@@ -26,13 +26,14 @@ from nstbench.store.store import Store
 
 def test_one_slot_keeps_the_order_of_the_plan():
     planned = units(a=2, b=3)
-    schedule = Schedule(planned, 1, {"a": 1.0, "b": 100.0})
+    schedule = Schedule(planned, 1, {"a": 0.1, "b": 0.9})
     assert take(schedule, 0, 5) == ["a0", "a1", "b0", "b1", "b2"]
     assert schedule.next(0) is None
 
 
 def test_slots_take_the_longest_group_and_stay_with_it():
-    schedule = Schedule(units(quick=4, slow=3, middle=4), 2, {"quick": 1, "slow": 9, "middle": 2})
+    costs = {"quick": 0.1, "slow": 0.9, "middle": 0.2}
+    schedule = Schedule(units(quick=4, slow=3, middle=4), 2, costs)
     assert take(schedule, 0) == ["slow0"]
     assert take(schedule, 1) == ["middle0"]
     assert take(schedule, 0, 2) == ["slow1", "slow2"]

@@ -6,25 +6,45 @@ import os
 import subprocess
 import sys
 import time
+from functools import cache
 
 import pytest
 import torch
 
 from nstbench.analysis.relative_speed import own_seconds
 from nstbench.core.records import Samples
+from nstbench.generate import clock
 from nstbench.generate.clock import calibrate, one_sample, sample_with_kernel, waited
 
 CPU = torch.device("cpu")
 counts_waiting = pytest.mark.skipif(waited() is None, reason="the system does not count waiting")
 
 
-def test_the_kernel_is_timed_before_and_after_every_sample():
+def test_the_kernel_takes_a_small_share_of_the_time(monkeypatch):
+    now, runs = [0.0], []
+
+    def kernel(device, repeats):
+        now[0] += 0.1
+        runs.append(now[0])
+        return Samples((0.1,))
+
+    def function():
+        now[0] += 0.5
+        calls.append(now[0])
+
     calls = []
-    found, kernel = sample_with_kernel(lambda: calls.append(time.sleep(0.03)), CPU, 3)
-    assert len(found.seconds) == 3
-    assert len(kernel.seconds) == 4
-    assert len(calls) == 3, "the trial call is a sample, too"
-    assert min(found.seconds) >= 0.03
+    monkeypatch.setattr(clock, "calibrate", kernel)
+    monkeypatch.setattr(clock, "kernel_of", cache(clock.Kernel))
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    found, samples = sample_with_kernel(function, CPU, 20)
+    assert len(found.seconds) == len(calls) == 20, "the trial call is a sample, too"
+    # due after 3 s each: before the first call, and after six, twelve and eighteen calls
+    assert [sum(call < run for call in calls) for run in runs] == [0, 6, 12, 18]
+    assert samples.seconds == (0.1,) * 4
+    assert sum(samples.seconds) < 0.05 * now[0]
+    # the next function shares the latest run
+    assert sample_with_kernel(function, CPU, 2)[1].seconds == (0.1,)
+    assert len(runs) == 4
 
 
 def test_quick_calls_are_averaged():
@@ -35,15 +55,6 @@ def test_quick_calls_are_averaged():
     assert min(found.seconds) >= 0.001, "a sample is the mean of its calls, not their sum"
     # Calls take longer on a busy machine, so there are fewer per sample.
     assert per_sample <= 20
-
-
-def test_existing_samples_reduce_the_number_of_new_ones():
-    def never():
-        raise AssertionError
-
-    found, kernel = sample_with_kernel(never, CPU, 3, done=3)
-    assert found == Samples()
-    assert len(kernel.seconds) == 1
 
 
 def test_adding_samples_keeps_waits_only_if_both_have_them():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import pandas as pd
 import pytest
 import typer
 from pydantic import TypeAdapter
+from scipy.stats import t
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Timing
@@ -93,3 +97,61 @@ def test_starter_pictures_are_made_with_their_pins(tmp_path: Path, capsys, monke
     monkeypatch.setattr(module, "MOST_BYTES", 1000)
     assert module.main(["--folder", str(tmp_path), "--size", "64"]) == 1
     assert "1,000 may ship" in capsys.readouterr().err
+
+
+def leak_rows(method: str, totals: list[list[float]]) -> list[tuple[object, ...]]:
+    """Rows of pairs with T per round, half of it content error."""
+    return [
+        (method, "photo", f"s{pair}", 64, n, total / 2, total / 2, total)
+        for pair, values in enumerate(totals)
+        for n, total in enumerate(values, start=1)
+    ]
+
+
+def test_the_rise_of_the_error_has_an_interval_over_styles() -> None:
+    leak = script("content_leak")
+    totals = np.random.default_rng(0).uniform(0.5, 2, (4, 3))
+    table = pd.DataFrame(leak_rows("m", totals.tolist()), columns=leak.COLUMNS)
+    lines = leak.report(table, ["m"])[2:]
+    numbers = [[float(n) for n in re.findall(r"[-+]?\d+\.\d+", line)] for line in lines]
+    for n in range(3):
+        mean = totals[:, n].mean()
+        np.testing.assert_allclose(numbers[n][:3], [mean / 2, mean / 2, mean], atol=6e-4)
+        rise = totals[:, n] - totals[:, 0]
+        # Student's interval of four styles
+        reach = t.ppf(0.975, 3) * rise.std(ddof=1) / 2
+        expected = [rise.mean(), rise.mean() - reach, rise.mean() + reach] if n else []
+        np.testing.assert_allclose(numbers[n][3:], expected, atol=6e-4)
+    alone = pd.DataFrame(leak_rows("m", totals[:1].tolist()), columns=leak.COLUMNS)
+    assert "[" not in leak.report(alone, ["m"])[-1]
+
+
+def test_finished_pairs_of_the_leak_are_kept(
+    tmp_path: Path, network_weights: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leak, out = script("content_leak"), tmp_path / "leak.csv"
+    options = {"contents": "starter", "styles": "starter", "number": 2, "size": 64, "out": out}
+    leak.main(["reinhard_2001"], pairs=1, **options)
+    first = pd.read_csv(out)
+    assert first["round"].tolist() == [1, 2]
+    assert (first["content_error"] + first["style_error"]).tolist() == pytest.approx(
+        first["total_error"].tolist()
+    )
+    # a marked row shows that the pair is not computed again
+    first.assign(total_error=[1.0, 9.0]).to_csv(out, index=False)
+    leak.main(["reinhard_2001"], pairs=2, **options)
+    second = pd.read_csv(out)
+    assert second["total_error"].tolist()[:2] == [1.0, 9.0]
+    assert second["style"].nunique() == 2
+    assert len(second) == 4
+    assert "| `reinhard_2001` | 2 | 2 |" in capsys.readouterr().out
+    # a third round continues from the picture of the second, with the result of one call
+    leak.main(["reinhard_2001"], pairs=1, **{**options, "number": 3})
+    straight = tmp_path / "straight.csv"
+    leak.main(["reinhard_2001"], pairs=1, **{**options, "number": 3, "out": straight})
+    third, whole = (pd.read_csv(path).query("round == 3") for path in (out, straight))
+    assert third["total_error"].tolist() == pytest.approx(whole["total_error"].tolist(), rel=1e-9)
+    assert pd.read_csv(out)["total_error"].tolist()[:2] == [1.0, 9.0]
+    out.write_text("a,b\n")
+    with pytest.raises(UsageError, match="was not written by this script"):
+        leak.main(["reinhard_2001"], pairs=1, **options)

@@ -84,6 +84,23 @@ def test_validation_in_the_run_folder_is_shown(tmp_path: Path) -> None:
     assert render_page(board).count('class="broken"') == 1
 
 
+def test_verdicts_in_the_run_folder_are_shown(tmp_path: Path) -> None:
+    board = FakeRun(tmp_path).board()
+    row = {"metric": "ssim", "test": "T1", "question": "q1", "n": 3, "value": 0.9, "low": 0.85,
+           "high": 0.95, "verdict": "yes"}  # fmt: skip
+    rows = [
+        row, row | {"test": "T3", "question": "q3", "verdict": "no"},
+        row | {"test": "T4", "verdict": "not asked"}, row | {"metric": "of_another_run"},
+    ]  # fmt: skip
+    path = tmp_path / "validation.json"
+    path.write_text(json.dumps({"summary": [], "verdicts": rows}))
+    tables = Page(render_page(board)).tables
+    head, *lines = tables["Trust table"]
+    assert head == ["Metric", "yes", "unclear", "no", "not enough data"]
+    assert [[line[0], line[1], line[3]] for line in lines] == [["SSIM", "q1 (T1)", "q3 (T3)"]]
+    assert "Validation table" not in tables
+
+
 def test_skipped_pictures_are_listed(board: Board) -> None:
     skipped = [{"path": "/photos/<b>bad</b>.png", "reason": "it is truncated"}]
     text = render_page(dataclasses.replace(board, info={**board.info, "skipped": skipped}))

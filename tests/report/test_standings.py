@@ -138,7 +138,7 @@ def test_one_method_has_no_comparisons(tmp_path: Path) -> None:
     fake = FakeRun(tmp_path / "run", profiles=FakeRun(tmp_path / "x").profiles[4:5], fail=0)
     board = fake.board()
     names = {path.name for path in write_report(board, tmp_path / "out", ["csv"])}
-    assert names == {"leaderboard.csv"}
+    assert names == {"leaderboard.csv", "weaknesses.csv"}
     assert "Comparisons with the best-ranked method" not in Page(render_page(board)).tables
 
 

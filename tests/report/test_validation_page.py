@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,14 @@ import pandas as pd
 import pytest
 from simulate_boards import metric_card
 
+from nstbench.analysis.validation.case_ratings import (
+    KNOWN_COLUMNS,
+    PEOPLE_COLUMNS,
+    PROGRAM_COLUMNS,
+    WITHIN_COLUMNS,
+)
 from nstbench.analysis.validation.validate import Validation
+from nstbench.analysis.validation.verdicts import VERDICT_COLUMNS
 from nstbench.report.validation_page import validation_page
 
 BY_KIND = pd.DataFrame(
@@ -112,6 +120,50 @@ def test_metrics_with_the_same_order_are_named():
     assert "uef and odd" not in alone
     assert "0.10" in alone
     assert "over all 8 outputs, as no pair was done by two methods" in alone
+
+
+VERDICTS = [
+    ("uef", "T1", "question", 9, 0.912, 0.84, 0.96, "yes"),
+    ("uef", "T5", "question", 6, 0.467, np.nan, np.nan, "unclear"),
+    ("fid", "T1", "question", 0, np.nan, np.nan, np.nan, "not asked"),
+]
+
+
+def test_verdicts_programs_and_groups_are_on_the_page():
+    table = pd.DataFrame(VERDICTS, columns=VERDICT_COLUMNS)
+    programs = pd.DataFrame(
+        [("uef", "", 6, 8, 0.05, 0.2, 0.875, 0.7, 0.95), ("uef", "vgg16", 0, 0, *[np.nan] * 5)],
+        columns=PROGRAM_COLUMNS,
+    )
+    within = pd.DataFrame(
+        [("uef", "", "style", 6, 24, 0.512, 0.31, 0.7), ("uef", "", "content", 2, 24, 0.25,
+         np.nan, np.nan), ("uef", "", "method", 0, 0, np.nan, np.nan, np.nan)],
+        columns=WITHIN_COLUMNS,
+    )  # fmt: skip
+    people = pd.DataFrame(
+        [("uef", "", 6, 0.467, 0.27, 0.867, 40.0, 0.725, 0.6, 0.85)], columns=PEOPLE_COLUMNS
+    )
+    known = pd.DataFrame(
+        [("uef", "", "T1", "trivial answers beaten", 9, 0.912, 0.84, 0.96)], columns=KNOWN_COLUMNS
+    )
+    page = validation_page(
+        replace(RESULT, by_kind=BY_KIND[:0], summary=SUMMARY[:0], verdicts=table,
+                programs=programs, within=within, people=people, published=known),
+        {"uef": metric_card()}, {},
+    )  # fmt: skip
+    assert 'id="verdict"' not in page  # no series were asked
+    assert re.search(r'(?s)<tr><th scope="row">fid</th><td>not asked</td></tr>', page)
+    rows = re.findall(r'(?s)<tr><th scope="row">uef</th>(.*?)</tr>', page)
+    texts = [" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in rows]
+    assert texts[0] == "yes 0.91 (0.84 to 0.96), n = 9 unclear 0.47, n = 6"
+    assert texts[1] == "0.912 0.84 to 0.96"
+    assert texts[2] == "6 8 0.0500 0.200 0.88 0.70 to 0.95"
+    assert texts[3] == "6 0.47 0.27 40 0.725 0.60 to 0.85"
+    assert texts[4].startswith(
+        "0.51 0.31 to 0.70 6 groups, 24 pictures 0.25 not enough data 2 groups, 24 pictures"
+    )
+    assert "uef, vgg16" not in page
+    assert "6 pairs with 8 couples" in page
 
 
 def test_page_is_self_contained_and_escaped(page):

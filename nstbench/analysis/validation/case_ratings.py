@@ -27,8 +27,13 @@ from nstbench.core.records import Scope
 
 KNOWN_COLUMNS = ["metric", "part", "test", "what", "outputs", "value", "low", "high"]
 PEOPLE_COLUMNS = ["metric", "part", "methods", "tau", "p", "least_tau", "votes", "accuracy",
-                  "within_style", "within_content"]  # fmt: skip
+                  "low", "high"]  # fmt: skip
+WITHIN_COLUMNS = ["metric", "part", "within", "groups", "pictures", "rho", "low", "high"]
 """What :mod:`nstbench.analysis.validation.people` returns."""
+
+PROGRAM_COLUMNS = ["metric", "part", "pairs", "couples", "within", "between", "closer", "low",
+                   "high"]  # fmt: skip
+"""What :mod:`nstbench.analysis.validation.programs` returns."""
 
 PAIR = ["content", "style"]
 OUTPUT = ["method", *PAIR]
@@ -37,6 +42,8 @@ FEWEST_STYLES = 5
 """Styles below which no interval is given."""
 
 _RESAMPLES = 2000
+_CORRELATIONS = 500
+"""Resamples of a correlation, which has to be ranked anew each time."""
 
 
 def rate_cases(scores: pd.DataFrame, cards: Mapping[str, MetricCard]) -> pd.DataFrame:
@@ -48,8 +55,8 @@ def rate_cases(scores: pd.DataFrame, cards: Mapping[str, MetricCard]) -> pd.Data
 
     Returns:
         Columns ``KNOWN_COLUMNS``: ``test`` is T1, T2, T3 or T6, ``what`` says which number it is,
-        ``value`` a share of right answers or a correlation, and ``low``, ``high`` its 95 % interval
-        over styles where it is a mean over outputs.
+        ``value`` a share of right answers, an AUC or a correlation, and ``low``, ``high`` its
+        95 % interval over styles; NaN with fewer than ``FEWEST_STYLES`` styles.
     """
     rows: list[dict[str, Any]] = []
     for name, card in cards.items():
@@ -79,8 +86,7 @@ def _trivial(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     least = groups["value_other"].min()
     own = groups["value"].first()
     yield _share("T1", "beats all trivial answers", (own < least).astype(float))
-    auc = _auc(real["value"].to_numpy(), trivial["value"].to_numpy())
-    yield _number("T1", "AUC over all pairs", len(real), auc)
+    yield _auc(real, trivial)
 
 
 def _matched(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -116,7 +122,8 @@ def _networks(table: pd.DataFrame, networks: list[str]) -> Iterator[dict[str, An
         known = wide[[first, second]].dropna()
         if len(known) > 2:
             value = float(spearmanr(known[first], known[second]).statistic)
-            yield _number("T6", f"Spearman, {first} and {second}", len(known), value)
+            found = _number("T6", f"Spearman, {first} and {second}", len(known), value)
+            yield {**found, **_spearman_interval(known)}
 
 
 def _won(own: pd.Series, other: pd.Series) -> pd.Series:
@@ -124,14 +131,55 @@ def _won(own: pd.Series, other: pd.Series) -> pd.Series:
     return pd.Series(0.5 * (1 + np.sign(other - own)), index=own.index, dtype=float)
 
 
-def _auc(real: np.ndarray, trivial: np.ndarray) -> float:
-    """Return how often a real output has less than a trivial answer, over all pairs of them."""
-    real, trivial = real[np.isfinite(real)], trivial[np.isfinite(trivial)]
-    if not len(real) or not len(trivial):
-        return float("nan")
-    ranks = rankdata(np.concatenate([trivial, real]))[: len(trivial)]
-    least = len(trivial) * (len(trivial) + 1) / 2
-    return float((ranks.sum() - least) / (len(trivial) * len(real)))
+def _auc(real: pd.DataFrame, trivial: pd.DataFrame) -> dict[str, Any]:
+    """Return how often a real output has less than a trivial answer, over all pairs of them.
+
+    The interval draws styles, with all their real outputs and trivial answers.
+    """
+    real, trivial = real.dropna(subset=["value"]), trivial.dropna(subset=["value"])
+    own, other = (table["value"].to_numpy(dtype=np.float64) for table in (real, trivial))
+    styles = sorted({*real["style"], *trivial["style"]})
+    place = {style: i for i, style in enumerate(styles)}
+    rows, columns = (table["style"].map(place).to_numpy() for table in (real, trivial))
+    wins = np.zeros((len(styles), len(styles)))
+    won = 0.5 * (1 + np.sign(other[None] - own[:, None]))
+    np.add.at(wins, (rows[:, None], columns[None]), won)
+    counts = [np.bincount(codes, minlength=len(styles)) for codes in (rows, columns)]
+    found = _number("T1", "AUC over all pairs", len(own), float(won.mean()) if won.size else np.nan)
+    if not won.size or np.count_nonzero(counts[0]) < FEWEST_STYLES:
+        return found
+    draws = _draws(len(styles))
+    totals = (draws @ counts[0]) * (draws @ counts[1])
+    values = np.einsum("bi,ij,bj->b", draws, wins, draws, optimize=True)
+    return {**found, **_limits(values[totals > 0] / totals[totals > 0])}
+
+
+def _spearman_interval(known: pd.DataFrame) -> dict[str, float]:
+    """Return the 95 % interval of Spearman's correlation of two columns over styles."""
+    styles = known.index.get_level_values("style")
+    names = styles.unique()
+    if len(names) < FEWEST_STYLES:
+        return {}
+    values = known.to_numpy(dtype=np.float64)
+    members = [np.flatnonzero(styles == name) for name in names]
+    found = []
+    for draw in np.random.default_rng(0).integers(0, len(names), (_CORRELATIONS, len(names))):
+        rows = np.concatenate([members[i] for i in draw])
+        ranks = rankdata(values[rows], axis=0)
+        if (ranks.std(axis=0) > 0).all():
+            found.append(float(np.corrcoef(ranks, rowvar=False)[0, 1]))
+    return _limits(np.array(found)) if found else {}
+
+
+def _draws(styles: int) -> np.ndarray:
+    """Return how often each style is drawn in each resample, (resamples, styles)."""
+    chances = np.full(styles, 1 / styles)
+    return np.random.default_rng(0).multinomial(styles, chances, size=_RESAMPLES).astype(float)
+
+
+def _limits(values: np.ndarray) -> dict[str, float]:
+    low, high = np.quantile(values, (0.025, 0.975))
+    return {"low": float(low), "high": float(high)}
 
 
 def _share(test: str, what: str, of_outputs: pd.Series) -> dict[str, Any]:
@@ -141,11 +189,8 @@ def _share(test: str, what: str, of_outputs: pd.Series) -> dict[str, Any]:
     found = _number(test, what, len(known), float(known.mean()))
     if len(styles) < FEWEST_STYLES:
         return found
-    chances = np.full(len(styles), 1 / len(styles))
-    draws = np.random.default_rng(0).multinomial(len(styles), chances, size=_RESAMPLES)
-    sums = draws @ styles
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
-    return {**found, "low": float(low), "high": float(high)}
+    sums = _draws(len(styles)) @ styles
+    return {**found, **_limits(sums[:, 0] / sums[:, 1])}
 
 
 def _number(test: str, what: str, outputs: int, value: float) -> dict[str, Any]:

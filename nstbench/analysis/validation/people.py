@@ -1,17 +1,18 @@
 """Do the metrics agree with people?
 
-There are two questions, because votes have two forms. *Do metric and people give the same order of
-methods?* Kendall's tau of the methods' mean scores and of the votes on methods, with an exact
-permutation test. *Does the picture that people prefer have the better score?* The share of votes,
-over all, and as a mean over styles and over contents. The method of the study's authors does not
-take part.
+There are three questions. *Do metric and people give the same order of methods?* Kendall's tau of
+the methods' mean scores and of the votes on methods, with a permutation test. *Does the picture
+that people prefer have the better score?* The share of votes. *Do metric and people put pictures in
+the same order within one style, within one content, within one method?* Spearman's correlation, a
+mean over the groups, as in the study of ASTRA (arXiv 2610.10003, 2026). The last two need votes on
+pictures. The method of the study's authors does not take part.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ import numpy as np
 import pandas as pd
 
 from nstbench.analysis.robustness import tau
-from nstbench.analysis.validation.case_ratings import PEOPLE_COLUMNS
+from nstbench.analysis.validation.case_ratings import (
+    FEWEST_STYLES,
+    PEOPLE_COLUMNS,
+    WITHIN_COLUMNS,
+)
 from nstbench.analysis.validation.known_cases import REAL, Case
 from nstbench.analysis.validation.published import read_published, score_cases
-from nstbench.analysis.validation.votes import Votes, read_votes
+from nstbench.analysis.validation.votes import PAIRS, Votes, read_votes
 from nstbench.core.cards import MetricCard
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Scope
@@ -31,9 +36,20 @@ from nstbench.plan.listener import Listener
 
 LEVEL = 0.05
 MOST_EXACT = 8
-"""Methods up to which all orders are tried; beyond, ``DRAWS`` random ones are."""
+"""Methods up to which all orders are tried."""
 
 DRAWS = 20_000
+
+GROUPS = ("style", "content", "method")
+"""What is the same for all pictures of a group within which they are ordered."""
+
+FEWEST_PICTURES = 3
+"""Pictures that a group needs for a correlation."""
+
+FEWEST_GROUPS = 5
+"""Groups below which no interval is given."""
+
+_RESAMPLES = 2000
 VOTES_FILE = "votes.csv"
 
 
@@ -43,7 +59,7 @@ def validate_people(
     size: int,
     device: str,
     listener: Listener,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score the pictures that people voted on, and compare.
 
     Args:
@@ -55,7 +71,7 @@ def validate_people(
         listener: receives progress and notes.
 
     Returns:
-        The frame of :func:`agreement_with_people`.
+        The frames of :func:`agreement_with_people` and :func:`agreement_within`.
 
     Raises:
         UsageError: if the folder or the votes are not of that form.
@@ -74,7 +90,7 @@ def validate_people(
         )
     found = [Case(REAL, o.method, o.content, o.style, "", 0, o.pixels) for o in published.outputs]
     scores = score_cases(found, published, cards, device, listener)
-    return agreement_with_people(scores, votes, cards)
+    return agreement_with_people(scores, votes, cards), agreement_within(scores, votes, cards)
 
 
 def agreement_with_people(
@@ -91,22 +107,86 @@ def agreement_with_people(
         ``PEOPLE_COLUMNS``: ``methods`` compared; ``tau`` of their order; ``p``, the share of all
         orders whose tau is as far from 0; ``least_tau``, the least tau that would have p <= 0.05
         (NaN if none has: then no order of so few methods is significant); ``votes`` on pictures
-        that are scored, and the share of them that agree, over all and as a mean over styles and
-        over contents. Ties count one half.
+        that are scored, and the share of them that agree (``accuracy``; ties count one half) with
+        its 95 % interval over styles (``low``, ``high``; NaN with fewer than ``FEWEST_STYLES``).
     """
-    rows = []
+    rows = [
+        {"metric": name, "part": part, **_compare(table, votes)}
+        for name, part, table in _tables(scores, votes, cards)
+    ]
+    return pd.DataFrame(rows, columns=PEOPLE_COLUMNS)
+
+
+def agreement_within(
+    scores: pd.DataFrame, votes: Votes, cards: Mapping[str, MetricCard]
+) -> pd.DataFrame:
+    """Compare the order of pictures within one style, content or method.
+
+    Pairwise votes compare only pictures of one pair. Where votes are pairwise, the mean of the pair
+    is therefore subtracted from the scores, too.
+
+    Args:
+        scores: tidy: ``method, content, style, metric, part, value``.
+        votes: the votes.
+        cards: metric name -> card.
+
+    Returns:
+        ``WITHIN_COLUMNS``: ``within`` is style, content or method; ``groups`` is the number of
+        groups with at least ``FEWEST_PICTURES`` pictures that are not all equal, ``pictures`` that
+        of their pictures; ``rho`` is the mean of Spearman's correlation with the people's liking
+        over the groups, with its 95 % interval over groups (NaN with fewer than
+        ``FEWEST_GROUPS``). Empty for votes on methods.
+    """
+    rows: list[dict[str, Any]] = []
+    for name, part, table in _tables(scores, votes, cards) if len(votes.liking) else ():
+        both = table.merge(votes.liking, on=["content", "style", "method"]).dropna()
+        if votes.kind == PAIRS:
+            pair = both.groupby(["content", "style"])["value"]
+            centred = both["value"] - pair.transform("mean")
+            # the last bits would order equal values
+            both["value"] = (centred / both["value"].abs().max()).round(9)
+        rows += [{"metric": name, "part": part, **_within(both, group)} for group in GROUPS]
+    return pd.DataFrame(rows, columns=WITHIN_COLUMNS)
+
+
+def _within(table: pd.DataFrame, group: str) -> dict[str, Any]:
+    """Return the mean correlation of values and liking over the groups."""
+    found, pictures = [], 0
+    for _, rows in table.groupby(group):
+        ranks = rows[["value", "liking"]].rank().to_numpy(dtype=np.float64)
+        if len(rows) >= FEWEST_PICTURES and (ranks.std(axis=0) > 0).all():
+            found.append(float(np.corrcoef(ranks, rowvar=False)[0, 1]))
+            pictures += len(rows)
+    low, high = _bootstrap(np.array(found), np.ones(len(found)), FEWEST_GROUPS)
+    return {
+        "within": group, "groups": len(found), "pictures": pictures,
+        "rho": float(np.mean(found)) if found else math.nan, "low": low, "high": high,
+    }  # fmt: skip
+
+
+def _bootstrap(sums: np.ndarray, weights: np.ndarray, fewest: int) -> tuple[float, float]:
+    """Return the 95 % interval of sum(sums) / sum(weights) over draws of the groups."""
+    count = len(sums)
+    if count < fewest:
+        return math.nan, math.nan
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
+    low, high = np.quantile(draws @ sums / (draws @ weights), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _tables(
+    scores: pd.DataFrame, votes: Votes, cards: Mapping[str, MetricCard]
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield metric, part and its scores without the owner's, turned so that more is better."""
     for name, card in cards.items():
         if card.scope != Scope.PAIR:
             continue
         mine = scores[(scores["metric"] == name) & ~scores["method"].isin(votes.own)]
         sign = 1.0 if card.higher_is_better else -1.0
-        parts = [part for part in card.networks if part in set(mine["part"])]
-        for part in ["", *parts]:
+        for part in ["", *(p for p in card.networks if p in set(mine["part"]))]:
             table = mine[mine["part"] == part]
-            table = table.assign(value=sign * table["value"])
             if len(table):
-                rows.append({"metric": name, "part": part, **_compare(table, votes)})
-    return pd.DataFrame(rows, columns=PEOPLE_COLUMNS)
+                yield name, part, table.assign(value=sign * table["value"].astype(float))
 
 
 def _compare(table: pd.DataFrame, votes: Votes) -> dict[str, Any]:
@@ -138,13 +218,17 @@ def power(people: pd.DataFrame) -> str:
 def permutation_test(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
     """Return Kendall's tau of two columns, its two-sided p, and the least significant tau.
 
-    All orders of the second column are tried up to ``MOST_EXACT`` entries, else ``DRAWS`` random
-    ones and the order itself.
+    All orders of the second column count. They are tried up to ``MOST_EXACT`` entries. Beyond, the
+    exact distribution of tau is used (M. Kendall, Biometrika 30, 1938), or, with equal entries,
+    ``DRAWS`` random orders and the order itself.
     """
     count = len(first)
     if count < 2:
         return math.nan, math.nan, math.nan
     found = tau(first, second)
+    if count > MOST_EXACT and len(np.unique(first)) == len(np.unique(second)) == count:
+        levels, shares = _distribution(count)
+        return found, *_two_sided(found, levels, shares)
     if count <= MOST_EXACT:
         orders = list(itertools.permutations(range(count)))
     else:
@@ -157,10 +241,25 @@ def permutation_test(first: np.ndarray, second: np.ndarray) -> tuple[float, floa
         return math.nan, math.nan, math.nan
     order = np.array(orders)
     taus = np.abs([float((signs[0] * signs[1][np.ix_(row, row)]).sum()) / norm for row in order])
-    p = float((taus >= abs(found) - 1e-9).mean())
-    levels = np.unique(np.round(taus, 9))
-    significant = [level for level in levels if (taus >= level - 1e-9).mean() <= LEVEL]
-    return found, p, float(significant[0]) if significant else math.nan
+    return found, *_two_sided(found, taus, np.full(len(taus), 1 / len(taus)))
+
+
+def _distribution(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return |tau| for each number of discordant pairs, and the share of orders that have it."""
+    shares = np.ones(1)
+    for n in range(2, count + 1):
+        # a further entry adds 0 to n - 1 discordant pairs, each in one of n places
+        shares = np.convolve(shares, np.full(n, 1 / n))
+    return np.abs(1 - 2 * np.arange(len(shares)) / (len(shares) - 1)), shares
+
+
+def _two_sided(found: float, taus: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
+    """Return p of a tau and the least significant tau, given |tau| of orders and their shares."""
+    p = float(shares[taus >= abs(found) - 1e-9].sum())
+    for level in np.unique(np.round(taus, 9)):
+        if shares[taus >= level - 1e-9].sum() <= LEVEL + 1e-12:
+            return p, float(level)
+    return p, math.nan
 
 
 def _accuracy(table: pd.DataFrame, votes: Votes) -> dict[str, float]:
@@ -174,17 +273,10 @@ def _accuracy(table: pd.DataFrame, votes: Votes) -> dict[str, float]:
         duels = duels.assign(**{f"value_{side}": values.reindex(keys).to_numpy()})
     duels = duels.dropna(subset=["value_better", "value_worse"])
     if duels.empty:
-        nothing = math.nan
-        return {"votes": 0, "accuracy": nothing, "within_style": nothing, "within_content": nothing}
+        return {"votes": 0, "accuracy": math.nan, "low": math.nan, "high": math.nan}
     right = 0.5 * (1 + np.sign(duels["value_better"] - duels["value_worse"]))
     duels = duels.assign(right=right * duels["votes"])
-
-    def share(groups: Any) -> pd.Series:
-        return groups["right"].sum() / groups["votes"].sum()
-
-    return {
-        "votes": float(duels["votes"].sum()),
-        "accuracy": float(duels["right"].sum() / duels["votes"].sum()),
-        "within_style": float(share(duels.groupby("style")).mean()),
-        "within_content": float(share(duels.groupby("content")).mean()),
-    }
+    styles = duels.groupby("style")[["right", "votes"]].sum().to_numpy(dtype=np.float64)
+    low, high = _bootstrap(styles[:, 0], styles[:, 1], FEWEST_STYLES)
+    share = float(duels["right"].sum() / duels["votes"].sum())
+    return {"votes": float(duels["votes"].sum()), "accuracy": share, "low": low, "high": high}

@@ -6,6 +6,8 @@ Folder layout (pictures of any shape and format):
     DIR/styles/<style>.jpg
     DIR/outputs/<method>/<content>__<style>.jpg
 
+A run folder is read, too: its outputs, without those of trivial methods.
+
 The tests need no labels, because three answers are known: a stylisation is better than a blend of
 its two pictures, it fits its own content and style better than others, and damage makes it worse.
 """
@@ -19,11 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nstbench.analysis.load_board import load_board
 from nstbench.analysis.validation.case_ratings import rate_cases
 from nstbench.analysis.validation.known_cases import Case, Output, Pixels, cases
+from nstbench.analysis.validation.programs import program_noise, read_methods
 from nstbench.core.cards import MetricCard
 from nstbench.core.errors import UsageError
-from nstbench.core.records import Scope
+from nstbench.core.records import Flexibility, Role, Scope
 from nstbench.core.text import printable, shown_name
 from nstbench.pictures.decode import PICTURE_SUFFIXES, read_image
 from nstbench.pictures.folder_files import is_visible, picture_files
@@ -36,23 +40,54 @@ if TYPE_CHECKING:
 CASE_COLUMNS = ["test", "method", "content", "style", "other", "strength", "metric", "part",
                 "value"]  # fmt: skip
 SEPARATOR = "__"
+SIDE = 256
+"""Side in pixels to which published outputs are cropped by default."""
+
+RUN_FILE = "run.json"
+"""File by which a folder is a run."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Published:
-    """A folder of published outputs: contents and styles by name, and the outputs."""
+    """A folder of published outputs.
+
+    Attributes:
+        contents: name -> pixels.
+        styles: name -> pixels.
+        outputs: the outputs.
+        methods: folder of outputs -> method, where several programs are one method
+            (:func:`nstbench.analysis.validation.programs.read_methods`).
+        side: side of all pictures in pixels.
+    """
 
     contents: Mapping[str, Pixels]
     styles: Mapping[str, Pixels]
     outputs: list[Output]
+    methods: Mapping[str, str]
+    side: int
 
 
-def read_published(folder: Path, size: int, option: str = "--published") -> Published:
-    """Read a folder of outputs; every picture is cropped to its middle square.
+@dataclass(frozen=True, eq=False, slots=True)
+class Ratings:
+    """What :func:`validate_published` returns.
+
+    Attributes:
+        known: ratings on known cases
+            (:func:`nstbench.analysis.validation.case_ratings.rate_cases`).
+        programs: distances of programs of one method and of different methods
+            (:func:`nstbench.analysis.validation.programs.program_noise`).
+    """
+
+    known: pd.DataFrame
+    programs: pd.DataFrame
+
+
+def read_published(folder: Path, size: int | None = None, option: str = "--published") -> Published:
+    """Read a folder of outputs or a run; every picture is cropped to its middle square.
 
     Args:
         folder: see this module.
-        size: side of the squares in pixels.
+        size: side of the squares in pixels; by default 256, or the size of the run.
         option: the option that named the folder, for messages.
 
     Raises:
@@ -60,6 +95,9 @@ def read_published(folder: Path, size: int, option: str = "--published") -> Publ
             that is missing.
         ImageError: if a picture cannot be read.
     """
+    if (folder / RUN_FILE).is_file():
+        return _read_run(folder, size, option)
+    size = size or SIDE
     contents, styles = (_pictures(folder / name, size, option) for name in ("contents", "styles"))
     outputs = []
     for path in sorted((folder / "outputs").glob("*/*")):
@@ -79,7 +117,41 @@ def read_published(folder: Path, size: int, option: str = "--published") -> Publ
             f"{option}: {printable(folder)} holds no outputs. Put them into "
             f"outputs/<method>/<content>{SEPARATOR}<style>.png."
         )
-    return Published(contents, styles, outputs)
+    methods = read_methods(folder, {output.method for output in outputs}, option)
+    return Published(contents, styles, outputs, methods, size)
+
+
+def _read_run(root: Path, size: int | None, option: str) -> Published:
+    """Read the outputs of a run at its largest size, of the first seed, without trivial methods."""
+    board = load_board(root)
+    units = board.units[board.units["output"] != ""]
+    baselines = {
+        label for label, card in board.methods.items() if card.flexibility == Flexibility.BASELINE
+    }
+    units = units[~units["method"].isin(baselines)]
+    if units.empty:
+        raise UsageError(
+            f"{option}: the run {printable(root)} has no output of a method that is not trivial. "
+            "Name a run with outputs."
+        )
+    units = units[units["size"] == units["size"].max()]
+    units = units.sort_values("seed").drop_duplicates(["method", "content", "style"])
+    side = size or int(units["size"].iloc[0])
+    pictures = {
+        role: {
+            card.name: fit(read_image(root / card.file), side, "crop")
+            for card in board.pictures
+            if card.role == role and card.name in set(units[role])
+        }
+        for role in (Role.CONTENT, Role.STYLE)
+    }
+    outputs = [
+        Output(
+            u["method"], u["content"], u["style"], fit(read_image(root / u["output"]), side, "crop")
+        )
+        for u in units.sort_index().to_dict("records")
+    ]
+    return Published(pictures[Role.CONTENT], pictures[Role.STYLE], outputs, {}, side)
 
 
 def score_published(
@@ -162,21 +234,15 @@ def _rows(
 
 
 def validate_published(
-    folder: Path,
+    published: Published,
     cards: Mapping[str, MetricCard],
-    size: int,
     device: str,
     listener: Listener,
     damaged: int = 20,
-) -> pd.DataFrame:
-    """Return the ratings of all metrics on a folder; see :func:`rate_cases`.
-
-    Raises:
-        UsageError: see :func:`read_published`.
-        ImageError: if a picture cannot be read.
-    """
-    published = read_published(folder, size)
-    return rate_cases(score_published(published, cards, device, listener, damaged), cards)
+) -> Ratings:
+    """Return the ratings of all metrics on published outputs; see :func:`score_published`."""
+    scores = score_published(published, cards, device, listener, damaged)
+    return Ratings(rate_cases(scores, cards), program_noise(scores, cards, published.methods))
 
 
 def _pictures(folder: Path, size: int, option: str) -> dict[str, Pixels]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nstbench.analysis.validation.case_ratings import KNOWN_COLUMNS, PEOPLE_COLUMNS
+from nstbench.analysis.validation.case_ratings import (
+    KNOWN_COLUMNS,
+    PEOPLE_COLUMNS,
+    PROGRAM_COLUMNS,
+    WITHIN_COLUMNS,
+)
 from nstbench.analysis.validation.picture_series import (
     Source,
     Sweep,
@@ -25,6 +30,7 @@ from nstbench.analysis.validation.picture_series import (
     folder_sweeps,
 )
 from nstbench.analysis.validation.ratings import rate, summarise
+from nstbench.analysis.validation.verdicts import VERDICT_COLUMNS, verdicts
 from nstbench.core.cards import MetricCard
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Scope
@@ -69,8 +75,14 @@ class Validation:
             (:func:`nstbench.analysis.validation.agreement.run_agreement`); empty without a run.
         published: shares of right answers on published outputs
             (:func:`nstbench.analysis.validation.case_ratings.rate_cases`); empty without a folder.
+        programs: distances of programs of one method and of different methods
+            (:func:`nstbench.analysis.validation.programs.program_noise`).
         people: agreement with votes
             (:func:`nstbench.analysis.validation.people.agreement_with_people`); empty without.
+        within: agreement within one style, content or method
+            (:func:`nstbench.analysis.validation.people.agreement_within`).
+        verdicts: which metric to trust for what
+            (:func:`nstbench.analysis.validation.verdicts.verdicts`).
     """
 
     scores: pd.DataFrame
@@ -79,11 +91,28 @@ class Validation:
     unavailable: Mapping[str, str]
     agreement: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["size"]))
     published: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=KNOWN_COLUMNS))
+    programs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PROGRAM_COLUMNS))
     people: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PEOPLE_COLUMNS))
+    within: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=WITHIN_COLUMNS))
+    verdicts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=VERDICT_COLUMNS))
+
+    def with_verdicts(self, cards: Mapping[str, MetricCard]) -> Validation:
+        """Return a copy with ``verdicts`` on the given metrics, and the reasons of unusable ones.
+
+        Args:
+            cards: metric name -> card; timing metrics are left out.
+        """
+        known = (self.by_kind, self.published, self.people, self.programs)
+        return replace(
+            self,
+            verdicts=verdicts(cards, *known),
+            unavailable=_blocked(cards) | dict(self.unavailable),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tables and the reasons as plain data for JSON; NaN becomes ``None``."""
-        names = ("summary", "by_kind", "agreement", "published", "people")
+        names = ("verdicts", "summary", "by_kind", "agreement", "published", "programs", "people",
+                 "within")  # fmt: skip
         tables = {name: getattr(self, name) for name in names}
         rows = {
             name: frame.astype(object).where(frame.notna(), None).to_dict("records")
@@ -142,13 +171,18 @@ def validate(
     silent = {
         name: problems.get(name, "no sweep to score") for name in usable if name not in scored
     }
-    blocked = {n: c.availability.reason for n, c in asked.items() if not c.availability.ok}
     return Validation(
         scores=scores,
         by_kind=by_kind.drop(columns="styles"),
         summary=summarise(by_kind, asked, costs),
-        unavailable=blocked | silent,
+        unavailable=_blocked(cards) | silent,
     )
+
+
+def _blocked(cards: Mapping[str, MetricCard]) -> dict[str, str]:
+    """Return metric -> the reason why it cannot be used."""
+    asked = {name: card for name, card in cards.items() if card.scope != Scope.TIMING}
+    return {n: c.availability.reason for n, c in asked.items() if not c.availability.ok}
 
 
 def _refuse_equal_names(sources: Sequence[Source]) -> None:

@@ -1,7 +1,8 @@
 """Votes of people on pictures, as preferences between methods.
 
 Three kinds of CSV files are read, told apart by their columns; every file may have a column
-``own_method`` (``yes`` or ``no``), which marks the method of the study's authors.
+``own_method``, which marks the method of the study's authors: ``yes`` or ``no`` where a row has one
+method, and the name of the method in a file of pairs.
 
 * Methods: ``method, preference`` (share or number of votes; more is better). One row a method.
 * Pairs: ``content, style, better, worse`` and optionally ``votes`` (1 by default). One row a vote
@@ -27,6 +28,7 @@ _COLUMNS = {
     SCORES: ("content", "style", "method", "score"),
     METHODS: ("method", "preference"),
 }
+LIKING = ["content", "style", "method", "liking"]
 _YES = ("yes", "true", "1")
 
 # Enough for a change below 1e-10 on any table of a few dozen methods.
@@ -44,6 +46,9 @@ class Votes:
             for pairs, means for scores.
         duels: ``content, style, better, worse, votes``: which of two pictures people prefer;
             empty for votes on methods.
+        liking: ``content, style, method, liking``: how much people like each picture; empty for
+            votes on methods. Scores are means over the file. Pairwise votes compare pictures of
+            one pair only, so they give Bradley-Terry log strengths with mean 0 on each pair.
         own: methods of the study's authors.
     """
 
@@ -51,6 +56,7 @@ class Votes:
     strength: pd.Series
     duels: pd.DataFrame
     own: frozenset[str]
+    liking: pd.DataFrame
 
 
 def read_votes(path: Path) -> Votes:
@@ -73,20 +79,32 @@ def read_votes(path: Path) -> Votes:
             f"Give it those of one kind of votes: {wanted}."
         )
     kind = kinds[0]
-    own = _own(table)
+    own = _own(table, kind, path)
     if kind == METHODS:
         strength = _numbers(table, "preference", path).groupby(table["method"].astype(str)).mean()
-        return Votes(kind, strength, _no_duels(), own)
+        return Votes(kind, strength, _no_duels(), own, pd.DataFrame(columns=LIKING))
     if kind == SCORES:
         scores = _numbers(table, "score", path)
         table = table.assign(score=scores, method=table["method"].astype(str))
-        return Votes(kind, table.groupby("method")["score"].mean(), _duels_of(table), own)
+        liking = table.groupby(LIKING[:3])["score"].mean().rename("liking").reset_index()
+        strength = table.groupby("method")["score"].mean()
+        return Votes(kind, strength, _duels_of(table), own, liking)
     duels = table.assign(
         votes=_numbers(table, "votes", path) if "votes" in table else 1.0,
         better=table["better"].astype(str),
         worse=table["worse"].astype(str),
     )[[*_COLUMNS[PAIRS], "votes"]]
-    return Votes(kind, bradley_terry(duels), duels, own)
+    return Votes(kind, bradley_terry(duels), duels, own, _liking(duels))
+
+
+def _liking(duels: pd.DataFrame) -> pd.DataFrame:
+    """Fit each pair's votes alone."""
+    rows = [
+        (*pair, method, liking)
+        for pair, votes in duels.groupby(["content", "style"])
+        for method, liking in bradley_terry(votes).items()
+    ]
+    return pd.DataFrame(rows, columns=LIKING)
 
 
 def bradley_terry(duels: pd.DataFrame) -> pd.Series:
@@ -121,11 +139,21 @@ def bradley_terry(duels: pd.DataFrame) -> pd.Series:
     return pd.Series(np.log(strength), index=names)
 
 
-def _own(table: pd.DataFrame) -> frozenset[str]:
-    if "own_method" not in table or "method" not in table:
+def _own(table: pd.DataFrame, kind: str, path: Path) -> frozenset[str]:
+    if "own_method" not in table:
         return frozenset()
-    mine = table["own_method"].astype(str).str.strip().str.lower().isin(_YES)
-    return frozenset(table.loc[mine, "method"].astype(str))
+    said = table["own_method"].fillna("").astype(str).str.strip()
+    if kind != PAIRS:
+        return frozenset(table.loc[said.str.lower().isin(_YES), "method"].astype(str))
+    known = {*table["better"].astype(str), *table["worse"].astype(str)}
+    for line, name in enumerate(said, start=2):
+        if name and name not in known:
+            raise UsageError(
+                f"--humans: {printable(path)}, line {line}: own_method is '{printable(name)}', "
+                "which is not a method of the file. In a file of pairs, give the name of the "
+                "authors' method, or leave it empty."
+            )
+    return frozenset(said) - {""}
 
 
 def _numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series:

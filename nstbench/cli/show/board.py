@@ -17,7 +17,14 @@ from nstbench.core.records import Flexibility, Scope
 from nstbench.pipeline.time_spent import shares
 from nstbench.report.parts.fronts import fronts_of
 from nstbench.report.parts.numbers import scaled, significant
-from nstbench.report.parts.rows import coverage_of, interval_of, ordered_by, rank_text, spread_of
+from nstbench.report.parts.rows import (
+    count_of,
+    coverage_of,
+    interval_of,
+    ordered_by,
+    rank_text,
+    spread_of,
+)
 
 _BOARD_METRICS = 7
 
@@ -55,6 +62,8 @@ def print_board(board: Board) -> None:
     output.print(table)
     if order := ordered_by(board):
         output.print(escape(order))
+    if board.quality is not None:
+        output.print(escape(f"{board.quality.title}: {board.quality.description}"))
     _print_fronts(board, output)
     overhead = harness_overhead(board.info)
     if overhead:
@@ -99,6 +108,9 @@ def _number(row: Mapping[Any, Any], name: str, card: MetricCard) -> str:
     divisor = scaled(card.unit)[0]
     value, limits = interval_of(row, name).over(divisor).narrow()
     spread = spread_of(row, name) / divisor
+    count = count_of(row, name)
+    if count:
+        value, limits = count, f"{value} {limits}".rstrip()
     further = [
         limits,
         "" if math.isnan(spread) else f"± {significant(spread, 2)} over seeds",

@@ -12,7 +12,9 @@ from rich.table import Table
 
 from nstbench.analysis.validation.agreement import SAME, basis, matrix, same
 from nstbench.analysis.validation.people import power
+from nstbench.analysis.validation.programs import data_of
 from nstbench.analysis.validation.validate import Validation
+from nstbench.analysis.validation.verdicts import LIMIT, NOT_ASKED, QUESTIONS
 from nstbench.report.parts.numbers import significant
 
 
@@ -25,11 +27,24 @@ def print_validation(result: Validation, output: Console) -> None:
         _print_table("Do the metrics order pictures whose order is known?", result.summary, names,
                      output)  # fmt: skip
     if len(result.published):
-        _print_table("Are stylisations told from pictures that are worse?", result.published,
-                     ("metric", "part", "test", "what"), output)  # fmt: skip
+        title = "Do the metrics prefer stylisations to pictures that are worse?"
+        _print_table(title, result.published, (*names, "test", "what"), output)
+        output.print(data_of(result.programs))
+    if result.programs["pairs"].any():
+        _print_table("Are programs of one method closer than methods?", result.programs, names,
+                     output)  # fmt: skip
     if len(result.people):
         _print_table("Do the metrics agree with people?", result.people, names, output)
         output.print(power(result.people))
+    if len(result.within):
+        _print_table("Do they agree within a style, a content, a method?", result.within,
+                     (*names, "within"), output)  # fmt: skip
+    if (result.verdicts["verdict"] != NOT_ASKED).any():
+        table = result.verdicts.pivot(index="metric", columns="test", values="verdict")
+        table = table.reindex(index=result.verdicts["metric"].unique(), columns=[*QUESTIONS])
+        columns = ("metric", *QUESTIONS)
+        title = f"Which metric can be trusted for what? (limit {LIMIT:g})"
+        _print_table(title, table.reset_index(), columns, output)
     for name, reason in result.unavailable.items():
         output.print(f"{escape(name)}: {escape(reason)}")
     for size, table in result.agreement.groupby("size", sort=True):

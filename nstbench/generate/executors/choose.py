@@ -2,15 +2,90 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from nstbench.core.environment import available_cores, resolve_device
 from nstbench.generate.executors.executor import Executor, WorkerSettings
 from nstbench.generate.executors.local import LocalExecutor
 from nstbench.generate.executors.ray import RayExecutor, capacity
+from nstbench.generate.kernel_rate import Split, rates
 from nstbench.plan.config import RunConfig
 from nstbench.store.leases import Leases
 from nstbench.store.store import Store
+
+MOST_WORKERS = 8
+"""Largest number of workers that is measured; each takes about a GiB."""
+
+CLEARLY_FASTER = 1.15
+"""More workers are chosen if they are faster by this factor.
+
+One worker needs less memory, and its units are samples of speed.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Workers and the threads of each, chosen by a measurement.
+
+    Attributes:
+        workers: number of worker processes.
+        threads: CPU threads of each.
+        kernels_per_second: split, for example ``"2 x 1"`` -> runs of the calibration kernel per
+            second of all its processes together.
+    """
+
+    workers: int
+    threads: int
+    kernels_per_second: Mapping[str, float]
+
+
+def choose_workers(
+    cores: int, measure: Callable[[Sequence[Split]], Mapping[Split, float]] = rates
+) -> Choice:
+    """Choose between one worker with all cores and several workers with a share of them.
+
+    On a busy machine, threads of one worker wait for each other, and several workers with one
+    thread each are faster.
+
+    Args:
+        cores: cores of this process.
+        measure: returns the speed of each split.
+    """
+    counts = [2**power for power in range(MOST_WORKERS.bit_length()) if 2**power <= cores]
+    splits = [(count, cores // count) for count in counts if count <= MOST_WORKERS]
+    found = measure(splits) if len(splits) > 1 else {}
+    best = splits[0]
+    for split in splits[1:]:
+        if found.get(split, 0.0) > CLEARLY_FASTER * found.get(best, 0.0) > 0:
+            best = split
+    return Choice(*best, {f"{count} x {threads}": rate for (count, threads), rate in found.items()})
+
+
+def is_open(config: RunConfig) -> bool:
+    """Return True if workers and threads of a configuration are free to be chosen here."""
+    devices = config.devices or (config.device,)
+    return (
+        config.executor == "local"
+        and config.workers is None
+        and config.threads is None
+        and len(devices) == 1
+        and resolve_device(devices[0]) == "cpu"
+    )
+
+
+def earlier_choice(info: Mapping[str, Any]) -> Choice | None:
+    """Return the choice that ``run.json`` records, or None.
+
+    A run that goes on keeps it: with another number of threads, a method that optimises can
+    take another path.
+    """
+    found = info.get("workers_choice")
+    try:
+        return Choice(**found) if isinstance(found, dict) else None
+    except TypeError:
+        return None
 
 
 def resolve_workers(config: RunConfig) -> RunConfig:

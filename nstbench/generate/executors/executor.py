@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -101,6 +102,10 @@ class Executor(Protocol):
 
     def time(self, request: TimingRequest) -> Timing | str:
         """Time one method alone on its device; return the message of a failure."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Return a block during which no unit is a sample of speed: none runs, or several do."""
         ...
 
     def finish(self) -> None:

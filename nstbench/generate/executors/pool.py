@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from abc import ABC, abstractmethod
@@ -136,6 +137,27 @@ class PoolExecutor(ABC):
                 return str(event["message"])
             return TypeAdapter(Timing).validate_python(event["timing"])
         return message
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Begin no unit during the block; a single slot has finished its unit before.
+
+        The caller works on the machine that runs the units. A unit of a single slot may be a
+        sample of speed, so it must not share the machine. Units of several slots are not. Slots
+        whose machine is not that of the caller go on.
+        """
+        if self._schedule is None or (self._slots > 1 and not self._shares_cores()):
+            yield
+            return
+        with self._schedule.held():
+            # Ctrl-C is noticed between two waits
+            while self._slots == 1 and not self._schedule.idle(_POLL_SECONDS):
+                pass
+            yield
+
+    def _shares_cores(self) -> bool:
+        """Return True if the slots compute on the processor of this process."""
+        return False
 
     def finish(self) -> None:
         """Begin no further unit."""

@@ -161,8 +161,12 @@ class SlotDriver:
         finally:
             self._release(task)
         if record is not None:
-            self._emit(Result(task.unit, record))
+            self._report(task.unit, record)
         give_back(task)
+
+    def _report(self, unit: Unit, record: UnitRecord) -> None:
+        self._schedule.measured(unit, record.seconds)
+        self._emit(Result(unit, record))
 
     def _give_back_after_death(self, task: Task) -> None:
         self._schedule.worker_died(task, self._slot)
@@ -179,7 +183,7 @@ class SlotDriver:
             if record is None:
                 self._schedule.batch_failed(task)
             else:
-                self._emit(Result(task.unit, record))
+                self._report(task.unit, record)
                 self._schedule.done(task)
 
     def _record_of_another_process(self, unit: Unit) -> UnitRecord | None:
@@ -208,6 +212,7 @@ class SlotDriver:
             "unit": plain_unit(unit),
             "alone": self._is_alone(),
             "last": task.alone,
+            "observe": task.observed,
         }
         try:
             worker = self._workers.get(self._slot)

@@ -60,8 +60,8 @@ def spellings_of(records: Iterable[ImageRecord]) -> Spellings:
             for spelling in spelled - {shown_name(record.name)}:
                 found.setdefault(spelling, []).append(record.name)
     # a name that a picture has stands for no other picture
-    found_names: dict[str, tuple[str, ...]] = {}
-    for one in (names, *others):
+    found_names: dict[str, tuple[str, ...]] = {s: n for s, n in names.items() if s}
+    for one in others:
         found_names |= {s: tuple(n) for s, n in one.items() if s and s not in found_names}
     all_folders = tuple(sorted({f for f in folders.values() if f}))
     return Spellings(found_names, folders, tuple(found_names), all_folders)

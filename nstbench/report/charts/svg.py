@@ -29,9 +29,6 @@ NARROW = (360, 380)
 LEADER = 14
 """Pixels from the end of a line to its label at the right edge."""
 
-SUM_LABEL = 0.18
-"""Abscissa of the label of a line of equal sums, as a share of the sum."""
-
 COLOURS = 5
 """Number of curve colours ``s0``, ``s1``, ... in the style sheet."""
 DASHES = 4
@@ -189,17 +186,19 @@ class Canvas:
             self.marks.append(_line(css, left, py, right, py))
             self._whiskers.append((left, py - 1, right, py + 1))
 
-    def sums(self, levels: Sequence[float], name: str) -> None:
-        """Draw lines of equal x + y, labelled with ``name`` and their sum."""
+    def sums(
+        self, levels: Sequence[float], name: str, css: str = "level", share: float = 0.18
+    ) -> None:
+        """Draw lines of equal x + y, labelled with ``name`` and sum at the abscissa share * sum."""
         for level in levels:
             left, right = max(0.0, level - self.y.high), min(level, self.x.high)
             if left >= right:
                 continue
-            self.path([(left, level - left), (right, level - right)], "level")
-            # near the upper axis, because most methods are near the diagonal
-            place = (max(left, SUM_LABEL * level), level - max(left, SUM_LABEL * level))
+            self.path([(left, level - left), (right, level - right)], css)
+            # by default near the upper axis, because most methods are near the diagonal
+            place = (max(left, share * level), level - max(left, share * level))
             if self.x.holds(place[0]) and self.y.holds(place[1]):
-                text = f"{name} {level:g}".strip()
+                text = f"{name} {level:.3g}".strip()
                 self.note(*place, text, anchor="middle")
                 px, py, half = self.x(place[0]), self.y(place[1]), len(text) * GLYPH_WIDTH / 2
                 self._boxes.append((px - half, py - 9, px + half, py + 3))

@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 
 from nstbench.core.board import Board
 from nstbench.core.cards import MetricCard
-from nstbench.report.charts.bar_curve import bar_curve
+from nstbench.report.charts.bar_curve import bar_curve, mean_bar
 from nstbench.report.figures.style import (
     MARKS,
     axis_title,
@@ -104,11 +104,13 @@ def _finish_speed(axes: Axes, rows: Sequence[Row], board: Board) -> None:
 
 
 def _draw_bar(axes: Axes, board: Board) -> None:
-    """Draw the mean errors of the trivial answers as a dotted curve, if the board has them."""
+    """Draw the trivial answers as a dotted curve, and the mean bar, if the board has them."""
     curve = bar_curve(board)
     if curve and axes.lines:
         limits = axes.get_xlim(), axes.get_ylim()
         axes.plot(*zip(*curve, strict=True), ":", color="#555555", linewidth=1, zorder=1)
+        bar = mean_bar(board)
+        axes.plot([0, bar], [bar, 0], ":", color="#aaaaaa", linewidth=1, zorder=1)
         axes.set_xlim(limits[0])
         axes.set_ylim(limits[1])
 

@@ -86,6 +86,8 @@ class Row:
         covered: metric name -> units with a value and planned units as text, for metrics that
             lack values of done units.
         seeds: metric name -> standard deviation of the value over seeds, if there are several.
+        counts: metric name -> pairs that are better than the trivial answers, as "12 of 14", for
+            a metric that counts them.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Row:
     values: dict[str, Interval]
     covered: dict[str, str] = field(default_factory=dict)
     seeds: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, str] = field(default_factory=dict)
 
     @property
     def baseline(self) -> bool:
@@ -127,6 +130,15 @@ class Row:
         text = self.covered.get(metric.name, "") if metric else ""
         count = int(text.partition("/")[0]) if text else self.done
         return count / max(1, self.planned)
+
+    def text(self, metric: MetricCard | None) -> str:
+        """Return the value with its interval, such as "12 of 14 pairs (0.86 [0.64, 0.98])"."""
+        if metric is None or not self.of(metric).known:
+            return numbers.DASH
+        divisor, unit = numbers.scaled(metric.unit)
+        text = self.of(metric).over(divisor).text(unit)
+        count = self.counts.get(metric.name)
+        return f"{count} pairs ({text})" if count else text
 
     def of(self, metric: MetricCard | None) -> Interval:
         """Return the row's value of a metric; NaN if it was not measured."""
@@ -201,6 +213,7 @@ def _row(record: dict, ids: dict[str, str], metrics: list[MetricCard], several: 
         values=values,
         covered={m.name: text for m in metrics if (text := coverage_of(record, m.name))},
         seeds={m.name: spread_of(record, m.name) for m in metrics if f"{m.name}_seeds" in record},
+        counts={m.name: text for m in metrics if (text := count_of(record, m.name))},
     )
 
 
@@ -213,6 +226,12 @@ def coverage_of(record: Mapping[Any, Any], name: str) -> str:
     """Return the units with a value of a metric, as "4/6", if done units lack it; else empty."""
     value = record.get(f"{name}_coverage")
     return value if isinstance(value, str) else ""
+
+
+def count_of(record: Mapping[Any, Any], name: str) -> str:
+    """Return the pairs better than the trivial answers, as "12 of 14"; empty if not counted."""
+    beaten, pairs = (_float(record.get(f"{name}_{end}")) for end in ("beaten", "pairs"))
+    return f"{beaten:.0f} of {pairs:.0f}" if pairs > 0 else ""
 
 
 def spread_of(record: Mapping[Any, Any], name: str) -> float:
