@@ -43,6 +43,7 @@ class MeanActivation(PairMetric):
         home_for=(),
         # A copy of this picture must have the best value; leave it out if neither copy has.
         ideal="style",
+        # Add presets=("core",) or presets=("field",) if `--metrics core` or `field` includes it.
         order=100,
     )
 

@@ -35,6 +35,7 @@ class ArtFid(FrechetMetric):
             Features("alexnet", LPIPS_ALEX_LAYERS, ("output", "content")),
         ),
         weights=(LPIPS_ALEX,),
+        presets=("field",),
         order=84,
     )
 

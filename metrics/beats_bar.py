@@ -30,6 +30,7 @@ class BeatsBar(PairMetric):
         " the tested blends.",
         features=FEATURES,
         role="bar",
+        presets=("core",),
         order=12,
     )
 

@@ -29,6 +29,7 @@ class ColorDistance(PairMetric):
         citation="Bonneel et al., JMIV 51, 2015, on CIE 1976 L*a*b*",
         description="Distance between the colour distributions of output and style in Lab.",
         ideal="style",
+        presets=("core",),
         order=90,
     )
 

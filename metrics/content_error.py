@@ -30,6 +30,7 @@ class ContentError(PairMetric):
         features=CONTENT_FEATURES,
         role="content",
         ideal="content",
+        presets=("core",),
         order=30,
     )
 

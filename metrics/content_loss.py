@@ -30,6 +30,7 @@ class ContentLoss(PairMetric):
         features=(Features("vgg16", (LAYER,), ("output", "content")),),
         home_for=("vgg16-content", "vgg19-content"),
         ideal="content",
+        presets=("field",),
         order=120,
     )
 

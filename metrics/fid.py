@@ -30,5 +30,6 @@ class Fid(FrechetMetric):
         features=(Features("inception", ("pool3",), ("output", "style")),),
         requires=("torch_fidelity",),
         ideal="style",
+        presets=("field",),
         order=81,
     )

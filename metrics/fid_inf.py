@@ -37,6 +37,7 @@ class FidInfinity(VectorMetric):
         features=(Features("inception", ("pool3",), ("output", "style")),),
         requires=("torch_fidelity",),
         ideal="style",
+        presets=("field",),
         order=83,
     )
 

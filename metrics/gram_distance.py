@@ -33,6 +33,7 @@ class GramDistance(PairMetric):
             *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
         ),
         ideal="style",
+        presets=("core",),
         order=40,
     )
 

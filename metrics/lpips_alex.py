@@ -24,6 +24,7 @@ class LpipsAlex(PairMetric):
         features=(Features("alexnet", LPIPS_ALEX_LAYERS, ("output", "content")),),
         weights=(LPIPS_ALEX,),
         ideal="content",
+        presets=("core", "field"),
         order=50,
     )
 

@@ -36,6 +36,7 @@ class SelfSimilarity(PairMetric):
         " ignores colour.",
         features=(Features("vgg16", (LAYER,), ("output", "content")),),
         ideal="content",
+        presets=("core",),
         order=65,
     )
 

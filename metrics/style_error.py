@@ -25,6 +25,7 @@ class StyleError(PairMetric):
         features=STYLE_FEATURES,
         role="style",
         ideal="style",
+        presets=("core",),
         order=20,
     )
 

@@ -34,6 +34,7 @@ class StyleLoss(PairMetric):
             *("vgg19-gram", "vgg19-covariance", "vgg19-moments"),
         ),
         ideal="style",
+        presets=("field",),
         order=110,
     )
 

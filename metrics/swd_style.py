@@ -36,6 +36,7 @@ class SwdStyle(PairMetric):
         # Methods that match patches of the style give activations its distribution.
         home_for=("vgg16-patches", "vgg19-patches"),
         ideal="style",
+        presets=("core",),
         order=45,
     )
 

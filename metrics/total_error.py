@@ -29,6 +29,7 @@ class TotalError(PairMetric):
         " for the style copy.",
         features=FEATURES,
         role="total",
+        presets=("core",),
         order=15,
     )
 

@@ -31,6 +31,7 @@ class UniversalErrorFactor(PairMetric):
         version=2,
         features=FEATURES,
         role="quality",
+        presets=("core", "field"),
         order=10,
     )
 

@@ -28,6 +28,7 @@ from nstbench.report.parts.rows import (
     contenders,
     is_home,
     leaderboard_rows,
+    measured_gains,
     measured_metrics,
     ordered_by,
     shorten,
@@ -171,7 +172,8 @@ def _columns(board: Board, rows: list[Row]) -> list[Column]:
     # with the column of memory the table would be wider than most windows
     first = {c.name for c in with_role if c.role != "memory"}
     first = first or {c.name for c in cards[:SHOWN]}
-    return [_column(card, rows, card.name in first) for card in cards]
+    gains = [_column(card, rows, shown=False) for card in measured_gains(board)]
+    return [*(_column(card, rows, card.name in first) for card in cards), *gains]
 
 
 def _column(card: MetricCard, rows: list[Row], shown: bool) -> Column:

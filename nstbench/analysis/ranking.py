@@ -13,10 +13,16 @@ import numpy as np
 import pandas as pd
 
 from nstbench.analysis import stats
-from nstbench.analysis.score_table import ScoreTable, pair_columns, pair_rows, score_tables
+from nstbench.analysis.score_table import (
+    ScoreTable,
+    gain_columns,
+    pair_columns,
+    pair_rows,
+    score_tables,
+)
 from nstbench.core.board import quality_metric
 from nstbench.core.cards import MethodCard, MetricCard
-from nstbench.core.records import Scope, Status
+from nstbench.core.records import GAIN, Scope, Status
 
 HEAD = ["rank", "rank_low", "rank_high", "method", "plugin", "flexibility", "size"]
 COVERAGE = ["coverage", "done", "planned"]
@@ -59,7 +65,8 @@ def build_leaderboard(
         by size, rank and name. The result does not depend on the order of rows.
     """
     scores = done_scores(scores, units)
-    tables = {table.size: table for table in score_tables(scores, pair_columns(metrics))}
+    columns = [*pair_columns(metrics), *gain_columns(scores, metrics)]
+    tables = {table.size: table for table in score_tables(scores, columns)}
     board = _coverage(scores, units, methods)
     means = _pair_means(tables, metrics, seed, resamples)
     singles = _single_values(scores, metrics)
@@ -198,8 +205,14 @@ def _pair_means(
     for size, table in tables.items():
         per_style = stats.style_means(table.values, table.layout)
         frame = pd.DataFrame({"method": table.methods, "size": size})
-        for (name, _), means in zip(table.columns, per_style, strict=True):
+        for (metric, part), means in zip(table.columns, per_style, strict=True):
             low, high = stats.interval(means, seed=seed, resamples=resamples)
+            if part == GAIN:
+                name = metrics[metric].gain.name
+                frame[name], frame[f"{name}_low"] = stats.mean(means), low
+                frame[f"{name}_high"] = high
+                continue
+            name = metric
             frame[name] = stats.mean(means)
             # Student's interval can reach beyond the range of a metric.
             frame[f"{name}_low"] = np.clip(low, *metrics[name].range)
@@ -336,4 +349,7 @@ def _metric_columns(board: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> l
         columns += [c for c in [*further, *counts] if c in board and board[c].notna().any()]
         covered = f"{name}_coverage"
         columns += [covered] if covered in board and (board[covered] != "").any() else []
+    for card in metrics.values():
+        gain = card.gain.name
+        columns += [c for c in (gain, f"{gain}_low", f"{gain}_high") if c in board]
     return columns

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nstbench.analysis.stats import Floats, Layout
 from nstbench.core.cards import MetricCard
-from nstbench.core.records import Scope
+from nstbench.core.records import GAIN, Scope
 
 Column = tuple[str, str]
 """Metric and part; the part is empty for the metric's own value."""
@@ -46,6 +46,12 @@ class ScoreTable:
 def pair_columns(metrics: Mapping[str, MetricCard]) -> list[Column]:
     """Return the columns of all pair metrics, in table order, without their parts."""
     return [(name, "") for name, card in metrics.items() if card.scope == Scope.PAIR]
+
+
+def gain_columns(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> list[Column]:
+    """Return the columns of the gains that the scores have, in table order."""
+    present = set(scores.loc[scores["part"] == GAIN, "metric"])
+    return [(name, GAIN) for name in metrics if name in present]
 
 
 def pair_rows(scores: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 CONTENTS = typer.Option(help="Dataset or folder of content pictures.")
 STYLES = typer.Option(help="Dataset or folder of style pictures.")
-METRICS = typer.Option(help="Metrics to compute: all, or names: a,b.")
+METRICS = typer.Option(
+    help="Metrics to compute: all, core (those that are trusted), field (those that papers print), "
+    "or names: a,b."
+)
 FIRST = typer.Option(min=1, help="Use only the first N contents and styles.")
 SIZE = typer.Option(min=32, max=8192, help="Side of the pictures in pixels.")
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]

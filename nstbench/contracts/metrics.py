@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Ideal = Literal["content", "style"]
 """The picture of which a copy has a metric's best value."""
 
+Preset = Literal["core", "field"]
+"""A named choice of metrics: ``--metrics core`` is what this project trusts, ``--metrics field``
+what papers print."""
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -26,7 +30,8 @@ class Features:
     ``of`` names the pictures: ``"output"``, ``"content"``, ``"style"`` or
     ``"style_as_content"`` (the style picture resized to the content's shape). The scorer runs
     each network once per picture, up to the deepest layer that a metric reads. With ``gram``,
-    the metric reads only Gram matrices of these layers, and the larger activations are not kept.
+    the metric reads only Gram matrices and means of these layers, and the larger activations are
+    not kept.
     With ``side``, each picture is first scaled to a short side of that many pixels.
 
     Example:
@@ -63,6 +68,8 @@ class MetricInfo:
             else 0 (tables count its pairs), ``"speed"`` and ``"memory"`` are the cost.
         ideal: ``"content"`` or ``"style"`` if a copy of that picture, as output, has the best
             value; ``None`` if neither has.
+        presets: the named choices of metrics that this one belongs to. Timing metrics belong to
+            all of them and state none.
         order: position in tables, small first.
         description: one sentence for readers of the report.
 
@@ -85,6 +92,7 @@ class MetricInfo:
     home_for: tuple[str, ...] = ()
     role: str = ""
     ideal: Ideal | None = None
+    presets: tuple[Preset, ...] = ()
     order: int = 100
 
 
@@ -106,6 +114,10 @@ class ScoringPair(Protocol):
 
     def gram(self, network: str, of: str, layer: str) -> torch.Tensor:
         """Return the Gram matrix F F^T / N, N = H*W, as float64 (B, C, C)."""
+        ...
+
+    def mean(self, network: str, of: str, layer: str) -> torch.Tensor:
+        """Return the means of a layer over positions as float64 (B, C)."""
         ...
 
     def kept(

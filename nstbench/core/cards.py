@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
-from nstbench.core.records import Availability
+from nstbench.core.records import GAIN, Availability
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class MetricCard:
     """Facts of a metric for the report; kept in ``run.json``.
 
     ``networks`` are those whose features the metric reads. A part with the name of one of them
-    is the metric on that network alone.
+    is the metric on that network alone. ``ideal`` is ``"content"`` or ``"style"`` if a copy of
+    that picture has the best value, or empty.
     """
 
     name: str
@@ -116,6 +118,26 @@ class MetricCard:
     availability: Availability
     weights: tuple[WeightCard, ...] = ()
     networks: tuple[str, ...] = ()
+    ideal: str = ""
+
+    @property
+    def gain(self) -> MetricCard:
+        """The card of the metric's gain over the trivial answer of each pair.
+
+        Positive is better, whatever the direction of the metric; 0 is as good as a copy of the
+        content (for a metric of style) or of the style (for a metric of content).
+        """
+        other = "content" if self.ideal == "style" else "style"
+        return replace(
+            self,
+            name=f"{self.name}_{GAIN}",
+            title=f"{self.title}: gain over {other} copy",
+            description=f"How much better than a copy of the {other} on the same pair; below 0 is"
+            f" worse. {self.description}",
+            higher_is_better=True,
+            range=(-inf, inf),
+            role="",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,9 @@ BAR, CONTENT_OF, STYLE_OF = "bar", "content of ", "style of "
 beginnings that an answer's name follows, for its content and style error. They are the same for
 all outputs of a pair."""
 
+GAIN = "gain"
+"""Part of a metric: how much better it is than for the trivial answer of the pair."""
+
 OWN_SAMPLES_FROM_SECONDS = 1.0
 """From this latency on, the units of the run are the timing samples, if each ran alone."""
 

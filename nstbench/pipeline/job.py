@@ -50,7 +50,8 @@ from nstbench.plan.variants import (
 )
 from nstbench.plugins import registry
 from nstbench.report.files import check_formats, write_report
-from nstbench.score.stage import score_units, timing_scores
+from nstbench.score.score_rows import timing_scores
+from nstbench.score.stage import score_units
 from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import hash_of_keys
 from nstbench.store.leases import BOARD, Leases
@@ -194,7 +195,8 @@ def rescore(
 
     Args:
         root: run folder.
-        metrics: ``"all"`` or names separated by commas; by default the metrics of the run.
+        metrics: ``"all"``, or names of metrics and presets separated by commas; by default the
+            metrics of the run.
         device: device of the feature networks.
         listener: receives progress.
 

@@ -58,7 +58,8 @@ from nstbench.plan.plan import Outcome, Plan
 from nstbench.plan.plan_file import write_plan
 from nstbench.plan.variants import metric_cards, open_dataset
 from nstbench.report.files import write_report
-from nstbench.score.stage import score_units, timing_scores
+from nstbench.score.score_rows import timing_scores
+from nstbench.score.stage import score_units
 from nstbench.store.atomic_files import read_json
 from nstbench.store.keys import hash_of_keys
 from nstbench.store.run_info import read_info, write_info, write_scores, write_timings
@@ -84,7 +85,7 @@ class Request:
             the output.
         pairs: ``"all"`` expects every content with every style; ``"found"`` only pairs with
             a picture.
-        metrics: ``"all"`` or names separated by commas.
+        metrics: ``"all"``, or names of metrics and presets separated by commas.
         device: torch device of the feature networks.
         formats: report files to write.
         beside: folder of a run to join. Its pictures are the contents and styles, its pairs

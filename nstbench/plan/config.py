@@ -85,7 +85,9 @@ class RunConfig(BaseModel):
         "additional methods for comparison",
     )
     metrics: tuple[str, ...] | Literal["all"] = Field(
-        "all", description="metrics to compute: all, or names: a,b"
+        "all",
+        description="metrics to compute: all, core (those that are trusted), field (those that "
+        "papers print), or names: a,b",
     )
     contents: str = Field("starter", description="dataset or folder of content pictures")
     styles: str = Field("starter", description="dataset or folder of style pictures")

@@ -7,12 +7,13 @@ import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from nstbench.contracts import Method
+from nstbench.contracts.metrics import Preset
 from nstbench.core.cards import MethodCard, MetricCard, WeightCard
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
-from nstbench.core.records import Availability
+from nstbench.core.records import Availability, Scope
 from nstbench.plan.config import MethodSpec, RunConfig, parse_named
 from nstbench.plugins import registry
 from nstbench.plugins.params import check_params
@@ -142,12 +143,36 @@ def _weight_card(weight: Weight) -> WeightCard:
 def metric_cards(wanted: Iterable[str] | str) -> dict[str, MetricCard]:
     """Return the cards of the wanted metrics in table order.
 
+    Args:
+        wanted: ``"all"``, or names of metrics and presets.
+
     Raises:
         UsageError: if a name is unknown.
     """
-    names = registry.names("metrics") if wanted == "all" else list(wanted)
-    cards = [metric_card(name) for name in names]
+    if wanted == "all":
+        names = registry.names("metrics")
+    else:
+        names = [name for word in wanted for name in _members(word)]
+    cards = [metric_card(name) for name in dict.fromkeys(names)]
     return {card.name: card for card in sorted(cards, key=lambda c: (c.order, c.name))}
+
+
+def _members(word: str) -> list[str]:
+    """Return the metrics of a preset; any other word is the name of a metric.
+
+    Timing metrics belong to every preset: presets choose among metrics of pictures.
+    """
+    if word not in get_args(Preset):
+        return [word]
+    found = []
+    for name in registry.names("metrics"):
+        try:
+            info = registry.load("metrics", name).info
+        except registry.PluginError:
+            continue
+        if info.scope == Scope.TIMING or word in info.presets:
+            found.append(name)
+    return found
 
 
 def metric_card(name: str) -> MetricCard:
@@ -177,6 +202,7 @@ def metric_card(name: str) -> MetricCard:
         availability=_availability(info.requires, needed),
         weights=tuple(_weight_card(weight) for weight in needed),
         networks=tuple(dict.fromkeys(need.network for need in info.features)),
+        ideal=info.ideal or "",
     )
 
 

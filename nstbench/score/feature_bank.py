@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -21,8 +21,8 @@ from nstbench.contracts import Features, Picture
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.layers.winograd import use_winograd
-from nstbench.nn.losses.gram import scoring_gram_matrix
 from nstbench.pictures.picture import resize
+from nstbench.score.feature_entry import Entry, Needs
 from nstbench.score.feature_spill import Overflow, Place
 
 SOURCES = ("output", "content", "style", "style_as_content")
@@ -53,26 +53,6 @@ class _View:
     shape: tuple[int, int]
 
 
-@dataclass(slots=True)
-class _Needs:
-    """Layers of one network that are needed of one picture."""
-
-    activations: set[str] = field(default_factory=set)
-    grams: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Entry:
-    """Computed features of one picture under one network."""
-
-    activations: dict[str, torch.Tensor] = field(default_factory=dict)
-    grams: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    def size(self) -> int:
-        """Return the bytes in memory."""
-        return sum(t.nbytes for t in [*self.activations.values(), *self.grams.values()])
-
-
 class FeatureBank:
     """Networks, and the features of contents and styles within a memory budget.
 
@@ -101,7 +81,7 @@ class FeatureBank:
         self._overflow = None if overflow is None else Overflow(overflow)
         self._on_disk: dict[Key, dict[tuple[str, str], Place]] = {}
         self._networks: dict[str, LayeredNetwork] = {}
-        self._kept: OrderedDict[Key, _Entry] = OrderedDict()
+        self._kept: OrderedDict[Key, Entry] = OrderedDict()
         self._sizes: dict[Key, int] = {}
         self._small: OrderedDict[Key, torch.Tensor] = OrderedDict()
         self._held = 0
@@ -112,7 +92,7 @@ class FeatureBank:
         """Return a pair that provides the features in ``needs``; nothing is computed yet."""
         return ScoredPair(self, output, content, style, needs)
 
-    def entry(self, network: str, key: str, pixels: torch.Tensor, needs: _Needs) -> _Entry:
+    def entry(self, network: str, key: str, pixels: torch.Tensor, needs: Needs) -> Entry:
         """Return features of a picture.
 
         Args:
@@ -121,7 +101,7 @@ class FeatureBank:
             pixels: the picture, float32 RGB (B, 3, H, W) in [0, 1].
             needs: layers to provide.
         """
-        entry = (self._remembered((network, key)) if key else None) or _Entry()
+        entry = (self._remembered((network, key)) if key else None) or Entry()
         layers = (needs.activations - entry.activations.keys()) | (
             needs.grams - entry.grams.keys() - entry.activations.keys()
         )
@@ -129,7 +109,7 @@ class FeatureBank:
         new_activations = needs.activations - entry.activations.keys()
         activations = {**entry.activations, **self._forward(network, pixels, layers)}
         for layer in new_grams:
-            entry.grams[layer] = scoring_gram_matrix(activations[layer])
+            entry.add_moments(layer, activations[layer])
         for layer in new_activations:
             entry.activations[layer] = activations[layer]
         if key:
@@ -146,7 +126,7 @@ class FeatureBank:
         if key in self._small:
             self._small.move_to_end(key)
             return self._small[key]
-        entry = self._remembered(key) or _Entry({"": make()})
+        entry = self._remembered(key) or Entry({"": make()})
         made = entry.activations[""]
         if made.nbytes > SMALL:
             self._keep(key, entry)
@@ -183,7 +163,7 @@ class FeatureBank:
         with exact:
             return self._networks[network](pixels, layers)
 
-    def _keep(self, key: Key, entry: _Entry) -> None:
+    def _keep(self, key: Key, entry: Entry) -> None:
         self._kept[key] = entry
         self._kept.move_to_end(key)
         size = entry.size()
@@ -194,13 +174,13 @@ class FeatureBank:
             self._held -= self._sizes.pop(oldest)
             self._spill(oldest, evicted)
 
-    def _remembered(self, key: Key) -> _Entry | None:
+    def _remembered(self, key: Key) -> Entry | None:
         """Return the kept features, from memory or from disk, or ``None``."""
         place = self._on_disk.get(key)
         if key in self._kept or place is None or self._overflow is None:
             return self._kept.get(key)
         try:
-            entry = _Entry()
+            entry = Entry()
             for (kind, layer), tensor in self._overflow.read(place).items():
                 getattr(entry, kind)[layer] = tensor
             return entry
@@ -209,11 +189,12 @@ class FeatureBank:
             del self._on_disk[key]
             return None
 
-    def _spill(self, key: Key, entry: _Entry) -> None:
+    def _spill(self, key: Key, entry: Entry) -> None:
         if self._overflow is None or key in self._on_disk:
             return
         tensors = {("activations", name): tensor for name, tensor in entry.activations.items()}
         tensors |= {("grams", name): tensor for name, tensor in entry.grams.items()}
+        tensors |= {("means", name): tensor for name, tensor in entry.means.items()}
         places = self._overflow.write(tensors)
         if places is not None:
             self._on_disk[key] = places
@@ -238,11 +219,15 @@ class ScoredPair:
         self.content = content
         self.style = style
         self._bank = bank
-        self._entries: dict[tuple[str, _View], _Entry] = {}
+        self._entries: dict[tuple[str, _View], Entry] = {}
         self._tensors: dict[Key, torch.Tensor] = {}
         self._as_is = False
         self._pixels: dict[_View, torch.Tensor] = {}
         self._keys: dict[_View, str] = {}
+        same_shape = output.pixels.shape == content.pixels.shape
+        self._copies_content = (
+            bool(output.sha256) and output.sha256 == content.sha256 and same_shape
+        )
         self._needs = self._merged(needs)
 
     def features(
@@ -267,12 +252,15 @@ class ScoredPair:
         Raises:
             KeyError: if no metric declared that layer.
         """
-        entry = self._entry(network, self._view(of))
-        if layer not in entry.grams:
-            if layer not in entry.activations:
-                raise KeyError(f"no metric declares layer {layer!r} of {network!r} of {of!r}")
-            entry.grams[layer] = scoring_gram_matrix(entry.activations[layer])
-        return self._expanded(entry.grams[layer])
+        return self._expanded(self._moments(network, of, layer).grams[layer])
+
+    def mean(self, network: str, of: str, layer: str) -> torch.Tensor:
+        """Return the means over positions as float64 (B, C).
+
+        Raises:
+            KeyError: if no metric declared that layer.
+        """
+        return self._expanded(self._moments(network, of, layer).means[layer])
 
     def kept(
         self,
@@ -308,12 +296,12 @@ class ScoredPair:
         """Return another output with this content and style; see ``contracts.ScoringPair``."""
         return ScoredPair(self._bank, output, self.content, self.style, needs)
 
-    def _entry(self, network: str, view: _View) -> _Entry:
+    def _entry(self, network: str, view: _View) -> Entry:
         if (network, view) not in self._entries:
             if (network, view) not in self._needs:
                 raise KeyError(f"no metric declares features of {network!r} of {view.of!r}")
             key = self._key(view)
-            wanted = _Needs()
+            wanted = Needs()
             # Content and style may be the same picture, and so may style and resized style.
             for (other_network, other), needs in self._needs.items():
                 same = other == view or (key and self._key(other) == key)
@@ -324,20 +312,29 @@ class ScoredPair:
             self._entries[network, view] = entry
         return self._entries[network, view]
 
+    def _moments(self, network: str, of: str, layer: str) -> Entry:
+        """Return the entry of a picture after its Gram matrix and means of a layer exist."""
+        entry = self._entry(network, self._view(of))
+        if layer not in entry.grams:
+            if layer not in entry.activations:
+                raise KeyError(f"no metric declares layer {layer!r} of {network!r} of {of!r}")
+            entry.add_moments(layer, entry.activations[layer])
+        return entry
+
     def _view(self, of: str, side: int | None = None) -> _View:
         """Return the picture and the shape in which a network sees it."""
         picture: Picture = self.content if of == "style_as_content" else getattr(self, of)
         shape = (picture.height, picture.width)
         return _View(of, shape if side is None else scaled_shape(shape, side))
 
-    def _merged(self, needs: Iterable[Features]) -> dict[tuple[str, _View], _Needs]:
-        merged: dict[tuple[str, _View], _Needs] = {}
+    def _merged(self, needs: Iterable[Features]) -> dict[tuple[str, _View], Needs]:
+        merged: dict[tuple[str, _View], Needs] = {}
         for need in needs:
             for of in need.of:
                 if of not in SOURCES:
                     raise ValueError(f"features of {of!r}: not one of {', '.join(SOURCES)}")
                 view = self._view(of, need.side)
-                entry = merged.setdefault((need.network, view), _Needs())
+                entry = merged.setdefault((need.network, view), Needs())
                 (entry.grams if need.gram else entry.activations).update(need.layers)
         return merged
 
@@ -353,9 +350,12 @@ class ScoredPair:
         return self._pixels[view]
 
     def _key(self, view: _View) -> str:
-        """Return the picture's key in the bank; empty for outputs, which are scored once only."""
+        """Return the picture's key in the bank.
+
+        It is empty for outputs, which are scored once only, except for a copy of the content.
+        """
         if view.of == "output":
-            return ""
+            return self._key(replace(view, of="content")) if self._copies_content else ""
         if view not in self._keys:
             picture = self.content if view.of == "content" else self.style
             digest = picture.sha256 or _digest(picture.pixels)

@@ -22,10 +22,10 @@ import torch
 
 from nstbench import nn
 from nstbench.contracts import Metric, MetricInfo, Picture
-from nstbench.core.cards import MetricCard, PictureCard
+from nstbench.core.cards import PictureCard
 from nstbench.core.errors import ImageError, StoreError
 from nstbench.core.glibc_malloc import freed_memory_kept
-from nstbench.core.records import Role, Scope, Status, Timing
+from nstbench.core.records import GAIN, Role, Scope, Status
 from nstbench.core.text import printable
 from nstbench.nn.weights import cache
 from nstbench.pictures.decode import read_image
@@ -36,7 +36,9 @@ from nstbench.plan.variants import metric_weights
 from nstbench.plugins import registry
 from nstbench.plugins.source_hash import module_files, source_hash
 from nstbench.score import feature_bank
+from nstbench.score.gains import Gains
 from nstbench.score.missing_values import SET_REASON, MissingValues
+from nstbench.score.score_rows import score_row
 from nstbench.score.score_writer import WRITERS, ScoreWriter
 from nstbench.score.scorer import NOT_FINITE, Scorer
 from nstbench.store.atomic_files import RERUN
@@ -111,6 +113,7 @@ class ScoreStage:
         self._picture = lru_cache(PICTURES)(self._read_picture)
         self.missing = MissingValues()
         self._seen: dict[tuple[str, str], Record] = {}
+        self.gains = Gains(self.scorer, self.metrics, self._picture, self._pair_key, self._known)
         self._deadline, self._late = math.inf, False
 
     def run(self, listener: Listener, seconds: float = math.inf) -> pd.DataFrame:
@@ -179,6 +182,8 @@ class ScoreStage:
                 records[metric] = record
             for metric, score in records.items():
                 rows += self._rows(metric, score, unit)
+            gains = {} if self._late else self.gains.of(unit, records, writer.write)
+            rows += [score_row(unit, metric, GAIN, value) for metric, value in gains.items()]
             listener.advanced()
         # set metrics need every output; skip them if one is unreadable or has to wait
         of_set = {} if damaged or self._late else self.scorer.set_scores(missing_sets)
@@ -250,7 +255,7 @@ class ScoreStage:
             if record.get("again"):
                 self.missing.again(reason)
             return []
-        return [_row(unit, metric, part, value) for part, value in record["values"].items()]
+        return [score_row(unit, metric, part, value) for part, value in record["values"].items()]
 
     def _reason(self, record: Record, unit: Unit) -> str:
         """Return why a metric has no value; the reason is the same for all metrics of a cause."""
@@ -334,49 +339,6 @@ def score_units(root: Path, device: str, listener: Listener) -> pd.DataFrame:
             stage.close()
 
 
-def timing_scores(
-    scores: pd.DataFrame, timings: Iterable[Timing], cards: Mapping[str, MetricCard]
-) -> pd.DataFrame:
-    """Return the scores, and those of timing metrics, which are read from timing records."""
-    usable = [n for n, c in cards.items() if c.scope == Scope.TIMING and c.availability.ok]
-    metrics = {name: registry.load("metrics", name)() for name in usable}
-    rows = [
-        _row(
-            {
-                "method": timing.method,
-                "plugin": timing.plugin,
-                "content": "",
-                "style": "",
-                "size": timing.size,
-                "seed": None,
-            },
-            name,
-            part,
-            value,
-        )
-        for timing in timings
-        for name, metric in metrics.items()
-        for part, value in metric.compute(timing).items()
-    ]
-    added = pd.DataFrame(rows, columns=SCORE_COLUMNS)
-    frames = [frame for frame in (scores, added) if len(frame)]
-    return pd.concat(frames, ignore_index=True) if frames else scores
-
-
 def _whole(unit: Unit) -> dict[str, Any]:
     """Return a unit that stands for all outputs of its method."""
     return {**unit, "content": "", "style": "", "seed": None}
-
-
-def _row(unit: Unit, metric: str, part: str, value: float | None) -> dict[str, Any]:
-    return {
-        "method": unit["method"],
-        "plugin": unit["plugin"],
-        "content": unit["content"],
-        "style": unit["style"],
-        "size": unit["size"],
-        "seed": unit["seed"],
-        "metric": metric,
-        "part": part,
-        "value": float("nan") if value is None else float(value),
-    }

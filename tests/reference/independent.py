@@ -407,6 +407,130 @@ def self_similarity(output: np.ndarray, content: np.ndarray, style: np.ndarray) 
     return {"": float(0.5 * np.abs(rows[0] - rows[1]).sum(axis=1).mean())}
 
 
+def _cosine_logits(pixels: np.ndarray) -> np.ndarray:
+    features = activations("vgg16", as_tensor(pixels))["relu3_1"].T
+    return np.asarray(features @ features.T / features.shape[1] ** 2)
+
+
+def cfsd_vgg16(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Divergence of SciPy's softmax rows."""
+    from scipy.special import log_softmax
+
+    x, c = (log_softmax(_cosine_logits(p), axis=1) for p in (output, content))
+    rows = (np.exp(c) * (c - x)).sum(axis=1)
+    return {"": float(rows.mean()), "sum": float(rows.sum())}
+
+
+def _chroma_histogram(pixels: np.ndarray) -> np.ndarray:
+    """Return the three histograms (3, 64, 64), channel by channel without symmetries."""
+    levels = (pixels.astype(np.float32) / np.float32(255)).astype(np.float64).reshape(-1, 3)
+    weight = np.sqrt((levels**2).sum(axis=1) + 1e-6)
+    logs, bins = np.log(levels + 1e-6), np.linspace(-3, 3, 64)
+    histogram = np.zeros((3, 64, 64))
+    for k in range(3):
+        first, second = (channel for channel in range(3) if channel != k)
+        u, v = (
+            1 / (1 + ((logs[:, k] - logs[:, other])[:, None] - bins) ** 2 / 0.02**2)
+            for other in (first, second)
+        )
+        histogram[k] = (u * weight[:, None]).T @ v
+    return histogram / (histogram.sum() + 1e-6)
+
+
+def histogan_color(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Hellinger distance of log-chroma histograms."""
+    x, s = (np.sqrt(_chroma_histogram(p)) for p in (output, style))
+    return {"": float(np.sqrt(((x - s) ** 2).sum()) / np.sqrt(2))}
+
+
+def lpips_gray(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """The authors' package on Pillow's grey pictures."""
+    x, c = (np.asarray(Image.fromarray(p).convert("L").convert("RGB")) for p in (output, content))
+    return _lpips("alex", "alexnet", x, c)
+
+
+def _luma(pixels: np.ndarray) -> np.ndarray:
+    return np.asarray(pixels.astype(np.float64) / 255 @ np.array([0.299, 0.587, 0.114]))
+
+
+def ms_ssim(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Product over scales with SciPy's correlation and an explicit Gaussian window."""
+    from scipy.signal import correlate2d
+
+    x, y = _luma(output), _luma(content)
+    line = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    window = np.outer(line, line) / line.sum() ** 2
+    weights = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
+    terms = []
+    while min(x.shape) >= 11 and len(terms) < 5:
+        mx, my, xx, yy, xy = (correlate2d(z, window, "valid") for z in (x, y, x * x, y * y, x * y))
+        structure = (2 * (xy - mx * my) + 9e-4) / (xx - mx**2 + yy - my**2 + 9e-4)
+        luminance = (2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4)
+        terms.append((structure.mean(), (luminance * structure).mean()))
+        height, width = (side // 2 * 2 for side in x.shape)
+        x, y = (
+            z[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+            for z in (x, y)
+        )
+    used = np.array(weights[: len(terms)]) / sum(weights[: len(terms)])
+    factors = [structure for structure, _ in terms[:-1]] + [terms[-1][1]]
+    value = np.prod(np.maximum(factors, 0) ** used)
+    return {"": float(value), "scales": float(len(terms))}
+
+
+def gmsd(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """The authors' steps on values up to 255, with SciPy's convolution."""
+    from scipy.signal import convolve2d
+
+    kernel, maps = np.tile([1.0, 0.0, -1.0], (3, 1)) / 3, []
+    for pixels in (output, content):
+        means = convolve2d(255 * _luma(pixels), np.full((2, 2), 0.25), "full")[1::2, 1::2]
+        means = means[: pixels.shape[0] // 2, : pixels.shape[1] // 2]
+        steps = [convolve2d(means, k, "same") for k in (kernel, kernel.T)]
+        maps.append(np.hypot(*steps))
+    similarity = (2 * maps[0] * maps[1] + 170) / (maps[0] ** 2 + maps[1] ** 2 + 170)
+    return {"": float(similarity.std(ddof=1))}
+
+
+def sifd_vgg16(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Frechet distance with SciPy's matrix root of the product of the covariances."""
+    x, s = (activations("vgg16", as_tensor(p))["relu3_1"] for p in (output, style))
+    first, second = (np.cov(f, bias=True) for f in (x, s))
+    roots = np.sqrt(np.linalg.eigvals(first @ second).real.clip(min=0)).sum()
+    means = ((x.mean(axis=1) - s.mean(axis=1)) ** 2).sum()
+    return {"": float(means + np.trace(first) + np.trace(second) - 2 * roots)}
+
+
+def style_moments(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Squared differences of means and deviations."""
+    x, s = (activations("vgg16", as_tensor(p)) for p in (output, style))
+    means = [((x[n].mean(axis=1) - s[n].mean(axis=1)) ** 2).mean() for n in STYLE_VGG]
+    spreads = [
+        ((np.sqrt(x[n].var(axis=1) + 1e-5) - np.sqrt(s[n].var(axis=1) + 1e-5)) ** 2).mean()
+        for n in STYLE_VGG
+    ]
+    mean, spread = float(np.mean(means)), float(np.mean(spreads))
+    return {"": mean + spread, "mean": mean, "deviation": spread}
+
+
+def patch_coverage(output: np.ndarray, content: np.ndarray, style: np.ndarray) -> Values:
+    """Distinct nearest patches among patches that are cut out one by one."""
+
+    def patches(pixels: np.ndarray) -> np.ndarray:
+        height, width = pixels.shape[0] // 8, pixels.shape[1] // 8
+        grid = activations("vgg16", as_tensor(pixels))["relu4_1"].reshape(-1, height, width)
+        cut = [
+            grid[:, y : y + 3, x : x + 3].ravel()
+            for y in range(height - 2)
+            for x in range(width - 2)
+        ]
+        return np.stack([patch / np.linalg.norm(patch) for patch in cut])
+
+    x, s = patches(output), patches(style)
+    used, own = (len(set((p @ s.T).argmax(axis=1).tolist())) for p in (x, s))
+    return {"": min(1.0, used / min(own, len(x)))}
+
+
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], Values]
 NUMPY = "torchvision activations in float64, formula in NumPy"
 # Float32 activations have rounding errors of about 1e-6; sums over layers and squares have more.
@@ -425,6 +549,14 @@ METRICS: Mapping[str, tuple[Metric, float, str]] = {
     "ssim": (ssim, 1e-6, "scikit-image structural_similarity on BT.601 luma"),
     "lpips_alex": (lpips_alex, 1e-5, "lpips 0.1.4, net=alex, version=0.1, float64"),
     "lpips_vgg": (lpips_vgg, 1e-5, "lpips 0.1.4, net=vgg, version=0.1, float64"),
+    "lpips_gray": (lpips_gray, 1e-5, "lpips 0.1.4, net=alex, version=0.1, on Pillow's grey"),
+    "cfsd_vgg16": (cfsd_vgg16, 1e-4, NUMPY + ", scipy log_softmax"),
+    "histogan_color": (histogan_color, 1e-4, "formula in NumPy"),
+    "ms_ssim": (ms_ssim, 1e-6, "formula in NumPy, scipy correlate2d"),
+    "gmsd": (gmsd, 1e-6, "formula in NumPy, scipy convolve2d"),
+    "sifd_vgg16": (sifd_vgg16, 1e-4, NUMPY),
+    "style_moments": (style_moments, 1e-4, NUMPY),
+    "patch_coverage": (patch_coverage, 1e-6, NUMPY),
 }
 
 

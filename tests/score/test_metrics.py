@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from reference import independent
+from test_fetched_metrics import FORMULAS
 
 from nstbench.contracts import Features, Metric, MetricInfo, PairMetric, Picture, ScoringPair
 from nstbench.core.errors import NstbenchError
@@ -95,7 +96,9 @@ def test_reference_files_equal_the_output_of_their_command(
 
 def test_every_pair_metric_has_a_reference() -> None:
     scopes = {name: registry.load("metrics", name).info.scope for name in registry.names("metrics")}
-    assert {name for name, scope in scopes.items() if scope == Scope.PAIR} == set(PAIR_METRICS)
+    pair = {name for name, scope in scopes.items() if scope == Scope.PAIR}
+    # Those of the second file need weights that a user fetches.
+    assert pair == {*PAIR_METRICS, *FORMULAS}
 
 
 def test_style_error_and_gram_distance_equal_numpy_on_the_same_activations(
@@ -221,7 +224,11 @@ def test_resized_style_has_content_error_one(network_weights: None) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["content_loss", "lpips_alex", "lpips_vgg", "ssim", "self_similarity"]
+    "name",
+    [
+        *("content_loss", "lpips_alex", "lpips_vgg", "ssim", "self_similarity"),
+        *("lpips_gray", "cfsd_vgg16", "ms_ssim", "gmsd"),
+    ],
 )
 def test_content_copy_is_perfect_for_content_metrics(name: str, network_weights: None) -> None:
     _, content, style = map(picture, independent.triple("same_size"))
@@ -377,7 +384,8 @@ class Counter:
 
 def test_each_network_processes_each_picture_once(network_weights: None) -> None:
     counter = Counter()
-    names = [*PAIR_METRICS, "fd_vgg16"]
+    # The grey pictures of this metric are others, so AlexNet processes them as well.
+    names = [name for name in (*PAIR_METRICS, "fd_vgg16") if name != "lpips_gray"]
     used = Scorer({name: make(name) for name in names}, CPU, FeatureBank(CPU, load=counter))
     # At 256 px places are compared in the picture as it is.
     content, style = (
@@ -395,6 +403,16 @@ def test_each_network_processes_each_picture_once(network_weights: None) -> None
     used.score_pair(output, content, small)
     # The output again, the new style in its own and in the content's shape, the new pair's answers.
     assert len(counter.seen) == 2 * (passes + 1) + 2 * (3 + answers)
+
+
+def test_grey_pictures_are_processed_once_and_the_content_is_kept(network_weights: None) -> None:
+    counter = Counter()
+    used = Scorer({"lpips_gray": make("lpips_gray")}, CPU, FeatureBank(CPU, load=counter))
+    output, content, style = map(picture, independent.triple("same_size"))
+    used.score_pair(output, content, style)
+    assert [name for name, _ in counter.seen] == ["alexnet"] * 2
+    used.score_pair(content, content, style)
+    assert len(counter.seen) == 3
 
 
 def test_one_metric_runs_only_the_layers_that_it_needs(network_weights: None) -> None:

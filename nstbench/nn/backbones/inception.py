@@ -1,9 +1,10 @@
-"""Inception v3 for FID and for ArtFID: two networks of the same shape with different weights.
+"""Inception v3 for FID, ArtFID and SIFID: one shape, three sets of weights.
 
 FID is defined on the weights that TensorFlow published in 2015, with TensorFlow's pooling
 and resizing; ``torch_fidelity`` contains a port. ArtFID uses torchvision's architecture,
 trained on paintings by the authors of ArtFID, without resizing. Both return the 2048 averages
-that the literature calls ``pool3``.
+that the literature calls ``pool3``. SIFID's authors use torchvision's own weights, without
+resizing, and read 192 channels before the second pooling.
 """
 
 from __future__ import annotations
@@ -49,6 +50,22 @@ ART_INCEPTION = Weight(
             url="https://huggingface.co/matthias-wright/art_inception/resolve/main/"
             "art_inception.pth",
             # No checksum is published, so users must download the file themselves.
+            sha256="",
+            convert=read_torch_checkpoint,
+        ),
+    ),
+)
+
+
+TORCHVISION_INCEPTION = Weight(
+    name="torchvision_inception",
+    filename="torchvision_inception.safetensors",
+    licence="BSD-3-Clause (torchvision); weights of TensorFlow, Apache-2.0",
+    origin="https://docs.pytorch.org/vision/stable/models/inception.html",
+    sources=(
+        Download(
+            url="https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+            # Only the first eight digits of the checksum are published, in the name of the file.
             sha256="",
             convert=read_torch_checkpoint,
         ),
@@ -136,3 +153,45 @@ class ArtInception(_Pooled):
         """Return the means (B, 2048)."""
         means: torch.Tensor = self.network(x)
         return means
+
+
+class InceptionPlaces(LayeredNetwork):
+    """The first layers of torchvision's Inception v3, for SIFID; pictures are not resized.
+
+    ``conv4a`` (B, 192, H', W') is what the authors' script calls 192 dimensions: activations
+    before the second pooling, of values in [-1, 1].
+    """
+
+    steps: Any
+
+    def __init__(self) -> None:
+        super().__init__((), min_size=32)
+        self.layers = ("conv4a",)
+
+    def with_weights(self, weight: Weight) -> Self:
+        """Build the layers from torchvision's network.
+
+        Raises:
+            WeightsError: if a tensor is missing; see also :func:`nstbench.nn.weights.cache.path`.
+        """
+        ensure_torchvision()
+        from torchvision.models import inception_v3
+
+        network = inception_v3(weights=None, aux_logits=False, init_weights=False)
+        tensors = cache.load(weight)
+        parts = ["Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1",
+                 "Conv2d_4a_3x3"]  # fmt: skip
+        for name in parts:
+            part = getattr(network, name)
+            try:
+                part.load_state_dict({k: tensors[f"{name}.{k}"] for k in part.state_dict()})
+            except KeyError as error:
+                raise WeightsError(f"weights {weight.name}: no tensor {error}") from error
+        steps = torch.nn.Sequential(*(getattr(network, name) for name in parts))
+        self.steps = steps.eval().requires_grad_(False)
+        return self
+
+    def forward(self, x: torch.Tensor, layers: Collection[str]) -> dict[str, torch.Tensor]:
+        """Return ``conv4a`` of float RGB (B, 3, H, W) in [0, 1]."""
+        self.check(x, layers)
+        return {"conv4a": self.steps(2 * x - 1)} if layers else {}

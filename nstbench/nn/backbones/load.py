@@ -11,13 +11,31 @@ import torch
 from nstbench.contracts import Weight
 from nstbench.core.errors import UsageError, did_you_mean
 from nstbench.nn.backbones.alexnet import ALEXNET, AlexNet
-from nstbench.nn.backbones.inception import ART_INCEPTION, INCEPTION, ArtInception, Inception
+from nstbench.nn.backbones.artscore import ARTSCORE, ArtScoreNetwork
+from nstbench.nn.backbones.inception import (
+    ART_INCEPTION,
+    INCEPTION,
+    TORCHVISION_INCEPTION,
+    ArtInception,
+    Inception,
+    InceptionPlaces,
+)
 from nstbench.nn.backbones.lpips import LPIPS_ALEX, LPIPS_VGG
 from nstbench.nn.backbones.vgg import VGG16, VGG16_BLOCKS, VGG19, VGG19_BLOCKS, Pooling, Vgg
+from nstbench.nn.backbones.vit import Vit
+from nstbench.nn.backbones.vit_weights import (
+    CLIP_B32,
+    CLIP_B32_DESIGN,
+    CSD_L14,
+    CSD_L14_DESIGN,
+    DINO_B8,
+    DINO_B8_DESIGN,
+)
 from nstbench.nn.layers.layered import LayeredNetwork
 
 SHARED_WEIGHTS: tuple[Weight, ...] = (
     VGG16, ALEXNET, LPIPS_ALEX, LPIPS_VGG, VGG19, INCEPTION, ART_INCEPTION,
+    TORCHVISION_INCEPTION, CLIP_B32, CSD_L14, DINO_B8, ARTSCORE,
 )  # fmt: skip
 """Weights that several plug-ins use, for ``nstbench weights`` and ``nstbench doctor``."""
 
@@ -51,6 +69,11 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
         "alexnet": Backbone(ALEXNET, _as_trained(AlexNet)),
         "inception": Backbone(INCEPTION, _as_trained(Inception)),
         "art_inception": Backbone(ART_INCEPTION, _as_trained(ArtInception)),
+        "inception_places": Backbone(TORCHVISION_INCEPTION, _as_trained(InceptionPlaces)),
+        "clip_vit_b32": Backbone(CLIP_B32, _as_trained(lambda: Vit(CLIP_B32_DESIGN, clip=True))),
+        "csd_vit_l14": Backbone(CSD_L14, _as_trained(lambda: Vit(CSD_L14_DESIGN, clip=True))),
+        "dino_vit_b8": Backbone(DINO_B8, _as_trained(lambda: Vit(DINO_B8_DESIGN, clip=False))),
+        "artscore": Backbone(ARTSCORE, _as_trained(ArtScoreNetwork)),
     }
 )
 

@@ -85,3 +85,22 @@ def scoring_gram_matrix(features: torch.Tensor) -> torch.Tensor:
         chunks = flat[:, :, :whole].unflatten(2, (-1, _CHUNK)).transpose(1, 2)
         total += (chunks @ chunks.transpose(2, 3)).sum(dim=1, dtype=torch.float64)
     return total / positions
+
+
+def scoring_mean(features: torch.Tensor) -> torch.Tensor:
+    """Return the means over positions as float64 (B, C), for scores (not differentiated).
+
+    Sums over 512 positions are float32, and their sum is float64, as in
+    :func:`scoring_gram_matrix`: a variance is the difference of the two.
+
+    Args:
+        features: float32 activations (B, C, H, W).
+    """
+    flat = features.flatten(2)
+    positions = flat.shape[2]
+    whole = positions - positions % _CHUNK
+    total = flat[:, :, whole:].sum(dim=2, dtype=torch.float64)
+    if whole:
+        chunks = flat[:, :, :whole].unflatten(2, (-1, _CHUNK)).sum(dim=3)
+        total += chunks.sum(dim=2, dtype=torch.float64)
+    return total / positions

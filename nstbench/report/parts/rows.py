@@ -177,11 +177,22 @@ def measured_metrics(board: Board) -> list[MetricCard]:
     ]
 
 
+def measured_gains(board: Board) -> list[MetricCard]:
+    """Return the cards of the gains over trivial answers that the board has, in table order."""
+    columns = board.leaderboard.columns
+    gains = (card.gain for card in board.metrics.values() if card.ideal)
+    return [
+        card
+        for card in gains
+        if card.name in columns and board.leaderboard[card.name].notna().any()
+    ]
+
+
 def leaderboard_rows(board: Board) -> list[Row]:
     """Return the rows of the leaderboard, best first."""
     ids = method_ids(board)
     several = board.leaderboard["size"].nunique() > 1
-    metrics = measured_metrics(board)
+    metrics = [*measured_metrics(board), *measured_gains(board)]
     return [_row(record, ids, metrics, several) for record in board.leaderboard.to_dict("records")]
 
 

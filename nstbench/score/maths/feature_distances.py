@@ -1,8 +1,9 @@
-"""Squared distances and norms of features, computed once and kept for all metrics."""
+"""Distances, norms and cosines of features; squared ones are kept for all metrics."""
 
 from __future__ import annotations
 
 import torch
+from torch.nn.functional import cosine_similarity
 
 from nstbench.contracts import ScoringPair
 
@@ -47,6 +48,21 @@ def squared_gram_norm(pair: ScoringPair, network: str, layer: str, of: str) -> t
         (of,),
         lambda: pair.gram(network, of, layer).square().sum(dim=(1, 2)),
     )
+
+
+def embedding_cosine(pair: ScoringPair, network: str, other: str) -> torch.Tensor:
+    """Return the cosine of the embeddings of the output and ``other``, float64 (B,).
+
+    Args:
+        pair: the pair; the layer ``embedding`` of both pictures is declared.
+        network: name of the network.
+        other: ``"content"`` or ``"style"``.
+    """
+    first, second = (
+        pair.features(network, of)["embedding"].flatten(1).double() for of in ("output", other)
+    )
+    # Rounding may give a cosine just outside of its range.
+    return cosine_similarity(first, second, dim=1).clamp(-1, 1)
 
 
 def _squares(values: torch.Tensor) -> torch.Tensor:

@@ -81,10 +81,19 @@ def frechet_distance(first: GaussianSums, second: GaussianSums) -> float:
         NoValueError: if a set has fewer than two vectors.
     """
     s1, s2 = first.covariance(), second.covariance()
-    values, vectors = torch.linalg.eigh(s1)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    roots = torch.linalg.eigvalsh(root @ s2 @ root).clamp(min=0).sqrt()
     means = (first.mean() - second.mean()).square().sum()
-    distance = means + s1.trace() + s2.trace() - 2 * roots.sum()
     # The difference of nearly equal numbers may round to just below zero.
-    return max(0.0, float(distance))
+    return max(0.0, float(means + covariance_distance(s1, s2, symmetric_root(s1))))
+
+
+def symmetric_root(covariance: torch.Tensor) -> torch.Tensor:
+    """Return S^(1/2) of positive semi-definite matrices (..., D, D)."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT
+
+
+def covariance_distance(s1: torch.Tensor, s2: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
+    """Return tr(S1 + S2 - 2 (S1 S2)^(1/2)) of matrices (..., D, D), given the root of S1."""
+    roots = torch.linalg.eigvalsh(root @ s2 @ root).clamp(min=0).sqrt()
+    traces = (s1 + s2).diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+    return traces - 2 * roots.sum(dim=-1)
