@@ -8,6 +8,7 @@ replication (:mod:`nstbench.analysis.stats`, reasons in ``docs/statistics.md``).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -204,31 +205,29 @@ def _pair_means(
     frames = []
     for size, table in tables.items():
         per_style = stats.style_means(table.values, table.layout)
-        frame = pd.DataFrame({"method": table.methods, "size": size})
+        columns: dict[str, Any] = {"method": table.methods, "size": size}
         for (metric, part), means in zip(table.columns, per_style, strict=True):
             low, high = stats.interval(means, seed=seed, resamples=resamples)
             if part == GAIN:
                 name = metrics[metric].gain.name
-                frame[name], frame[f"{name}_low"] = stats.mean(means), low
-                frame[f"{name}_high"] = high
+                columns |= {name: stats.mean(means), f"{name}_low": low, f"{name}_high": high}
                 continue
             name = metric
-            frame[name] = stats.mean(means)
             # Student's interval can reach beyond the range of a metric.
-            frame[f"{name}_low"] = np.clip(low, *metrics[name].range)
-            frame[f"{name}_high"] = np.clip(high, *metrics[name].range)
+            low, high = (np.clip(end, *metrics[name].range) for end in (low, high))
             values = table.of((name, ""))
-            frame[f"{name}_count"] = np.isfinite(values).sum(axis=1)
-            frame[f"{name}_seeds"] = stats.seed_spread(values, table.layout, table.seeds)
+            pairs: dict[str, Any] = {}
             if metrics[name].role == "bar":
-                frame[f"{name}_low"], frame[f"{name}_high"] = _share_ends(
-                    means, frame[f"{name}_low"].to_numpy(), frame[f"{name}_high"].to_numpy()
-                )
-                pairs = stats.pair_means(values, table.layout)
+                low, high = _share_ends(means, low, high)
+                per_pair = stats.pair_means(values, table.layout)
                 # a pair counts if it is better with every seed
-                frame[f"{name}_beaten"] = (pairs == 1).sum(axis=1)
-                frame[f"{name}_pairs"] = np.isfinite(pairs).sum(axis=1)
-        frames.append(frame)
+                pairs[f"{name}_beaten"] = (per_pair == 1).sum(axis=1)
+                pairs[f"{name}_pairs"] = np.isfinite(per_pair).sum(axis=1)
+            columns |= {name: stats.mean(means), f"{name}_low": low, f"{name}_high": high}
+            columns[f"{name}_count"] = np.isfinite(values).sum(axis=1)
+            columns[f"{name}_seeds"] = stats.seed_spread(values, table.layout, table.seeds)
+            columns |= pairs
+        frames.append(pd.DataFrame(columns))
     if not frames:
         return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=["method", "size"]))
     return pd.concat(frames).set_index(["method", "size"])
@@ -269,7 +268,8 @@ def _add_coverage(board: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.
         measured = count.groupby(board["size"]).transform("max") > 0
         text = count.astype(str) + "/" + board["planned"].astype(str)
         added[f"{name}_coverage"] = text.where(measured & (count < board["done"]), "")
-    return board.assign(**added)
+    # one step, because a frame with very many single columns is slow
+    return pd.concat([board, pd.DataFrame(added, index=board.index)], axis=1)
 
 
 def _single_values(scores: pd.DataFrame, metrics: Mapping[str, MetricCard]) -> pd.DataFrame:

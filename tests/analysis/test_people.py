@@ -186,7 +186,7 @@ def test_agreement_within_leaves_out_the_owner_and_small_groups(tmp_path: Path) 
         for i in range(3) for m, n in (("a", i), ("b", 2 * i), ("d", 5 - i))
     )  # fmt: skip
     votes = read_votes(write(tmp_path, text))
-    values = {("c", f"s{i}", m): -float(i) for i in range(3) for m in "abd"}
+    values = {("c", f"s{i}", m): -float(i) for i in range(3) for m in ("a", "b", "d")}
     found = agreement_within(tidy(values), votes, {"toy": metric_card("toy")})
     rows = found.set_index("within")
     # a and b: 3 pictures each; a style has two pictures without the owner's
@@ -205,13 +205,17 @@ def test_pairwise_votes_are_ordered_within_their_pair(tmp_path: Path) -> None:
         pair = votes.liking[votes.liking["style"] == f"s{i}"].set_index("method")["liking"]
         assert pair.sum() == pytest.approx(0, abs=1e-8)
         assert pair["a"] > pair["b"] > pair["d"]
-    values = {("c", f"s{i}", m): 10.0 * i + 0.1 * n for i in range(3) for n, m in enumerate("abd")}
+    values = {
+        ("c", f"s{i}", m): 10.0 * i + 0.1 * n
+        for i in range(3)
+        for n, m in enumerate(("a", "b", "d"))
+    }
     found = agreement_within(tidy(values), votes, {"toy": metric_card("toy")})
     rows = found.set_index("within")["rho"]
     assert rows["style"] == pytest.approx(1.0)
     likings = votes.liking.set_index(["style", "method"])["liking"]
-    keys = [(f"s{i}", m) for i in range(3) for m in "abd"]
-    centred = [0.1 - 0.1 * "abd".index(m) for _, m in keys]
+    keys = [(f"s{i}", m) for i in range(3) for m in ("a", "b", "d")]
+    centred = [0.1 - 0.1 * ("a", "b", "d").index(m) for _, m in keys]
     assert rows["content"] == pytest.approx(spearmanr(centred, likings[keys]).statistic)
 
 
