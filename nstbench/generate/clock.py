@@ -19,9 +19,12 @@ T = TypeVar("T")
 OwnSeconds = Callable[[], float | None]
 """Returns the seconds that a method measured itself for its last call; None if it does not."""
 
-KERNEL_PAUSE = 30.0
-"""Pause between two runs of the calibration kernel, in seconds of its last run. The kernel then
-takes at most 3 % of the time of measuring."""
+KERNEL_RUNS = 3
+"""Runs of the calibration kernel at a time; their median is not changed by one disturbed run."""
+
+KERNEL_PAUSE = 24.0
+"""Pause until the kernel runs again, in seconds of its last runs. It then takes at most 4 % of the
+time of measuring."""
 
 _SLOW_SECONDS = 10.0
 _SLOW_REPEATS = 3
@@ -239,14 +242,14 @@ class Kernel:
         self._due = 0.0
 
     def latest(self) -> Samples:
-        """Return the latest sample of the kernel, and take a new one if it is due.
+        """Return the latest samples of the kernel, and take new ones if they are due.
 
-        It is due when the time since the latest one is :data:`KERNEL_PAUSE` times as long as the
-        kernel took.
+        They are due when the time since the latest ones is :data:`KERNEL_PAUSE` times as long as
+        the kernel took.
         """
         if not self._latest.seconds or time.perf_counter() >= self._due:
-            self._latest = calibrate(self._device, 1)
-            self._due = time.perf_counter() + KERNEL_PAUSE * self._latest.seconds[0]
+            self._latest = calibrate(self._device, KERNEL_RUNS)
+            self._due = time.perf_counter() + KERNEL_PAUSE * sum(self._latest.seconds)
         return self._latest
 
 

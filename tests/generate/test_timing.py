@@ -24,9 +24,9 @@ def test_the_kernel_takes_a_small_share_of_the_time(monkeypatch):
     now, runs = [0.0], []
 
     def kernel(device, repeats):
-        now[0] += 0.1
+        now[0] += 0.1 * repeats
         runs.append(now[0])
-        return Samples((0.1,))
+        return Samples((0.1,) * repeats)
 
     def function():
         now[0] += 0.5
@@ -36,15 +36,15 @@ def test_the_kernel_takes_a_small_share_of_the_time(monkeypatch):
     monkeypatch.setattr(clock, "calibrate", kernel)
     monkeypatch.setattr(clock, "kernel_of", cache(clock.Kernel))
     monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
-    found, samples = sample_with_kernel(function, CPU, 20)
-    assert len(found.seconds) == len(calls) == 20, "the trial call is a sample, too"
-    # due after 3 s each: before the first call, and after six, twelve and eighteen calls
-    assert [sum(call < run for call in calls) for run in runs] == [0, 6, 12, 18]
-    assert samples.seconds == (0.1,) * 4
+    found, samples = sample_with_kernel(function, CPU, 40)
+    assert len(found.seconds) == len(calls) == 40, "the trial call is a sample, too"
+    # due 7.2 s after it ended: before the first call, and after 15 and 30 calls of 0.5 s
+    assert [sum(call < run for call in calls) for run in runs] == [0, 15, 30]
+    assert samples.seconds == (0.1,) * 9
     assert sum(samples.seconds) < 0.05 * now[0]
     # the next function shares the latest run
-    assert sample_with_kernel(function, CPU, 2)[1].seconds == (0.1,)
-    assert len(runs) == 4
+    assert sample_with_kernel(function, CPU, 2)[1].seconds == (0.1,) * 3
+    assert len(runs) == 3
 
 
 def test_quick_calls_are_averaged():
