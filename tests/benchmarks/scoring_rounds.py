@@ -2,12 +2,13 @@
 
 This file runs as a program of its own, so that two versions can be timed in turns:
 
-    python scoring_rounds.py TREE PICTURES OUT
+    python scoring_rounds.py TREE PICTURES OUT METRICS
 
-TREE is a checkout; PICTURES has the folders ``contents``, ``styles`` and ``outputs/METHOD``. For
-each line on its input the program scores PICTURES into a new folder in OUT, and prints the seconds
-of all of it, those of the stage that scores, and the number of outputs with a factor. The cache
-folder ``NSTBENCH_CACHE`` must be a private one: its bars are removed before each round.
+TREE is a checkout; PICTURES has the folders ``contents``, ``styles`` and ``outputs/METHOD``;
+METRICS are names separated by commas. For each line on its input the program scores PICTURES into
+a new folder in OUT, and prints the seconds of all of it, those of the stage that scores, and the
+number of outputs with a factor. The cache folder ``NSTBENCH_CACHE`` must be a private one: its bars
+are removed before each round.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def modules() -> tuple[Any, Any]:
     return importer, stage
 
 
-def main(tree: Path, pictures: Path, out: Path) -> None:
+def main(tree: Path, pictures: Path, out: Path, metrics: str) -> None:
     """Answer each line of the input with the durations and the count."""
     sys.path.insert(0, str(tree))
     importer, stage = modules()
@@ -56,6 +57,7 @@ def main(tree: Path, pictures: Path, out: Path) -> None:
             contents=str(pictures / "contents"),
             styles=str(pictures / "styles"),
             out=out / str(count),
+            metrics=metrics,
             pairs="found",
             device="cpu",
             formats=("csv",),
@@ -68,4 +70,4 @@ def main(tree: Path, pictures: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*(Path(argument).resolve() for argument in sys.argv[1:4]))
+    main(*(Path(argument).resolve() for argument in sys.argv[1:4]), sys.argv[4])

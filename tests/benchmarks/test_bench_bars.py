@@ -28,6 +28,15 @@ pytestmark = pytest.mark.usefixtures("on_cpu")
 BEFORE = "3f5388b"
 """The last commit before UEF 2."""
 
+METRICS = (
+    "color_distance", "content_error", "content_loss", "fd_vgg16", "gram_distance",
+    "lpips_alex", "lpips_vgg", "self_similarity", "ssim", "style_error", "style_loss", "swd_style",
+    "uef",
+)  # fmt: skip
+"""The metrics of outputs at that commit."""
+
+WITH_BAR = (*METRICS, "beats_bar", "total_error")
+
 LIMIT = 1.25
 SIDE = 256
 CONTENTS, STYLES, OUTPUTS = 2, 7, 100
@@ -69,13 +78,15 @@ def check_out(commit: str, folder: Path) -> None:
 
 
 @contextmanager
-def scorer(tree: Path, pictures: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
+def scorer(
+    tree: Path, pictures: Path, out: Path, metrics: tuple[str, ...]
+) -> Iterator[subprocess.Popen[str]]:
     """Start a process that scores the pictures once for each line; see ``scoring_rounds``."""
     (out / "cache").mkdir(parents=True)
     (out / "cache/weights").symlink_to(cache.cache_folder())
     program = Path(__file__).with_name("scoring_rounds.py")
     process = subprocess.Popen(
-        [sys.executable, str(program), str(tree), str(pictures), str(out)],
+        [sys.executable, str(program), str(tree), str(pictures), str(out), ",".join(metrics)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -118,8 +129,10 @@ def test_bars_cost_at_most_a_quarter_of_scoring(benchmark, tmp_path, network_wei
     check_out(BEFORE, tmp_path / "before")
     rounds: list[tuple[float, float]] = []
     with (
-        scorer(tmp_path / "before", tmp_path / "pictures", tmp_path / "runs_before") as old,
-        scorer(ROOT, tmp_path / "pictures", tmp_path / "runs") as new,
+        scorer(
+            tmp_path / "before", tmp_path / "pictures", tmp_path / "before_runs", METRICS
+        ) as old,
+        scorer(ROOT, tmp_path / "pictures", tmp_path / "runs", WITH_BAR) as new,
     ):
         # the first round reads the weights
         seconds(old)
