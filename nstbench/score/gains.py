@@ -67,11 +67,11 @@ class Gains:
             ]
             trivial = self._trivial(unit, ideal, names, write) if names else {}
             for name in names:
-                if "values" in trivial[name]:
+                own, other = _value(records[name]), _value(trivial[name])
+                if own is not None and other is not None:
                     better = 1.0 if self._metrics[name].info.higher_is_better else -1.0
-                    values = (records[name]["values"][""], trivial[name]["values"][""])
                     # Adding 0 turns -0 into 0.
-                    gains[name] = better * (values[0] - values[1]) + 0.0
+                    gains[name] = better * (own - other) + 0.0
         return gains
 
     def _trivial(
@@ -97,6 +97,13 @@ class Gains:
                 write(name, keys[name], record)
             known |= made
         return known
+
+
+def _value(record: Record) -> float | None:
+    """Return the metric's own value; ``None`` if a stored record has no number there."""
+    values = record.get("values")
+    value = values.get("") if isinstance(values, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _style_copy(content: Picture, style: Picture) -> Picture:

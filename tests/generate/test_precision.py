@@ -61,17 +61,18 @@ def test_feed_forward_methods_keep_their_error_within_a_percent(tmp_path, device
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("network_weights")
 @pytest.mark.parametrize("device", DEVICES)
 def test_gatys_keeps_loss_and_error_within_a_percent(tmp_path, device):
-    board = run_both(["gatys_2015"], device, tmp_path / "run", limit=4)
+    """L-BFGS amplifies the smallest difference, so single pairs differ more than the mean."""
+    board = run_both(["gatys_2015"], device, tmp_path / "run")
     change = relative_change(board, "gatys_2015")
     assert abs(change.mean()) < 0.01, change
-    assert change.abs().max() < 0.04, change
+    assert change.abs().max() < 0.1, change
     exact, fast = (final_losses(board, variant) for variant in both("gatys_2015"))
-    # L-BFGS amplifies the smallest difference, so single pairs differ more than the mean.
     assert abs((fast / exact - 1).mean()) < 0.01
-    assert (fast / exact - 1).abs().max() < 0.05
+    assert (fast / exact - 1).abs().max() < 0.12
 
 
 def final_losses(board: Board, variant: str) -> pd.Series:

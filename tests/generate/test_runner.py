@@ -16,6 +16,7 @@ import torch
 
 from nstbench.core.errors import StoreError
 from nstbench.core.records import ImageRecord, Status, Unit
+from nstbench.generate.clock import KERNEL_RUNS
 from nstbench.generate.executors import local as local_module
 from nstbench.generate.executors import slot_driver
 from nstbench.generate.executors.executor import WorkerSettings
@@ -446,8 +447,8 @@ def test_the_kernel_is_timed_only_for_units_that_may_be_samples(setup):
     quick = run(store, add("return content.pixels.clone()"))
     assert quick.calibration == ()
     slow = run(store, add("import time; time.sleep(0.6)\nreturn content.pixels.clone()"))
-    assert len(slow.calibration) == 1
-    assert slow.calibration[0] > 0
+    assert len(slow.calibration) == KERNEL_RUNS
+    assert min(slow.calibration) > 0
 
 
 def test_an_observed_unit_counts_operations_and_has_the_same_output(setup):

@@ -87,15 +87,19 @@ def test_facts_of_the_class_are_those_of_its_defaults() -> None:
         assert method.in_torch() == method.info.in_torch, name
 
 
+STATISTICS = {"gram_distance", "style_loss", "style_moments", "sifd_vgg16", "style_retrieval"}
+"""Metrics of statistics of VGG-16's activations."""
+
+
 @pytest.mark.parametrize(
     ("spec", "homes"),
     [
-        (MethodSpec(name="wct_2017"), {"gram_distance", "style_loss", "content_loss"}),
-        (MethodSpec(name="adain_2017"), {"gram_distance", "style_loss", "content_loss"}),
-        (MethodSpec(name="li_wand_2016"), {"swd_style", "content_loss"}),
+        (MethodSpec(name="wct_2017"), STATISTICS | {"content_loss"}),
+        (MethodSpec(name="adain_2017"), STATISTICS | {"content_loss"}),
+        (MethodSpec(name="li_wand_2016"), {"swd_style", "patch_coverage", "content_loss"}),
         (
             MethodSpec(name="champandard_2016", params={"loss": "gram"}),
-            {"gram_distance", "style_loss", "content_loss"},
+            STATISTICS | {"content_loss"},
         ),
         (MethodSpec(name="reinhard_2001"), set()),
     ],
