@@ -25,10 +25,10 @@ def both(method: str) -> list[str]:
     return [f"{method}{separator}precision={name}" for name in ("float32", "bfloat16")]
 
 
-def run_both(methods: list[str], device: str, out: Path, limit: int | None = None) -> Board:
+def run_both(methods: list[str], device: str, out: Path) -> Board:
     board: Board = nstbench.run(
         [variant for method in methods for variant in both(method)], suite="starter", size=128,
-        limit=limit, metrics="uef", timing_repeats=0, formats=(), device=device, out=out,
+        metrics="uef", timing_repeats=0, formats=(), device=device, out=out,
     )  # fmt: skip
     return board
 
