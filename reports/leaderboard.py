@@ -109,7 +109,11 @@ class Leaderboard(Section):
         columns = _columns(board, rows)
         pair_cards = [c.card for c in columns if c.card.scope == Scope.PAIR][:PER_STYLE]
         per_style = _per_style(board, pair_cards)
-        entries = [_entry(board, row, columns, per_style, pair_cards) for row in rows]
+        entries = [
+            # a range of ranks has no order of its own, so rows sort by their place on the board
+            {"place": place, **_entry(board, row, columns, per_style, pair_cards)}
+            for place, row in enumerate(rows, start=1)
+        ]
         methods = [e for e in entries if not e["row"].baseline]
         baselines = [e for e in entries if e["row"].baseline]
         groups = [{"name": "methods", "title": "", "rows": methods}]
@@ -211,12 +215,10 @@ def _entry(
     pair_cards: list[MetricCard],
 ) -> dict:
     method = board.methods.get(row.method)
-    rank = row.rank.partition("–")[0]
     return {
         "row": row,
         "short": shorten(row.label, 40),
         "icon": svg.shape(svg.SHAPES.get(row.flexibility, "circle"), 8, 8, 5.5),
-        "sort_rank": rank,
         "share": f"{row.done / max(1, row.planned):.6g}",
         "cells": [_cell(row, c, is_home(method, c.card), row.label in c.best) for c in columns],
         "styles": _styles(row, per_style, pair_cards),

@@ -196,6 +196,18 @@ def test_table_of_the_page_has_the_numbers_of_the_board(page: str, board: Board)
             assert (value == "" and math.isnan(expected)) or float(value) == expected
 
 
+def test_rows_sorted_by_rank_are_in_the_order_of_the_board(page: str, board: Board) -> None:
+    rows = re.findall(r'<tbody class="entry".*?</tbody>', page, flags=re.S)
+    places = {}
+    for row in rows:
+        method = re.search(r'class="sticky name" title="([^"]+)"', row)
+        place = re.search(r'<td class="num rank" data-value="([^"]+)"', row)
+        assert method
+        assert place
+        places[method[1]] = float(place[1])
+    assert sorted(places, key=places.__getitem__) == board.leaderboard["method"].to_list()
+
+
 def test_csv_round_trips_with_the_same_numbers(board: Board, tmp_path: Path) -> None:
     path = write_report(board, tmp_path, ["csv"])[0]
     assert path.name == "leaderboard.csv"
