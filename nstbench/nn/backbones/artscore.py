@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from nstbench.contracts import Weight
-from nstbench.core.errors import WeightsError
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.weights import cache
@@ -62,11 +61,7 @@ class ArtScoreNetwork(LayeredNetwork):
         network = resnet50(weights=None)
         head = (nn.Linear(2048, 1000), nn.ReLU(), nn.Dropout(0.5), nn.Linear(1000, 1))
         network.fc = nn.Sequential(*head)
-        tensors = cache.load(weight)
-        missing = network.state_dict().keys() - tensors.keys()
-        if missing:
-            raise WeightsError(f"weights {weight.name}: no tensor {sorted(missing)[0]}")
-        network.load_state_dict({name: tensors[name] for name in network.state_dict()})
+        cache.load_into(network, weight)
         self.network = network.eval().requires_grad_(False)
         return self
 

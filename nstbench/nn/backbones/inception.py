@@ -18,7 +18,6 @@ from typing import Any, Self
 import torch
 
 from nstbench.contracts import Weight
-from nstbench.core.errors import WeightsError
 from nstbench.core.torchvision_shim import ensure_torchvision
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.weights import cache
@@ -141,11 +140,7 @@ class ArtInception(_Pooled):
             weights=None, aux_logits=False, transform_input=False, init_weights=False
         )
         network.fc = torch.nn.Identity()
-        tensors = cache.load(weight)
-        missing = network.state_dict().keys() - tensors.keys()
-        if missing:
-            raise WeightsError(f"weights {weight.name}: no tensor {sorted(missing)[0]}")
-        network.load_state_dict({name: tensors[name] for name in network.state_dict()})
+        cache.load_into(network, weight)
         self.network = network.eval().requires_grad_(False)
         return self
 
@@ -178,16 +173,11 @@ class InceptionPlaces(LayeredNetwork):
         from torchvision.models import inception_v3
 
         network = inception_v3(weights=None, aux_logits=False, init_weights=False)
-        tensors = cache.load(weight)
-        parts = ["Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1",
+        names = ["Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1",
                  "Conv2d_4a_3x3"]  # fmt: skip
-        for name in parts:
-            part = getattr(network, name)
-            try:
-                part.load_state_dict({k: tensors[f"{name}.{k}"] for k in part.state_dict()})
-            except KeyError as error:
-                raise WeightsError(f"weights {weight.name}: no tensor {error}") from error
-        steps = torch.nn.Sequential(*(getattr(network, name) for name in parts))
+        parts = torch.nn.ModuleDict({name: getattr(network, name) for name in names})
+        cache.load_into(parts, weight)
+        steps = torch.nn.Sequential(*parts.values())
         self.steps = steps.eval().requires_grad_(False)
         return self
 

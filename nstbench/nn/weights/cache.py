@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
+    from torch import nn
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +70,19 @@ def load(weight: Weight) -> dict[str, torch.Tensor]:
         return load_file(file)
     except SafetensorError as error:
         raise WeightsError(f"weights {weight.name}: {file} is damaged: {error}") from error
+
+
+def load_into(network: nn.Module, weight: Weight) -> None:
+    """Set the parameters and buffers of a network by name; other tensors of the file are ignored.
+
+    Raises:
+        WeightsError: if the file has no tensor of a name; see also :func:`load`.
+    """
+    tensors = load(weight)
+    missing = network.state_dict().keys() - tensors.keys()
+    if missing:
+        raise WeightsError(f"weights {weight.name}: no tensor {min(missing)}")
+    network.load_state_dict({name: tensors[name] for name in network.state_dict()})
 
 
 def availability(weight: Weight) -> Availability:
