@@ -24,7 +24,7 @@ from nstbench.report.parts.rows import (
 )
 
 PARTS = ("total", "content", "style", "bar")
-"""Roles of the metrics that stand beside the quality metric, which says little alone."""
+"""Roles of the metrics that the board shows next to the quality metric."""
 
 
 @dataclass(frozen=True)

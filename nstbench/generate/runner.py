@@ -330,7 +330,7 @@ class Runner:
 def _stylize(
     method: Method, content: Picture, seed: int, trace: Trace
 ) -> tuple[torch.Tensor, int | None]:
-    """Return an output, and None as the number of its operations, which nothing counts here."""
+    """Return an output, and None for the number of its operations, which is not counted here."""
     generator = torch.Generator().manual_seed(seed)
     trace.start()
     return method.stylize(content, generator=generator, on_step=trace), None

@@ -10,7 +10,7 @@ from nstbench.core.text import natural_key
 from nstbench.pictures.decode import PICTURE_SUFFIXES
 
 SYSTEM_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "__macosx"})
-"""Files and folders, in small letters, that Windows, macOS and Synology put beside pictures."""
+"""Files and folders, in small letters, that Windows, macOS and Synology put next to pictures."""
 
 
 def visible_files(root: Path, unreadable: Callable[[OSError], None] | None = None) -> list[Path]:

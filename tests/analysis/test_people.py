@@ -196,7 +196,7 @@ def test_agreement_within_leaves_out_the_owner_and_small_groups(tmp_path: Path) 
 
 
 def test_pairwise_votes_are_ordered_within_their_pair(tmp_path: Path) -> None:
-    # the metric likes every picture of the second style better, which votes cannot show
+    # every picture of the second style has a better value, which votes cannot show
     text = "content,style,better,worse,votes\n" + "".join(
         f"c,s{i},a,b,{3 + i}\nc,s{i},b,d,{3 - i}\n" for i in range(3)
     )

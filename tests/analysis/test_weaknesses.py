@@ -68,7 +68,7 @@ def test_numbers_are_means_over_styles() -> None:
         assert found["style"] == pytest.approx(means["se"].mean())
         difference = means["se"] - means["ce"]
         assert found["difference"] == pytest.approx(difference.mean())
-        # the bootstrap over styles lies near Student's interval
+        # the bootstrap over styles is near Student's interval
         reach = 2.447 * difference.std(ddof=1) / np.sqrt(7)
         assert found["low"] == pytest.approx(difference.mean() - reach, abs=0.5 * reach)
         assert found["loses"] == "style"

@@ -1,4 +1,4 @@
-"""The numbers beside the quality metric: pairs beyond the bar, the bar's curve, and weaknesses."""
+"""Numbers next to the quality metric: pairs beyond the bar, the bar's curve, and weaknesses."""
 
 from __future__ import annotations
 

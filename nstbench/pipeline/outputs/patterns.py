@@ -219,7 +219,7 @@ def _place(
 
 
 def _preferred(pattern: str, pair: Pair, known: Path | None, file: Path) -> Path:
-    """Return the file of a pair: the one with nothing for ``*``, or the last in natural order.
+    """Return the file of a pair: the one with no text for ``*``, or the last in natural order.
 
     Programs that save every hundredth step write the result as ``out.png`` or ``out_1000.png``.
     """
