@@ -23,6 +23,7 @@ the picture itself, in training and in stylisation (section 2 of the paper).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -95,13 +96,22 @@ class Ulyanov2016(FeedForward):
             return TextureNetwork()
         return TransformationNetwork(Design(width=params.width, normalisation="instance"))
 
+    def noise(
+        self, network: nn.Module, shape: Sequence[int], generator: torch.Generator
+    ) -> Mapping[str, torch.Tensor]:
+        """Return the noise of every scale of the texture network."""
+        if not isinstance(network, TextureNetwork):
+            return {}
+        drawn = network.noise_for(shape, generator)
+        return {f"noise{scale}": tensor for scale, tensor in enumerate(drawn)}
+
     def apply(
-        self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
+        self, network: nn.Module, pixels: torch.Tensor, noise: Mapping[str, torch.Tensor]
     ) -> torch.Tensor:
-        """Return stylised pictures; the texture network gets new noise in every call."""
+        """Return stylised pictures; the texture network gets its noise, the coarsest first."""
         if isinstance(network, TextureNetwork):
-            return network(pixels, network.noise_like(pixels, generator))
-        return super().apply(network, pixels, generator)
+            return network(pixels, [noise[f"noise{scale}"] for scale in range(len(noise))])
+        return super().apply(network, pixels, noise)
 
     def draws(self) -> bool:
         """Return True for the texture network, whose input contains noise."""

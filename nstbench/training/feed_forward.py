@@ -77,10 +77,22 @@ class FeedForward(OnePass, TrainableMethod):
     def build(self, params: Any) -> nn.Module:
         """Return a new network: float RGB (B, 3, H, W) in [0, 1] to the same shape and range."""
 
+    def noise(
+        self, network: nn.Module, shape: Sequence[int], generator: torch.Generator
+    ) -> Mapping[str, torch.Tensor]:
+        """Return random inputs by name, on the CPU; override it for networks that have some.
+
+        Args:
+            network: the network.
+            shape: shape of the pixels, (B, 3, H, W).
+            generator: CPU generator.
+        """
+        return {}
+
     def apply(
-        self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
+        self, network: nn.Module, pixels: torch.Tensor, noise: Mapping[str, torch.Tensor]
     ) -> torch.Tensor:
-        """Return stylised pictures (B, 3, H, W); override it for networks with noise as input."""
+        """Return stylised pictures (B, 3, H, W), given what ``noise`` returned, on the device."""
         stylised: torch.Tensor = network(pixels)
         return stylised
 
@@ -114,8 +126,10 @@ class FeedForward(OnePass, TrainableMethod):
     ) -> torch.Tensor:
         """Return the stylised picture: one pass through the network."""
         pixels = content.pixels.contiguous(memory_format=torch.channels_last)
+        drawn = self.noise(self.network, pixels.shape, generator)
+        noise = {name: tensor.to(self.device) for name, tensor in drawn.items()}
         with inference(self.params, self.device):
-            return self.apply(self.network, pixels, generator).float().contiguous()
+            return self.apply(self.network, pixels, noise).float().contiguous()
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the network, that of the last prepared style."""
@@ -139,17 +153,23 @@ class FeedForwardTraining(Training):
         (style,) = task.styles
         self.targets = self.loss.style_targets(style.pixels)
 
+    def draws(self, index: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
+        """Return the random inputs of the network."""
+        recipe = self.task.recipe
+        shape = (recipe.batch, 3, recipe.size, recipe.size)
+        return self.method.noise(self.network, shape, generator)
+
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the perceptual loss of one batch."""
         with self.task.autocast():
-            made = self.method.apply(self.network, batch.contents, batch.generator)
+            made = self.method.apply(self.network, batch.contents, batch.draws)
         losses = self.loss(made, batch.contents, self.targets)
         descend("adam", losses["total"])
         return {name: loss.detach() for name, loss in losses.items()}
 
     def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
         """Return contents and their stylisations."""
-        made = self.method.apply(self.network, batch.contents, batch.generator)
+        made = self.method.apply(self.network, batch.contents, batch.draws)
         return [batch.contents, made]
 
     def weights(self) -> dict[str, torch.Tensor]:
