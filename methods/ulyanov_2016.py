@@ -23,7 +23,7 @@ the picture itself, in training and in stylisation (section 2 of the paper).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -98,20 +98,11 @@ class Ulyanov2016(FeedForward):
 
     def noise(
         self, network: nn.Module, shape: Sequence[int], generator: torch.Generator
-    ) -> Mapping[str, torch.Tensor]:
-        """Return the noise of every scale of the texture network."""
-        if not isinstance(network, TextureNetwork):
-            return {}
-        drawn = network.noise_for(shape, generator)
-        return {f"noise{scale}": tensor for scale, tensor in enumerate(drawn)}
-
-    def apply(
-        self, network: nn.Module, pixels: torch.Tensor, noise: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Return stylised pictures; the texture network gets its noise, the coarsest first."""
+    ) -> tuple[torch.Tensor, ...]:
+        """Return new noise for every scale of the texture network."""
         if isinstance(network, TextureNetwork):
-            return network(pixels, [noise[f"noise{scale}"] for scale in range(len(noise))])
-        return super().apply(network, pixels, noise)
+            return network.noise_for(shape, generator)
+        return super().noise(network, shape, generator)
 
     def draws(self) -> bool:
         """Return True for the texture network, whose input contains noise."""
