@@ -95,13 +95,13 @@ class Ulyanov2016(FeedForward):
             return TextureNetwork()
         return TransformationNetwork(Design(width=params.width, normalisation="instance"))
 
-    def apply(
+    def inputs(
         self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
-    ) -> torch.Tensor:
-        """Return stylised pictures; the texture network gets new noise in every call."""
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the pixels, and new noise in every call for the texture network."""
         if isinstance(network, TextureNetwork):
-            return network(pixels, network.noise_like(pixels, generator))
-        return super().apply(network, pixels, generator)
+            return pixels, *network.noise_like(pixels, generator)
+        return super().inputs(network, pixels, generator)
 
     def draws(self) -> bool:
         """Return True for the texture network, whose input contains noise."""

@@ -15,7 +15,12 @@ from nstbench.contracts import OnStep, Parameters, Picture
 from nstbench.nn.backbones.load import on_network
 from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.generators.batched import OnePass
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.runtime import (
+    RUNTIME_PARAMS,
+    InferenceParams,
+    for_inference,
+    picture_of,
+)
 from nstbench.nn.losses.perceptual import PerceptualLoss
 from nstbench.training.trainable import Batch, Descend, Task, TrainableMethod, Training
 
@@ -80,9 +85,15 @@ class FeedForward(OnePass, TrainableMethod):
     def apply(
         self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
-        """Return stylised pictures (B, 3, H, W); override it for networks with noise as input."""
-        stylised: torch.Tensor = network(pixels)
+        """Return stylised pictures (B, 3, H, W)."""
+        stylised: torch.Tensor = network(*self.inputs(network, pixels, generator))
         return stylised
+
+    def inputs(
+        self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the arguments of the network; override it for networks with noise as input."""
+        return (pixels,)
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the tags of the statistics that training minimises in the chosen network."""
@@ -113,9 +124,8 @@ class FeedForward(OnePass, TrainableMethod):
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the stylised picture: one pass through the network."""
-        pixels = content.pixels.contiguous(memory_format=torch.channels_last)
-        with inference(self.params, self.device):
-            return self.apply(self.network, pixels, generator).float().contiguous()
+        inputs = self.inputs(self.network, content.pixels, generator)
+        return picture_of(self.network, self.params, *inputs)
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the network, that of the last prepared style."""

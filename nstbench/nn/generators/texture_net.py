@@ -8,8 +8,6 @@ nearest neighbours and concatenated to the next finer ones, with 8 more channels
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -45,7 +43,7 @@ class TextureNetwork(nn.Module):
         self.joined = nn.ModuleList(InstanceNorm(_STEP) for _ in range(scales - 1))
         self.output = AlignedConv2d(_STEP * scales, 3, 1)
 
-    def forward(self, pixels: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, pixels: torch.Tensor, *noise: torch.Tensor) -> torch.Tensor:
         """Return stylised pictures, float RGB (B, 3, H, W) in [0, 1].
 
         Args:
