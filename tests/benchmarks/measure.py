@@ -64,6 +64,12 @@ def seconds_of(function: Callable[[], Any], device: torch.device) -> float:
     return float(begin.elapsed_time(end)) / 1000
 
 
+def repeat(function: Callable[[], Any], count: int) -> None:
+    """Call a function several times."""
+    for _ in range(count):
+        function()
+
+
 def alternate(
     own: Callable[[], Any], other: Callable[[], Any], *, rounds: int, device: torch.device
 ) -> list[tuple[float, float]]:
