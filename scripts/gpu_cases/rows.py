@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 _PROMISED = {promise.key: promise for promise in PROMISES}
+ROOT = Path(__file__).resolve().parents[2]
 NOT_MEASURED = "not measured"
 
 
