@@ -124,9 +124,17 @@ class Recorder:
         )  # fmt: skip
         self._judge(row)
 
-    def value(self, key: str, case: str, ours: float, unit: str, note: str = "") -> None:
+    def value(
+        self,
+        key: str,
+        case: str,
+        ours: float,
+        unit: str,
+        note: str = "",
+        share: float | None = None,
+    ) -> None:
         """Record a value without a reference."""
-        self._judge(Row(key, self.part, case, ours, unit, note=note))
+        self._judge(Row(key, self.part, case, ours, unit, share=share, note=note))
 
     def missing(self, key: str, why: str) -> None:
         """Record that a promised case could not be measured."""
