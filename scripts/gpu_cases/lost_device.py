@@ -9,7 +9,8 @@ from gpu_cases.rows import Recorder
 from nstbench.core.records import Status, UnitRecord
 from nstbench.store.store import Store
 
-PAIRS = 2
+PAIRS = 1
+"""Units of each plug-in; every planted error costs the start of a worker."""
 
 PLUGIN = """
 import torch

@@ -231,5 +231,13 @@ def shown(value: float | None, unit: str) -> str:
 
 
 def as_json(rows: Sequence[Row], facts: dict[str, Any]) -> str:
-    """Return facts about the machine and all rows as JSON."""
-    return json.dumps({**facts, "rows": [asdict(row) for row in rows]}, indent=1, allow_nan=False)
+    """Return facts about the machine and all rows as JSON; numbers that are not finite are null."""
+    return json.dumps(_finite({**facts, "rows": [asdict(row) for row in rows]}), indent=1)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _finite(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
