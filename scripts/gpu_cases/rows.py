@@ -74,7 +74,7 @@ class Recorder:
         self, part: str, device: torch.device, file: Path, folder: Path, seconds: float
     ) -> None:
         self.part, self.device, self.folder = part, device, folder
-        self._file = file
+        self._file, self._known = file, set[str]()
         self._end = time.monotonic() + seconds
 
     @property
@@ -137,8 +137,9 @@ class Recorder:
         self._judge(Row(key, self.part, case, ours, unit, share=share, note=note))
 
     def missing(self, key: str, why: str) -> None:
-        """Record that a promised case could not be measured."""
-        self._write(not_measured(_PROMISED[key], why))
+        """Record that a promised case could not be measured, unless it has a row."""
+        if key not in self._known:
+            self._write(not_measured(_PROMISED[key], why))
 
     @contextmanager
     def attempt(self, *keys: str) -> Iterator[None]:
@@ -167,6 +168,7 @@ class Recorder:
         self._write(row)
 
     def _write(self, row: Row) -> None:
+        self._known.add(row.key)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row)) + "\n")
 

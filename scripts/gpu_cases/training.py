@@ -33,11 +33,10 @@ def run(record: Recorder) -> None:
         write_pictures(record.folder / "contents", record.choose(32, 4), record.choose(512, 64))
         write_pictures(record.folder / "styles", record.choose(STYLES, 2), record.choose(256, 64))
         work = operations(record)
-    with record.attempt("training-alone"):
-        measure(record, "training-alone", 1, "alone", work)
-    with record.attempt("training-together"):
-        together = record.choose(STYLES, 2)
-        measure(record, "training-together", together, f"{together} styles together", work)
+        with record.attempt("training-alone"):
+            measure(record, "training-alone", 1, "alone", work)
+        many = record.choose(STYLES, 2)
+        measure(record, "training-together", many, f"{many} styles together", work)
 
 
 def measure(record: Recorder, key: str, count: int, words: str, work: float | None) -> None:

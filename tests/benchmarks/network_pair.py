@@ -14,7 +14,9 @@ from torch import nn
 from nstbench.contracts import Picture
 from nstbench.core.records import Role
 from nstbench.generate.conformance.method_checks import example
+from nstbench.nn.generators.decoder import MirroredDecoder
 from nstbench.nn.generators.runtime import for_inference
+from nstbench.nn.generators.transformation_network import TransformationNetwork
 from nstbench.pictures.picture import load_picture
 from nstbench.plan.variants import open_dataset
 from nstbench.plugins import registry
@@ -74,18 +76,23 @@ def prepared(name: str, params: dict[str, Any], size: int, device: torch.device)
     cls = registry.load("methods", name)
     method: Any = cls(cls.Params(**params))
     method.load(device)
-    style = open_dataset("starter", "styles").load(Role.STYLE).images[0]
-    method.prepare(load_picture(style, size, "inside", str(device)))
+    method.prepare(_style(size, device))
     return method
+
+
+def _style(size: int, device: torch.device) -> Picture:
+    """Return the first style of the starter dataset."""
+    style = open_dataset("starter", "styles").load(Role.STYLE).images[0]
+    return load_picture(style, size, "inside", str(device))
 
 
 def _drawn(name: str, device: torch.device) -> tuple[Any, _Pass]:
     cls = registry.load("methods", name)
     method: Any = cls(cls.Params())
-    usual = network_of(method).to(device)
+    usual = _plain(network_of(method).to(device))
     method.device = device
     method.network = for_inference(network_of(method), method.params, device)
-    return method, lambda x: method.apply(usual, x, torch.Generator().manual_seed(0))
+    return method, usual
 
 
 def _exact(name: str, size: int, device: torch.device) -> tuple[Any, Any]:
@@ -94,7 +101,13 @@ def _exact(name: str, size: int, device: torch.device) -> tuple[Any, Any]:
 
 
 def _plain(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    """Return a copy of a float32 network whose weights and maps have channels before positions."""
+    copied = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    if isinstance(copied, TransformationNetwork):
+        assert getattr(copied, "fused", None) is None
+        bordered = copied._bordered
+        copied._bordered = lambda pixels: bordered(pixels).contiguous()  # type: ignore[method-assign]
+    return copied
 
 
 def _dumoulin(name: str, size: int, device: torch.device) -> tuple[Any, _Pass]:
@@ -108,16 +121,28 @@ def _adain(name: str, size: int, device: torch.device) -> tuple[Any, _Pass]:
     vgg = exact.encoder
     steps = [plain_step(vgg.get_submodule(layer)) for layer in vgg.layers]
     encoder = _plain(nn.Sequential(*steps[: vgg.layers.index("relu4_1") + 1]))
-    decoder, ((mean, std),) = _plain(exact._decoder), exact._styles
+    decoder = _plain(_module_of(exact, MirroredDecoder))
+
+    def moments(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        features = encoder((pixels - vgg.mean) / vgg.std)
+        variance, mean = torch.var_mean(features, dim=(2, 3), keepdim=True, correction=0)
+        return features, mean, variance.clamp_min(1e-5).sqrt()
+
+    with torch.no_grad():
+        _, style_mean, style_std = moments(_style(size, device).pixels)
 
     def stylised(x: torch.Tensor) -> torch.Tensor:
-        features = encoder((x - vgg.mean) / vgg.std)
-        own = features.std(dim=(2, 3), keepdim=True, unbiased=False)
-        centred = features - features.mean(dim=(2, 3), keepdim=True)
-        pixels: torch.Tensor = decoder(centred / own.clamp_min(1e-5**0.5) * std + mean)
+        features, mean, std = moments(x)
+        pixels: torch.Tensor = decoder((features - mean) / std * style_std + style_mean)
         return pixels.clamp(0.0, 1.0)
 
     return method, stylised
+
+
+def _module_of(method: Any, kind: type[nn.Module]) -> nn.Module:
+    """Return the first module of a class in the attributes of a method."""
+    networks = [value for value in vars(method).values() if isinstance(value, nn.Module)]
+    return next(m for network in networks for m in network.modules() if isinstance(m, kind))
 
 
 _ONE_PASS = {"dumoulin_2017": _dumoulin, "adain_2017": _adain}
