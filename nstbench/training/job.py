@@ -60,8 +60,6 @@ class Job:
     recipe: Recipe
     styles: tuple[ImageRecord, ...]
     label: str
-    contents: tuple[ImageRecord, ...] = ()
-    start: Checkpoint | None = None
 
     @property
     def name(self) -> str:
@@ -125,14 +123,7 @@ def jobs(order: Order) -> list[Job]:
 
 def run_job(job: Job, listener: Listener) -> Checkpoint:
     """Train one checkpoint and return it; see :func:`train`."""
-    loop = prepare(job, listener)
-    with isolated(job.order.threads):
-        loop.run()
-    return finish(job, loop)
-
-
-def prepare(job: Job, listener: Listener, pictures: Any = None) -> Loop:
-    start = job.start or _start(job)
+    start = _start(job)
     if start is not None:
         job = replace(job, method=_continued(job.method, start))
     order, recipe = job.order, job.recipe
@@ -145,39 +136,35 @@ def prepare(job: Job, listener: Listener, pictures: Any = None) -> Loop:
         contents, streamed, recipe.size, recipe.batch, order.seed,
         fabric.global_rank, fabric.world_size,
     )  # fmt: skip
-    # All processes must begin with the same weights.
-    torch.manual_seed(order.seed)
-    task = Task(
-        recipe=recipe,
-        device=fabric.device,
-        styles=_fixed(job, fabric.device),
-        autocast=fabric.autocast,
-        start=start,
-        precision=order.precision,
-    )
-    training = job.method.training(task)
-    for network in training.networks.values():
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loop = Loop(
-        fabric=fabric,
-        training=training,
-        source=source,
-        schedule=_schedule(order, recipe),
-        folder=job.folder / f"{job.name}.training",
-        order=_identity(job, contents, streamed),
-        listener=listener,
-    )
-    loop._resume()
-    return loop
-
-
-def finish(job: Job, loop: Loop) -> Checkpoint:
-    start = job.start or _start(job)
-    if start is not None:
-        job = replace(job, method=_continued(job.method, start))
-    streamed = loop.source.styles
-    card = _card(job, start, loop, loop.source.contents, streamed)
-    write_checkpoint(job.folder, job.name, card, loop.training.weights())
+    with isolated(order.threads):
+        # All processes must begin with the same weights.
+        torch.manual_seed(order.seed)
+        task = Task(
+            recipe=recipe,
+            device=fabric.device,
+            styles=_fixed(job, fabric.device),
+            autocast=fabric.autocast,
+            start=start,
+            precision=order.precision,
+        )
+        training = job.method.training(task)
+        for network in training.networks.values():
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        loop = Loop(
+            fabric=fabric,
+            training=training,
+            source=source,
+            schedule=_schedule(order, recipe),
+            folder=job.folder / f"{job.name}.training",
+            order=_identity(job, contents, streamed),
+            listener=listener,
+        )
+        loop.run()
+        card = _card(job, start, loop, contents, streamed)
+        weights = training.weights()
+    if fabric.is_global_zero:
+        write_checkpoint(job.folder, job.name, card, weights)
+    fabric.barrier()
     return Checkpoint(card=_written(job), path=job.folder / f"{job.name}.safetensors")
 
 
@@ -258,9 +245,7 @@ def _continued(method: TrainableMethod, start: Checkpoint) -> TrainableMethod:
 
 
 def _contents(job: Job, listener: Listener) -> Collection:
-    records = job.contents or (
-        open_dataset(job.order.contents, "--contents").load(Role.CONTENT).images
-    )
+    records = open_dataset(job.order.contents, "--contents").load(Role.CONTENT).images
     if job.order.contents == "starter":
         listener.note(
             "training on the photographs of the starter dataset, which are the contents of runs by "

@@ -83,25 +83,6 @@ class Loop:
 
     # -- the loop -----------------------------------------------------------------------------
 
-    def set_total(self, steps: int) -> None:
-        self.schedule = replace(self.schedule, steps=steps)
-        self.training.set_total(steps)
-
-    def advance(self, steps: int) -> None:
-        before, started = self.seconds, time.perf_counter()
-        for index in range(self.done, self.done + steps):
-            self._step(self._placed(self.source.at(index)))
-        self.seconds = before + time.perf_counter() - started
-
-    def synchronize(self) -> None:
-        if self._count:
-            self._log()
-
-    def save(self, sheet: bool = True) -> None:
-        if self._count:
-            self._log()
-        self._save(sheet)
-
     def run(self) -> None:
         """Train to the last step, from the saved state if there is one.
 
@@ -183,7 +164,7 @@ class Loop:
 
     # -- states -------------------------------------------------------------------------------
 
-    def _save(self, sheet: bool = True) -> None:
+    def _save(self) -> None:
         if not self.fabric.is_global_zero:
             return
         for name, network in self.training.networks.items():
@@ -210,8 +191,7 @@ class Loop:
         torch.save(state, stream)
         write_bytes(self.folder / "state.pt", stream.getvalue())
         write_bytes(self.folder / "log.csv", _csv(self.rows).encode())
-        if sheet:
-            self._write_sheet()
+        self._write_sheet()
 
     def _resume(self) -> None:
         path = self.folder / "state.pt"
