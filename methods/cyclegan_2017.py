@@ -138,7 +138,7 @@ class _AdversarialTraining(Training):
             "generators": (self._painter, self._photographer),
             "discriminators": (self._critic, self._expert),
         }
-        rate, steps = task.recipe.learning_rate, task.recipe.steps
+        rate, self._steps = task.recipe.learning_rate, task.recipe.steps
         self.optimisers = {
             name: torch.optim.Adam(
                 [p for network in pair for p in network.parameters()], rate, betas=_BETAS
@@ -146,7 +146,9 @@ class _AdversarialTraining(Training):
             for name, pair in pairs.items()
         }
         self.schedulers = {
-            name: torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: learning_rate(k, steps))
+            name: torch.optim.lr_scheduler.LambdaLR(
+                optimiser, lambda k: learning_rate(k, self._steps)
+            )
             for name, optimiser in self.optimisers.items()
         }
         self._pools = {"paintings": PicturePool(_POOL), "photographs": PicturePool(_POOL)}
@@ -184,6 +186,10 @@ class _AdversarialTraining(Training):
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the tensors of the generator of paintings."""
         return self._painter.state_dict()
+
+    def set_total(self, steps: int) -> None:
+        """Let the learning rate fall in the second half of this number of steps."""
+        self._steps = steps
 
     def state(self) -> dict[str, Any]:
         """Return the pools of earlier pictures."""

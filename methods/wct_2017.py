@@ -200,6 +200,10 @@ class _DecodersTraining(DecoderTraining):
         ]
         return [batch.contents, *outputs]
 
+    def set_total(self, steps: int) -> None:
+        """Share this number of steps out among the levels."""
+        self._steps = steps
+
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the tensors of all decoders; each name begins with that of the layer."""
         return {

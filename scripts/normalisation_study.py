@@ -35,7 +35,7 @@ from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
 from nstbench.plan.variants import open_dataset
 from nstbench.plugins import registry
-from nstbench.training.crops import Source, read_collection
+from nstbench.training.steps.crops import Source, read_collection
 from nstbench.training.trainable import Task
 
 NORMS = ("batch", "instance")

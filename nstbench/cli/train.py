@@ -47,12 +47,12 @@ def train(
     """
     add_plugins(plugin)
     from nstbench.pipeline.progress import TerminalListener
-    from nstbench.training.job import train as run_training
+    from nstbench.training.together import train as run_training
     from nstbench.training.order import build_order
 
     listener = TerminalListener()
     try:
-        checkpoints = run_training(build_order(method, settings), listener)
+        checkpoints = run_training(build_order(method, settings), listener=listener)
     finally:
         listener.close()
     for checkpoint in checkpoints:

@@ -20,7 +20,7 @@ from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.pictures.picture import resize, to_pixels, write_png
 from nstbench.plan.listener import Listener
 from nstbench.store.atomic_files import write_bytes
-from nstbench.training.crops import Source
+from nstbench.training.steps.crops import Source
 from nstbench.training.trainable import Batch, Training
 
 if TYPE_CHECKING:
@@ -83,23 +83,53 @@ class Loop:
 
     # -- the loop -----------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Train to the last step, from the saved state if there is one.
+    def set_total(self, steps: int) -> None:
+        """Change the number of steps of the training, also while it runs.
+
+        Learning rates and phases that depend on the share of the training that is done follow.
+        """
+        self.schedule = replace(self.schedule, steps=steps)
+        self.training.set_total(steps)
+
+    def resume(self) -> None:
+        """Continue from the saved state, if there is one.
+
+        Raises:
+            UsageError: if the folder contains another training, or its state is damaged.
+        """
+        self._resume()
+
+    def advance(self, steps: int = 1) -> int:
+        """Launch the next steps, and return their number: fewer than ``steps`` at the end.
+
+        On a GPU, this does not wait for the device, except where the log or the state of the
+        training is due.
 
         Raises:
             TrainingError: if a loss or weight is no longer finite; the last state is kept.
-            UsageError: if the folder contains another training, or its state is damaged.
             StoreError: if the folder cannot be written.
         """
-        self._resume()
-        self.listener.stage("train", self.schedule.steps)
-        for _ in range(self.done):
-            self.listener.advanced()
         before, started = self.seconds, time.perf_counter()
-        for batch in self.source.between(self.done, self.schedule.steps):
-            self._step(self._placed(batch))
+        begin, stop = self.done, min(self.done + steps, self.schedule.steps)
+        for index in range(begin, stop):
+            self._step(self._placed(self.source.at(index)))
             self.seconds = before + time.perf_counter() - started
             self._record_progress()
+        return stop - begin
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all steps that were launched; log what is not logged."""
+        if self._count:
+            self._log()
+
+    def save(self, sheet: bool = True) -> None:
+        """Write the state and the log, and with ``sheet`` a sample sheet.
+
+        Raises:
+            TrainingError: if a loss or weight is no longer finite; the last state is kept.
+            StoreError: if the folder cannot be written.
+        """
+        self._save(sheet)
 
     def _step(self, batch: Batch) -> None:
         for network in self.training.networks.values():
@@ -164,7 +194,7 @@ class Loop:
 
     # -- states -------------------------------------------------------------------------------
 
-    def _save(self) -> None:
+    def _save(self, sheet: bool = True) -> None:
         if not self.fabric.is_global_zero:
             return
         for name, network in self.training.networks.items():
@@ -191,7 +221,8 @@ class Loop:
         torch.save(state, stream)
         write_bytes(self.folder / "state.pt", stream.getvalue())
         write_bytes(self.folder / "log.csv", _csv(self.rows).encode())
-        self._write_sheet()
+        if sheet:
+            self._write_sheet()
 
     def _resume(self) -> None:
         path = self.folder / "state.pt"

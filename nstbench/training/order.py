@@ -37,6 +37,7 @@ class Order(BaseModel):
     seed: int = Field(0, ge=0, description="seed of weights, crops and order")
     device: str = Field("auto", description="device: auto, cpu, cuda or cuda:N")
     devices: int = Field(1, ge=1, description="number of GPUs, or of processes on the CPU")
+    at_once: int = Field(16, ge=1, description="trainings at the same time on one GPU")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores if unset")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="number format of convolutions; auto: bfloat16 where it is native"

@@ -172,6 +172,9 @@ class Training(ABC):
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the tensors that stylising needs, by name; they are stored as float16."""
 
+    def set_total(self, steps: int) -> None:  # noqa: B027  most do not depend on it
+        """Change the number of steps of the training, which ``Task.recipe`` gave at first."""
+
     def state(self) -> dict[str, Any]:
         """Return what a resumed training needs besides networks, optimisers and schedulers.
 

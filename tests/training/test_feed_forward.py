@@ -277,7 +277,7 @@ class TestDumoulin:
             method(mix={"example1": 0.7, "example2": 0.7})
 
     def test_a_new_style_changes_only_its_values(self, method, tmp_path, picture_folders):
-        from nstbench.training.job import train
+        from nstbench.training.together import train
         from nstbench.training.order import build_order
 
         contents, styles = map(str, picture_folders)
@@ -302,7 +302,7 @@ class TestDumoulin:
         from nstbench.nn.backbones.load import load_backbone
         from nstbench.nn.losses.gram import gram_matrix
         from nstbench.pictures.picture import load_picture
-        from nstbench.training.job import train
+        from nstbench.training.together import train
         from nstbench.training.order import build_order
 
         contents, folder = picture_folders

@@ -21,8 +21,8 @@ from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.training.checkpoints import installed, look_of, read_checkpoint
-from nstbench.training.crops import Source, random_crop, read_collection
-from nstbench.training.job import train
+from nstbench.training.steps.crops import Source, random_crop, read_collection
+from nstbench.training.together import train
 from nstbench.training.loop import TrainingError
 from nstbench.training.order import build_order
 
@@ -75,7 +75,7 @@ class TestResume:
         whole, parts = tmp_path / "whole", tmp_path / "parts"
         (one,) = train(order(out=whole))
         with pytest.raises(Killed):
-            train(order(out=parts), KillAfter(killed_after))
+            train(order(out=parts), listener=KillAfter(killed_after))
         (two,) = train(order(out=parts))
         state = [
             torch.load(path.with_suffix(".training") / "state.pt", weights_only=True)
@@ -106,7 +106,7 @@ class TestResume:
 
     def test_finished_training_takes_no_further_step(self, order, tmp_path):
         (one,) = train(order(out=tmp_path))
-        (again,) = train(order(out=tmp_path), KillAfter(13))
+        (again,) = train(order(out=tmp_path), listener=KillAfter(13))
         assert again.card.sha256 == one.card.sha256
         assert again.card.seconds == one.card.seconds
 
