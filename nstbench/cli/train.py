@@ -47,8 +47,8 @@ def train(
     """
     add_plugins(plugin)
     from nstbench.pipeline.progress import TerminalListener
-    from nstbench.training.together import train as run_training
     from nstbench.training.order import build_order
+    from nstbench.training.together import train as run_training
 
     listener = TerminalListener()
     try:

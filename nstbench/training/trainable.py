@@ -150,6 +150,9 @@ class Training(ABC):
     networks: Mapping[str, nn.Module]
     optimisers: Mapping[str, Optimizer]
     schedulers: Mapping[str, LRScheduler] = {}
+    phases: ClassVar[tuple[float, ...]] = (0.5,)
+    """Places in the training, as parts of its steps, whose losses add up to the held-out loss.
+    A training with one kind of step has one place."""
 
     @abstractmethod
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
