@@ -18,8 +18,8 @@ from nstbench.nn.layers import aligned_convolution
 from nstbench.nn.layers.aligned_convolution import padded_convolution
 from nstbench.plan.config import MethodSpec
 from nstbench.plugins import registry
-from nstbench.training.steps.fabric import make_fabric
 from nstbench.training.order import Order
+from nstbench.training.steps.fabric import make_fabric
 from nstbench.training.trainable import Batch, StyleUse, Task, TrainableMethod
 
 SIZE = 64

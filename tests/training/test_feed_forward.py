@@ -277,8 +277,8 @@ class TestDumoulin:
             method(mix={"example1": 0.7, "example2": 0.7})
 
     def test_a_new_style_changes_only_its_values(self, method, tmp_path, picture_folders):
-        from nstbench.training.together import train
         from nstbench.training.order import build_order
+        from nstbench.training.together import train
 
         contents, styles = map(str, picture_folders)
         common = {
@@ -302,8 +302,8 @@ class TestDumoulin:
         from nstbench.nn.backbones.load import load_backbone
         from nstbench.nn.losses.gram import gram_matrix
         from nstbench.pictures.picture import load_picture
-        from nstbench.training.together import train
         from nstbench.training.order import build_order
+        from nstbench.training.together import train
 
         contents, folder = picture_folders
         given = {

@@ -21,10 +21,10 @@ from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.training.checkpoints import installed, look_of, read_checkpoint
-from nstbench.training.steps.crops import Source, random_crop, read_collection
-from nstbench.training.together import train
 from nstbench.training.loop import TrainingError
 from nstbench.training.order import build_order
+from nstbench.training.steps.crops import Source, random_crop, read_collection
+from nstbench.training.together import train
 
 TOY = Path(__file__).parents[1] / "support" / "toy_colour.py"
 

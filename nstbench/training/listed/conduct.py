@@ -332,8 +332,9 @@ class Conductor:
         trainings = self.results.trainings
         waiting = [name for name in self._waiting if trainings[name].status != FAILED]
         later = len([name for name in waiting if name not in names])
-        # the first preparation of a process takes longer than the others
-        one = median(self._preparing) if self._preparing else 0.0
+        # the first preparation of a process also loads modules and the loss network
+        first, *others = self._preparing or [0.0]
+        one = median(others) if others else first / 4
         reserve = one * later + sum(self._finish_time(name) for name in waiting)
         available = max(0.0, self.deadline.left() - reserve)
         shares = {name: trainings[name].share for name in waiting}

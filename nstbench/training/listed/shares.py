@@ -76,7 +76,7 @@ class Pace:
     """The costs of trainings that share a device, and the time that each had.
 
     A training's cost is the seconds that one of its steps takes of the device's time while all
-    of them run. Probes of one training at a time give the first costs, which are too high if a
+    of them run. Every training must be probed before the first call of :meth:`counts`. Probes of one training at a time give the first costs, which are too high if a
     device does several steps at once. :meth:`book` corrects them by the time of all together.
 
     Attributes:
@@ -88,7 +88,6 @@ class Pace:
     weights: dict[str, float]
     costs: dict[str, float] = field(default_factory=dict)
     used: dict[str, float] = field(default_factory=dict)
-    _due: dict[str, float] = field(default_factory=dict)
 
     def probed(self, name: str, steps: int, seconds: float) -> None:
         """Store the cost of steps that ran alone."""
@@ -98,18 +97,18 @@ class Pace:
     def counts(self, seconds: float) -> dict[str, int]:
         """Return the steps of each training in the next ``seconds``, at least one step in all.
 
-        Fractions of a step are carried over to the next call.
+        After them, the time that each had is its share of the time of all, to within a step.
         """
-        for name, weight in self.weights.items():
-            due = self._due.get(name, 0.0) + weight * seconds / self.costs[name]
-            self._due[name] = due
-        counts = {name: max(0, int(self._due[name])) for name in self.weights}
+        due = {name: self._due(name, seconds) for name in self.weights}
+        counts = {name: int(max(0.0, due[name]) / self.costs[name]) for name in due}
         if not any(counts.values()):
-            # every step is longer than the time: the training that waits longest goes on
-            counts[max(self.weights, key=lambda n: self._due[n] * self.costs[n])] = 1
-        for name, count in counts.items():
-            self._due[name] -= count
+            counts[max(due, key=due.__getitem__)] = 1
         return counts
+
+    def _due(self, name: str, seconds: float) -> float:
+        """Return the seconds that a training lacks at the end of the next ``seconds``."""
+        total = sum(self.used[each] for each in self.weights) + seconds
+        return self.weights[name] * total - self.used[name]
 
     def book(self, counts: Mapping[str, int], seconds: float) -> None:
         """Store that ``counts`` steps of all trainings together took ``seconds``."""
@@ -123,7 +122,7 @@ class Pace:
 
     def steps_in(self, name: str, seconds: float) -> int:
         """Return the steps that a training will do while the group runs for ``seconds``."""
-        return max(0, round(self.weights[name] * seconds / self.costs[name]))
+        return max(0, round(self._due(name, max(0.0, seconds)) / self.costs[name]))
 
     def drop(self, name: str) -> None:
         """Leave a training out, and share its time among the others."""
