@@ -34,8 +34,9 @@ from nstbench.training.checkpoints import (
 )
 from nstbench.training.loop import Loop, Schedule
 from nstbench.training.order import Order
-from nstbench.training.steps.crops import Collection, Source, read_collection
-from nstbench.training.steps.fabric import make_fabric
+from nstbench.training.steps.buffers import Steps
+from nstbench.training.steps.crops import Collection, Pictures, Source, read_pictures
+from nstbench.training.steps.fabric import make_autocast, make_fabric
 from nstbench.training.trainable import Recipe, StyleUse, Task, TrainableMethod
 
 _LOG_LINES = 200
@@ -129,8 +130,8 @@ def prepare(job: Job, listener: Listener) -> Loop:
     device = torch.device(resolve_device(order.device))
     fabric = make_fabric(order, device)
     fabric.launch()
-    contents = _contents(job, listener)
-    streamed = _streamed(job, listener)
+    contents = _contents(job, fabric.device, listener)
+    streamed = _streamed(job, fabric.device, listener)
     source = Source(
         contents, streamed, recipe.size, recipe.batch, order.seed,
         fabric.global_rank, fabric.world_size,
@@ -141,7 +142,7 @@ def prepare(job: Job, listener: Listener) -> Loop:
         recipe=recipe,
         device=fabric.device,
         styles=_fixed(job, fabric.device),
-        autocast=fabric.autocast,
+        autocast=make_autocast(order, fabric.device),
         start=start,
         precision=order.precision,
     )
@@ -151,6 +152,7 @@ def prepare(job: Job, listener: Listener) -> Loop:
     loop = Loop(
         fabric=fabric,
         training=training,
+        steps=Steps(fabric, training, source),
         source=source,
         schedule=_schedule(order, recipe),
         folder=job.folder / f"{job.name}.training",
@@ -260,7 +262,7 @@ def _continued(method: TrainableMethod, start: Checkpoint) -> TrainableMethod:
 # --- pictures ----------------------------------------------------------------------------
 
 
-def _contents(job: Job, listener: Listener) -> Collection:
+def _contents(job: Job, device: torch.device, listener: Listener) -> Collection:
     records = job.contents
     if not records:
         records = open_dataset(job.order.contents, "--contents").load(Role.CONTENT).images
@@ -269,24 +271,30 @@ def _contents(job: Job, listener: Listener) -> Collection:
             "training on the photographs of the starter dataset, which are the contents of runs by "
             "default; choose a folder of other photographs with --contents"
         )
-    return _read(records, job, "--contents", job.order.seed, listener)
+    pictures = _read(records, job, "--contents", device, listener)
+    return Collection(pictures, job.order.seed)
 
 
-def _streamed(job: Job, listener: Listener) -> Collection | None:
+def _streamed(job: Job, device: torch.device, listener: Listener) -> Collection | None:
     if job.recipe.styles != StyleUse.STREAM:
         return None
     # The seed differs from that of the contents. With the same one, equally many styles and
     # contents would have the same order, so every content would always meet the same style.
-    return _read(job.styles, job, "--styles", job.order.seed + 1, listener)
+    pictures = _read(job.styles, job, "--styles", device, listener)
+    return Collection(pictures, job.order.seed + 1)
 
 
 def _read(
-    records: tuple[ImageRecord, ...], job: Job, option: str, seed: int, listener: Listener
-) -> Collection:
-    collection = read_collection(records, job.recipe.size, seed, option)
-    for skip in collection.skipped:
+    records: tuple[ImageRecord, ...],
+    job: Job,
+    option: str,
+    device: torch.device,
+    listener: Listener,
+) -> Pictures:
+    pictures = read_pictures(records, job.recipe.size, device, option)
+    for skip in pictures.skipped:
         listener.note(f"left out {skip.path}: {skip.reason}")
-    return collection
+    return pictures
 
 
 def _fixed(job: Job, device: torch.device) -> tuple[Picture, ...]:

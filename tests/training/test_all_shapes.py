@@ -1,10 +1,12 @@
-"""Two steps of every trainable method at several widths and batch sizes."""
+"""Some steps of every trainable method at several widths and batch sizes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,10 +21,17 @@ from nstbench.nn.layers.aligned_convolution import padded_convolution
 from nstbench.plan.config import MethodSpec
 from nstbench.plugins import registry
 from nstbench.training.order import Order
+<<<<<<< HEAD
 from nstbench.training.steps.fabric import make_fabric
 from nstbench.training.trainable import Batch, StyleUse, Task, TrainableMethod
+=======
+from nstbench.training.steps.buffers import WARM_UP, Steps
+from nstbench.training.steps.crops import Collection, Pictures, Source
+from nstbench.training.steps.fabric import make_autocast, make_fabric
+from nstbench.training.trainable import StyleUse, Task, TrainableMethod
+>>>>>>> train
 
-SIZE = 64
+SIZE, STEPS = 64, 40
 WIDTHS, BATCHES = (0.25, 0.5, 1.0), (1, 4, 8)
 
 
@@ -45,38 +54,47 @@ def cases() -> Iterator[tuple[str, dict]]:
 CASES = list(cases())
 
 
-def two_steps(name: str, params: dict, size: int, batch: int, device: str) -> list[dict]:
+def built(name: str, params: dict, size: int, batch: int, device: str, capture: bool) -> Steps:
+    """Return the steps of a training on random pictures."""
     cls = registry.load("methods", name)
     method = cls(cls.Params(**params))
-    recipe = replace(cls.recipe, size=size, batch=batch, style_size=size, steps=2)
-    fabric = make_fabric(Order(method=MethodSpec(name=name), device=device), torch.device(device))
-    torch.manual_seed(0)
+    recipe = replace(cls.recipe, size=size, batch=batch, style_size=size, steps=STEPS)
+    order = Order(method=MethodSpec(name=name), device=device)
+    fabric = make_fabric(order, torch.device(device))
+    fabric.launch()
     picture = example(size, size, kind=1)
     picture = replace(picture, pixels=picture.pixels.to(device))
     fixed = {StyleUse.ONE: 1, StyleUse.SET: 3}.get(recipe.styles, 0)
-    task = Task(recipe, torch.device(device), (picture,) * fixed, fabric.autocast)
+    torch.manual_seed(0)
+    task = Task(recipe, fabric.device, (picture,) * fixed, make_autocast(order, fabric.device))
     training = method.training(task)
     for network in training.networks.values():
         network.to(memory_format=torch.channels_last)
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (2 * 70 * 90, 3), generator=random, dtype=torch.uint8)
+    shapes = np.array([[0, 70, 90], [70 * 90, 90, 70]])
+    pictures = Pictures(pixels.to(device), shapes, (None, None), (), size)
+    streamed = Collection(pictures, 1) if recipe.styles == StyleUse.STREAM else None
+    source = Source(Collection(pictures, 0), streamed, size, batch, 0)
+    return Steps(fabric, training, source, capture=capture)
 
-    def descend(optimiser: str, loss: torch.Tensor) -> None:
-        training.optimisers[optimiser].zero_grad()
-        loss.backward()
-        training.optimisers[optimiser].step()
 
+def run(steps: Steps, count: int) -> list[dict[str, float]]:
+    """Run steps, and return the losses of each."""
     history = []
-    for index in range(2):
-        draw = torch.Generator().manual_seed(index)
-        pixels = torch.rand(2, batch, 3, size, size, generator=draw).to(device)
-        contents, styles = (
-            part.contiguous(memory_format=torch.channels_last) for part in pixels.unbind()
-        )
-        streamed = styles if recipe.styles == StyleUse.STREAM else None
-        losses = training.step(Batch(index, contents, streamed, draw), descend)
-        history.append({key: float(value) for key, value in losses.items()})
-    weights = training.weights()
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
+    for index in range(count):
+        steps.run(index)
+        with steps.on_stream():
+            history.append({name: float(total) for name, total in steps.sums.items()})
+        steps.forget_losses()
     return history
+
+
+def finite(steps: Steps, history: list[dict[str, float]]) -> bool:
+    weights = steps.training.weights().values()
+    return all(math.isfinite(value) for losses in history for value in losses.values()) and all(
+        bool(tensor.isfinite().all()) for tensor in weights
+    )
 
 
 def test_every_trainable_method_is_a_case():
@@ -92,20 +110,43 @@ def test_every_trainable_method_is_a_case():
     ("name", "params"), [case for case in CASES if case[1].get("width", 0.25) in (0.25, 16)]
 )
 def test_two_steps_on_the_cpu(name, params, batch):
-    for losses in two_steps(name, params, SIZE, batch, "cpu"):
-        assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
+    steps = built(name, params, SIZE, batch, "cpu", capture=False)
+    assert finite(steps, run(steps, 2))
 
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("network_weights")
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize(("name", "params"), CASES)
-def test_two_steps_on_the_gpu(name, params, batch):
+def test_steps_on_the_gpu_are_captured(name, params, batch, caplog):
     """192 px is the size at which a training of ``dumoulin_2017:width=0.5`` ended with an error."""
     for size in (SIZE, 192):
-        for losses in two_steps(name, params, size, batch, "cuda"):
-            assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
+        steps = built(name, params, size, batch, "cuda", capture=True)
+        history = run(steps, WARM_UP + 2)
+        assert not caplog.messages
+        assert steps.captured
+        assert finite(steps, history)
+        assert history[-1] != history[-2], "a replay must take the numbers of the next step"
     torch.cuda.synchronize()
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("network_weights")
+@pytest.mark.parametrize(
+    ("name", "params"), [case for case in CASES if case[1].get("width", 0.25) in (0.25, 16)]
+)
+def test_captured_steps_equal_steps_without_a_graph(name, params):
+    """GPUs add in any order, so the losses of a step differ a little, and more with every step."""
+    histories = [
+        run(built(name, params, SIZE, 4, "cuda", capture), WARM_UP + 4) for capture in (False, True)
+    ]
+    for eager, replayed in zip(*histories, strict=True):
+        for loss, value in eager.items():
+            assert replayed[loss] == pytest.approx(value, rel=0.05, abs=1e-6), loss
+    # the first replay has the weights of the warm-up, and so nearly the same losses
+    first = WARM_UP
+    for loss, value in histories[0][first].items():
+        assert histories[1][first][loss] == pytest.approx(value, rel=0.02, abs=1e-6), loss
 
 
 # --- what GPUs compute in another form ----------------------------------------------------------

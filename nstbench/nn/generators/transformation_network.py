@@ -129,10 +129,11 @@ class TransformationNetwork(nn.Module):
         """Reflect the picture at its borders, to sides that are multiples of the stride."""
         border = _BORDER if self.design.padding == "reflect_start" else 0
         height, width = pixels.shape[-2:]
-        rows = mirrored(height, -border, height + -height % _STRIDE + border)
-        columns = mirrored(width, -border, width + -width % _STRIDE + border)
-        if len(rows) == height and len(columns) == width:
-            return pixels
+        down, right = height + -height % _STRIDE + border, width + -width % _STRIDE + border
+        if (down, right) == (height, width):
+            return pixels.contiguous(memory_format=torch.channels_last)
+        rows = mirrored(height, -border, down, pixels.device)
+        columns = mirrored(width, -border, right, pixels.device)
         bordered = pixels[:, :, rows][:, :, :, columns]
         return bordered.contiguous(memory_format=torch.channels_last)
 
@@ -316,7 +317,9 @@ def normalised_at_once(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor)
     return torch.addcmul(shift, wide, scale).to(x.dtype)
 
 
-def mirrored(length: int, start: int, stop: int) -> torch.Tensor:
+def mirrored(
+    length: int, start: int, stop: int, device: torch.device | None = None
+) -> torch.Tensor:
     """Return indices into ``length`` places for positions ``start`` to ``stop`` - 1.
 
     Positions outside are reflected at the ends as often as needed, without repeating the
@@ -327,7 +330,7 @@ def mirrored(length: int, start: int, stop: int) -> torch.Tensor:
         [2, 1, 0, 1, 2, 1, 0]
     """
     period = max(1, 2 * (length - 1))
-    positions = torch.arange(start, stop).remainder(period)
+    positions = torch.arange(start, stop, device=device).remainder(period)
     return torch.minimum(positions, period - positions)
 
 
