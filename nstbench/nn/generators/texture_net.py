@@ -8,6 +8,8 @@ nearest neighbours and concatenated to the next finer ones, with 8 more channels
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
