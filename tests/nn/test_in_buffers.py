@@ -187,7 +187,7 @@ def counts(optimizer):
 
     L-BFGS multiplies them: 26 evaluations from two starts that differ by 3e-7 end 0.04 apart.
     """
-    return (3, 3) if optimizer == "lbfgs" else LONG
+    return (4, 2) if optimizer == "lbfgs" else LONG
 
 
 def painted(monkeypatch, name, params, sides, optimizer, device, buffers, evaluations=None):
