@@ -329,7 +329,6 @@ def test_options_of_the_network_can_be_recorded(monkeypatch, caplog, replays, pa
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "lbfgs"])
 def test_the_host_waits_at_most_once_per_evaluation(replays, optimizer):
-    waits = []
     start = torch.full_like(WANTED, 0.5).cuda()
     wanted = WANTED.cuda()
     slopes = torch.linspace(1, 3, 48, device="cuda").view_as(wanted)
@@ -338,13 +337,13 @@ def test_the_host_waits_at_most_once_per_evaluation(replays, optimizer):
         return {"total": (slopes * (pixels - wanted).square()).sum()}
 
     def solve(count):
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            with warnings.catch_warnings(record=True) as seen:
-                warnings.simplefilter("always")
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
                 minimise_in_buffers(start, objective, Descent(optimizer, count), lambda *_: None)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
         return sum("synchroniz" in str(each.message) for each in seen)
 
     waits = solve(60) - solve(20)
