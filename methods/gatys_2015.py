@@ -40,7 +40,7 @@ from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
 from nstbench.nn.losses import colour
 from nstbench.nn.losses.gram import GRAM_LAYERS, gram_matrix
 from nstbench.nn.losses.semantic import one_hot, read_labels
-from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy, gram_energy
+from nstbench.nn.losses.terms import CAFFE_SCALE, WeightedSum, content_energy, gram_energy
 from nstbench.nn.optimise.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
@@ -206,7 +206,7 @@ class Gatys2015(ImageOptimisation):
         with torch.no_grad():
             wanted = self.features(content.pixels, p.content_layers)
         layers = tuple(dict.fromkeys((*p.content_layers, *p.style_layers)))
-        factors = {name: self._style_factor(name, gram) for name, gram in targets.items()}
+        add_up = WeightedSum(self._style_factor(name, gram) for name, gram in targets.items())
         masks = self._masks(content)
 
         def losses(pixels: torch.Tensor) -> Losses:
@@ -217,12 +217,12 @@ class Gatys2015(ImageOptimisation):
                     for name, target in wanted.items()
                 ]
             ).sum()
-            of_style = torch.stack(
+            of_style = add_up(
                 [
-                    factors[name] * gram_energy(_guided(features[name], masks), target)
+                    gram_energy(_guided(features[name], masks), target)
                     for name, target in targets.items()
                 ]
-            ).sum()
+            )
             return self.add_up(of_content, of_style, pixels)
 
         return losses

@@ -152,6 +152,23 @@ def test_variations(device, exponent):
     )
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_weighted_sums(device):
+    weights = torch.tensor([2.0, -3.0, 0.5])
+    values = [torch.tensor(value, device=device) for value in (1.0, 4.0, -7.0)]
+    usual = terms.WeightedSum(weights.tolist())
+    given = weights.to(device)
+    close(both(lambda *v: gpu_terms.weighted_sum(v, given), lambda *v: usual(v), *values), 1e-6)
+    close(
+        both(
+            lambda *v: usual(v),
+            lambda *v: sum(a * b for a, b in zip(v, weights, strict=True)),
+            *values,
+        ),
+        1e-6,
+    )
+
+
 def test_gradients_are_those_of_differences():
     draw = torch.Generator().manual_seed(0)
     f = torch.rand(1, 4, 5, 3, generator=draw, dtype=torch.float64, requires_grad=True)

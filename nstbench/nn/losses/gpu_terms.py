@@ -7,6 +7,7 @@ differs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -65,6 +66,12 @@ def variation(pixels: torch.Tensor, exponent: float) -> torch.Tensor:
     return energy
 
 
+def weighted_sum(values: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+    """Return the sum of 0-d values with weights (n,); differentiable once in the values."""
+    total: torch.Tensor = _WeightedSum.apply(weights, *values)
+    return total
+
+
 class _GramDistance(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -82,8 +89,7 @@ class _GramDistance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, difference = ctx.saved_tensors
-        weight = difference * (grad * (-4 / ctx.count))
-        return _weighted(features, weight, ctx.shift), None, None, None
+        return _weighted(features, difference, grad * (-4 / ctx.count), ctx.shift), None, None, None
 
 
 class _CrossDistance(torch.autograd.Function):
@@ -102,12 +108,12 @@ class _CrossDistance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         shallow, deep, difference = ctx.saved_tensors
-        weight = difference * (grad * (-2 / deep[0, 0].numel()))
+        factor = grad * (-2 / deep[0, 0].numel())
         of_shallow = of_deep = None
         if ctx.needs_input_grad[0]:
-            of_shallow = _weighted(deep, weight.transpose(1, 2), ctx.shift)
+            of_shallow = _weighted(deep, difference.transpose(1, 2), factor, ctx.shift)
         if ctx.needs_input_grad[1]:
-            of_deep = _weighted(shallow, weight, ctx.shift)
+            of_deep = _weighted(shallow, difference, factor, ctx.shift)
         return of_shallow, of_deep, None, None
 
 
@@ -162,6 +168,19 @@ class _Variation(torch.autograd.Function):
         return gradient, None
 
 
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(weights)
+        return torch.dot(torch.stack(values), weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (weights,) = ctx.saved_tensors
+        return None, *(weights * grad).unbind()
+
+
 def _shifted(
     product: torch.Tensor, left: torch.Tensor, right: torch.Tensor, shift: float
 ) -> torch.Tensor:
@@ -177,24 +196,28 @@ def _shifted(
     return product.add_(sums, alpha=shift)
 
 
-def _weighted(features: torch.Tensor, weight: torch.Tensor, shift: float) -> torch.Tensor:
+def _weighted(
+    features: torch.Tensor, matrix: torch.Tensor, factor: torch.Tensor, shift: float
+) -> torch.Tensor:
     """Return (F + s) at each position times a matrix, channels last.
 
     Args:
         features: F, (B, C, H, W).
-        weight: float32 (B, C, D).
+        matrix: float32 (B, C, D).
+        factor: of the matrix, 0-d.
         shift: s.
 
     Returns:
         (B, D, H, W) of the dtype of ``features``.
     """
     flat = features.flatten(2).transpose(1, 2)
-    low = weight.to(features.dtype)
+    low = torch.empty_like(matrix, dtype=features.dtype)
+    torch.mul(matrix, factor, out=low)
     with torch.autocast(features.device.type, enabled=False):
         if not shift:
             product = torch.bmm(flat, low)
         else:
-            offset = (weight.sum(dim=1, keepdim=True) * shift).to(features.dtype)
+            offset = (matrix.sum(dim=1, keepdim=True) * (factor * shift)).to(features.dtype)
             if len(flat) == 1:
                 # of a vector, the addition is part of the product
                 product = torch.addmm(offset[0, 0], flat[0], low[0])[None]

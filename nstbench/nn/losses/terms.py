@@ -7,6 +7,7 @@ precision of the activations. No function waits for the device, and GPUs use the
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -118,6 +119,34 @@ def _averaged_to(shallow: torch.Tensor, deep: torch.Tensor) -> torch.Tensor:
         # the gradient of adaptive pooling is added up in any order, which differs between runs
         return F.avg_pool2d(shallow, (int(down), int(across)))
     return F.adaptive_avg_pool2d(shallow, (height, width))
+
+
+class WeightedSum:
+    """A sum of 0-d values with fixed weights, in two kernels on a GPU.
+
+    Args:
+        weights: one per value.
+
+    Example:
+        >>> WeightedSum([2.0, 3.0])([torch.tensor(1.0), torch.tensor(10.0)])
+        tensor(32.)
+    """
+
+    def __init__(self, weights: Iterable[float]) -> None:
+        self._weights = tuple(weights)
+        self._on_gpu: torch.Tensor | None = None
+
+    def __call__(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the sum, 0-d; differentiable once.
+
+        The first call moves the weights to the GPU, so a CUDA graph must not record it.
+        """
+        if not values[0].is_cuda:
+            weighted = [w * value for w, value in zip(self._weights, values, strict=True)]
+            return torch.stack(weighted).sum()
+        if self._on_gpu is None:
+            self._on_gpu = torch.tensor(self._weights, device=values[0].device)
+        return gpu_terms.weighted_sum(values, self._on_gpu)
 
 
 def content_energy(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
