@@ -81,12 +81,13 @@ class TestTime:
     def test_every_training_has_its_share_to_within_a_step(self, call):
         began = time.monotonic()
         results = call(
-            {"name": "a", "share": 1}, {"name": "b", "share": 1}, {"name": "c", "share": 2}
-        )
-        assert time.monotonic() - began < 8
+            {"name": "a", "share": 1}, {"name": "b", "share": 1}, {"name": "c", "share": 2},
+            seconds=12,
+        )  # fmt: skip
+        assert time.monotonic() - began < 12
         a, b, c = (results.trainings[f"timed_colour--{name}"] for name in "abc")
         # the time that preparing and writing left is shared out again before every training
-        assert 2.5 < a.seconds + b.seconds + c.seconds < 8
+        assert 2 < a.seconds + b.seconds + c.seconds < 12
         assert c.seconds == pytest.approx(a.seconds + b.seconds, rel=0.25)
         for one in (a, b, c):
             assert one.status == "done"
@@ -198,7 +199,7 @@ class TestFailures:
     def test_the_shipped_folder_is_not_overwritten(self, call):
         from nstbench.training.checkpoints import shipped_dir
 
-        with pytest.raises(UsageError, match="--out .*starts of the trainings"):
+        with pytest.raises(UsageError, match=r"--out .*starts of the trainings"):
             call({"name": "a"}, out=shipped_dir())
 
     def test_too_few_photographs(self, call):
@@ -230,18 +231,18 @@ class TestHeldOut:
                 made = network(pixels)
             style = (made.mean(dim=(-2, -1), keepdim=True) - target).square().mean()
             expected += float(style + 0.1 * (made - pixels).square().mean()) / len(records)
-        # the toy adds noise of 0.01 to its contents
+        # the toy adds noise of 0.01 to its contents, and only whole batches are measured
         assert measured == pytest.approx(expected, rel=0.05)
 
     def test_measuring_changes_nothing(self, loop):
         loop, records, styles = loop
         loop.advance(2)
         before = {n: t.clone() for n, t in loop.training.network.state_dict().items()}
-        state, generator = loop.training.state(), torch.get_rng_state()
+        last, generator = loop.training.last.clone(), torch.get_rng_state()
         held_out = HeldOut(tuple(records), torch.device("cpu"))
         one, two = held_out.loss(loop, styles), held_out.loss(loop, styles)
         assert one == two
-        assert loop.training.state() == state
+        assert torch.equal(loop.training.last, last)
         assert torch.equal(torch.get_rng_state(), generator)
         for name, tensor in loop.training.network.state_dict().items():
             assert torch.equal(tensor, before[name])
