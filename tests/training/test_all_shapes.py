@@ -16,6 +16,7 @@ from nstbench.nn.generators.residual_generator import ResidualGenerator
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
 from nstbench.nn.layers import aligned_convolution
 from nstbench.nn.layers.aligned_convolution import padded_convolution
+from nstbench.nn.layers.instance_normalisation import normalised_at_once
 from nstbench.plugins import registry
 from nstbench.training.steps.buffers import WARM_UP, Steps
 from nstbench.training.trainable import TrainableMethod
@@ -135,7 +136,7 @@ def test_all_samples_at_once_are_normalised_like_one_by_one(shape, rows):
     results = []
     for normalise in (
         transformation_network.instance_norm,
-        lambda x, gamma, beta: transformation_network.normalised_at_once(
+        lambda x, gamma, beta: normalised_at_once(
             x, gamma.expand(len(x), -1), beta.expand(len(x), -1)
         ),
     ):
@@ -145,9 +146,37 @@ def test_all_samples_at_once_are_normalised_like_one_by_one(shape, rows):
         results.append((made, *gradients))
     for alone, together in zip(*results, strict=True):
         torch.testing.assert_close(together, alone, rtol=1e-8, atol=1e-8)
+    plain = [normalised_at_once(x), *torch.autograd.grad(normalised_at_once(x).sin().sum(), [x])]
+    ones = torch.ones(shape[:2], dtype=torch.float64)
+    made = normalised_at_once(x, ones, 0 * ones)
+    for found, wanted in zip(
+        plain, [made, *torch.autograd.grad(made.sin().sum(), [x])], strict=True
+    ):
+        torch.testing.assert_close(found, wanted)
     low = x.detach().bfloat16()
     gamma = condition.detach()[:, : shape[1]].expand(shape[0], -1)
-    assert transformation_network.normalised_at_once(low, gamma, gamma).dtype == torch.bfloat16
+    assert normalised_at_once(low, gamma, gamma).dtype == torch.bfloat16
+
+
+def test_sixteen_bit_activations_are_normalised_as_in_float32():
+    """Mean and variance are exact, also where the mean is ten deviations."""
+    torch.manual_seed(3)
+    low = (torch.randn(2, 8, 33, 20) * 2 + 20).bfloat16()
+    low = low.contiguous(memory_format=torch.channels_last).requires_grad_()
+    gamma, beta = torch.rand(2, 8).requires_grad_(), torch.rand(2, 8).requires_grad_()
+    weights = torch.randn(2, 8, 33, 20).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        made = normalised_at_once(low, gamma, beta)
+    found = [made, *torch.autograd.grad((made.float() * weights).sum(), [low, gamma, beta])]
+    high = low.detach().double().requires_grad_()
+    exact = transformation_network.instance_norm(high, gamma.double(), beta.double())
+    wanted = [
+        exact, *torch.autograd.grad((exact * weights.double()).sum(), [high, gamma, beta])
+    ]  # fmt: skip
+    assert made.dtype == torch.bfloat16
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.double() - other.double()).abs().max() < 0.01 * other.abs().max()
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nstbench.nn.generators.transformation_network import normalised_at_once
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
+from nstbench.nn.layers.instance_normalisation import normalised_at_once
 
 # junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py, init_weights.
 _INITIAL_STD = 0.02
@@ -29,8 +29,7 @@ class PlainInstanceNorm(nn.Module):
         # For one sample, batch statistics equal instance statistics. Unlike torch's instance
         # normalisation, this keeps the channels-last order.
         if x.is_cuda:
-            ones = torch.ones(x.shape[:2], device=x.device)
-            return normalised_at_once(x, ones, torch.zeros_like(ones))
+            return normalised_at_once(x)
         parts = [F.batch_norm(one, None, None, training=True) for one in x.split(1)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
