@@ -37,7 +37,7 @@ class TimedColour(_TOY.ToyColour):
     class Params(_TOY.ToyColour.Params):
         """Parameters."""
 
-        step_seconds: float = Field(0.02, ge=0, description="duration of a step")
+        step_seconds: float = Field(0.04, ge=0, description="duration of a step")
         fails_at: int = Field(10**9, ge=0, description="first step with a loss of NaN")
 
     def training(self, task):
