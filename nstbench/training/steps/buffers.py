@@ -60,8 +60,9 @@ class Steps:
         self._fabric, self.training, self.source = fabric, training, source
         self._ahead: dict[str, torch.Tensor] = {}
         self._next, self._end = -1, -1
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._runs = 0
+        # by phase: a training may change between its phases at every step
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._runs: dict[int, int] = {}
         self._rates: dict[str, list[torch.Tensor]] = {}
         self._shown: dict[str, list[float]] = {}
         device = fabric.device
@@ -76,8 +77,8 @@ class Steps:
 
     @property
     def captured(self) -> bool:
-        """True while steps are replays of a graph."""
-        return self._graph is not None
+        """True while the steps of the last phase are replays of a graph."""
+        return self.phase in self._graphs
 
     @contextlib.contextmanager
     def on_stream(self) -> Iterator[None]:
@@ -98,15 +99,17 @@ class Steps:
         """Launch step number ``index`` without waiting for the device."""
         with self.on_stream():
             self._look_ahead(index)
-            self._begin_phase(self.training.phase(index))
+            phase = self.training.phase(index)
+            self._begin_phase(phase)
             self._show_rates()
-            if self._graph is None and self._captures and self._runs >= WARM_UP:
-                self._capture()
-            if self._graph is not None:
-                self._graph.replay()
+            runs = self._runs.get(phase, 0)
+            if phase not in self._graphs and self._captures and runs >= WARM_UP:
+                self._capture(phase)
+            if phase in self._graphs:
+                self._graphs[phase].replay()
             else:
                 self._step()
-            self._runs += 1
+            self._runs[phase] = runs + 1
             self._next = index + 1
             self.count += 1
             for scheduler in self.training.schedulers.values():
@@ -190,10 +193,10 @@ class Steps:
         )
 
     def _begin_phase(self, phase: int) -> None:
-        if phase == self.phase:
-            return
-        self.phase, self._graph, self._runs = phase, None, 0
-        self.training.enter(phase, self._present_batch())
+        again = phase == self.phase or phase in self._runs
+        self.phase = phase
+        if not again:
+            self.training.enter(phase, self._present_batch())
 
     def _show_rates(self) -> None:
         """Copy learning rates that have changed to the device."""
@@ -248,7 +251,7 @@ class Steps:
 
     # -- the graph ----------------------------------------------------------------------------
 
-    def _capture(self) -> None:
+    def _capture(self, phase: int) -> None:
         """Record a step without running it; if that fails, all steps run without a graph."""
         graph = torch.cuda.CUDAGraph()
         try:
@@ -259,7 +262,7 @@ class Steps:
             torch.cuda.synchronize(self._fabric.device)
             self._leave_out(str(error))
             return
-        self._graph = graph
+        self._graphs[phase] = graph
 
     def _leave_out(self, reason: str) -> None:
         self._captures = False
