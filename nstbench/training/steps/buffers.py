@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from nstbench.training.steps.crops import Source
 from nstbench.training.trainable import Batch, Training
@@ -100,12 +101,11 @@ class Steps:
             self._look_ahead(index)
             self._begin_phase(self.training.phase(index))
             self._show_rates()
-            if self._graph is None and self._captures and self._runs >= WARM_UP:
-                self._capture()
-            if self._graph is not None:
-                self._graph.replay()
-            else:
+            if not self._replayed():
                 self._step()
+            if self._runs < WARM_UP:
+                # Trainings share frozen weights, which the first step arranges for the device.
+                self.synchronize()
             self._runs += 1
             self._next = index + 1
             self.count += 1
@@ -129,7 +129,7 @@ class Steps:
             can = all("capturable" in group for group in optimiser.param_groups)
             if self._captures and not can:
                 self._leave_out(f"the optimiser {name} cannot be captured")
-            on_gpu = self.stream is not None and can
+            on_gpu = self.stream is not None and self._fabric.world_size == 1 and can
             for group in optimiser.param_groups if can else ():
                 group["capturable"] = on_gpu
                 if "fused" in group:
@@ -247,6 +247,17 @@ class Steps:
                 group["lr"] = number
 
     # -- the graph ----------------------------------------------------------------------------
+
+    def _replayed(self) -> bool:
+        """Replay a step; return False if there is no graph, or if operations are counted."""
+        if is_in_torch_dispatch_mode():
+            return False
+        if self._graph is None and self._captures and self._runs >= WARM_UP:
+            self._capture()
+        if self._graph is None:
+            return False
+        self._graph.replay()
+        return True
 
     def _capture(self) -> None:
         """Record a step without running it; if that fails, all steps run without a graph."""
