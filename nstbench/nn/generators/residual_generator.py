@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nstbench.nn.generators.transformation_network import instance_norm
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
 from nstbench.nn.layers.instance_normalisation import normalised_at_once
 
@@ -28,8 +29,11 @@ class PlainInstanceNorm(nn.Module):
         """Return (B, C, H, W) with mean 0 and variance 1 per sample and channel."""
         # For one sample, batch statistics equal instance statistics. Unlike torch's instance
         # normalisation, this keeps the channels-last order.
-        if x.is_cuda:
+        if x.is_cuda and torch.is_grad_enabled():
             return normalised_at_once(x)
+        if x.is_cuda:
+            ones = torch.ones(x.shape[:2], device=x.device)
+            return instance_norm(x, ones, torch.zeros_like(ones))
         parts = [F.batch_norm(one, None, None, training=True) for one in x.split(1)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 

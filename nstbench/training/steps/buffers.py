@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from nstbench.training.steps.crops import Source
 from nstbench.training.trainable import Batch, Training
@@ -60,7 +61,7 @@ class Steps:
         self._fabric, self.training, self.source = fabric, training, source
         self._ahead: dict[str, torch.Tensor] = {}
         self._next, self._end = -1, -1
-        # by phase: a training may change between its phases at every step
+        # by phase: a training may go to and fro between its phases
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._runs: dict[int, int] = {}
         self._rates: dict[str, list[torch.Tensor]] = {}
@@ -100,15 +101,13 @@ class Steps:
         with self.on_stream():
             self._look_ahead(index)
             phase = self.training.phase(index)
-            self._begin_phase(phase)
+            runs = self._begin_phase(phase)
             self._show_rates()
-            runs = self._runs.get(phase, 0)
-            if phase not in self._graphs and self._captures and runs >= WARM_UP:
-                self._capture(phase)
-            if phase in self._graphs:
-                self._graphs[phase].replay()
-            else:
+            if not self._replayed(phase):
                 self._step()
+            if runs < WARM_UP:
+                # Trainings share frozen weights, which the first step arranges for the device.
+                self.synchronize()
             self._runs[phase] = runs + 1
             self._next = index + 1
             self.count += 1
@@ -132,7 +131,7 @@ class Steps:
             can = all("capturable" in group for group in optimiser.param_groups)
             if self._captures and not can:
                 self._leave_out(f"the optimiser {name} cannot be captured")
-            on_gpu = self.stream is not None and can
+            on_gpu = self.stream is not None and self._fabric.world_size == 1 and can
             for group in optimiser.param_groups if can else ():
                 group["capturable"] = on_gpu
                 if "fused" in group:
@@ -192,11 +191,13 @@ class Steps:
             {name: rows.index_select(0, self._row)[0] for name, rows in self._ahead.items()}
         )
 
-    def _begin_phase(self, phase: int) -> None:
-        again = phase == self.phase or phase in self._runs
+    def _begin_phase(self, phase: int) -> int:
+        """Return the number of steps of the phase so far; enter it if it is new."""
+        entered = phase == self.phase or phase in self._runs
         self.phase = phase
-        if not again:
+        if not entered:
             self.training.enter(phase, self._present_batch())
+        return self._runs.get(phase, 0)
 
     def _show_rates(self) -> None:
         """Copy learning rates that have changed to the device."""
@@ -250,6 +251,17 @@ class Steps:
                 group["lr"] = number
 
     # -- the graph ----------------------------------------------------------------------------
+
+    def _replayed(self, phase: int) -> bool:
+        """Replay a step; return False if there is no graph, or if operations are counted."""
+        if is_in_torch_dispatch_mode():
+            return False
+        if self._captures and phase not in self._graphs and self._runs.get(phase, 0) >= WARM_UP:
+            self._capture(phase)
+        if phase not in self._graphs:
+            return False
+        self._graphs[phase].replay()
+        return True
 
     def _capture(self, phase: int) -> None:
         """Record a step without running it; if that fails, all steps run without a graph."""
