@@ -55,6 +55,8 @@ class Runner:
     def note(self, pace: Pace) -> None:
         """Store seconds, rate and losses in the result."""
         self.result.seconds = self.before + pace.used.get(self.name, 0.0)
+        # the loop only knows how long it took to launch its steps
+        self.loop.seconds = self.result.seconds
         self.result.step_seconds = pace.costs.get(self.name, self.result.step_seconds)
         if rows := self.loop.rows:
             self.result.first_loss, self.result.last_loss = total_of(rows[0]), total_of(rows[-1])
