@@ -366,6 +366,7 @@ def _times(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) 
     return {
         "seconds": clock.seconds[0] / pairs,
         "waits": tuple(wait / pairs for wait in clock.waits),
+        "on_device": tuple(seconds / pairs for seconds in clock.on_device),
         "load_seconds": loaded.load_seconds,
         "prepare_seconds": prepare_seconds,
         "calibration": loaded.calibration.seconds,

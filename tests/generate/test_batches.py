@@ -543,7 +543,7 @@ def test_batches_of_slow_methods_are_not_timed():
         def stylize_batch(self, pairs):
             raise AssertionError("it is called")
 
-    assert time_batch(Slow(), None, torch.device("cpu"), 16, latency=6.0) == (1, ())
+    assert time_batch(Slow(), None, torch.device("cpu"), 16, latency=6.0) == (1, (), False)
 
 
 # --- configuration and complete runs -----------------------------------------------------
