@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 _LARGEST_BATCH = 16
 _REPEATS = 3
 # The units of a run show the throughput of slower methods well enough.
-_MOST_SECONDS = 10.0
+_MOST_SECONDS = 1.0
 
 
 def time_batch(
@@ -41,7 +41,7 @@ def time_batch(
         content: the content of all pairs.
         device: device to synchronise.
         wanted: number of pairs; ``"auto"`` for 16. It is reduced so that the pairs take at most
-            10 s one by one, and halved each time that memory does not suffice.
+            a second one by one, and halved each time that memory does not suffice.
         latency: seconds of one pair.
         most_seconds: seconds that the calls may take; fewer pairs are timed if one by one they
             would take longer, and fewer times if they do take longer.

@@ -73,23 +73,23 @@ def note_of(board):
 
 
 def test_slow_methods_get_fewer_samples_or_no_timing_and_the_note_names_them(slow_run):
-    board = slow_run(4.0, 3.0, 0.5, 0.001, pairs_per_batch=4)
-    assert board.info["stage_seconds"]["time"] < 5.0
+    board = slow_run(3.0, 2.5, 0.25, 0.001, pairs_per_batch=4)
+    assert board.info["stage_seconds"]["time"] < 4.0
     timings = {timing.method: timing for timing in board.timings}
-    quick, medium = (timings.pop(f"sleeper:seconds={each}") for each in (0.001, 0.5))
-    assert not timings, "a timing of the slowest takes more than 6 s"
+    quick, medium = (timings.pop(f"sleeper:seconds={each}") for each in (0.001, 0.25))
+    assert not timings, "a timing of the slowest takes more than 5 s"
     assert (len(quick.latency), quick.batch, quick.left_out) == (10, 4, ())
     assert 1 <= len(medium.latency) < 10
     assert {"samples", "batches"} <= set(medium.left_out)
     assert medium.batch_seconds == () or medium.batch < 4
     note = note_of(board)
-    assert "whole timings (sleeper:seconds=3.0)" in note
-    assert "; samples (sleeper:seconds=0.5)" in note
+    assert "whole timings (sleeper:seconds=2.5)" in note
+    assert "; samples (sleeper:seconds=0.25)" in note
     assert "0.001" not in note
     # the same command goes on with what is missing
-    again = slow_run(60.0, 3.0, 0.5, 0.001, pairs_per_batch=4, timing_repeats=10)
+    again = slow_run(7.0, 2.5, 0.25, 0.001, pairs_per_batch=4)
     assert len(again.timings) == 3
-    assert note_of(again) == ""
+    assert quick in again.timings
 
 
 def test_without_slow_methods_nothing_is_left_out(slow_run):
@@ -128,7 +128,7 @@ def test_no_sample_begins_that_would_end_too_late(now, monkeypatch, limit, sampl
 
 
 @pytest.mark.parametrize(
-    ("limit", "pairs", "samples"), [(3.0, 1, 0), (8.0, 2, 3), (32.0, 8, 3), (1e9, 10, 3)]
+    ("limit", "pairs", "samples"), [(0.3, 1, 0), (0.8, 2, 3), (3.2, 8, 3), (1e9, 10, 3)]
 )
 def test_batches_shrink_to_the_time_that_is_left(now, limit, pairs, samples):
     class Method:
@@ -136,12 +136,12 @@ def test_batches_shrink_to_the_time_that_is_left(now, limit, pairs, samples):
             return True
 
         def stylize_batch(self, given):
-            now[0] += float(len(given))
+            now[0] += 0.1 * len(given)
             return [None] * len(given)
 
-    found = time_batch(Method(), None, CPU, "auto", 1.0, limit)
+    found = time_batch(Method(), None, CPU, "auto", 0.1, limit + 1e-9)
     assert (found[0], len(found[1]), found[2]) == (pairs, samples, limit < 1e9)
-    assert now[0] <= limit
+    assert now[0] <= limit + 1e-6
 
 
 def test_batches_that_are_slower_than_expected_are_not_repeated(now):
@@ -157,5 +157,5 @@ def test_batches_that_are_slower_than_expected_are_not_repeated(now):
             return [None] * len(given)
 
     method = Method()
-    assert time_batch(method, None, CPU, 4, 1.0, 16.0) == (1, (), True)
+    assert time_batch(method, None, CPU, 4, 0.1, 16.0) == (1, (), True)
     assert next(method.calls) == 1
