@@ -204,10 +204,13 @@ class _DecoderTraining(DecoderTraining):
         decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 1 / (1 + _DECAY * k))
         self.schedulers = {"decoder": decay}
 
+    def enter(self, phase: int, batch: Batch) -> None:
+        """Begin with the weights of the encoder, transposed, unless there is a checkpoint."""
+        if self.fresh:
+            mirror_weights(self._decoder, self.encoder, _LAYER, batch.contents)
+
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend L_c + style_weight * L_s."""
-        if batch.index == 0 and self.fresh:
-            mirror_weights(self._decoder, self.encoder, _LAYER, batch.contents)
         styles, wanted = self._targets(batch)
         actual = encode(self.encoder, self.decode(self._decoder, wanted), _STYLE_LAYERS)
         content = F.mse_loss(actual[_LAYER].float(), wanted)

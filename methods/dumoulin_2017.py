@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import nn
 
@@ -192,7 +193,7 @@ class StyleValues(nn.Module):
 
     def forward(self, indices: torch.Tensor) -> torch.Tensor:
         """Return the values of each index, (B, ``conditioned_values``)."""
-        return self.values[indices]
+        return F.embedding(indices, self.values)
 
 
 class _Training(Training):
@@ -216,14 +217,17 @@ class _Training(Training):
             name: torch.cat([targets[name] for targets in of_styles]) for name in of_styles[0]
         }
 
+    def draws(self, index: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
+        """Return the index of a style for every picture."""
+        count = (self.task.recipe.batch,)
+        return {"styles": torch.randint(len(self.styles.values), count, generator=generator)}
+
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the perceptual loss of one batch."""
-        count = (len(batch.contents),)
-        chosen = torch.randint(len(self.styles.values), count, generator=batch.generator)
-        chosen = chosen.to(batch.contents.device)
+        chosen = batch.draws["styles"]
         with self.task.autocast():
             made = self.network(batch.contents, self.styles(chosen))
-        targets = {name: grams[chosen] for name, grams in self.targets.items()}
+        targets = {name: grams.index_select(0, chosen) for name, grams in self.targets.items()}
         losses = self.loss(made, batch.contents, targets)
         descend("adam", losses["total"])
         return {name: loss.detach() for name, loss in losses.items()}

@@ -34,7 +34,6 @@ from nstbench.contracts import (
 from nstbench.core.cards import WeightCard
 from nstbench.core.errors import UsageError
 from nstbench.nn.backbones.load import load_backbone
-from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.backbones.vgg import VGG16
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
@@ -47,6 +46,7 @@ from nstbench.nn.generators.runtime import (
 from nstbench.nn.generators.style_prediction import ArbitraryStyleNetwork, statistics_of
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.training.feed_forward import FeedForwardParams, perceptual_loss
+from nstbench.training.steps.loss_networks import shared_loss_network
 from nstbench.training.trainable import (
     Batch,
     Descend,
@@ -229,7 +229,7 @@ class _StylePredictionTraining(Training):
             "tv_weight": 0.0,
         }
         self._loss = perceptual_loss(FeedForwardParams(**losses), task, "n")
-        self._encoder = load_loss_network("vgg16", task.device, "max", task.precision)
+        self._encoder = shared_loss_network("vgg16", task.device, "max", task.precision)
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the perceptual loss of one batch; every content has another painting."""

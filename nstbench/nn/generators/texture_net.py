@@ -8,6 +8,8 @@ nearest neighbours and concatenated to the next finer ones, with 8 more channels
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -48,7 +50,7 @@ class TextureNetwork(nn.Module):
 
         Args:
             pixels: float RGB (B, 3, H, W) in [0, 1], any size.
-            noise: ``noise_like(pixels, generator)``.
+            noise: ``noise_for(pixels.shape, generator)``, on the device of ``pixels``.
         """
         height, width = pixels.shape[-2:]
         full = (_next(height, 2 ** (self.scales - 1)), _next(width, 2 ** (self.scales - 1)))
@@ -70,18 +72,23 @@ class TextureNetwork(nn.Module):
             return made
         return F.interpolate(made, (height, width), mode="bilinear")
 
-    def noise_like(
-        self, pixels: torch.Tensor, generator: torch.Generator
+    def noise_for(
+        self, shape: Sequence[int], generator: torch.Generator
     ) -> tuple[torch.Tensor, ...]:
-        """Return uniform noise for every scale, drawn on the CPU, on the device of ``pixels``."""
-        batch, _, height, width = pixels.shape
+        """Return uniform noise for every scale, the coarsest first, on the CPU.
+
+        Args:
+            shape: shape of the pixels, (B, 3, H, W).
+            generator: CPU generator.
+        """
+        batch, _, height, width = shape
         largest = 2 ** (self.scales - 1)
         sides = (_next(height, largest), _next(width, largest))
         drawn = []
         for index in range(self.scales):
             factor = 2 ** (self.scales - 1 - index)
-            shape = (batch, _NOISE, sides[0] // factor, sides[1] // factor)
-            drawn.append(torch.rand(shape, generator=generator).to(pixels.device))
+            reduced = (batch, _NOISE, sides[0] // factor, sides[1] // factor)
+            drawn.append(torch.rand(reduced, generator=generator))
         return tuple(drawn)
 
     def _reduced(self, pixels: torch.Tensor, index: int) -> torch.Tensor:
