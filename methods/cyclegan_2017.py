@@ -28,7 +28,12 @@ from nstbench.nn.generators.decoder import padded_to
 from nstbench.nn.generators.gan import OBJECTIVES, PicturePool, draw_exchange
 from nstbench.nn.generators.patchgan import PatchGan
 from nstbench.nn.generators.residual_generator import ResidualGenerator, initialise
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.runtime import (
+    RUNTIME_PARAMS,
+    InferenceParams,
+    for_inference,
+    picture_of,
+)
 from nstbench.training.trainable import (
     Batch,
     Descend,
@@ -105,9 +110,8 @@ class CycleGan2017(OnePass, TrainableMethod):
     ) -> torch.Tensor:
         """Return the content as a painting: one pass through the generator."""
         pixels = padded_to(content.pixels, self._painter.stride) * 2 - 1
-        with inference(self.params, self.device):
-            painted = self._painter(pixels.contiguous(memory_format=torch.channels_last)).float()
-            return _pixels(painted)[..., : content.height, : content.width].contiguous()
+        painted = picture_of(self._painter, self.params, pixels)
+        return _pixels(painted)[..., : content.height, : content.width].contiguous()
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the generator of paintings."""

@@ -30,7 +30,7 @@ from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
 from nstbench.nn.backbones.load import on_network
 from nstbench.nn.generators.batched import OnePass
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, for_inference, inference
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, for_inference, picture_of
 from nstbench.nn.generators.transformation_network import (
     Design,
     TransformationNetwork,
@@ -164,10 +164,7 @@ class Dumoulin2017(OnePass, TrainableMethod):
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the stylised picture: one pass through the network."""
-        pixels = content.pixels.contiguous(memory_format=torch.channels_last)
-        with inference(self.params, self.device):
-            stylised: torch.Tensor = self.network(pixels, self._condition)
-            return stylised.float().contiguous()
+        return picture_of(self.network, self.params, content.pixels, self._condition)
 
     def joined(self, methods: Sequence[Self]) -> Self | None:
         """Return a method with one row of the condition per picture.

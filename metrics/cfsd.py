@@ -35,6 +35,6 @@ class Cfsd(PairMetric):
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the sum over places, and their ``mean``, float64 (B,) each."""
-        output, content = (pair.features("vgg19", of)[LAYER] for of in ("output", "content"))
-        total = row_divergences(output, content)
-        return {"": total, "mean": total / output[0, 0].numel()}
+        total = row_divergences(pair, "vgg19", LAYER)
+        places = pair.features("vgg19", "output")[LAYER][0, 0].numel()
+        return {"": total, "mean": total / places}

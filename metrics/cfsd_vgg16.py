@@ -36,6 +36,6 @@ class CfsdVgg16(PairMetric):
 
     def compute(self, pair: ScoringPair) -> dict[str, torch.Tensor]:
         """Return the mean over places, and their ``sum``, float64 (B,) each."""
-        output, content = (pair.features("vgg16", of)[LAYER] for of in ("output", "content"))
-        total = row_divergences(output, content)
-        return {"": total / output[0, 0].numel(), "sum": total}
+        total = row_divergences(pair, "vgg16", LAYER)
+        places = pair.features("vgg16", "output")[LAYER][0, 0].numel()
+        return {"": total / places, "sum": total}

@@ -40,9 +40,13 @@ class ContentRetrieval(RetrievalMetric):
 
     def describe(self, pair: ScoringPair, of: str) -> torch.Tensor:
         """Return unit vectors (B, 8192)."""
-        features = pair.features("vgg16", of)[LAYER]
-        at_places = places(features).transpose(1, 2).unflatten(2, features.shape[2:])
-        return normalize(adaptive_avg_pool2d(at_places, GRID).flatten(1), dim=1)
+
+        def make() -> torch.Tensor:
+            features = pair.features("vgg16", of)[LAYER]
+            at_places = places(features).transpose(1, 2).unflatten(2, features.shape[2:])
+            return normalize(adaptive_avg_pool2d(at_places, GRID).flatten(1), dim=1)
+
+        return pair.kept("content_retrieval", (of,), make)
 
     def distances(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """Return one minus the cosine, (n, m)."""

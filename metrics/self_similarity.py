@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from nstbench.contracts import Features, MetricInfo, PairMetric, Scope, ScoringPair
+from nstbench.nn.losses.gram import self_products
 
 LAYER = "relu4_1"
 MOST = 32
@@ -56,7 +57,7 @@ def _rows(features: torch.Tensor) -> torch.Tensor:
     """Return P (B, n, n) of activations (B, C, H, W)."""
     height, width = (min(side, MOST) for side in features.shape[2:])
     units = normalize(adaptive_avg_pool2d(features, (height, width)).flatten(2), dim=1)
-    distances = torch.bmm(units.transpose(1, 2), units).neg_().add_(1).clamp_(min=0)
+    distances = self_products(units[:, None], units.dtype).neg_().add_(1).clamp_(min=0)
     total = distances.sum(dim=2, keepdim=True)
     # In a flat picture all positions are equal and all distances are rounding errors.
     flat = total < 1e-4 * distances.shape[2]

@@ -14,7 +14,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from nstbench.contracts import OnStep, Parameters, Picture
 from nstbench.nn.backbones.load import on_network
 from nstbench.nn.generators.batched import OnePass
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.runtime import (
+    RUNTIME_PARAMS,
+    InferenceParams,
+    for_inference,
+    picture_of,
+)
 from nstbench.nn.losses.perceptual import PerceptualLoss
 from nstbench.training.steps.loss_networks import shared_loss_network
 from nstbench.training.trainable import Batch, Descend, Task, TrainableMethod, Training
@@ -125,11 +130,8 @@ class FeedForward(OnePass, TrainableMethod):
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the stylised picture: one pass through the network."""
-        pixels = content.pixels.contiguous(memory_format=torch.channels_last)
-        inputs = self.inputs(self.network, pixels, generator)
-        with inference(self.params, self.device):
-            stylised: torch.Tensor = self.network(*inputs)
-            return stylised.float().contiguous()
+        inputs = self.inputs(self.network, content.pixels, generator)
+        return picture_of(self.network, self.params, *inputs)
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the network, that of the last prepared style."""

@@ -47,6 +47,9 @@ def train(*orders: Order, listener: Listener | None = None) -> list[Checkpoint]:
 def run_in_turns(loops: Sequence[Loop]) -> dict[int, TrainingError]:
     """Launch the steps of several loops in turns until each has done all of its steps.
 
+    On a GPU, each loop has a stream of its own, so that kernels of several trainings, which are
+    too small for the whole GPU, run at the same time.
+
     Returns:
         The errors of loops whose losses or weights are no longer finite, by their index.
     """

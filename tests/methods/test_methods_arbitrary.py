@@ -134,7 +134,7 @@ def test_adain_mixes_styles(tmp_path):
         """Return the input of the decoder."""
         method = _method("adain_2017", **params)
         method.prepare(style)
-        method._decoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        method._network.decoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
         call(method, example())
         return given.pop()
 
@@ -157,7 +157,7 @@ def test_adain_decodes_features_with_the_styles_statistics():
     method = _method("adain_2017")
     method.prepare(example(kind=1))
     given = []
-    method._decoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    method._network.decoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
     call(method, example())
     encoder = reflect_borders(load_backbone("vgg16"))
     wanted = channel_moments(encode(encoder, example(kind=1).pixels, ["relu4_1"])["relu4_1"])

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from random_training import built, run
 
-from nstbench.generate.conformance.method_checks import example
 from nstbench.nn.generators import transformation_network
 from nstbench.nn.generators.decoder import build_decoder
 from nstbench.nn.generators.patchgan import PatchGan
@@ -18,15 +16,11 @@ from nstbench.nn.generators.residual_generator import ResidualGenerator
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
 from nstbench.nn.layers import aligned_convolution
 from nstbench.nn.layers.aligned_convolution import padded_convolution
-from nstbench.plan.config import MethodSpec
 from nstbench.plugins import registry
-from nstbench.training.order import Order
 from nstbench.training.steps.buffers import WARM_UP, Steps
-from nstbench.training.steps.crops import Collection, Pictures, Source
-from nstbench.training.steps.fabric import make_autocast, make_fabric
-from nstbench.training.trainable import StyleUse, Task, TrainableMethod
+from nstbench.training.trainable import TrainableMethod
 
-SIZE, STEPS = 64, 40
+SIZE = 64
 WIDTHS, BATCHES = (0.25, 0.5, 1.0), (1, 4, 8)
 
 
@@ -47,42 +41,6 @@ def cases() -> Iterator[tuple[str, dict]]:
 
 
 CASES = list(cases())
-
-
-def built(name: str, params: dict, size: int, batch: int, device: str, capture: bool) -> Steps:
-    """Return the steps of a training on random pictures."""
-    cls = registry.load("methods", name)
-    method = cls(cls.Params(**params))
-    recipe = replace(cls.recipe, size=size, batch=batch, style_size=size, steps=STEPS)
-    order = Order(method=MethodSpec(name=name), device=device)
-    fabric = make_fabric(order, torch.device(device))
-    fabric.launch()
-    picture = example(size, size, kind=1)
-    picture = replace(picture, pixels=picture.pixels.to(device))
-    fixed = {StyleUse.ONE: 1, StyleUse.SET: 3}.get(recipe.styles, 0)
-    torch.manual_seed(0)
-    task = Task(recipe, fabric.device, (picture,) * fixed, make_autocast(order, fabric.device))
-    training = method.training(task)
-    for network in training.networks.values():
-        network.to(memory_format=torch.channels_last)
-    random = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (2 * 70 * 90, 3), generator=random, dtype=torch.uint8)
-    shapes = np.array([[0, 70, 90], [70 * 90, 90, 70]])
-    pictures = Pictures(pixels.to(device), shapes, (None, None), (), size)
-    streamed = Collection(pictures, 1) if recipe.styles == StyleUse.STREAM else None
-    source = Source(Collection(pictures, 0), streamed, size, batch, 0)
-    return Steps(fabric, training, source, capture=capture)
-
-
-def run(steps: Steps, count: int) -> list[dict[str, float]]:
-    """Run steps, and return the losses of each."""
-    history = []
-    for index in range(count):
-        steps.run(index)
-        with steps.on_stream():
-            history.append({name: float(total) for name, total in steps.sums.items()})
-        steps.forget_losses()
-    return history
 
 
 def finite(steps: Steps, history: list[dict[str, float]]) -> bool:

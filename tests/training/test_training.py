@@ -202,7 +202,8 @@ class TestNames:
         ("method", "message"),
         [
             ("content_copy", "cannot be trained"),
-            ("toy_colour,content_copy", "give one method"),
+            ("toy_colour,toy_colour:bias=false", "give one method"),
+            ("all", "name the methods to train"),
             ("toy_colr", "Did you mean 'toy_colour'"),
             ("toy_colour:stepz=3", "has no parameter 'stepz'"),
         ],

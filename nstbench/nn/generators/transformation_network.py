@@ -24,12 +24,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nstbench.nn.inference.affine import scale_and_shift, transformed
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
 
 Normalisation = Literal["batch", "instance", "conditional"]
@@ -65,6 +66,18 @@ class Design:
     conditioned: Literal["all", "expanding"] = "all"
 
 
+class Fused(Protocol):
+    """Another form of a network's layers."""
+
+    def suits(self, pixels: torch.Tensor) -> bool:
+        """Return True if it can be used for pictures (B, 3, H, W)."""
+        ...
+
+    def __call__(self, bordered: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        """Return the output before its last non-linearity."""
+        ...
+
+
 class TransformationNetwork(nn.Module):
     """Johnson's network and its later variants; see :class:`Design`.
 
@@ -72,7 +85,11 @@ class TransformationNetwork(nn.Module):
         conditioned_values: number of scales and shifts that ``forward`` needs per picture; 0
             unless the normalisation is conditional. They are ordered by normalisation in the
             order of computation, scales before shifts.
+        fused: computes all layers up to the last non-linearity in another form, for stylisation
+            on a GPU; see :mod:`nstbench.nn.inference.fused_transformation`.
     """
+
+    fused: Fused | None = None
 
     def __init__(self, design: Design) -> None:
         super().__init__()
@@ -110,9 +127,12 @@ class TransformationNetwork(nn.Module):
         """
         height, width = pixels.shape[-2:]
         h = self._bordered(_centred(pixels))
-        for step in (*self.contract, *self.residual, *self.expand):
-            h = step(h, condition)
-        h = self.output(h, condition).float()
+        if self.fused is not None and self.fused.suits(pixels):
+            h = self.fused(h, condition)
+        else:
+            for step in (*self.contract, *self.residual, *self.expand):
+                h = step(h, condition)
+            h = self.output(h, condition).float()
         h = torch.sigmoid(h) if self.design.normalisation == "conditional" else _unit_tanh(h)
         return h[:, :, :height, :width]
 
@@ -288,8 +308,11 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     if x.shape[-2:] == (1, 1):
         # A single position equals its mean; torch raises an error for its statistics.
         return (beta[..., None, None] + 0 * x).to(x.dtype)
-    if x.is_cuda:
+    if x.is_cuda and (torch.is_grad_enabled() or wide == torch.float64):
         return normalised_at_once(x, gamma, beta)
+    if x.is_cuda:
+        laid_out = x.contiguous(memory_format=torch.channels_last)
+        return transformed(laid_out, *scale_and_shift(laid_out, gamma, beta))
     # For one sample, batch statistics equal instance statistics. On CPUs this takes a quarter of
     # the time of torch's instance normalisation, which does not keep channels-last order.
     parts = [

@@ -3,9 +3,10 @@
 oneDNN computes torch's convolutions on CPUs. It needs weights in an order of its own and
 reorders them at every call, forward and backward. That takes as long for 64 px as for 1024 px,
 and most of the time of VGG's deep layers at 128 px. Weights that never change can be reordered
-once (here: *packed*). The operators for it are part of torch, written for its compiler. Where
-they do not apply (other devices and processors, trained weights, channels before positions,
-groups), torch's ordinary convolution is used.
+once (here: *packed*). The operators for it are part of torch, written for its compiler. For GPUs,
+packed weights have multiples of eight channels (:mod:`nstbench.nn.layers.gpu_kernels`); they are
+used where a gradient is computed. Where neither applies (other devices and processors, trained
+weights, channels before positions, groups), torch's ordinary convolution is used.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from nstbench.nn.layers import gpu_kernels
 
 _ONE = [1, 1]
 _LAST = torch.channels_last
@@ -56,13 +59,17 @@ class FrozenConvolution(nn.Conv2d):
                 self._weight(self.weight.dtype, turned)
 
     def packs(self, x: torch.Tensor) -> bool:
-        """Return True if activations can be convolved with packed weights."""
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or not self._is_frozen():
-            return False
-        plain = self.groups == 1 and self.dilation == (1, 1) and not isinstance(self.padding, str)
-        autocast = torch.is_autocast_enabled("cpu")
-        alike = (autocast or x.dtype == self.weight.dtype) and x.is_contiguous(memory_format=_LAST)
-        return plain and alike and bool(torch.backends.mkldnn.enabled) and _works(self._dtype())
+        """Return True if a CPU can convolve activations with packed weights."""
+        return (
+            x.device.type == "cpu"
+            and self._is_plain(x)
+            and bool(torch.backends.mkldnn.enabled)
+            and _works(self._dtype())
+        )
+
+    def chains(self, x: torch.Tensor) -> bool:
+        """Return True if packed weights can be used in both directions, on CPUs or GPUs."""
+        return self.packs(x) or (x.is_cuda and self._is_plain(x))
 
     def convolve_packed(self, x: torch.Tensor, rectify: bool) -> torch.Tensor:
         """Return the convolution with packed weights, without recording a gradient.
@@ -75,16 +82,20 @@ class FrozenConvolution(nn.Conv2d):
             (B, outputs, H', W') of the dtype of ``x``, channels last.
         """
         padding = self.borders()
+        if not self._is_on_cpu():
+            weight = self._weight(x.dtype, turned=False)
+            y = gpu_kernels.convolved(x, weight, self.out_channels, self.stride, padding)
+            return gpu_kernels.with_bias(y, self.bias, rectify)
         if self.padding_mode != "zeros":
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = [0, 0]
         bias = None if self.bias is None else self.bias.to(x.dtype)
         weight = self._weight(x.dtype, turned=False)
-        y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+        made: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, weight, bias, padding, self.stride, _ONE, 1,
             "relu" if rectify else "none", [], "",
         )  # fmt: skip
-        return y
+        return made
 
     def gradient_packed(self, gradient: torch.Tensor) -> torch.Tensor:
         """Return the gradient of the input: a convolution with weights turned by 180 degrees.
@@ -99,6 +110,8 @@ class FrozenConvolution(nn.Conv2d):
         """
         weight = self._weight(gradient.dtype, turned=True)
         around = [k - 1 - p for k, p in zip(self.kernel_size, self.borders(), strict=True)]
+        if not self._is_on_cpu():
+            return gpu_kernels.convolved(gradient, weight, self.in_channels, _ONE, around)
         of_input: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
             gradient, weight, None, around, _ONE, _ONE, 1, "none", [], ""
         )
@@ -119,6 +132,18 @@ class FrozenConvolution(nn.Conv2d):
         # tensors made in inference mode have no version counter, so changes cannot be detected
         return not learns and not self.weight.is_inference()
 
+    def _is_on_cpu(self) -> bool:
+        return self.weight.device.type == "cpu"
+
+    def _is_plain(self, x: torch.Tensor) -> bool:
+        """Return True if weights are frozen, and the activations of their dtype, channels last."""
+        if torch.compiler.is_compiling() or not self._is_frozen():
+            return False
+        plain = self.groups == 1 and self.dilation == (1, 1) and not isinstance(self.padding, str)
+        autocast = torch.is_autocast_enabled(x.device.type)
+        alike = (autocast or x.dtype == self.weight.dtype) and x.is_contiguous(memory_format=_LAST)
+        return plain and alike
+
     def _dtype(self) -> torch.dtype:
         """Return the dtype of the computation, the same as under autocast."""
         if torch.is_autocast_enabled("cpu"):
@@ -126,15 +151,19 @@ class FrozenConvolution(nn.Conv2d):
         return self.weight.dtype
 
     def _weight(self, dtype: torch.dtype, turned: bool) -> torch.Tensor:
-        """Return the weights in oneDNN's order, reordered at the first call."""
+        """Return the weights as the device's kernels want them, arranged at the first call."""
         state = (self.weight.data_ptr(), self.weight._version)
         entry = self._packed.get((dtype, turned))
         if entry is None or entry[0] != state:
             weight = self.weight.detach().to(dtype)
             if turned:
                 weight = weight.flip(2, 3).transpose(0, 1)
-            weight = weight.contiguous(memory_format=torch.channels_last)
-            entry = (state, torch.ops.mkldnn._reorder_convolution_weight(weight))
+            if self._is_on_cpu():
+                weight = weight.contiguous(memory_format=torch.channels_last)
+                packed = torch.ops.mkldnn._reorder_convolution_weight(weight)
+            else:
+                packed = gpu_kernels.aligned(weight)
+            entry = (state, packed)
             self._packed[dtype, turned] = entry
         return entry[1]
 

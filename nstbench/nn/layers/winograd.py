@@ -74,7 +74,7 @@ class WinogradConvolution(FrozenConvolution):
     def convolve_packed(self, x: torch.Tensor, rectify: bool) -> torch.Tensor:
         """Return the convolution; arguments and result as in ``FrozenConvolution``."""
         pays = self.in_channels >= LEAST_CHANNELS and x[0, 0].numel() >= LEAST_POSITIONS
-        if not pays or x.dtype != torch.float32:
+        if not pays or x.dtype != torch.float32 or x.device.type != "cpu":
             return super().convolve_packed(x, rectify)
         height, width = x.shape[2:]
         down, across = -(-height // TILE), -(-width // TILE)

