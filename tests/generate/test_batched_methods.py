@@ -12,6 +12,7 @@ from nstbench.contracts import PreparedPair
 from nstbench.generate.conformance.method_checks import example, make
 from nstbench.plugins import registry
 
+
 def both_ways(method, works):
     """Return pictures of (content, style) pairs one by one, and in a batch."""
     alone, pairs = [], []
