@@ -235,12 +235,12 @@ class ImageOptimisation(Method):
             pixels: the picture, (B, 3, H, W).
         """
         weights = self.loss_weights()
-        total = weights["content"] * content + weights["style"] * style
+        total = _times(weights["content"], content) + _times(weights["style"], style)
         parts = {"content": content, "style": style}
         if self.params.tv_weight:
             variation = total_variation(pixels * 255, self.tv_exponent)
             parts["tv"] = variation / pixels[:, :, 1:, 1:].numel()
-            total = total + self.params.tv_weight * parts["tv"]
+            total = total + _times(self.params.tv_weight, parts["tv"])
         return {**parts, "total": total}
 
     def _in_buffers(self, pixels: torch.Tensor) -> bool:
@@ -261,6 +261,11 @@ class ImageOptimisation(Method):
             return resize(style.pixels, (level.height, level.width)).expand_as(level.pixels)
         noise = torch.randn(level.pixels.shape, generator=generator) * _NOISE
         return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).to(level.pixels.device)
+
+
+def _times(weight: float, loss: torch.Tensor) -> torch.Tensor:
+    """Return the product, without a kernel if the weight is 1."""
+    return loss if weight == 1.0 else weight * loss
 
 
 def scaled(picture: Picture, scale: float) -> Picture:

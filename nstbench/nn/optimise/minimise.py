@@ -89,7 +89,8 @@ def evaluate(
     leaf = pixels.detach().requires_grad_()
     with torch.enable_grad():
         losses = objective(leaf)
-        (gradient,) = torch.autograd.grad(losses["total"] * factor, leaf)
+        total = losses["total"]
+        (gradient,) = torch.autograd.grad(total, leaf, grad_outputs=factor.to(total))
     return {name: value.detach() for name, value in losses.items()}, gradient
 
 
@@ -291,7 +292,7 @@ class _Search(Search):
         self._objective = objective
         self._report = report
         self._best = (math.inf, self.leaf.detach().clone())
-        self._scale = torch.ones(())
+        self._scale = torch.ones((), device=start.device)
 
     def descend(self, rate: float, evaluations: int) -> None:
         """Run torch's L-BFGS."""
