@@ -256,7 +256,6 @@ def test_a_function_is_recorded_after_warm_ups(monkeypatch):
     def capture(self):
         recordings.append(len(calls))
         self._graph = Graph()
-        return True
 
     monkeypatch.setattr(replay.Replayed, "_capture", capture)
     function = Replayed(lambda: calls.append("work"), captures=True, warm_ups=3)
@@ -268,12 +267,16 @@ def test_a_function_is_recorded_after_warm_ups(monkeypatch):
 
 def test_a_failed_recording_is_tried_once(monkeypatch):
     calls, tries = [], []
-    monkeypatch.setattr(replay.Replayed, "_capture", lambda self: bool(tries.append(1)))
+    monkeypatch.setattr(
+        replay.Replayed, "_capture", lambda self: tries.append(1) or RuntimeError("no")
+    )
     function = Replayed(lambda: calls.append("work"), captures=True)
     for _ in range(7):
         function()
     assert len(calls) == 7
-    assert len(tries) == 1
+    # with branches and without
+    assert len(tries) == 2
+    assert replay.branches()
 
 
 @pytest.mark.gpu

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from nstbench.nn.layers.beside import two_streams
+from nstbench.nn.optimise import replay
 from nstbench.nn.optimise.minimise import Losses, Objective, Renewing, evaluate
 
 
@@ -26,4 +28,5 @@ class Held:
 
     def evaluate(self, pixels: torch.Tensor, scale: torch.Tensor) -> tuple[Losses, torch.Tensor]:
         """Return detached losses, and the gradient of ``scale`` (0-d) times their total."""
-        return evaluate(self.losses, pixels, scale)
+        with two_streams(pixels.device, replay.branches()):
+            return evaluate(self.losses, pixels, scale)
