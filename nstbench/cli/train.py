@@ -24,7 +24,6 @@ from nstbench.cli.options import (
 )
 from nstbench.core.errors import UsageError
 
-
 checkpoints_app = typer.Typer(no_args_is_help=True, help="Train the checkpoints of a list.")
 
 

@@ -36,6 +36,10 @@ _log = logging.getLogger(__name__)
 _SAVES, _LONGEST_UNSAVED = 20, 120.0
 # Writing a checkpoint takes this time and that of a few steps, until it has been measured.
 _FINISH, _FINISH_STEPS = 0.3, 10
+_MOST_RESERVED = 0.4
+"""Most of the time left that is kept for preparing and writing."""
+_EXAMINING = 0.15
+"""Most of the time that held-out losses and sample sheets take."""
 _TOGETHER = 14
 """Trainings at the same time on a GPU. One of half width needs about a gigabyte."""
 
@@ -157,6 +161,7 @@ class Conductor:
     _waiting: list[str] = field(default_factory=list)
     _preparing: list[float] = field(default_factory=list)
     _finishing: dict[str, list[float]] = field(default_factory=dict)
+    _examining: float = 0.0
     _pictures: list[Pictures] = field(default_factory=list)
 
     def run(self) -> None:
@@ -177,6 +182,7 @@ class Conductor:
         try:
             for names in groups(self._waiting, kinds, self.together):
                 self._group([by_name[name] for name in names])
+                self._free_memory()
                 for name in names:
                     self._waiting.remove(name)
                     self.listener.advanced()
@@ -207,18 +213,18 @@ class Conductor:
             for one in group
             if due[one.name] > 0 and (runner := self._prepared(one)) is not None
         ]
-        try:
-            if runners:
-                self._train(runners)
-            for runner in runners:
-                self._write(runner)
-            for runner in runners:
-                self._examine(runner)
-        finally:
-            runners.clear()
-            gc.collect()
-            if self.held_out.device.type == "cuda":
-                torch.cuda.empty_cache()
+        if runners:
+            self._train(runners)
+        for runner in runners:
+            self._write(runner)
+        for runner in runners:
+            self._examine(runner)
+
+    def _free_memory(self) -> None:
+        """Free the networks and graphs of the trainings that ended."""
+        gc.collect()
+        if self.held_out.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _prepared(self, one: Planned) -> Runner | None:
         """Return a training that is ready to run, or ``None`` if it fails or there is no time."""
@@ -287,7 +293,8 @@ class Conductor:
             return
         result, job = runner.result, runner.planned.job
         times = self._finishing[runner.planned.kind]
-        if self.deadline.last() < self._finish_time(runner.name):
+        most = _EXAMINING * self.deadline.seconds
+        if self.deadline.last() < self._finish_time(runner.name) or self._examining > most:
             result.reason = "there was no time for the held-out loss and the sample sheet"
             return
         began = time.perf_counter()
@@ -308,7 +315,9 @@ class Conductor:
             result.reason = f"not examined: {message_of(error)}"
             _log.warning("%s was not examined: %s", runner.name, message_of(error))
         finally:
-            times[-1] += time.perf_counter() - began
+            took = time.perf_counter() - began
+            self._examining += took
+            times[-1] += took
         self.results.write(self.options.out)
 
     def _complete_card(self, runner: Runner) -> None:
@@ -344,7 +353,9 @@ class Conductor:
         first, *others = self._preparing or [0.0]
         one = median(others) if others else first / 4
         reserve = one * later + sum(self._finish_time(name) for name in waiting)
-        available = max(0.0, self.deadline.left() - reserve)
+        left = max(0.0, self.deadline.left())
+        # training comes first, also where all other work would take the whole time
+        available = left - min(reserve, _MOST_RESERVED * left)
         shares = {name: trainings[name].share for name in waiting}
         due = owed(shares, self.results.spent(), available)
         return {name: due.get(name, 0.0) for name in names}
@@ -352,6 +363,8 @@ class Conductor:
     def _finish_time(self, name: str) -> float:
         """Return the expected seconds of writing a checkpoint, its held-out loss and its sheet."""
         result = self.results.trainings[name]
-        guess = _FINISH + _FINISH_STEPS * (result.step_seconds or 0.0)
-        others = [max(times) for times in self._finishing.values()]
-        return max(self._finishing.get(result.kind, [guess, *others]))
+        if result.kind in self._finishing:
+            return median(self._finishing[result.kind])
+        if self._finishing:
+            return median(median(times) for times in self._finishing.values())
+        return _FINISH + _FINISH_STEPS * (result.step_seconds or 0.0)
