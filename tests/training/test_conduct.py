@@ -290,6 +290,28 @@ class TestFiles:
             assert sheet.size == (2 * 36 - 4, 5 * 36 - 4)
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("network_weights")
+def test_trainings_on_a_gpu_run_together_and_are_written(call, tmp_path):
+    """A training of several phases, and two of one, with graphs, held-out losses and sheets."""
+    johnson = {"method": "johnson_2016:width=0.125", "start": "new", "size": 64, "style_size": 64}
+    results = call(
+        {**johnson, "name": "a"},
+        {**johnson, "name": "b", "share": 2},
+        {"method": "wct_2017:feature_weight=0.05", "name": "w", "size": 64, "batch": 2},
+        seconds=40, together=2, device="cuda",
+    )  # fmt: skip
+    for result in results.trainings.values():
+        assert result.status == "done", result
+        assert result.held_out_loss > 0
+        assert (tmp_path / "out" / result.sheet).is_file()
+        card = read_checkpoint(tmp_path / "out" / f"{result.name}.json").card
+        assert card.steps == result.steps > 100
+    a, b, _ = results.trainings.values()
+    assert b.seconds == pytest.approx(2 * a.seconds, rel=0.2)
+    assert a.last_loss < a.first_loss
+
+
 class TestCommand:
     def run(self, file, contents, out, *more):
         arguments = [

@@ -162,7 +162,7 @@ class Conductor:
     _preparing: list[float] = field(default_factory=list)
     _finishing: dict[str, list[float]] = field(default_factory=dict)
     _examining: float = 0.0
-    _pictures: list[Pictures] = field(default_factory=list)
+    _pictures: set[Pictures] = field(default_factory=set)
 
     def run(self) -> None:
         """Train every group in turn; finish each before the next begins.
@@ -236,7 +236,8 @@ class Conductor:
         try:
             loop = prepare(one.job, _Notes(self.listener))
             # trainings share decoded pictures while one of them uses these
-            self._pictures.append(loop.source.contents.pictures)
+            used = (loop.source.contents, loop.source.styles)
+            self._pictures |= {each.pictures for each in used if each is not None}
             # an adversarial training begins with networks that its start does not have
             whole = one.job.method.info.flexibility != Flexibility.DOMAIN
             if loop.done == 0 and one.job.start is not None and whole:
