@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from nstbench.core.environment import resolve_device
+from nstbench.core.errors import message_of, ran_out_of_memory
 from nstbench.core.isolation import isolated
 from nstbench.plan.listener import Listener
 from nstbench.training.checkpoints import Checkpoint
@@ -30,8 +31,8 @@ def train(*orders: Order, listener: Listener | None = None) -> list[Checkpoint]:
 
     Raises:
         UsageError: if a name, picture or parameter is wrong.
-        TrainingError: if a loss or weight is no longer finite. The other trainings that run at
-            the same time are finished first.
+        TrainingError: if a loss or weight is no longer finite, or there is too little memory. The
+            other trainings that run at the same time are finished first.
         StoreError: if a folder cannot be written.
     """
     listener = listener or Listener()
@@ -51,7 +52,7 @@ def run_in_turns(loops: Sequence[Loop]) -> dict[int, TrainingError]:
     too small for the whole GPU, run at the same time.
 
     Returns:
-        The errors of loops whose losses or weights are no longer finite, by their index.
+        The errors of loops that cannot go on, by their index.
     """
     active, failed = dict(enumerate(loops)), {}
     while active:
@@ -59,10 +60,23 @@ def run_in_turns(loops: Sequence[Loop]) -> dict[int, TrainingError]:
             try:
                 if not loop.advance():
                     del active[index]
-            except TrainingError as error:
-                failed[index] = error
+            except (TrainingError, RuntimeError) as error:
+                failed[index] = _as_training_error(loop, error)
                 del active[index]
     return failed
+
+
+def _as_training_error(loop: Loop, error: Exception) -> TrainingError:
+    """Return the error of a loop that cannot go on; raise it again if its kind is unknown."""
+    if isinstance(error, TrainingError):
+        return error
+    if not ran_out_of_memory(error):
+        raise error
+    return TrainingError(
+        f"{loop.folder.stem}: out of memory at step {loop.done} ({message_of(error)}). Train with "
+        "a smaller --at-once; the training then continues from its last saved state. Or train with "
+        "a smaller --batch or --size, from the beginning"
+    )
 
 
 def _train_group(group: Sequence[Job], listener: Listener) -> list[Checkpoint]:

@@ -10,7 +10,7 @@ from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.generators.decoder import encode, reflect_borders
 from nstbench.nn.layers import frozen_convolution
 from nstbench.nn.layers.frozen_convolution import FrozenConvolution
-from nstbench.nn.layers.reflection import reflected_by_rows
+from nstbench.nn.layers.reflection import reflected_by_rows, with_reflected_border
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 8, 9), (1, 3, 2, 7), (3, 1, 5, 5)])
@@ -28,6 +28,19 @@ def test_values_and_gradients_are_those_of_torch(shape, border, order):
     (found,) = torch.autograd.grad((made * weights).sum(), x)
     (expected,) = torch.autograd.grad((wanted * weights).sum(), x)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.gpu
+def test_borders_of_sixteen_bit_maps_on_a_gpu():
+    x = torch.randn(2, 16, 20, 24, device="cuda").bfloat16().requires_grad_()
+    made = with_reflected_border(x, 1, 3)
+    weights = torch.randn_like(made)
+    (found,) = torch.autograd.grad(made, x, weights)
+    wide = x.detach().double().requires_grad_()
+    wanted = F.pad(wide, (3, 3, 1, 1), mode="reflect")
+    assert torch.equal(made.double(), wanted)
+    (expected,) = torch.autograd.grad(wanted, wide, weights.double())
+    torch.testing.assert_close(found.double(), expected, atol=0.05, rtol=0.02)
 
 
 @pytest.mark.usefixtures("network_weights")

@@ -181,14 +181,15 @@ def test_all_samples_at_once_are_normalised_like_one_by_one(shape, rows):
     assert normalised_at_once(low, gamma, gamma).dtype == torch.bfloat16
 
 
-def test_sixteen_bit_activations_are_normalised_as_in_float32():
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_sixteen_bit_activations_are_normalised_as_in_float32(device):
     """Mean and variance are exact, also where the mean is ten deviations."""
     torch.manual_seed(3)
-    low = (torch.randn(2, 8, 33, 20) * 2 + 20).bfloat16()
+    low = (torch.randn(2, 8, 33, 20) * 2 + 20).bfloat16().to(device)
     low = low.contiguous(memory_format=torch.channels_last).requires_grad_()
-    gamma, beta = torch.rand(2, 8).requires_grad_(), torch.rand(2, 8).requires_grad_()
-    weights = torch.randn(2, 8, 33, 20).bfloat16()
-    with torch.autocast("cpu", torch.bfloat16):
+    gamma, beta = (torch.rand(2, 8, device=device).requires_grad_() for _ in range(2))
+    weights = torch.randn(2, 8, 33, 20).bfloat16().to(device)
+    with torch.autocast(device, torch.bfloat16):
         made = normalised_at_once(low, gamma, beta)
     found = [made, *torch.autograd.grad((made.float() * weights).sum(), [low, gamma, beta])]
     high = low.detach().double().requires_grad_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,20 @@ def test_a_training_that_fails_does_not_stop_the_others(job, tmp_path):
     assert list(failed) == [1]
     assert isinstance(failed[1], TrainingError)
     assert loops[0].done == 12
+
+
+def test_too_little_memory_for_one_training_is_explained(job, monkeypatch):
+    with isolated(1):
+        loops = [prepare(job("one"), Listener()), prepare(job("other"), Listener())]
+
+        def fails(index):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+        loops[1].advance(3)
+        monkeypatch.setattr(loops[1].steps, "run", fails)
+        failed = run_in_turns(loops)
+    assert loops[0].done == 12
+    assert re.search(r"toy_colour--s0: out of memory at step 3.*--at-once", str(failed[1]))
 
 
 def test_steps_use_no_global_generator(job):
