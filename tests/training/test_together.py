@@ -175,7 +175,7 @@ def test_trainings_at_once_on_a_gpu_are_those_alone(picture_folders, tmp_path):
     for at_once in (1, 4):
         given = {
             "contents": contents, "styles": styles, "steps": 12, "size": 64, "batch": 2,
-            "device": "cuda", "out": tmp_path / str(at_once), "at_once": at_once,
+            "save_every": 12, "device": "cuda", "out": tmp_path / str(at_once), "at_once": at_once,
         }  # fmt: skip
         orders = [
             build_order(name, given)
@@ -184,4 +184,4 @@ def test_trainings_at_once_on_a_gpu_are_those_alone(picture_folders, tmp_path):
         made = train(*orders)
         assert [each.card.steps for each in made] == [12] * 3
         losses.append([each.card.loss_curve[-1]["total"] for each in made])
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
