@@ -12,7 +12,12 @@ from functools import partial
 from nstbench.core.environment import utc_now
 from nstbench.core.errors import StoreError
 from nstbench.core.records import Status, Unit, UnitRecord
-from nstbench.generate.executors.batches import BatchSizes, ask_for_batch, plain_unit
+from nstbench.generate.executors.batches import (
+    BatchFailure,
+    BatchSizes,
+    ask_for_batch,
+    plain_unit,
+)
 from nstbench.generate.executors.executor import (
     WorkerDiedError,
     WorkerError,
@@ -89,7 +94,7 @@ class SlotDriver:
     A unit whose worker dies is tried again three times, by other slots if there are some. A
     unit that runs out of memory is tried once more, alone. A unit that exceeds its time limit
     or raises an error is not tried again. Units of a batch that fails as a whole are run again
-    one by one; the batch does not count as a try.
+    one by one, or in halves while memory is the reason; the batch does not count as a try.
 
     Args:
         slot: number of the slot.
@@ -247,7 +252,10 @@ class SlotDriver:
         return record
 
     def _attempt_batch(self, units: Sequence[Unit]) -> Sequence[UnitRecord | None]:
-        """Return the records of units that were run together; None for all if that failed."""
+        """Return the records of units that were run together; None for all if that failed.
+
+        If memory did not suffice, the two halves are run one after the other.
+        """
         try:
             self._workers.get(self._slot)
             records = ask_for_batch(
@@ -258,15 +266,20 @@ class SlotDriver:
             )
         except WorkerError as error:
             self._workers.end(self._slot)
-            records = str(error)
-        if isinstance(records, str):
+            records = BatchFailure(str(error), isinstance(error, WorkerMemoryError))
+        if isinstance(records, BatchFailure):
             most = self._batch_sizes.failed(units[0], len(units))
+            halves = records.memory and most > 1 and not self._workers.closing
             _log.warning(
-                "%s at %d px: a batch of %d pairs failed (%s). They are done one by one; later "
-                "batches have at most %d.",
-                units[0].method, units[0].size, len(units), records, most,
+                "%s at %d px: a batch of %d pairs failed (%s). They are done %s; later batches "
+                "have at most %d.",
+                units[0].method, units[0].size, len(units), records.reason,
+                "in halves" if halves else "one by one", most,
             )  # fmt: skip
-            return [None] * len(units)
+            if not halves:
+                return [None] * len(units)
+            middle = (len(units) + 1) // 2
+            return [*self._attempt_batch(units[:middle]), *self._attempt_batch(units[middle:])]
         self._batch_sizes.fitted(units[0], len(units))
         return records
 
