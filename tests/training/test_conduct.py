@@ -49,6 +49,8 @@ def _loaded():
 def timed(monkeypatch, tmp_path):
     monkeypatch.setenv("NSTBENCH_CHECKPOINTS", str(tmp_path / "installed"))
     monkeypatch.delenv("NSTBENCH_WEIGHTS", raising=False)
+    # a command that has too little time on a busy machine must not end the tests
+    monkeypatch.setattr("os._exit", lambda code: None)
     registry.add_file(TIMED)
 
 
@@ -188,6 +190,24 @@ class TestResume:
         assert again.trainings["timed_colour--b"].steps > saved["done"]
         assert again.trainings["timed_colour--b"].file
 
+    def test_the_time_ends_in_the_middle_of_a_step(self, listed, tmp_path, picture_folders):
+        contents, _ = picture_folders
+        out = tmp_path / "out"
+        file = listed({"name": "a", "method": "timed_colour:step_seconds=300"}, {"name": "b"})
+        command = [
+            sys.executable, "-m", "nstbench", "checkpoints", "train", "--list", str(file),
+            "--minutes", "0.4", "--contents", str(contents), "--out", str(out), "--held-out", "2",
+            "--device", "cpu", "--threads", "1", "--plugin", str(TIMED),
+        ]  # fmt: skip
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 1
+        rows = [line for line in ended.stdout.splitlines() if "waiting" in line]
+        assert [row.split()[1] for row in rows] == ["timed_colour--a", "timed_colour--b"]
+        assert read_results(out).trainings["timed_colour--b"].status == "waiting"
+        # every phase is announced
+        assert "reading photographs" in ended.stderr
+        assert "timed_colour--a: preparing" in ended.stderr
+
 
 class TestFailures:
     def test_one_that_fails_costs_the_others_nothing(self, call):
@@ -323,7 +343,13 @@ class TestCommand:
     def test_it_ends_in_a_table(self, listed, picture_folders, tmp_path):
         out = tmp_path / "out"
         ended = self.run(
-            listed({"name": "a"}, {"name": "b"}), picture_folders[0], out, "--minutes", 0.12
+            listed({"name": "a"}, {"name": "b"}),
+            picture_folders[0],
+            out,
+            "--minutes",
+            0.12,
+            "--together",
+            2,
         )
         assert ended.exit_code == 0, ended.output
         rows = json.loads((out / "trainings" / "results.json").read_text())["trainings"]
