@@ -250,6 +250,8 @@ def _start(job: Job, wanted: str, options: Options) -> Checkpoint | None:
     covering = [one for one in same if styles and method.covers(one, styles[0])]
     if method.info.flexibility == Flexibility.DOMAIN:
         return next(iter(covering), None)
+    if styles and not covering:
+        same.sort(key=lambda one: one.distance_to(styles[0]))
     return next(iter((*covering, *same)), None)
 
 
