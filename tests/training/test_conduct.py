@@ -34,6 +34,8 @@ from nstbench.training.listed.planned import Options, plan_trainings
 from nstbench.training.listed.results import read_results
 from nstbench.training.listed.shares import Deadline
 from nstbench.training.listed.training_list import read_list
+from nstbench.training.loop import Loop
+from nstbench.training.steps.buffers import WARM_UP
 
 TIMED = Path(__file__).parents[1] / "support" / "timed_colour.py"
 STEP = 0.04
@@ -117,6 +119,21 @@ class TestTime:
         fast, costly = (results.trainings[f"timed_colour--{n}"] for n in ("quick", "slow"))
         assert costly.seconds == pytest.approx(3 * fast.seconds, abs=2 * 0.05)
         assert fast.steps * 0.01 == pytest.approx(costly.steps * 0.04 / 3, rel=0.4)
+
+    def test_probes_of_a_gpu_run_enough_steps_to_capture_all_phases(self, call, monkeypatch):
+        advanced = []
+        advance = Loop.advance
+        monkeypatch.setattr(
+            "nstbench.training.listed.conduct.Group",
+            lambda **given: Group(**{**given, "on_gpu": True}),
+        )
+        monkeypatch.setattr(
+            Loop, "advance", lambda loop, steps: (advanced.append(steps), advance(loop, steps))[1]
+        )
+        results = call({"name": "a"}, seconds=5)
+        assert advanced[0] == WARM_UP + 1
+        assert advanced[1] >= 3
+        assert sum(advanced) == results.trainings["timed_colour--a"].steps
 
     def test_the_last_total_is_the_number_of_steps(self, call, monkeypatch):
         """Learning rates that fall to zero over the training depend on it."""
