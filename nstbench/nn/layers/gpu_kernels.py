@@ -25,8 +25,7 @@ _aten: Any = torch.ops.aten
 
 # "not less" and "not more" let values pass that are not a number, as torch's operators do
 _RECTIFIED = (
-    "template <typename T> T nst_rectified(T x, T b) "
-    "{ T y = x + b; return y < T(0) ? T(0) : y; }"
+    "template <typename T> T nst_rectified(T x, T b) { T y = x + b; return y < T(0) ? T(0) : y; }"
 )
 _GRADIENT = (
     "template <typename T> T nst_gradient_of_rectified(T g, T h, T y) "

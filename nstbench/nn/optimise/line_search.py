@@ -107,9 +107,7 @@ def _zoomed(
     return ends[low]
 
 
-def interpolated(
-    one: Point, other: Point, bounds: tuple[float, float] | None = None
-) -> float:
+def interpolated(one: Point, other: Point, bounds: tuple[float, float] | None = None) -> float:
     """Return the step at the minimum of the cubic polynomial through two points.
 
     Args:
