@@ -308,7 +308,7 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     if x.shape[-2:] == (1, 1):
         # A single position equals its mean; torch raises an error for its statistics.
         return (beta[..., None, None] + 0 * x).to(x.dtype)
-    if x.is_cuda and (torch.is_grad_enabled() or wide == torch.float64):
+    if x.is_cuda and (torch.is_grad_enabled() or x.dtype != torch.bfloat16):
         return normalised_at_once(x, gamma, beta)
     if x.is_cuda:
         laid_out = x.contiguous(memory_format=torch.channels_last)
