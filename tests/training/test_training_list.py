@@ -20,6 +20,14 @@ TOY = Path(__file__).parents[1] / "support" / "toy_colour.py"
 STYLES = ("nocturne", "stained_glass", "woodblock", "pointillism", "etching", "mosaic",
           "colour_field", "cubism", "abstraction", "action_painting", "fauvism", "ink_wash",
           "art_nouveau", "water_lilies")  # fmt: skip
+SHIPPED = (
+    "johnson_2016--mosaic",
+    "ulyanov_2016--woodblock",
+    "wct_2017--vgg16",
+    "adain_2017--vgg16",
+    "ghiasi_2017--own",
+    "dumoulin_2017--starter",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +83,7 @@ class TestShippedList:
         ]
         starts = {one.name: one.job.start for one in plan(*entries)}
         assert all(start is not None for start in starts.values())
-        for name in ("johnson_2016--mosaic", "ulyanov_2016--woodblock", "wct_2017--vgg16",
-                     "adain_2017--vgg16", "ghiasi_2017--own", "dumoulin_2017--starter"):  # fmt: skip
+        for name in SHIPPED:
             assert starts[name].name == name
         # a style without a checkpoint begins with that of another style
         assert starts["johnson_2016--nocturne"].card.method == "johnson_2016"
@@ -97,7 +104,7 @@ class TestPlan:
             "toy_colour--cubism"
         ]
         assert len(plan(entry, only=("toy_colour",))) == 2
-        with pytest.raises(UsageError, match="--only toy_colour--cubist: .*toy_colour--cubism"):
+        with pytest.raises(UsageError, match=r"--only toy_colour--cubist: .*toy_colour--cubism"):
             plan(entry, only=("toy_colour--cubist",))
 
     def test_folders_of_starts_come_before_the_shipped_one(self, plan, tmp_path, picture_folders):
@@ -161,5 +168,5 @@ def test_a_file_that_is_not_a_list(plan, text, message):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(UsageError, match="--list .*absent.yaml: there is no such file"):
+    with pytest.raises(UsageError, match=r"--list .*absent.yaml: there is no such file"):
         read_list(tmp_path / "absent.yaml")

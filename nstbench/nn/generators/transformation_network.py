@@ -32,6 +32,7 @@ from torch import nn
 
 from nstbench.nn.inference.affine import scale_and_shift, transformed
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
+from nstbench.nn.layers.instance_normalisation import EPSILON, normalised_at_once
 
 Normalisation = Literal["batch", "instance", "conditional"]
 Padding = Literal["reflect_start", "mirror", "zero"]
@@ -41,7 +42,6 @@ _STRIDE = 4
 _BLOCKS = 5
 # Ten unpadded convolutions at a quarter of the resolution remove this border.
 _BORDER = 2 * _BLOCKS * _STRIDE
-_EPSILON = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +309,8 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
         # A single position equals its mean; torch raises an error for its statistics.
         return (beta[..., None, None] + 0 * x).to(x.dtype)
     if x.is_cuda and (torch.is_grad_enabled() or x.dtype != torch.bfloat16):
+        # A call per sample would launch more kernels, and would hand them slices of a condition,
+        # whose addresses are multiples of 4 bytes only.
         return normalised_at_once(x, gamma, beta)
     if x.is_cuda:
         laid_out = x.contiguous(memory_format=torch.channels_last)
@@ -316,28 +318,10 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     # For one sample, batch statistics equal instance statistics. On CPUs this takes a quarter of
     # the time of torch's instance normalisation, which does not keep channels-last order.
     parts = [
-        F.batch_norm(one, None, None, gamma[i], beta[i], training=True, eps=_EPSILON)
+        F.batch_norm(one, None, None, gamma[i], beta[i], training=True, eps=EPSILON)
         for i, one in enumerate(x.split(1))
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def normalised_at_once(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
-    """Return the same as :func:`instance_norm` for all samples in a few kernels.
-
-    GPUs get this form: a call per sample would launch more kernels, and would hand them slices of
-    a condition, whose addresses are multiples of 4 bytes only.
-
-    Args:
-        x: (B, C, H, W) of any floating-point dtype; the result has the same.
-        gamma: scales (B, C), float32 at least.
-        beta: shifts (B, C), of the same dtype.
-    """
-    wide = x.to(gamma.dtype)
-    variance, mean = torch.var_mean(wide, dim=(2, 3), keepdim=True, correction=0)
-    scale = gamma[..., None, None] * torch.rsqrt(variance + _EPSILON)
-    shift = beta[..., None, None] - mean * scale
-    return torch.addcmul(shift, wide, scale).to(x.dtype)
 
 
 def mirrored(

@@ -151,10 +151,9 @@ class _Variation(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         down, right, squared = ctx.saved_tensors
-        if ctx.plain:
-            slope = 2 * grad
-        else:
-            slope = squared.pow(ctx.exponent / 2 - 1) * (ctx.exponent * grad)
+        slope = ctx.exponent * grad
+        if not ctx.plain:
+            slope = squared.pow(ctx.exponent / 2 - 1) * slope
         down, right = down * slope, right * slope
         gradient = down.new_zeros(ctx.shape)
         gradient[..., 1:, :-1] = down

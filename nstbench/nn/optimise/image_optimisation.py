@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 
 from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair, Weight
+from nstbench.core.errors import ran_out_of_memory
 from nstbench.core.records import Step
 from nstbench.nn.backbones.load import backbone_weight, on_network
 from nstbench.nn.backbones.loss_network import Precision, load_loss_network
@@ -32,6 +33,7 @@ from nstbench.nn.optimise.minimise import (
     evaluate_alone,
     minimise,
 )
+from nstbench.nn.optimise.replay import may_capture
 from nstbench.nn.optimise.shared_pass import SharedPass
 from nstbench.pictures.picture import resize
 
@@ -228,7 +230,13 @@ class ImageOptimisation(Method):
         return True
 
     def stylize_batch(self, pairs: Sequence[PreparedPair]) -> list[torch.Tensor | BaseException]:
-        """Optimise several pairs at once; see :mod:`nstbench.nn.optimise.shared_pass`."""
+        """Optimise several pairs at once; see :mod:`nstbench.nn.optimise.shared_pass`.
+
+        On a GPU one after the other, because the graph of a pair is faster than shared passes that
+        are launched kernel by kernel.
+        """
+        if any(may_capture(pair.content.pixels) for pair in pairs):
+            return [_outcome_of(pair) for pair in pairs]
         shared_pass = SharedPass(self.network)
 
         def work_on(pair: PreparedPair) -> Callable[[Evaluate], torch.Tensor]:
@@ -295,6 +303,16 @@ class ImageOptimisation(Method):
             return resize(style.pixels, (level.height, level.width)).expand_as(level.pixels)
         noise = torch.randn(level.pixels.shape, generator=generator) * _NOISE
         return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).to(level.pixels.device)
+
+
+def _outcome_of(pair: PreparedPair) -> torch.Tensor | BaseException:
+    """Return the output of a pair, or its error, except that lack of memory affects all pairs."""
+    try:
+        return pair.method.stylize(pair.content, generator=pair.generator, on_step=pair.on_step)
+    except Exception as error:
+        if ran_out_of_memory(error):
+            raise
+        return error
 
 
 def scaled(picture: Picture, scale: float) -> Picture:

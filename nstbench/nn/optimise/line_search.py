@@ -82,7 +82,7 @@ def _zoomed(
     low = 0 if ends[0].loss <= ends[1].loss else 1
     close = False
     for _ in range(limit):
-        step = interpolated(*ends)
+        step = interpolated(ends[0], ends[1])
         least, most = sorted(end.step for end in ends)
         margin = _MARGIN * (most - least)
         if min(most - step, step - least) < margin:

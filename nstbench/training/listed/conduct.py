@@ -21,13 +21,15 @@ from nstbench.plan.variants import open_dataset
 from nstbench.store.atomic_files import write_json
 from nstbench.training.checkpoints import Checkpoint, shipped_dir
 from nstbench.training.job import finish, prepare
-from nstbench.training.listed.group import ERRORS, Group, Runner, names_of
+from nstbench.training.listed.group import Group, Runner, names_of
 from nstbench.training.listed.held_out import HeldOut
 from nstbench.training.listed.planned import Options, Planned, plan_trainings
 from nstbench.training.listed.results import FAILED, WAITING, Result, Results, read_results
 from nstbench.training.listed.shares import Deadline, Pace, groups, owed
 from nstbench.training.listed.sheet import ROWS, styles_shown, write_sheet
 from nstbench.training.listed.training_list import read_list
+from nstbench.training.steps.crops import Pictures
+from nstbench.training.steps.fabric import make_fabric
 
 _log = logging.getLogger(__name__)
 
@@ -155,6 +157,7 @@ class Conductor:
     _waiting: list[str] = field(default_factory=list)
     _preparing: list[float] = field(default_factory=list)
     _finishing: dict[str, list[float]] = field(default_factory=dict)
+    _pictures: list[Pictures] = field(default_factory=list)
 
     def run(self) -> None:
         """Train every group in turn; finish each before the next begins.
@@ -167,6 +170,9 @@ class Conductor:
             self._begin(one)
         kinds = {one.name: one.kind for one in self.plan}
         self._waiting = list(by_name)
+        if self.plan:
+            # loads modules and starts the device, which is not a part of the first preparation
+            make_fabric(self.plan[0].job.order, self.held_out.device)
         self.listener.stage("train", len(self.plan))
         try:
             for names in groups(self._waiting, kinds, self.together):
@@ -223,12 +229,14 @@ class Conductor:
         self.listener.began(f"{one.name}: preparing")
         try:
             loop = prepare(one.job, _Notes(self.listener))
+            # trainings share decoded pictures while one of them uses these
+            self._pictures.append(loop.source.contents.pictures)
             # an adversarial training begins with networks that its start does not have
             whole = one.job.method.info.flexibility != Flexibility.DOMAIN
             if loop.done == 0 and one.job.start is not None and whole:
                 loss = self.held_out.loss(loop, one.job.styles)
                 result.held_out_loss_of_start = loss
-        except ERRORS as error:
+        except Exception as error:  # a plug-in may raise anything
             self._failed(result, error)
             return None
         self._preparing.append(time.perf_counter() - began)
@@ -266,7 +274,7 @@ class Conductor:
             # losses of an earlier call are not those of this checkpoint
             runner.result.held_out_loss = None
             self._complete_card(runner)
-        except ERRORS as error:
+        except Exception as error:  # a plug-in may raise anything
             self._failed(runner.result, error)
         finally:
             took = time.perf_counter() - began
@@ -295,7 +303,7 @@ class Conductor:
                 runner.checkpoint, job.method, contents, shown, self.held_out.device,
             )  # fmt: skip
             result.sheet = sheet.as_posix()
-        except ERRORS as error:
+        except Exception as error:  # a plug-in may raise anything
             # the checkpoint is there, so the training did not fail
             result.reason = f"not examined: {message_of(error)}"
             _log.warning("%s was not examined: %s", runner.name, message_of(error))

@@ -7,15 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from nstbench.core.errors import NstbenchError
 from nstbench.training.checkpoints import Checkpoint
 from nstbench.training.listed.planned import Planned
 from nstbench.training.listed.results import Result, total_of
 from nstbench.training.listed.shares import Pace
 from nstbench.training.loop import Loop
-
-ERRORS = (NstbenchError, RuntimeError, OSError)
-"""Errors that end one training and not the others; those of CUDA are runtime errors."""
 
 _CHUNKS, _SHORTEST, _LONGEST = 50, 0.05, 2.0
 _PROBE_SECONDS, _MOST_PROBES, _LEAST_PROBES = 0.2, 20, 3
@@ -59,6 +55,8 @@ class Runner:
     def note(self, pace: Pace) -> None:
         """Store seconds, rate and losses in the result."""
         self.result.seconds = self.before + pace.used.get(self.name, 0.0)
+        # the loop only knows how long it took to launch its steps
+        self.loop.seconds = self.result.seconds
         self.result.step_seconds = pace.costs.get(self.name, self.result.step_seconds)
         if rows := self.loop.rows:
             self.result.first_loss, self.result.last_loss = total_of(rows[0]), total_of(rows[-1])
@@ -162,7 +160,7 @@ class Group:
         """Do something with one training; if it fails, the others go on without it."""
         try:
             action()
-        except ERRORS as error:
+        except Exception as error:  # a plug-in may raise anything
             self.failed(runner, error)
             self._leave_out(runner)
 
