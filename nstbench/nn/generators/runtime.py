@@ -69,8 +69,16 @@ def picture_of(network: nn.Module, params: InferenceParams, *inputs: torch.Tenso
         inputs: the network's arguments, all on its device.
     """
     with inference(params, inputs[0].device):
-        made = network(*inputs) if params.compiled else replayed(network, *inputs)
-        return made.float().contiguous()
+        return pass_of(network, params, *inputs).float().contiguous()
+
+
+def pass_of(network: nn.Module, params: InferenceParams, *inputs: torch.Tensor) -> torch.Tensor:
+    """Return what a network computes, in the context of :func:`inference`.
+
+    See :func:`picture_of` for the arguments.
+    """
+    made: torch.Tensor = network(*inputs) if params.compiled else replayed(network, *inputs)
+    return made
 
 
 def for_inference(network: _Network, params: InferenceParams, device: torch.device) -> _Network:

@@ -29,7 +29,9 @@ class _Stage:
     Attributes:
         name: name of the rectifier, or of the convolution without one.
         convolve: the convolution of a map with its border, without bias.
+        scale: ones, float32 (1, C).
         bias: float32 (1, C).
+        unchanged: scale and shift, float32 (1, inputs), that change nothing.
         border: rows and columns that the convolution needs on each side; 0 if it pads itself.
         pooled: the maps are reduced by maximum before.
         enlarged: they are enlarged before; ``convolve`` does it, in four phases.
@@ -39,7 +41,9 @@ class _Stage:
 
     name: str
     convolve: Callable[[torch.Tensor], torch.Tensor]
+    scale: torch.Tensor
     bias: torch.Tensor
+    unchanged: tuple[torch.Tensor, torch.Tensor]
     border: int
     pooled: bool
     enlarged: bool
@@ -103,7 +107,7 @@ class FusedChain:
                 next_border = following is not None and not ends and not following.pooled
                 h = transformed(
                     made.contiguous(memory_format=torch.channels_last),
-                    torch.ones_like(stage.bias),
+                    stage.scale,
                     stage.bias,
                     rectified=stage.rectified,
                     phases=4 if stage.enlarged else 1,
@@ -122,8 +126,7 @@ def _bordered(x: torch.Tensor, stage: _Stage) -> torch.Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
     if not stage.border:
         return x
-    one = torch.ones((1, x.shape[1]), device=x.device)
-    return transformed(x, one, torch.zeros_like(one), border=stage.border, repeated=stage.enlarged)
+    return transformed(x, *stage.unchanged, border=stage.border, repeated=stage.enlarged)
 
 
 def _is_simple(module: nn.Conv2d) -> bool:
@@ -157,7 +160,12 @@ def _stage(name: str, module: nn.Conv2d, before: str, dtype: torch.dtype) -> _St
     return _Stage(
         name=name,
         convolve=convolve,
+        scale=weight.new_ones((1, module.out_channels)),
         bias=bias.float()[None].contiguous(),
+        unchanged=(
+            weight.new_ones((1, module.in_channels)),
+            weight.new_zeros((1, module.in_channels)),
+        ),
         border=1 - padding,
         pooled=before == "pool",
         enlarged=enlarged,
