@@ -24,7 +24,6 @@ from nstbench.cli.options import (
 )
 from nstbench.core.errors import UsageError
 
-
 checkpoints_app = typer.Typer(no_args_is_help=True, help="Train the checkpoints of a list.")
 
 
@@ -123,11 +122,10 @@ def train_checkpoints(
         if not folder.is_dir():
             raise UsageError(f"--start-from {folder}: there is no such folder.")
     add_plugins(plugin)
-    from nstbench.cli.show.trainings import print_results
-    from nstbench.pipeline.progress import TerminalListener
+    from nstbench.cli.show.trainings import ProgressLines, at_the_end, print_results
     from nstbench.training.listed.conduct import train_list
     from nstbench.training.listed.planned import Options
-    from nstbench.training.listed.results import DONE, FILE
+    from nstbench.training.listed.results import DONE, FILE, read_results
     from nstbench.training.listed.shares import Deadline
     from nstbench.training.listed.training_list import shipped_list
 
@@ -141,13 +139,10 @@ def train_checkpoints(
         held_out=held_out,
         only=tuple(only or ()),
     )
-    listener = TerminalListener()
-    try:
-        results = train_list(
-            trainings or shipped_list(), options, Deadline(minutes * 60, began), together, listener
-        )
-    finally:
-        listener.close()
+    deadline = Deadline(minutes * 60, began)
+    results = read_results(out)
+    with at_the_end(deadline, results, out), ProgressLines(began) as listener:
+        train_list(trainings or shipped_list(), options, deadline, together, listener, results)
     print_results(results)
     typer.echo(out / FILE)
     if any(result.status != DONE for result in results.trainings.values()):

@@ -173,7 +173,7 @@ class Training(ABC):
         return {}
 
     def phase(self, index: int) -> int:
-        """Return the phase of step ``index``; the steps of a phase do the same operations."""
+        """Return the phase of step ``index``; all steps of a phase do the same operations."""
         return 0
 
     def enter(self, phase: int, batch: Batch) -> None:  # noqa: B027  most have nothing to do

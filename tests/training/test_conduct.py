@@ -34,6 +34,8 @@ from nstbench.training.listed.planned import Options, plan_trainings
 from nstbench.training.listed.results import read_results
 from nstbench.training.listed.shares import Deadline
 from nstbench.training.listed.training_list import read_list
+from nstbench.training.loop import Loop
+from nstbench.training.steps.buffers import WARM_UP
 
 TIMED = Path(__file__).parents[1] / "support" / "timed_colour.py"
 STEP = 0.04
@@ -49,6 +51,8 @@ def _loaded():
 def timed(monkeypatch, tmp_path):
     monkeypatch.setenv("NSTBENCH_CHECKPOINTS", str(tmp_path / "installed"))
     monkeypatch.delenv("NSTBENCH_WEIGHTS", raising=False)
+    # a command that has too little time on a busy machine must not end the tests
+    monkeypatch.setattr("os._exit", lambda code: None)
     registry.add_file(TIMED)
 
 
@@ -115,6 +119,21 @@ class TestTime:
         fast, costly = (results.trainings[f"timed_colour--{n}"] for n in ("quick", "slow"))
         assert costly.seconds == pytest.approx(3 * fast.seconds, abs=2 * 0.05)
         assert fast.steps * 0.01 == pytest.approx(costly.steps * 0.04 / 3, rel=0.4)
+
+    def test_probes_of_a_gpu_run_enough_steps_to_capture_all_phases(self, call, monkeypatch):
+        advanced = []
+        advance = Loop.advance
+        monkeypatch.setattr(
+            "nstbench.training.listed.conduct.Group",
+            lambda **given: Group(**{**given, "on_gpu": True}),
+        )
+        monkeypatch.setattr(
+            Loop, "advance", lambda loop, steps: (advanced.append(steps), advance(loop, steps))[1]
+        )
+        results = call({"name": "a"}, seconds=5)
+        assert advanced[0] == WARM_UP + 1
+        assert advanced[1] >= 3
+        assert sum(advanced) == results.trainings["timed_colour--a"].steps
 
     def test_the_last_total_is_the_number_of_steps(self, call, monkeypatch):
         """Learning rates that fall to zero over the training depend on it."""
@@ -187,6 +206,24 @@ class TestResume:
             )
         assert again.trainings["timed_colour--b"].steps > saved["done"]
         assert again.trainings["timed_colour--b"].file
+
+    def test_the_time_ends_in_the_middle_of_a_step(self, listed, tmp_path, picture_folders):
+        contents, _ = picture_folders
+        out = tmp_path / "out"
+        file = listed({"name": "a", "method": "timed_colour:step_seconds=300"}, {"name": "b"})
+        command = [
+            sys.executable, "-m", "nstbench", "checkpoints", "train", "--list", str(file),
+            "--minutes", "0.4", "--contents", str(contents), "--out", str(out), "--held-out", "2",
+            "--device", "cpu", "--threads", "1", "--plugin", str(TIMED),
+        ]  # fmt: skip
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 1
+        rows = [line for line in ended.stdout.splitlines() if "waiting" in line]
+        assert [row.split()[1] for row in rows] == ["timed_colour--a", "timed_colour--b"]
+        assert read_results(out).trainings["timed_colour--b"].status == "waiting"
+        # every phase is announced
+        assert "reading photographs" in ended.stderr
+        assert "timed_colour--a: preparing" in ended.stderr
 
 
 class TestFailures:
@@ -290,6 +327,28 @@ class TestFiles:
             assert sheet.size == (2 * 36 - 4, 5 * 36 - 4)
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("network_weights")
+def test_trainings_on_a_gpu_run_together_and_are_written(call, tmp_path):
+    """A training of several phases, and two of one, with graphs, held-out losses and sheets."""
+    johnson = {"method": "johnson_2016:width=0.125", "start": "new", "size": 64, "style_size": 64}
+    results = call(
+        {**johnson, "name": "a"},
+        {**johnson, "name": "b", "share": 2},
+        {"method": "wct_2017:feature_weight=0.05", "name": "w", "size": 64, "batch": 2},
+        seconds=40, together=2, device="cuda",
+    )  # fmt: skip
+    for result in results.trainings.values():
+        assert result.status == "done", result
+        assert result.held_out_loss > 0
+        assert (tmp_path / "out" / result.sheet).is_file()
+        card = read_checkpoint(tmp_path / "out" / f"{result.name}.json").card
+        assert card.steps == result.steps > 100
+    a, b, _ = results.trainings.values()
+    assert b.seconds == pytest.approx(2 * a.seconds, rel=0.2)
+    assert a.last_loss < a.first_loss
+
+
 class TestCommand:
     def run(self, file, contents, out, *more):
         arguments = [
@@ -301,7 +360,13 @@ class TestCommand:
     def test_it_ends_in_a_table(self, listed, picture_folders, tmp_path):
         out = tmp_path / "out"
         ended = self.run(
-            listed({"name": "a"}, {"name": "b"}), picture_folders[0], out, "--minutes", 0.12
+            listed({"name": "a"}, {"name": "b"}),
+            picture_folders[0],
+            out,
+            "--minutes",
+            0.12,
+            "--together",
+            2,
         )
         assert ended.exit_code == 0, ended.output
         rows = json.loads((out / "trainings" / "results.json").read_text())["trainings"]

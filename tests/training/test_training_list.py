@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Role
@@ -170,3 +171,21 @@ def test_a_file_that_is_not_a_list(plan, text, message):
 def test_a_missing_file(tmp_path):
     with pytest.raises(UsageError, match=r"--list .*absent.yaml: there is no such file"):
         read_list(tmp_path / "absent.yaml")
+
+
+def test_a_style_without_a_checkpoint_begins_with_that_of_a_similar_style(
+    plan, tmp_path, picture_folders
+):
+    contents, styles = picture_folders
+    for name, grey in (("dark", 30), ("bright", 230), ("wanted", 210)):
+        Image.new("RGB", (40, 40), (grey, grey, grey)).save(styles / f"{name}.png")
+    for name in ("dark", "bright"):
+        train(build_order("toy_colour", {
+            "contents": str(contents), "styles": str(styles), "style": (name,), "steps": 2,
+            "device": "cpu", "threads": 1, "out": tmp_path / "made", "name": name,
+        }))  # fmt: skip
+    (one,) = plan(
+        {"method": "toy_colour", "styles": str(styles), "style": "wanted"},
+        start_from=(tmp_path / "made",),
+    )
+    assert one.job.start.name == "toy_colour--bright"

@@ -46,7 +46,6 @@ class _Normalised(torch.autograd.Function):
         shift = mean * scale
         shift = shift.neg_() if beta is None else beta - shift
         ctx.save_for_backward(x, mean, inverse, scale)
-        ctx.shifts = beta is not None
         made = torch.empty_like(x)
         return torch.addcmul(_wide(shift), x, _wide(scale), out=made)
 

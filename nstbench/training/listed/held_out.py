@@ -59,7 +59,7 @@ class HeldOut:
             streamed = self._crops([styles[place] for place in places], source.size)
         losses = []
         with loop.steps.on_stream(), _unchanged(training):
-            for phase in _phases(training, loop.schedule.steps):
+            for phase in phases(training, loop.schedule.steps):
                 for number in range(batches):
                     part = slice(number * source.batch, (number + 1) * source.batch)
                     drawn = training.draws(number, torch.Generator().manual_seed(number))
@@ -94,7 +94,7 @@ def _total(losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return torch.stack([loss.double() for loss in losses.values()]).sum()
 
 
-def _phases(training: Training, steps: int) -> list[int]:
+def phases(training: Training, steps: int) -> list[int]:
     """Return the phases of a training of this length."""
     places = range(min(steps, _PLACES))
     return sorted({training.phase(place * steps // _PLACES) for place in places} or {0})

@@ -16,7 +16,7 @@ FILE = Path("trainings") / "results.json"
 """The file, below the folder of the checkpoints: a card is any JSON file in that folder itself."""
 
 DONE, SHORT, WAITING, FAILED = "done", "short", "waiting", "failed"
-ENOUGH = 0.9
+ENOUGH = 0.8
 """Part of its share of the time with which a training counts as done."""
 
 

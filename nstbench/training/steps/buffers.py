@@ -20,6 +20,7 @@ import torch
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
+from nstbench.core.errors import message_of
 from nstbench.training.steps.crops import Source
 from nstbench.training.trainable import Batch, Training
 
@@ -64,6 +65,7 @@ class Steps:
         # by phase: a training may go to and fro between its phases
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._runs: dict[int, int] = {}
+        self._failed: torch.cuda.CUDAGraph | None = None
         self._rates: dict[str, list[torch.Tensor]] = {}
         self._shown: dict[str, list[float]] = {}
         device = fabric.device
@@ -272,7 +274,10 @@ class Steps:
         except (RuntimeError, AssertionError) as error:
             # a device that is lost, and not only unable to capture, raises here again
             torch.cuda.synchronize(self._fabric.device)
-            self._leave_out(str(error))
+            # torch's allocator keeps a reference to a graph whose capture has failed
+            self._failed = graph
+            # the end of a capture that was broken off raises an error of its own
+            self._leave_out(message_of(error.__context__ or error))
             return
         self._graphs[phase] = graph
 
