@@ -33,7 +33,7 @@ _PREPARATIONS = 3
 _QUICK = 0.5
 """Seconds of a call that is made twice before the samples on a GPU: the second call of a network
 records a graph."""
-_FOR_PREPARING, _FOR_SAMPLES = 0.1, 0.6
+_FOR_PREPARING, _FOR_SAMPLES = 0.25, 0.6
 """Shares of what is left of a limited time."""
 
 

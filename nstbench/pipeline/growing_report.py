@@ -28,7 +28,7 @@ SCORING_SECONDS = 20.0
 """Seconds of scoring for one page; the next page has the scores of further outputs."""
 
 
-AHEAD_EVERY, AHEAD_SECONDS = 4.0, 6.0
+AHEAD_EVERY, AHEAD_SECONDS = 4.0, 3.0
 """Where units go on meanwhile, outputs are scored so often and for so long, in seconds."""
 
 

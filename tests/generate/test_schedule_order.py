@@ -80,6 +80,7 @@ def test_a_pause_waits_for_the_unit_of_a_single_slot(tmp_path, slots, shares):
 
     pool = FakePool(tmp_path, slots, work)
     pool._shares_cores = lambda: shares
+    pool.goes_on = lambda: not shares
     records = pool.run(units(a=4), lambda *_: None)
     consumer = threading.Thread(target=lambda: list(records), daemon=True)
     consumer.start()

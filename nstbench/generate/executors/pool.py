@@ -96,6 +96,7 @@ class PoolExecutor(ABC):
             UsageError: if the memory limit is below what a worker needs to start.
             NstbenchError: if no worker can be started.
         """
+        self._company.clear()
         slots = min(self._slots, len(units))
         self._schedule = Schedule(units, slots, costs)
         if self._finishing:
@@ -147,9 +148,11 @@ class PoolExecutor(ABC):
 
         Units do not begin during the block if they take the cores that the caller computes on. A
         unit of a single slot may be a sample, so it is finished before the block begins. Units
-        that begin during the block, on a device of their own, are recorded as not alone.
+        with a device of their own go on: from the first block on they are recorded as not alone,
+        and later blocks need not wait.
         """
-        if self._schedule is None or (self._slots > 1 and self.goes_on()):
+        beside = self.goes_on() and (self._slots > 1 or self._company.is_set())
+        if self._schedule is None or beside:
             yield
             return
         with self._schedule.held():
@@ -160,14 +163,11 @@ class PoolExecutor(ABC):
                 yield
                 return
             self._company.set()
-        try:
-            yield
-        finally:
-            self._company.clear()
+        yield
 
     def goes_on(self) -> bool:
-        """Return True if units run during :meth:`paused`: they have devices of their own."""
-        return not self._shares_cores()
+        """Return True if units run during :meth:`paused`."""
+        return self._slots > 1 and not self._shares_cores()
 
     def _shares_cores(self) -> bool:
         """Return True if the slots compute on the processor of this process."""

@@ -77,7 +77,7 @@ class SharedState:
         outdated: key -> ``finished`` of records that exist and do not count.
         events: receives progress, results and the ends of slots.
         single_slot: True if the executor has one slot only.
-        company: set while this process works on the device of the slot.
+        company: set once this process works on the machine of the slot, too.
     """
 
     store: Store

@@ -390,4 +390,5 @@ def _centred(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _unit_tanh(x: torch.Tensor) -> torch.Tensor:
-    return (torch.tanh(x) + 1) / 2
+    # equal to (tanh(x) + 1) / 2, in fewer passes
+    return torch.sigmoid(2 * x)
