@@ -30,6 +30,7 @@ from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, convolution_na
 from nstbench.nn.losses.gram import gram_matrix
 from nstbench.nn.losses.terms import (
     CAFFE_SCALE,
+    WeightedSum,
     content_energy,
     cross_energy,
     cross_gram,
@@ -115,18 +116,17 @@ class NovakNikulin2016(ImageOptimisation):
         with torch.no_grad():
             wanted = self.features(content.pixels, (p.content_layer,))[p.content_layer]
         layers = tuple(dict.fromkeys((*self._layers(), p.content_layer)))
-        factors = {
-            pair: weight * CAFFE_SCALE**4 / (4.0 * targets[pair][0].numel())
-            for pair, weight in self._weights().items()
-        }
+        weights = self._weights()
+        add_up = WeightedSum(
+            weights[pair] * CAFFE_SCALE**4 / (4.0 * target[0].numel())
+            for pair, target in targets.items()
+        )
 
         def losses(pixels: torch.Tensor) -> Losses:
             features = self.features(pixels, layers)
             energy = content_energy(features[p.content_layer], wanted)
             of_content = energy * (CAFFE_SCALE**2 / 2.0 / scale**2)
-            of_style = torch.stack(
-                [factors[pair] * self._energy(features, pair, a) for pair, a in targets.items()]
-            ).sum()
+            of_style = add_up([self._energy(features, pair, a) for pair, a in targets.items()])
             return self.add_up(of_content, of_style, pixels)
 
         return losses

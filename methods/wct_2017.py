@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
+from torch import nn
 
 from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture, Step
 from nstbench.nn.backbones.vgg import VGG16, VGG19
@@ -32,7 +33,8 @@ from nstbench.nn.generators.decoder import (
     parameters_up_to,
     tensors_of,
 )
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, inference
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, inference, pass_of
+from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.feature_transforms import Colouring, colouring, whiten_and_colour
 from nstbench.training.encoder_decoder import DecoderTraining, EncoderDecoder
 from nstbench.training.trainable import Batch, Descend, Recipe, StyleUse, Task, Training
@@ -104,6 +106,7 @@ class Wct2017(EncoderDecoder):
             return self
 
     params: Params
+    _encoders: dict[int, _EncoderTo]
     _decoders: dict[int, MirroredDecoder]
     _styles: dict[int, Colouring]
 
@@ -114,6 +117,7 @@ class Wct2017(EncoderDecoder):
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build the encoder and the decoders of the levels in use."""
         self.restore_encoder(params)
+        self._encoders = {level: _EncoderTo(self.encoder, _layer(level)) for level in params.levels}
         self._decoders = {
             level: self.restore_decoder(_layer(level), tensors_of(tensors, _layer(level)), params)
             for level in params.levels
@@ -132,15 +136,18 @@ class Wct2017(EncoderDecoder):
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
-        """Transform and decode level by level; a step is a level."""
+        """Transform and decode level by level; a step is a level.
+
+        On a GPU, encoders and decoders are replayed; the decompositions between them cannot be.
+        """
         deepest = self._decoders[self.params.levels[0]]
         pixels = padded_to(content.pixels, deepest.stride)
         with inference(self.params, self.device):
             for index, level in enumerate(self.params.levels):
-                features = encode(self.encoder, pixels, (_layer(level),))[_layer(level)]
+                features = pass_of(self._encoders[level], self.params, pixels)
                 wanted = whiten_and_colour(features, self._styles[level]).to(features.dtype)
                 mixed = torch.lerp(features, wanted, self.params.alpha)
-                pixels = self._decoders[level](mixed).float()
+                pixels = pass_of(self._decoders[level], self.params, mixed).float()
                 on_step(Step(index + 1, len(self.params.levels)))
             return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
 
@@ -153,6 +160,18 @@ class Wct2017(EncoderDecoder):
         encoder = parameters_up_to(self.encoder, _layer(self.params.levels[0]))
         decoders = self._decoders.values()
         return encoder + sum(p.numel() for decoder in decoders for p in decoder.parameters())
+
+
+class _EncoderTo(nn.Module):
+    """An encoder up to one layer."""
+
+    def __init__(self, encoder: LayeredNetwork, layer: str) -> None:
+        super().__init__()
+        self.encoder, self._layer = encoder, layer
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the activations of the layer."""
+        return encode(self.encoder, pixels, (self._layer,))[self._layer]
 
 
 class _DecodersTraining(DecoderTraining):

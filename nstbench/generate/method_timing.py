@@ -30,6 +30,9 @@ from nstbench.generate.unit_inputs import make_method, read_input
 from nstbench.store.store import Store
 
 _PREPARATIONS = 3
+_QUICK = 0.5
+"""Seconds of a call that is made twice before the samples on a GPU: the second call of a network
+records a graph."""
 _FOR_PREPARING, _FOR_SAMPLES = 0.1, 0.6
 """Shares of what is left of a limited time."""
 
@@ -151,6 +154,8 @@ def _measured(
     # After the memory measurement, which must not include the calibration kernel.
     if own is None:
         first = method.own_seconds() or first
+        if device.type == "cuda" and first < _QUICK:
+            stylize()
         latency, calibration = sample_with_kernel(
             stylize, device, request.repeats, method.own_seconds,
             _FOR_SAMPLES * (allowance.left - reserved),

@@ -152,6 +152,59 @@ def test_variations(device, exponent):
     )
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 6e-3)])
+@pytest.mark.parametrize("size", [(24, 20), (37, 41), (64, 64)])
+def test_gram_distances_of_several_layers(device, dtype, tolerance, size):
+    height, width = size
+    layers = [
+        activations(1, 16, height, width, dtype=dtype, device=device),
+        activations(1, 24, height // 2, width // 2, seed=1, dtype=dtype, device=device),
+    ]
+    draw = torch.Generator().manual_seed(2)
+    grams = [torch.rand(1, n, n, generator=draw) for n in (16, 24)]
+    grams = [gram + gram.mT for gram in grams]
+    weights = (0.7, 3.0)
+    joined = gpu_terms.joined_targets([gram.to(device) for gram in grams], weights)
+    close(
+        both(
+            lambda *f: gpu_terms.gram_distances(f, joined, weights),
+            lambda *f: sum(
+                w * terms.gram_energy(x, a.double())
+                for w, x, a in zip(weights, f, grams, strict=True)
+            ),
+            *layers,
+        ),
+        tolerance,
+    )
+    usual = terms.GramLoss({"one": grams[0].to(device), "two": grams[1].to(device)}, weights)
+    close(
+        both(
+            lambda one, two: usual({"one": one, "two": two}),
+            lambda *f: gpu_terms.gram_distances(f, joined.cpu().double(), weights),
+            *layers,
+        ),
+        tolerance,
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_weighted_sums(device):
+    weights = torch.tensor([2.0, -3.0, 0.5])
+    values = [torch.tensor(value, device=device) for value in (1.0, 4.0, -7.0)]
+    usual = terms.WeightedSum(weights.tolist())
+    given = weights.to(device)
+    close(both(lambda *v: gpu_terms.weighted_sum(v, given), lambda *v: usual(v), *values), 1e-6)
+    close(
+        both(
+            lambda *v: usual(v),
+            lambda *v: sum(a * b for a, b in zip(v, weights, strict=True)),
+            *values,
+        ),
+        1e-6,
+    )
+
+
 def test_gradients_are_those_of_differences():
     draw = torch.Generator().manual_seed(0)
     f = torch.rand(1, 4, 5, 3, generator=draw, dtype=torch.float64, requires_grad=True)

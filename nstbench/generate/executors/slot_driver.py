@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,6 +77,7 @@ class SharedState:
         outdated: key -> ``finished`` of records that exist and do not count.
         events: receives progress, results and the ends of slots.
         single_slot: True if the executor has one slot only.
+        company: set while this process works on the device of the slot.
     """
 
     store: Store
@@ -86,6 +88,7 @@ class SharedState:
     outdated: Mapping[str, str]
     events: queue.SimpleQueue[SlotEvent]
     single_slot: bool
+    company: threading.Event
 
 
 class SlotDriver:
@@ -111,6 +114,7 @@ class SlotDriver:
         self._outdated = shared.outdated
         self._emit: Callable[[SlotEvent], None] = shared.events.put
         self._single_slot = shared.single_slot
+        self._company = shared.company
 
     def run(self) -> None:
         """Run tasks until none is left; the last event is :class:`SlotEnded`."""
@@ -284,8 +288,9 @@ class SlotDriver:
         return records
 
     def _is_alone(self) -> bool:
-        """Return True if no other worker runs at the same time, of this process or another."""
-        return self._single_slot and not (self._leases and self._leases.company)
+        """Return True if nothing else runs at the same time, as far as this process knows."""
+        others = self._company.is_set() or (self._leases is not None and self._leases.company)
+        return self._single_slot and not others
 
     def _write_failure(self, unit: Unit, status: Status, message: str, started: str) -> UnitRecord:
         """Write and return the record of a unit whose worker ended before it could do so."""

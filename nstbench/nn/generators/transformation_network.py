@@ -329,7 +329,7 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     if x.shape[-2:] == (1, 1):
         # A single position equals its mean; torch raises an error for its statistics.
         return (beta[..., None, None] + 0 * x).to(x.dtype)
-    if x.is_cuda and (torch.is_grad_enabled() or wide == torch.float64):
+    if x.is_cuda and (torch.is_grad_enabled() or x.dtype != torch.bfloat16):
         # A call per sample would launch more kernels, and would hand them slices of a condition,
         # whose addresses are multiples of 4 bytes only.
         return normalised_at_once(x, gamma, beta)

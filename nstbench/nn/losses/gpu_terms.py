@@ -7,12 +7,14 @@ differs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from nstbench.nn.losses.wide_products import wide_product
+from nstbench.nn.losses.wide_products import partial_products, wide_product
 
 
 def gram_distance(
@@ -65,6 +67,34 @@ def variation(pixels: torch.Tensor, exponent: float) -> torch.Tensor:
     return energy
 
 
+def gram_distances(
+    features: Sequence[torch.Tensor], targets: torch.Tensor, weights: Sequence[float]
+) -> torch.Tensor:
+    """Return the weighted sum over layers of sum((G - A)^2), 0-d float32.
+
+    All layers together take one kernel per pass over small matrices.
+
+    Args:
+        features: layers F of one picture, (1, C, H, W) each; differentiable once.
+        targets: from :func:`joined_targets`, for the same weights.
+        weights: of the layers, at least 0.
+    """
+    energy: torch.Tensor = _GramDistances.apply(targets, tuple(weights), *features)
+    return energy
+
+
+def joined_targets(grams: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """Return Gram matrices (1, C, C), times the roots of their weights, in one row."""
+    scaled = [gram * weight**0.5 for gram, weight in zip(grams, weights, strict=True)]
+    return torch.cat([gram.flatten() for gram in scaled])
+
+
+def weighted_sum(values: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+    """Return the sum of 0-d values with weights (n,); differentiable once in the values."""
+    total: torch.Tensor = _WeightedSum.apply(weights, *values)
+    return total
+
+
 class _GramDistance(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -82,8 +112,50 @@ class _GramDistance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, difference = ctx.saved_tensors
-        weight = difference * (grad * (-4 / ctx.count))
-        return _weighted(features, weight, ctx.shift), None, None, None
+        return _weighted(features, difference, grad * (-4 / ctx.count), ctx.shift), None, None, None
+
+
+class _GramDistances(torch.autograd.Function):
+    """Differences of all layers are in one row, each times the root of its layer's weight."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, targets: torch.Tensor, weights: tuple[float, ...], *features: torch.Tensor
+    ) -> torch.Tensor:
+        differences = torch.empty_like(targets)
+        ctx.factors = []
+        layers = differences.split([layer.shape[1] ** 2 for layer in features])
+        wanted = targets.split([len(layer) for layer in layers])
+        for layer, target, weight, difference in zip(
+            features, wanted, weights, layers, strict=True
+        ):
+            flat, positions = layer.flatten(2), layer[0, 0].numel()
+            parts = partial_products(flat, flat).flatten(1)
+            # one product adds up the parts, and subtracts them from the target
+            ones = _ones(len(parts), parts.device, parts.dtype)
+            torch.addmv(target, parts.T, ones, alpha=-(weight**0.5) / positions, out=difference)
+            ctx.factors.append(-4 * weight**0.5 / positions)
+        ctx.save_for_backward(differences, *features)
+        return torch.dot(differences, differences)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        differences, *features = ctx.saved_tensors
+        low = torch.empty_like(differences, dtype=features[0].dtype)
+        torch.mul(differences, grad, out=low)
+        gradients = []
+        matrices = low.split([layer.shape[1] ** 2 for layer in features])
+        for layer, matrix, factor in zip(features, matrices, ctx.factors, strict=True):
+            channels = layer.shape[1]
+            flat = layer.flatten(2)[0].T
+            with torch.autocast(layer.device.type, enabled=False):
+                # what is added has the factor 0 and is not read
+                product = torch.addmm(
+                    low[:1], flat, matrix.view(channels, channels), beta=0, alpha=factor
+                )
+            gradients.append(product.T[None].unflatten(2, layer.shape[2:]))
+        return None, None, *gradients
 
 
 class _CrossDistance(torch.autograd.Function):
@@ -102,12 +174,12 @@ class _CrossDistance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         shallow, deep, difference = ctx.saved_tensors
-        weight = difference * (grad * (-2 / deep[0, 0].numel()))
+        factor = grad * (-2 / deep[0, 0].numel())
         of_shallow = of_deep = None
         if ctx.needs_input_grad[0]:
-            of_shallow = _weighted(deep, weight.transpose(1, 2), ctx.shift)
+            of_shallow = _weighted(deep, difference.transpose(1, 2), factor, ctx.shift)
         if ctx.needs_input_grad[1]:
-            of_deep = _weighted(shallow, weight, ctx.shift)
+            of_deep = _weighted(shallow, difference, factor, ctx.shift)
         return of_shallow, of_deep, None, None
 
 
@@ -162,6 +234,19 @@ class _Variation(torch.autograd.Function):
         return gradient, None
 
 
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(weights)
+        return torch.dot(torch.stack(values), weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (weights,) = ctx.saved_tensors
+        return None, *(weights * grad).unbind()
+
+
 def _shifted(
     product: torch.Tensor, left: torch.Tensor, right: torch.Tensor, shift: float
 ) -> torch.Tensor:
@@ -177,30 +262,40 @@ def _shifted(
     return product.add_(sums, alpha=shift)
 
 
-def _weighted(features: torch.Tensor, weight: torch.Tensor, shift: float) -> torch.Tensor:
+def _weighted(
+    features: torch.Tensor, matrix: torch.Tensor, factor: torch.Tensor, shift: float
+) -> torch.Tensor:
     """Return (F + s) at each position times a matrix, channels last.
 
     Args:
         features: F, (B, C, H, W).
-        weight: float32 (B, C, D).
+        matrix: float32 (B, C, D).
+        factor: of the matrix, 0-d.
         shift: s.
 
     Returns:
         (B, D, H, W) of the dtype of ``features``.
     """
     flat = features.flatten(2).transpose(1, 2)
-    low = weight.to(features.dtype)
+    low = torch.empty_like(matrix, dtype=features.dtype)
+    torch.mul(matrix, factor, out=low)
     with torch.autocast(features.device.type, enabled=False):
         if not shift:
             product = torch.bmm(flat, low)
         else:
-            offset = (weight.sum(dim=1, keepdim=True) * shift).to(features.dtype)
+            offset = (matrix.sum(dim=1, keepdim=True) * (factor * shift)).to(features.dtype)
             if len(flat) == 1:
                 # of a vector, the addition is part of the product
                 product = torch.addmm(offset[0, 0], flat[0], low[0])[None]
             else:
                 product = torch.baddbmm(offset, flat, low)
     return product.transpose(1, 2).unflatten(2, features.shape[2:])
+
+
+@cache
+def _ones(count: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return ones, made once: a CUDA graph needs no kernel for them."""
+    return torch.ones(count, device=device, dtype=dtype)
 
 
 def _square(values: torch.Tensor) -> torch.Tensor:

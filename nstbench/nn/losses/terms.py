@@ -7,6 +7,7 @@ precision of the activations. No function waits for the device, and GPUs use the
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -118,6 +119,70 @@ def _averaged_to(shallow: torch.Tensor, deep: torch.Tensor) -> torch.Tensor:
         # the gradient of adaptive pooling is added up in any order, which differs between runs
         return F.avg_pool2d(shallow, (int(down), int(across)))
     return F.adaptive_avg_pool2d(shallow, (height, width))
+
+
+class WeightedSum:
+    """A sum of 0-d values with fixed weights, in two kernels on a GPU.
+
+    Args:
+        weights: one per value.
+
+    Example:
+        >>> WeightedSum([2.0, 3.0])([torch.tensor(1.0), torch.tensor(10.0)])
+        tensor(32.)
+    """
+
+    def __init__(self, weights: Iterable[float]) -> None:
+        self._weights = tuple(weights)
+        self._on_gpu: torch.Tensor | None = None
+
+    def __call__(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the sum, 0-d; differentiable once.
+
+        The first call moves the weights to the GPU, so a CUDA graph must not record it.
+        """
+        if not values[0].is_cuda:
+            weighted = [w * value for w, value in zip(self._weights, values, strict=True)]
+            return torch.stack(weighted).sum()
+        if self._on_gpu is None:
+            self._on_gpu = torch.tensor(self._weights, device=values[0].device)
+        return gpu_terms.weighted_sum(values, self._on_gpu)
+
+
+class GramLoss:
+    """The weighted sum over layers of :func:`gram_energy`.
+
+    Args:
+        targets: layer -> Gram matrix, float32 (B or 1, C, C), divided by its own N.
+        weights: of the layers, in the same order.
+    """
+
+    def __init__(self, targets: Mapping[str, torch.Tensor], weights: Iterable[float]) -> None:
+        self._targets, self._weights = dict(targets), tuple(weights)
+        self._add_up = WeightedSum(self._weights)
+        self._joined: torch.Tensor | None = None
+
+    def __call__(self, features: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the loss of layer -> activations (B, C, H, W), 0-d; differentiable once.
+
+        The first call prepares the targets, so a CUDA graph must not record it.
+        """
+        layers = [features[name] for name in self._targets]
+        single = all(
+            layer.is_cuda and len(layer) == len(target) == 1
+            for layer, target in zip(layers, self._targets.values(), strict=True)
+        )
+        if not single or min(self._weights) < 0:
+            targets = self._targets.values()
+            return self._add_up([gram_energy(f, a) for f, a in zip(layers, targets, strict=True)])
+        if self._joined is None:
+            self._joined = gpu_terms.joined_targets(list(self._targets.values()), self._weights)
+        return gpu_terms.gram_distances(layers, self._joined, self._weights)
+
+
+def added_up(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the sum of 0-d values."""
+    return values[0] if len(values) == 1 else torch.stack(list(values)).sum()
 
 
 def content_energy(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

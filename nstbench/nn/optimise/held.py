@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nstbench.nn.optimise.minimise import Losses, Objective, Renewing
+from nstbench.nn.optimise.minimise import Losses, Objective, Renewing, evaluate
 
 
 class Held:
@@ -26,8 +26,4 @@ class Held:
 
     def evaluate(self, pixels: torch.Tensor, scale: torch.Tensor) -> tuple[Losses, torch.Tensor]:
         """Return detached losses, and the gradient of ``scale`` (0-d) times their total."""
-        leaf = pixels.detach().requires_grad_()
-        with torch.enable_grad():
-            losses = self.losses(leaf)
-            (gradient,) = torch.autograd.grad(losses["total"] * scale, leaf)
-        return {name: value.detach() for name, value in losses.items()}, gradient
+        return evaluate(self.losses, pixels, scale)
