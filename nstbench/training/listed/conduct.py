@@ -241,7 +241,8 @@ class Conductor:
             return None
         result = self.results.trainings[one.name]
         began = time.perf_counter()
-        self.listener.began(f"{one.name}: preparing")
+        place = list(self.results.trainings).index(one.name) + 1
+        self.listener.began(f"{one.name}: preparing, {place} of {len(self.plan)}")
         try:
             loop = prepare(one.job, _Notes(self.listener))
             # trainings share decoded pictures while one of them uses these
