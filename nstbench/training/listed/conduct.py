@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -178,6 +179,7 @@ class Conductor:
         for one in self.plan:
             self._begin(one)
         self._waiting = [one.name for one in self.plan]
+        self.results.sort(self._waiting)
         try:
             found = {one.name: self._with_styles(one) for one in self.plan}
             if self.plan:
@@ -239,7 +241,8 @@ class Conductor:
             return None
         result = self.results.trainings[one.name]
         began = time.perf_counter()
-        self.listener.began(f"{one.name}: preparing")
+        place = list(self.results.trainings).index(one.name) + 1
+        self.listener.began(f"{one.name}: preparing, {place} of {len(self.plan)}")
         try:
             loop = prepare(one.job, _Notes(self.listener))
             # trainings share decoded pictures while one of them uses these
@@ -319,6 +322,8 @@ class Conductor:
         self.listener.began(f"{runner.name}: held-out loss and sample sheet")
         try:
             result.held_out_loss = self.held_out.loss(runner.loop, job.styles)
+            if result.held_out_loss > (result.held_out_loss_of_start or math.inf):
+                result.reason = "its held-out loss is above that of its start"
             self._complete_card(runner)
             sheet = Path("sheets") / f"{runner.name}.png"
             contents, known = self.starter

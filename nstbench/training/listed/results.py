@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,11 @@ class Results(BaseModel):
     def spent(self) -> dict[str, float]:
         """Return the seconds of every training."""
         return {name: result.seconds for name, result in self.trainings.items()}
+
+    def sort(self, names: Sequence[str]) -> None:
+        """Put trainings in the order of a list; those that are not in it come last."""
+        others = [name for name in self.trainings if name not in names]
+        self.trainings = {name: self.trainings[name] for name in (*names, *others)}
 
     def judge(self, names: Iterable[str]) -> None:
         """Set the status of trainings by their shares of the time that all of them had.
