@@ -91,6 +91,10 @@ class TestShippedList:
 
 
 class TestPlan:
+    def test_a_training_without_styles_has_none(self, plan):
+        (found,) = plan({"method": "wct_2017", "name": "w", "size": 48, "batch": 2})
+        assert found.job.styles == ()
+
     def test_one_training_per_style_with_the_name_of_the_style(self, plan):
         found = plan({"method": "toy_colour", "size": 48, "batch": 3, "share": 2.5})
         assert [one.name for one in found] == [f"toy_colour--{style}" for style in STYLES]

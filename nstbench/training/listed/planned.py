@@ -142,6 +142,8 @@ def _jobs(entry: Entry, options: Options, contents: tuple[ImageRecord, ...]) -> 
     if first.recipe.styles == StyleUse.STREAM:
         _datasets(entry, options)  # a wrong name is an error before anything is painted
         sets: list[tuple[ImageRecord, ...]] = [()]
+    elif first.recipe.styles == StyleUse.NONE:
+        sets = [()]
     else:
         styles = _styles(entry, options)
         sets = [(style,) for style in styles] if per_style else [styles]
