@@ -3,20 +3,29 @@
 oneDNN computes torch's convolutions on CPUs. It needs weights in an order of its own and
 reorders them at every call, forward and backward. That takes as long for 64 px as for 1024 px,
 and most of the time of VGG's deep layers at 128 px. Weights that never change can be reordered
-once (here: *packed*). The operators for it are part of torch, written for its compiler. Where
-they do not apply (other devices and processors, trained weights, channels before positions,
+once (here: *packed*). The operators for it are part of torch, written for its compiler. The best
+order depends on the size of the activations and on the number of threads. In another order
+oneDNN reorders the weights at every call by its slowest code, which takes up to a hundred times as
+long as the convolution. So weights are packed for each size; equal results share memory. Where
+the operators do not apply (other devices and processors, trained weights, channels before positions,
 groups), torch's ordinary convolution is used.
 """
 
 from __future__ import annotations
 
+import ctypes
 import platform
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+Key = tuple[torch.dtype, bool, int, tuple[int, ...]]
+"""Dtype, whether turned, number of threads, and shape of the activations."""
 
 _ONE = [1, 1]
 _LAST = torch.channels_last
@@ -30,11 +39,12 @@ class FrozenConvolution(nn.Conv2d):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._packed: dict[tuple[torch.dtype, bool], tuple[tuple[int, int], torch.Tensor]] = {}
+        self._packed: dict[Key, torch.Tensor] = {}
+        self._packed_of: tuple[int, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the packed weights, which can neither be copied nor saved."""
-        return {**self.__dict__, "_packed": {}}
+        return {**self.__dict__, "_packed": {}, "_packed_of": None}
 
     def forward(self, x: torch.Tensor, rectify: bool = False) -> torch.Tensor:
         """Return the convolution (B, outputs, H', W'); autocast applies as in ``nn.Conv2d``.
@@ -48,12 +58,6 @@ class FrozenConvolution(nn.Conv2d):
             y = super().forward(x)
             return y.relu_() if rectify else y
         return self.convolve_packed(x.to(self._dtype()), rectify)
-
-    def pack(self) -> None:
-        """Pack the weights for both directions now, so that the first step is not slower."""
-        if self.weight.device.type == "cpu" and self._is_frozen() and _works(self.weight.dtype):
-            for turned in (False, True):
-                self._weight(self.weight.dtype, turned)
 
     def packs(self, x: torch.Tensor) -> bool:
         """Return True if activations can be convolved with packed weights."""
@@ -79,7 +83,7 @@ class FrozenConvolution(nn.Conv2d):
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = [0, 0]
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        weight = self._weight(x.dtype, turned=False)
+        weight = self._weight(x, padding, self.stride)
         y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, weight, bias, padding, self.stride, _ONE, 1,
             "relu" if rectify else "none", [], "",
@@ -97,8 +101,8 @@ class FrozenConvolution(nn.Conv2d):
         Returns:
             (B, inputs, H, W) of the dtype of ``gradient``, channels last.
         """
-        weight = self._weight(gradient.dtype, turned=True)
         around = [k - 1 - p for k, p in zip(self.kernel_size, self.borders(), strict=True)]
+        weight = self._weight(gradient, around, _ONE, turned=True)
         of_input: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
             gradient, weight, None, around, _ONE, _ONE, 1, "none", [], ""
         )
@@ -125,18 +129,43 @@ class FrozenConvolution(nn.Conv2d):
             return torch.get_autocast_dtype("cpu")
         return self.weight.dtype
 
-    def _weight(self, dtype: torch.dtype, turned: bool) -> torch.Tensor:
-        """Return the weights in oneDNN's order, reordered at the first call."""
+    def _weight(
+        self, x: torch.Tensor, padding: list[int], stride: Sequence[int], turned: bool = False
+    ) -> torch.Tensor:
+        """Return the weights in oneDNN's order for activations like ``x``; made at the first call.
+
+        Args:
+            x: the activations, or the gradient.
+            padding: rows and columns of zeros on each side.
+            stride: of the convolution.
+            turned: return those of :meth:`gradient_packed`.
+        """
         state = (self.weight.data_ptr(), self.weight._version)
-        entry = self._packed.get((dtype, turned))
-        if entry is None or entry[0] != state:
-            weight = self.weight.detach().to(dtype)
+        if self._packed_of != state:
+            self._packed.clear()
+            self._packed_of = state
+        key = (x.dtype, turned, torch.get_num_threads(), tuple(x.shape))
+        if key not in self._packed:
+            weight = self.weight.detach().to(x.dtype)
             if turned:
                 weight = weight.flip(2, 3).transpose(0, 1)
-            weight = weight.contiguous(memory_format=torch.channels_last)
-            entry = (state, torch.ops.mkldnn._reorder_convolution_weight(weight))
-            self._packed[dtype, turned] = entry
-        return entry[1]
+            made = torch.ops.mkldnn._reorder_convolution_weight(
+                weight.contiguous(memory_format=_LAST), padding, stride, _ONE, 1, list(x.shape)
+            )
+            others = [packed for known, packed in self._packed.items() if known[:2] == key[:2]]
+            self._packed[key] = next((known for known in others if same_memory(known, made)), made)
+        return self._packed[key]
+
+
+def same_memory(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Return True if two packed tensors hold the same bytes: they have the same order."""
+    return np.array_equal(_bytes(first), _bytes(second))
+
+
+def _bytes(packed: torch.Tensor) -> np.ndarray:
+    """Return the memory of a packed tensor, which lives as long as the tensor."""
+    buffer = ctypes.c_uint8 * torch.ops.mkldnn._nbytes(packed)
+    return np.ctypeslib.as_array(buffer.from_address(torch.ops.mkldnn.data_ptr(packed)))
 
 
 @cache
@@ -148,8 +177,11 @@ def _works(dtype: torch.dtype) -> bool:
         return False
     try:
         layer = nn.Conv2d(4, 4, 3).to(dtype).requires_grad_(False)
-        weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight)
         x = torch.ones(1, 4, 3, 3, dtype=dtype)
+        weight = torch.ops.mkldnn._reorder_convolution_weight(
+            layer.weight, [0, 0], _ONE, _ONE, 1, list(x.shape)
+        )
+        _bytes(weight)
         torch.ops.mkldnn._convolution_pointwise(
             x, weight, layer.bias, [0, 0], _ONE, _ONE, 1, "relu", [], ""
         )
