@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 # One process per core with one thread each: idle threads of one process would slow down the others.
 PARALLEL := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTEST) -n auto --maxprocesses 8 --dist worksteal --benchmark-disable
 
-.PHONY: help setup leaderboard test check static format lint imports spelling types fast screenshots bench regression baseline soak clean
+.PHONY: help setup leaderboard test check static format lint imports spelling types fast screenshots bench gpu-report regression baseline soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,11 @@ DEVICE ?= cpu
 bench: setup ## compare speed with reference implementations, as one table (DEVICE=cuda for a GPU)
 	# large pages, which worker processes request themselves
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 NSTBENCH_BENCH_DEVICE=$(DEVICE) $(PYTEST) tests/benchmarks --benchmark-quiet
+
+BUDGET ?= 480
+gpu-report: setup ## measure what is promised for GPUs in BUDGET seconds (DEVICE=cpu: small cases)
+	PYTHON=$(BIN)/python scripts/gpu_report.sh --budget $(BUDGET) \
+	  --device $(if $(filter file,$(origin DEVICE)),cuda,$(DEVICE))
 
 BASELINE := tests/baselines/regression.json
 # a run ends with exit code 1 if a method has no output; the check reports that case

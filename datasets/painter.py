@@ -7,8 +7,8 @@ from pydantic import Field, field_validator
 from nstbench.contracts import Collection, Dataset, DatasetInfo, ImageRecord, Parameters, Role
 from nstbench.core.errors import did_you_mean
 from nstbench.core.paths import cache_dir
-from nstbench.pictures.painter.styles import STYLES, paint
-from nstbench.pictures.picture import write_png
+from nstbench.pictures.painter.paint_files import Wanted, paint_files
+from nstbench.pictures.painter.styles import STYLES
 
 
 class Painter(Dataset):
@@ -16,7 +16,8 @@ class Painter(Dataset):
 
     By default the seeds begin at 1, so the pictures of the ``starter`` dataset (seed 0) are not
     among them. A picture is painted when it is first needed, in about a second, and then kept
-    in ``datasets/painter`` of the cache. Another kind of processor may paint other pixels; copy
+    in ``datasets/painter`` of the cache. Many pictures are painted in as many processes as
+    there are cores. Another kind of processor may paint other pixels; copy
     that folder to train on the same pictures on another machine.
     """
 
@@ -58,22 +59,26 @@ class Painter(Dataset):
             StoreError: if the cache folder cannot be written.
         """
         p = self.params
+        folder = cache_dir() / "datasets" / "painter" / f"v{self.info.version}" / str(p.size)
         numbers = (divmod(index, len(p.styles)) for index in range(p.count))
-        return Collection(
-            tuple(self._painting(p.styles[style], p.first + turn) for turn, style in numbers)
+        wanted = [(p.styles[style], p.first + turn) for turn, style in numbers]
+        paths = [folder / f"{style}-{seed}.png" for style, seed in wanted]
+        paint_files(
+            [
+                Wanted(style, p.size, seed, str(path))
+                for (style, seed), path in zip(wanted, paths, strict=True)
+            ]
         )
-
-    def _painting(self, style: str, seed: int) -> ImageRecord:
-        size = self.params.size
-        folder = cache_dir() / "datasets" / "painter" / f"v{self.info.version}" / str(size)
-        path = folder / f"{style}-{seed}.png"
-        if not path.is_file():
-            write_png(path, paint(style, size, seed))
-        return ImageRecord(
-            name=f"{style}-{seed}",
-            path=path,
-            licence="CC0-1.0",
-            author="nstbench painter",
-            source=f'nstbench.pictures.painter.styles.paint("{style}", {size}, {seed})',
-            collection=style,
+        return Collection(
+            tuple(
+                ImageRecord(
+                    name=f"{style}-{seed}",
+                    path=path,
+                    licence="CC0-1.0",
+                    author="nstbench painter",
+                    source=f'nstbench.pictures.painter.styles.paint("{style}", {p.size}, {seed})',
+                    collection=style,
+                )
+                for (style, seed), path in zip(wanted, paths, strict=True)
+            )
         )

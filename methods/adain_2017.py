@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
+from torch import nn
 
 from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture
 from nstbench.nn.backbones.vgg import VGG16, VGG19
@@ -37,8 +38,9 @@ from nstbench.nn.generators.decoder import (
     parameters_up_to,
     tensors_of,
 )
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, inference
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, picture_of
 from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
+from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.feature_transforms import adain, channel_moments
 from nstbench.training.encoder_decoder import DecoderTraining, EncoderDecoder
 from nstbench.training.trainable import Batch, Descend, Recipe, StyleUse, Task, Training
@@ -109,8 +111,9 @@ class Adain2017(OnePass, EncoderDecoder):
             return self
 
     params: Params
-    _decoder: MirroredDecoder
-    _styles: list[Moments]
+    _network: _Transfer
+    _moments: Moments
+    _alpha: torch.Tensor
 
     def training(self, task: Task) -> Training:
         """Return the training of a decoder."""
@@ -118,46 +121,71 @@ class Adain2017(OnePass, EncoderDecoder):
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build encoder and decoder."""
-        self._decoder = self.restore_decoder(_LAYER, tensors, params)
         self.restore_encoder(params)
+        self._network = _Transfer(self.encoder, self.restore_decoder(_LAYER, tensors, params))
 
     def prepare(self, style: Picture) -> None:
-        """Measure mean and deviation of every channel of the style, and of extra styles."""
+        """Measure mean and deviation of every channel of the style, and mix in extra styles."""
         super().prepare(style)
         extra = (extra_pixels(path, style) for path in self.params.extra_styles)
         pictures = [style.pixels, *extra]
-        self._styles = [channel_moments(self._encode(pixels)) for pixels in pictures]
+        mix = shares(self.params.style_mix, len(pictures))
+        each = [channel_moments(self._network.encode(pixels)) for pixels in pictures]
+        # the result is linear in the moments, so a mixture of moments is one of results
+        mean, std = (
+            torch.stack([share * one for share, one in zip(mix, same, strict=True)]).sum(dim=0)
+            for same in zip(*each, strict=True)
+        )
+        self._moments = mean, std
+        self._alpha = torch.tensor(self.params.alpha, device=self.device)
 
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Decode the content's activations with the style's statistics."""
-        with inference(self.params, self.device):
-            features = self._encode(padded_to(content.pixels, self._decoder.stride)).float()
-            mix = shares(self.params.style_mix, len(self._styles))
-            wanted = torch.zeros_like(features)
-            for share, (mean, std) in zip(mix, self._styles, strict=True):
-                wanted += share * adain(features, mean, std)
-            pixels = self._decoder(torch.lerp(features, wanted, self.params.alpha)).float()
-            return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
+        return picture_of(self._network, self.params, content.pixels, *self._moments, self._alpha)
 
     def joined(self, methods: Sequence[Self]) -> Self:
         """Return a method with the moments of one style per picture."""
         joined = copy.copy(self)
-        joined._styles = [
-            (torch.cat([mean for mean, _ in same]), torch.cat([std for _, std in same]))
-            for same in zip(*(method._styles for method in methods), strict=True)
-        ]
+        means, deviations = zip(*(method._moments for method in methods), strict=True)
+        joined._moments = torch.cat(means), torch.cat(deviations)
         return joined
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the encoder to relu4_1 and of the decoder."""
-        decoder = sum(parameter.numel() for parameter in self._decoder.parameters())
+        decoder = sum(parameter.numel() for parameter in self._network.decoder.parameters())
         return parameters_up_to(self.encoder, _LAYER) + decoder
 
+
+class _Transfer(nn.Module):
+    """Encoder, adaptive instance normalisation and decoder, as one network."""
+
+    def __init__(self, encoder: LayeredNetwork, decoder: MirroredDecoder) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
     @torch.no_grad()
-    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the activations of relu4_1, (B, 512, H / 8, W / 8)."""
         return encode(self.encoder, pixels, (_LAYER,))[_LAYER]
+
+    def forward(
+        self, pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, alpha: torch.Tensor
+    ) -> torch.Tensor:
+        """Return stylised pictures, float32 RGB (B, 3, H, W) in [0, 1].
+
+        Args:
+            pixels: the contents, (B, 3, H, W).
+            mean: of the style's channels, (B or 1, 512, 1, 1).
+            std: their deviations, of the same shape.
+            alpha: strength, of no dimension.
+        """
+        height, width = pixels.shape[-2:]
+        features = self.encode(padded_to(pixels, self.decoder.stride)).float()
+        mixed = torch.lerp(features, adain(features, mean, std), alpha)
+        made = self.decoder(mixed).float()
+        return made[..., :height, :width].clamp(0.0, 1.0)
 
 
 class _DecoderTraining(DecoderTraining):
@@ -176,10 +204,13 @@ class _DecoderTraining(DecoderTraining):
         decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 1 / (1 + _DECAY * k))
         self.schedulers = {"decoder": decay}
 
+    def enter(self, phase: int, batch: Batch) -> None:
+        """Begin with the weights of the encoder, transposed, unless there is a checkpoint."""
+        if self.fresh:
+            mirror_weights(self._decoder, self.encoder, _LAYER, batch.contents)
+
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend L_c + style_weight * L_s."""
-        if batch.index == 0 and self.fresh:
-            mirror_weights(self._decoder, self.encoder, _LAYER, batch.contents)
         styles, wanted = self._targets(batch)
         actual = encode(self.encoder, self.decode(self._decoder, wanted), _STYLE_LAYERS)
         content = F.mse_loss(actual[_LAYER].float(), wanted)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -34,7 +35,7 @@ from nstbench.contracts import Flexibility, MethodInfo, Picture
 from nstbench.core.errors import ImageError
 from nstbench.nn.backbones.load import on_network
 from nstbench.nn.losses.gram import GRAM_LAYERS, gram_matrix
-from nstbench.nn.losses.patches import PatchLoss, StylePatches
+from nstbench.nn.losses.patches import EnergyOf, PatchLoss, StylePatches
 from nstbench.nn.losses.semantic import one_hot, read_labels, tonal_map
 from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy, gram_energy
 from nstbench.nn.optimise.image_optimisation import (
@@ -194,32 +195,47 @@ class Champandard2016(ImageOptimisation):
         patch_loss = (
             PatchLoss(targets, content.semantic_map, p.match_every) if p.loss == "patches" else None
         )
-        style_loss = (
-            _gram_loss(content.semantic_map, targets)
-            if patch_loss is None
-            else _on_caffe_scale(patch_loss)
-        )
 
-        def losses(pixels: torch.Tensor) -> Losses:
+        def losses(of_style: EnergyOf, pixels: torch.Tensor) -> Losses:
             features = self.features(pixels, layers)
             energy = content_energy(features[p.content_layer], wanted)
-            return self.add_up(energy * (CAFFE_SCALE**2 / divisor), style_loss(features), pixels)
+            return self.add_up(energy * (CAFFE_SCALE**2 / divisor), of_style(features), pixels)
 
         if patch_loss is None:
-            return losses
-        return Renewing(losses, p.match_every, patch_loss.at)
+            return partial(losses, _gram_loss(content.semantic_map, targets))
+        return Renewing(
+            partial(losses, _on_caffe_scale(patch_loss)),
+            p.match_every,
+            lambda pixels: patch_loss.renew(self.features(pixels, p.style_layers)),
+            partial(losses, _on_caffe_scale(patch_loss.held)),
+        )
 
 
-def _on_caffe_scale(loss: PatchLoss) -> Any:
-    return lambda features: loss(features) * CAFFE_SCALE**2
+def _on_caffe_scale(energy: EnergyOf) -> EnergyOf:
+    return lambda features: energy(features) * CAFFE_SCALE**2
 
 
-def _gram_loss(labels: torch.Tensor, targets: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> Any:
-    def loss(features: dict[str, torch.Tensor]) -> torch.Tensor:
+def _gram_loss(
+    labels: torch.Tensor, targets: dict[str, tuple[torch.Tensor, torch.Tensor]]
+) -> EnergyOf:
+    factors = {
+        name: CAFFE_SCALE**4 / (4.0 * gram.shape[-1] ** 2 * len(targets))
+        for name, (gram, _) in targets.items()
+    }
+    grams: dict[str, torch.Tensor] = {}
+    maps: dict[str, torch.Tensor] = {}
+
+    def loss(features: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        for name, (gram, map_scale) in targets.items():
+            if name not in maps:
+                below = _below(features[name], labels * map_scale)
+                # GPUs multiply rows of eight channels; channels of zeros change no sum
+                missing = -gram.shape[-1] % 8 if below.is_cuda else 0
+                maps[name] = F.pad(below, (0, 0, 0, 0, 0, missing))
+                grams[name] = F.pad(gram, (0, missing, 0, missing))
         energies = [
-            gram_energy(_with_map(features[name], labels * map_scale), gram)
-            * (CAFFE_SCALE**4 / (4.0 * gram.shape[-1] ** 2 * len(targets)))
-            for name, (gram, map_scale) in targets.items()
+            gram_energy(torch.cat([features[name], maps[name]], dim=1), grams[name]) * factor
+            for name, factor in factors.items()
         ]
         return torch.stack(energies).sum()
 
@@ -232,5 +248,10 @@ def _per_area(masks: torch.Tensor) -> torch.Tensor:
 
 def _with_map(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Append label channels, averaged down to the layer's resolution, to activations."""
+    return torch.cat([features, _below(features, labels)], dim=1)
+
+
+def _below(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return label channels in the resolution and dtype of activations."""
     size = (features.shape[-2], features.shape[-1])
-    return torch.cat([features, F.adaptive_avg_pool2d(labels, size).to(features.dtype)], dim=1)
+    return F.adaptive_avg_pool2d(labels, size).to(features.dtype)

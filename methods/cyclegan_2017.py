@@ -25,10 +25,15 @@ from torch import nn
 from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.decoder import padded_to
-from nstbench.nn.generators.gan import OBJECTIVES, PicturePool
+from nstbench.nn.generators.gan import OBJECTIVES, PicturePool, draw_exchange
 from nstbench.nn.generators.patchgan import PatchGan
 from nstbench.nn.generators.residual_generator import ResidualGenerator, initialise
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.runtime import (
+    RUNTIME_PARAMS,
+    InferenceParams,
+    for_inference,
+    picture_of,
+)
 from nstbench.training.trainable import (
     Batch,
     Descend,
@@ -40,6 +45,7 @@ from nstbench.training.trainable import (
 )
 
 _POOL = 50
+_PARTS = ("taken", "kept")
 _BETAS = (0.5, 0.999)
 # The paper trains for 200 epochs; Monet's, its first collection, has 1,074 paintings.
 _STEPS = 200 * 1_074
@@ -104,9 +110,8 @@ class CycleGan2017(OnePass, TrainableMethod):
     ) -> torch.Tensor:
         """Return the content as a painting: one pass through the generator."""
         pixels = padded_to(content.pixels, self._painter.stride) * 2 - 1
-        with inference(self.params, self.device):
-            painted = self._painter(pixels.contiguous(memory_format=torch.channels_last)).float()
-            return _pixels(painted)[..., : content.height, : content.width].contiguous()
+        painted = picture_of(self._painter, self.params, pixels)
+        return _pixels(painted)[..., : content.height, : content.width].contiguous()
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the generator of paintings."""
@@ -138,7 +143,7 @@ class _AdversarialTraining(Training):
             "generators": (self._painter, self._photographer),
             "discriminators": (self._critic, self._expert),
         }
-        rate, steps = task.recipe.learning_rate, task.recipe.steps
+        rate, self._steps = task.recipe.learning_rate, task.recipe.steps
         self.optimisers = {
             name: torch.optim.Adam(
                 [p for network in pair for p in network.parameters()], rate, betas=_BETAS
@@ -146,10 +151,28 @@ class _AdversarialTraining(Training):
             for name, pair in pairs.items()
         }
         self.schedulers = {
-            name: torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: learning_rate(k, steps))
+            name: torch.optim.lr_scheduler.LambdaLR(
+                optimiser, lambda k: learning_rate(k, self._steps)
+            )
             for name, optimiser in self.optimisers.items()
         }
-        self._pools = {"paintings": PicturePool(_POOL), "photographs": PicturePool(_POOL)}
+        self._batch = task.recipe.batch
+        side = task.recipe.size
+        self._pools = {
+            name: PicturePool(torch.zeros(_POOL, 3, side, side, device=task.device))
+            for name in ("paintings", "photographs")
+        }
+
+    def draws(self, index: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
+        """Return which pictures are exchanged with the pools."""
+        filled = min(_POOL, index * self._batch)
+        return {
+            f"{name}.{part}": places
+            for name in self._pools
+            for part, places in zip(
+                _PARTS, draw_exchange(_POOL, filled, self._batch, generator), strict=True
+            )
+        }
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the generators' loss, then the discriminators'."""
@@ -163,8 +186,10 @@ class _AdversarialTraining(Training):
         descend("generators", total)
         for judge in (self._critic, self._expert):
             judge.requires_grad_(True)
-        old_painted = self._pools["paintings"].exchange(painted, batch.generator)
-        old_photographed = self._pools["photographs"].exchange(photographed, batch.generator)
+        old_painted, old_photographed = (
+            self._pools[name].exchange(made, *(batch.draws[f"{name}.{part}"] for part in _PARTS))
+            for name, made in (("paintings", painted), ("photographs", photographed))
+        )
         with self._autocast():
             judged = self._judge(self._critic, paintings, old_painted) + self._judge(
                 self._expert, photographs, old_photographed
@@ -185,14 +210,18 @@ class _AdversarialTraining(Training):
         """Return the tensors of the generator of paintings."""
         return self._painter.state_dict()
 
+    def set_total(self, steps: int) -> None:
+        """Let the learning rate fall in the second half of this number of steps."""
+        self._steps = steps
+
     def state(self) -> dict[str, Any]:
         """Return the pools of earlier pictures."""
-        return {name: list(pool.pictures) for name, pool in self._pools.items()}
+        return {name: pool.pictures for name, pool in self._pools.items()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore the pools."""
         for name, pool in self._pools.items():
-            pool.pictures = list(state[name])
+            pool.pictures.copy_(state[name])
 
     def _generator_losses(
         self,

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import nn
 
@@ -29,7 +30,7 @@ from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture
 from nstbench.core.errors import UsageError, WeightsError, did_you_mean
 from nstbench.nn.backbones.load import on_network
 from nstbench.nn.generators.batched import OnePass
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, for_inference, inference
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, for_inference, picture_of
 from nstbench.nn.generators.transformation_network import (
     Design,
     TransformationNetwork,
@@ -163,10 +164,7 @@ class Dumoulin2017(OnePass, TrainableMethod):
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the stylised picture: one pass through the network."""
-        pixels = content.pixels.contiguous(memory_format=torch.channels_last)
-        with inference(self.params, self.device):
-            stylised: torch.Tensor = self.network(pixels, self._condition)
-            return stylised.float().contiguous()
+        return picture_of(self.network, self.params, content.pixels, self._condition)
 
     def joined(self, methods: Sequence[Self]) -> Self | None:
         """Return a method with one row of the condition per picture.
@@ -195,7 +193,7 @@ class StyleValues(nn.Module):
 
     def forward(self, indices: torch.Tensor) -> torch.Tensor:
         """Return the values of each index, (B, ``conditioned_values``)."""
-        return self.values[indices]
+        return F.embedding(indices, self.values)
 
 
 class _Training(Training):
@@ -219,14 +217,17 @@ class _Training(Training):
             name: torch.cat([targets[name] for targets in of_styles]) for name in of_styles[0]
         }
 
+    def draws(self, index: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
+        """Return the index of a style for every picture."""
+        count = (self.task.recipe.batch,)
+        return {"styles": torch.randint(len(self.styles.values), count, generator=generator)}
+
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the perceptual loss of one batch."""
-        count = (len(batch.contents),)
-        chosen = torch.randint(len(self.styles.values), count, generator=batch.generator)
-        chosen = chosen.to(batch.contents.device)
+        chosen = batch.draws["styles"]
         with self.task.autocast():
             made = self.network(batch.contents, self.styles(chosen))
-        targets = {name: grams[chosen] for name, grams in self.targets.items()}
+        targets = {name: grams.index_select(0, chosen) for name, grams in self.targets.items()}
         losses = self.loss(made, batch.contents, targets)
         descend("adam", losses["total"])
         return {name: loss.detach() for name, loss in losses.items()}

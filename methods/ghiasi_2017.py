@@ -34,14 +34,19 @@ from nstbench.contracts import (
 from nstbench.core.cards import WeightCard
 from nstbench.core.errors import UsageError
 from nstbench.nn.backbones.load import load_backbone
-from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.backbones.vgg import VGG16
 from nstbench.nn.generators.batched import OnePass
 from nstbench.nn.generators.magenta import PARAMETERS, PREDICT, TRANSFORM, MagentaNetworks
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.runtime import (
+    RUNTIME_PARAMS,
+    InferenceParams,
+    for_inference,
+    picture_of,
+)
 from nstbench.nn.generators.style_prediction import ArbitraryStyleNetwork, statistics_of
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.training.feed_forward import FeedForwardParams, perceptual_loss
+from nstbench.training.steps.loss_networks import shared_loss_network
 from nstbench.training.trainable import (
     Batch,
     Descend,
@@ -165,7 +170,6 @@ class Ghiasi2017(OnePass, TrainableMethod):
         """Predict the style's embedding."""
         self._embedding = self._embed(style.pixels[:1])
 
-    @torch.no_grad()
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
@@ -175,12 +179,8 @@ class Ghiasi2017(OnePass, TrainableMethod):
             embedding = torch.lerp(
                 self._embed(content.pixels), embedding, self.params.interpolation
             )
-        with inference(self.params, self.device):
-            if self._is_magenta:
-                return self._magenta.stylize(content.pixels, embedding)
-            laid_out = content.pixels.contiguous(memory_format=torch.channels_last)
-            stylised: torch.Tensor = self._network(laid_out, embedding)
-            return stylised.float().contiguous()
+        network = self._magenta if self._is_magenta else self._network
+        return picture_of(network, self.params, content.pixels, embedding)
 
     def joined(self, methods: Sequence[Self]) -> Self:
         """Return a method with one embedding per picture."""
@@ -229,7 +229,7 @@ class _StylePredictionTraining(Training):
             "tv_weight": 0.0,
         }
         self._loss = perceptual_loss(FeedForwardParams(**losses), task, "n")
-        self._encoder = load_loss_network("vgg16", task.device, "max", task.precision)
+        self._encoder = shared_loss_network("vgg16", task.device, "max", task.precision)
 
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the perceptual loss of one batch; every content has another painting."""

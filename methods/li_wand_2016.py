@@ -13,13 +13,14 @@ difference of activations; squared gradient.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from nstbench.contracts import Flexibility, MethodInfo, Picture
-from nstbench.nn.losses.patches import PatchLoss, StylePatches
+from nstbench.nn.losses.patches import EnergyOf, PatchLoss, StylePatches
 from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy
 from nstbench.nn.optimise.image_optimisation import (
     LOSS_NETWORKS,
@@ -103,11 +104,14 @@ class LiWand2016(ImageOptimisation):
         layers = (*p.style_layers, p.content_layer)
         style_loss = PatchLoss(targets, None, p.match_every)
 
-        def losses(pixels: torch.Tensor) -> Losses:
+        def losses(of_style: EnergyOf, pixels: torch.Tensor) -> Losses:
             features = self.features(pixels, layers)
             energy = content_energy(features[p.content_layer], wanted) / wanted.numel()
-            return self.add_up(
-                energy * CAFFE_SCALE**2, style_loss(features) * CAFFE_SCALE**2, pixels
-            )
+            return self.add_up(energy * CAFFE_SCALE**2, of_style(features) * CAFFE_SCALE**2, pixels)
 
-        return Renewing(losses, p.match_every, style_loss.at)
+        return Renewing(
+            partial(losses, style_loss),
+            p.match_every,
+            lambda pixels: style_loss.renew(self.features(pixels, p.style_layers)),
+            partial(losses, style_loss.held),
+        )

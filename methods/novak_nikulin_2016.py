@@ -31,6 +31,7 @@ from nstbench.nn.losses.gram import gram_matrix
 from nstbench.nn.losses.terms import (
     CAFFE_SCALE,
     content_energy,
+    cross_energy,
     cross_gram,
     gram_energy,
 )
@@ -164,4 +165,4 @@ class NovakNikulin2016(ImageOptimisation):
         shallow, deep = pair
         if shallow == deep:
             return gram_energy(features[deep], target, self.params.shift)
-        return (self._gram(features, pair) - target).square().sum()
+        return cross_energy(features[shallow], features[deep], target, self.params.shift)

@@ -23,6 +23,7 @@ the picture itself, in training and in stylisation (section 2 of the paper).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -95,13 +96,13 @@ class Ulyanov2016(FeedForward):
             return TextureNetwork()
         return TransformationNetwork(Design(width=params.width, normalisation="instance"))
 
-    def apply(
-        self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
-    ) -> torch.Tensor:
-        """Return stylised pictures; the texture network gets new noise in every call."""
+    def noise(
+        self, network: nn.Module, shape: Sequence[int], generator: torch.Generator
+    ) -> tuple[torch.Tensor, ...]:
+        """Return new noise for every scale of the texture network."""
         if isinstance(network, TextureNetwork):
-            return network(pixels, network.noise_like(pixels, generator))
-        return super().apply(network, pixels, generator)
+            return network.noise_for(shape, generator)
+        return super().noise(network, shape, generator)
 
     def draws(self) -> bool:
         """Return True for the texture network, whose input contains noise."""

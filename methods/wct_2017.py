@@ -172,15 +172,24 @@ class _DecodersTraining(DecoderTraining):
             for level in _LEVELS
         }
 
-    def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
-        """Descend the reconstruction loss of the level that this step trains."""
-        if batch.index == 0 and self.fresh:
+    def phase(self, index: int) -> int:
+        """Return the level that step ``index`` trains."""
+        return level_at(index, self._steps)
+
+    def enter(self, phase: int, batch: Batch) -> None:
+        """Begin with the weights of the encoder, and a level with those of the level before."""
+        if not self.fresh:
+            return
+        if not any(optimiser.state for optimiser in self.optimisers.values()):
             for level, decoder in self._decoders.items():
                 mirror_weights(decoder, self.encoder, _layer(level), batch.contents)
-        level = level_at(batch.index, self._steps)
+        if phase > 1 and not self.optimisers[_layer(phase)].state:
+            copy_tail(self._decoders[phase - 1], self._decoders[phase])
+
+    def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
+        """Descend the reconstruction loss of the level that this step trains."""
+        level = batch.phase
         layer = _layer(level)
-        if self.fresh and level > 1 and not self.optimisers[layer].state:
-            copy_tail(self._decoders[level - 1], self._decoders[level])
         with torch.no_grad():
             wanted = encode(self.encoder, batch.contents, (layer,))[layer].float()
         pixels = self.decode(self._decoders[level], wanted)
@@ -199,6 +208,10 @@ class _DecodersTraining(DecoderTraining):
             for level in _LEVELS
         ]
         return [batch.contents, *outputs]
+
+    def set_total(self, steps: int) -> None:
+        """Share this number of steps out among the levels."""
+        self._steps = steps
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the tensors of all decoders; each name begins with that of the layer."""

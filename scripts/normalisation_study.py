@@ -35,7 +35,8 @@ from nstbench.nn.backbones.loss_network import fast_precision
 from nstbench.pictures.picture import load_picture
 from nstbench.plan.variants import open_dataset
 from nstbench.plugins import registry
-from nstbench.training.crops import Source, read_collection
+from nstbench.training.steps.crops import Collection, Pictures, Source, read_pictures
+from nstbench.training.steps.plain import plain_step
 from nstbench.training.trainable import Task
 
 NORMS = ("batch", "instance")
@@ -125,20 +126,15 @@ def _train(
     torch.manual_seed(seed)
     training = method.training(task)
     training.network.to(memory_format=torch.channels_last)
-    source = Source(_collection(contents, size, seed), None, size, batch, seed)
+    source = Source(Collection(_pictures(contents, size), seed), None, size, batch, seed)
     # The measured crops are the same for every seed and normalisation.
-    measured = Source(_collection(held_out, size, 0), None, size, batch, seed=0)
-
-    def descend(name: str, loss: torch.Tensor) -> None:
-        training.optimisers[name].zero_grad()
-        loss.backward()
-        training.optimisers[name].step()
+    measured = Source(Collection(_pictures(held_out, size), 0), None, size, batch, seed=0)
 
     for step in range(steps + 1):
         if step % every == 0:
             yield {"norm": norm, "seed": seed, "step": step, **_measure(training, measured)}
         training.network.train()
-        training.step(source.at(step), descend)
+        plain_step(training, step, source.at(step).contents)
 
 
 @torch.no_grad()
@@ -155,9 +151,9 @@ def _measure(training: Any, source: Source) -> dict[str, float]:
     }
 
 
-def _collection(text: str, size: int, seed: int) -> Any:
+def _pictures(text: str, size: int) -> Pictures:
     images = open_dataset(text, "--contents").load(Role.CONTENT).images
-    return read_collection(images, size, seed, "--contents")
+    return read_pictures(images, size, DEVICE, "--contents")
 
 
 def _summary(curves: pd.DataFrame) -> pd.DataFrame:

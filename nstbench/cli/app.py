@@ -14,6 +14,7 @@ import typer
 from nstbench import __version__
 from nstbench.cli import run as run_commands
 from nstbench.cli.check import baseline_app, check, history_app
+from nstbench.cli.checkpoints import checkpoints_app
 from nstbench.cli.extend import conformance, new_app
 from nstbench.cli.options import (
     Device,
@@ -48,6 +49,7 @@ datasets_app = typer.Typer(no_args_is_help=True, help="Preview datasets.")
 app.add_typer(list_app, name="list")
 app.add_typer(weights_app, name="weights")
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(new_app, name="new")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(history_app, name="history")

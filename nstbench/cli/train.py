@@ -38,21 +38,24 @@ def order_options() -> list[inspect.Parameter]:
 def train(
     settings: Mapping[str, Any],
     *,
-    method: Annotated[str, typer.Argument(help="Method with parameters: a:param=value,other=2")],
+    method: Annotated[
+        str, typer.Argument(help="Methods, separated by commas, with parameters: a:param=value,b")
+    ],
     plugin: Plugins = None,
 ) -> None:
-    """Train a method. Numbers that are not given are those of the paper.
+    """Train methods. Numbers that are not given are those of the papers.
 
-    The same command continues a training that was stopped.
+    On a GPU, several methods and styles are trained at the same time. The same command continues
+    a training that was stopped.
     """
     add_plugins(plugin)
     from nstbench.pipeline.progress import TerminalListener
-    from nstbench.training.job import train as run_training
-    from nstbench.training.order import build_order
+    from nstbench.training.order import build_orders
+    from nstbench.training.together import train as run_training
 
     listener = TerminalListener()
     try:
-        checkpoints = run_training(build_order(method, settings), listener)
+        checkpoints = run_training(*build_orders(method, settings), listener=listener)
     finally:
         listener.close()
     for checkpoint in checkpoints:

@@ -30,6 +30,8 @@ class TrainingCard:
         finished: ISO 8601, UTC.
         loss_curve: mean losses of parts of the training, each with step and seconds.
         deviations: differences from the paper's training, one sentence each.
+        held_out_loss: total loss on photographs that were kept out of training, if measured.
+        held_out_loss_of_start: the same of the checkpoint that the training began with.
     """
 
     method: str
@@ -47,6 +49,8 @@ class TrainingCard:
     finished: str
     loss_curve: tuple[Mapping[str, float], ...]
     deviations: tuple[str, ...]
+    held_out_loss: float | None = None
+    held_out_loss_of_start: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

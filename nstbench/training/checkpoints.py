@@ -94,6 +94,8 @@ class Card(BaseModel):
         seconds: wall-clock seconds in the training loop, including resumed parts.
         start: name and checksum of the checkpoint that the training began with, if any.
         start_seconds: seconds of training of that checkpoint, from fresh weights.
+        held_out_loss: total loss on photographs that were kept out of training, if measured.
+        held_out_loss_of_start: the same of the checkpoint that the training began with.
         finished: time of the end in UTC, ISO 8601.
         environment: machine, device, threads, versions.
         sha256: checksum of the safetensors file.
@@ -119,6 +121,8 @@ class Card(BaseModel):
     seconds: float
     start: str = ""
     start_seconds: float = 0.0
+    held_out_loss: float | None = None
+    held_out_loss_of_start: float | None = None
     finished: str
     loss_curve: tuple[dict[str, float], ...] = ()
     environment: dict[str, Any] = {}
@@ -159,6 +163,8 @@ class Checkpoint:
             seconds=card.seconds,
             start=card.start,
             start_seconds=card.start_seconds,
+            held_out_loss=card.held_out_loss,
+            held_out_loss_of_start=card.held_out_loss_of_start,
             device=str(card.environment.get("device_name") or card.environment.get("device", "")),
             threads=card.environment.get("threads"),
             finished=card.finished,

@@ -9,10 +9,10 @@ import torch
 
 from nstbench.contracts import Weight
 from nstbench.nn.backbones.load import backbone_weight, load_backbone, on_network
-from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.generators.decoder import MirroredDecoder, reflect_borders, restore_decoder
 from nstbench.nn.generators.runtime import for_inference
 from nstbench.nn.layers.layered import LayeredNetwork
+from nstbench.training.steps.loss_networks import shared_loss_network
 from nstbench.training.trainable import Task, TrainableMethod, Training
 
 
@@ -63,8 +63,8 @@ class DecoderTraining(Training):
     def __init__(self, params: Any, task: Task) -> None:
         self.params, self._autocast = params, task.autocast
         self.fresh = task.start is None
-        self.encoder = reflect_borders(
-            load_loss_network(params.network, task.device, "max", task.precision)
+        self.encoder = shared_loss_network(
+            params.network, task.device, "max", task.precision, mirrored=True
         )
 
     def decode(self, decoder: MirroredDecoder, features: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,15 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from nstbench.contracts import OnStep, Parameters, Picture
 from nstbench.nn.backbones.load import on_network
-from nstbench.nn.backbones.loss_network import load_loss_network
 from nstbench.nn.generators.batched import OnePass
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, for_inference, inference
+from nstbench.nn.generators.runtime import (
+    RUNTIME_PARAMS,
+    InferenceParams,
+    for_inference,
+    picture_of,
+)
 from nstbench.nn.losses.perceptual import PerceptualLoss
+from nstbench.training.steps.loss_networks import shared_loss_network
 from nstbench.training.trainable import Batch, Descend, Task, TrainableMethod, Training
 
 
@@ -56,7 +61,7 @@ def perceptual_loss(params: Any, task: Task, divide_by: Literal["n", "chw"]) -> 
         WeightsError: if the weights of the loss network cannot be loaded.
     """
     return PerceptualLoss(
-        network=load_loss_network(params.network, task.device, params.pooling, task.precision),
+        network=shared_loss_network(params.network, task.device, params.pooling, task.precision),
         content=dict.fromkeys(params.content_layers, params.content_weight),
         style=dict.fromkeys(params.style_layers, params.style_weight),
         tv=params.tv_weight,
@@ -77,12 +82,24 @@ class FeedForward(OnePass, TrainableMethod):
     def build(self, params: Any) -> nn.Module:
         """Return a new network: float RGB (B, 3, H, W) in [0, 1] to the same shape and range."""
 
-    def apply(
+    def noise(
+        self, network: nn.Module, shape: Sequence[int], generator: torch.Generator
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the random inputs of the network, on the CPU; override it for networks with some.
+
+        Args:
+            network: the network.
+            shape: shape of the pixels, (B, 3, H, W).
+            generator: CPU generator.
+        """
+        return ()
+
+    def inputs(
         self, network: nn.Module, pixels: torch.Tensor, generator: torch.Generator
-    ) -> torch.Tensor:
-        """Return stylised pictures (B, 3, H, W); override it for networks with noise as input."""
-        stylised: torch.Tensor = network(pixels)
-        return stylised
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the arguments of the network: pixels (B, 3, H, W), and noise if it takes some."""
+        drawn = self.noise(network, pixels.shape, generator)
+        return (pixels, *(noise.to(pixels.device) for noise in drawn))
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the tags of the statistics that training minimises in the chosen network."""
@@ -113,9 +130,8 @@ class FeedForward(OnePass, TrainableMethod):
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
         """Return the stylised picture: one pass through the network."""
-        pixels = content.pixels.contiguous(memory_format=torch.channels_last)
-        with inference(self.params, self.device):
-            return self.apply(self.network, pixels, generator).float().contiguous()
+        inputs = self.inputs(self.network, content.pixels, generator)
+        return picture_of(self.network, self.params, *inputs)
 
     def parameter_count(self) -> int:
         """Return the number of parameters of the network, that of the last prepared style."""
@@ -139,18 +155,29 @@ class FeedForwardTraining(Training):
         (style,) = task.styles
         self.targets = self.loss.style_targets(style.pixels)
 
+    def draws(self, index: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
+        """Return the random inputs of the network."""
+        recipe = self.task.recipe
+        shape = (recipe.batch, 3, recipe.size, recipe.size)
+        drawn = self.method.noise(self.network, shape, generator)
+        return {f"noise{place}": noise for place, noise in enumerate(drawn)}
+
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
         """Descend the perceptual loss of one batch."""
         with self.task.autocast():
-            made = self.method.apply(self.network, batch.contents, batch.generator)
+            made = self._stylised(batch)
         losses = self.loss(made, batch.contents, self.targets)
         descend("adam", losses["total"])
         return {name: loss.detach() for name, loss in losses.items()}
 
     def sample(self, batch: Batch) -> Sequence[torch.Tensor]:
         """Return contents and their stylisations."""
-        made = self.method.apply(self.network, batch.contents, batch.generator)
-        return [batch.contents, made]
+        return [batch.contents, self._stylised(batch)]
+
+    def _stylised(self, batch: Batch) -> torch.Tensor:
+        noise = (batch.draws[f"noise{place}"] for place in range(len(batch.draws)))
+        stylised: torch.Tensor = self.network(batch.contents, *noise)
+        return stylised
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the network's weights and running statistics."""

@@ -13,7 +13,6 @@ import torch
 from nstbench.contracts import Picture
 from nstbench.core.environment import describe_environment, resolve_device, utc_now
 from nstbench.core.errors import UsageError, did_you_mean
-from nstbench.core.isolation import isolated
 from nstbench.core.paths import checkpoints_dir
 from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.core.text import path_name, shown_name, slugify
@@ -33,10 +32,11 @@ from nstbench.training.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from nstbench.training.crops import Collection, Source, read_collection
-from nstbench.training.fabric import make_fabric
 from nstbench.training.loop import Loop, Schedule
 from nstbench.training.order import Order
+from nstbench.training.steps.buffers import Steps
+from nstbench.training.steps.crops import Collection, Pictures, Source, read_pictures
+from nstbench.training.steps.fabric import make_autocast, make_fabric
 from nstbench.training.trainable import Recipe, StyleUse, Task, TrainableMethod
 
 _LOG_LINES = 200
@@ -53,6 +53,8 @@ class Job:
         recipe: the method's recipe with the overrides of the order.
         styles: style pictures of this training.
         label: second part of the checkpoint's name; empty for none.
+        contents: photographs; those of ``order.contents`` if empty.
+        start: checkpoint to begin with; that of ``order.start`` if ``None``.
     """
 
     order: Order
@@ -60,6 +62,8 @@ class Job:
     recipe: Recipe
     styles: tuple[ImageRecord, ...]
     label: str
+    contents: tuple[ImageRecord, ...] = ()
+    start: Checkpoint | None = None
 
     @property
     def name(self) -> str:
@@ -71,24 +75,6 @@ class Job:
     def folder(self) -> Path:
         """Folder of the checkpoint."""
         return self.order.out or checkpoints_dir()
-
-
-def train(order: Order, listener: Listener | None = None) -> list[Checkpoint]:
-    """Carry out an order. A training that was interrupted earlier is resumed.
-
-    Args:
-        order: method, pictures and settings.
-        listener: receives progress.
-
-    Returns:
-        The checkpoints, one per style for methods with a model per style.
-
-    Raises:
-        UsageError: if a name, picture or parameter is wrong.
-        TrainingError: if a loss or weight is no longer finite.
-        StoreError: if a folder cannot be written.
-    """
-    return [run_job(job, listener or Listener()) for job in jobs(order)]
 
 
 def jobs(order: Order) -> list[Job]:
@@ -121,8 +107,22 @@ def jobs(order: Order) -> list[Job]:
     return [Job(order, method, recipe, styles, _label(order, method, given))]
 
 
-def run_job(job: Job, listener: Listener) -> Checkpoint:
-    """Train one checkpoint and return it; see :func:`train`."""
+def prepare(job: Job, listener: Listener) -> Loop:
+    """Read the pictures of a job, build its networks, and resume its saved state if there is one.
+
+    Call this function, :meth:`Loop.advance` and :func:`finish` inside of
+    :func:`nstbench.core.isolation.isolated`. Several loops can be prepared in one process. They
+    do not affect each other.
+
+    Args:
+        job: the training, from :func:`jobs`.
+        listener: receives notes and progress.
+
+    Raises:
+        UsageError: if a picture or checkpoint cannot be used, or the folder of the training
+            contains another one.
+        WeightsError: if the weights of the loss network cannot be loaded.
+    """
     start = _start(job)
     if start is not None:
         job = replace(job, method=_continued(job.method, start))
@@ -130,41 +130,59 @@ def run_job(job: Job, listener: Listener) -> Checkpoint:
     device = torch.device(resolve_device(order.device))
     fabric = make_fabric(order, device)
     fabric.launch()
-    contents = _contents(job, listener)
-    streamed = _streamed(job, listener)
+    contents = _contents(job, fabric.device, listener)
+    streamed = _streamed(job, fabric.device, listener)
     source = Source(
         contents, streamed, recipe.size, recipe.batch, order.seed,
         fabric.global_rank, fabric.world_size,
     )  # fmt: skip
-    with isolated(order.threads):
-        # All processes must begin with the same weights.
-        torch.manual_seed(order.seed)
-        task = Task(
-            recipe=recipe,
-            device=fabric.device,
-            styles=_fixed(job, fabric.device),
-            autocast=fabric.autocast,
-            start=start,
-            precision=order.precision,
-        )
-        training = job.method.training(task)
-        for network in training.networks.values():
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        loop = Loop(
-            fabric=fabric,
-            training=training,
-            source=source,
-            schedule=_schedule(order, recipe),
-            folder=job.folder / f"{job.name}.training",
-            order=_identity(job, contents, streamed),
-            listener=listener,
-        )
-        loop.run()
-        card = _card(job, start, loop, contents, streamed)
-        weights = training.weights()
-    if fabric.is_global_zero:
-        write_checkpoint(job.folder, job.name, card, weights)
-    fabric.barrier()
+    # All processes must begin with the same weights.
+    torch.manual_seed(order.seed)
+    task = Task(
+        recipe=recipe,
+        device=fabric.device,
+        styles=_fixed(job, fabric.device),
+        autocast=make_autocast(order, fabric.device),
+        start=start,
+        precision=order.precision,
+    )
+    training = job.method.training(task)
+    for network in training.networks.values():
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loop = Loop(
+        fabric=fabric,
+        training=training,
+        steps=Steps(fabric, training, source),
+        source=source,
+        schedule=_schedule(order, recipe),
+        folder=job.folder / f"{job.name}.training",
+        order=_identity(job, contents, streamed),
+        listener=listener,
+    )
+    loop.resume()
+    return loop
+
+
+def finish(job: Job, loop: Loop) -> Checkpoint:
+    """Write the checkpoint and the card of the steps that a loop has done, and return it.
+
+    The state is not saved here; see :meth:`Loop.save`.
+
+    Args:
+        job: the job that the loop was prepared for.
+        loop: the loop, at its last step or before.
+
+    Raises:
+        StoreError: if the folder cannot be written.
+    """
+    start = _start(job)
+    if start is not None:
+        job = replace(job, method=_continued(job.method, start))
+    loop.synchronize()
+    if loop.fabric.is_global_zero:
+        card = _card(job, start, loop)
+        write_checkpoint(job.folder, job.name, card, loop.training.weights())
+    loop.fabric.barrier()
     return Checkpoint(card=_written(job), path=job.folder / f"{job.name}.safetensors")
 
 
@@ -216,8 +234,8 @@ def _short(text: str) -> str:
 
 def _start(job: Job) -> Checkpoint | None:
     text = job.order.start
-    if not text:
-        return None
+    if job.start is not None or not text:
+        return job.start
     path = Path(text).expanduser()
     places = [path, *(folder / path.name for folder in installed().folders)]
     for place in places:
@@ -244,31 +262,39 @@ def _continued(method: TrainableMethod, start: Checkpoint) -> TrainableMethod:
 # --- pictures ----------------------------------------------------------------------------
 
 
-def _contents(job: Job, listener: Listener) -> Collection:
-    records = open_dataset(job.order.contents, "--contents").load(Role.CONTENT).images
+def _contents(job: Job, device: torch.device, listener: Listener) -> Collection:
+    records = job.contents
+    if not records:
+        records = open_dataset(job.order.contents, "--contents").load(Role.CONTENT).images
     if job.order.contents == "starter":
         listener.note(
             "training on the photographs of the starter dataset, which are the contents of runs by "
             "default; choose a folder of other photographs with --contents"
         )
-    return _read(records, job, "--contents", job.order.seed, listener)
+    pictures = _read(records, job, "--contents", device, listener)
+    return Collection(pictures, job.order.seed)
 
 
-def _streamed(job: Job, listener: Listener) -> Collection | None:
+def _streamed(job: Job, device: torch.device, listener: Listener) -> Collection | None:
     if job.recipe.styles != StyleUse.STREAM:
         return None
     # The seed differs from that of the contents. With the same one, equally many styles and
     # contents would have the same order, so every content would always meet the same style.
-    return _read(job.styles, job, "--styles", job.order.seed + 1, listener)
+    pictures = _read(job.styles, job, "--styles", device, listener)
+    return Collection(pictures, job.order.seed + 1)
 
 
 def _read(
-    records: tuple[ImageRecord, ...], job: Job, option: str, seed: int, listener: Listener
-) -> Collection:
-    collection = read_collection(records, job.recipe.size, seed, option)
-    for skip in collection.skipped:
+    records: tuple[ImageRecord, ...],
+    job: Job,
+    option: str,
+    device: torch.device,
+    listener: Listener,
+) -> Pictures:
+    pictures = read_pictures(records, job.recipe.size, device, option)
+    for skip in pictures.skipped:
         listener.note(f"left out {skip.path}: {skip.reason}")
-    return collection
+    return pictures
 
 
 def _fixed(job: Job, device: torch.device) -> tuple[Picture, ...]:
@@ -295,7 +321,7 @@ def _identity(job: Job, contents: Collection, streamed: Collection | None) -> di
         "params": job.method.decisive_params(),
         **{name: str(value) for name, value in recipe.items()},
         "seed": job.order.seed,
-        "start": job.order.start,
+        "start": job.start.card.sha256 if job.start is not None else job.order.start,
         "contents": key_of({"files": [_identity_of(r) for r in contents.records]})[:12],
         "styles": key_of({"looks": [look_of(style) for style in job.styles]})[:12]
         if streamed is None
@@ -310,14 +336,9 @@ def _identity_of(record: ImageRecord) -> str:
 # --- the card ----------------------------------------------------------------------------
 
 
-def _card(
-    job: Job,
-    start: Checkpoint | None,
-    loop: Loop,
-    contents: Collection,
-    streamed: Collection | None,
-) -> Card:
+def _card(job: Job, start: Checkpoint | None, loop: Loop) -> Card:
     order, recipe = job.order, job.recipe
+    contents, streamed = loop.source.contents, loop.source.styles
     styles = job.styles if streamed is None else ()
     return Card(
         method=job.method.checkpoint_name(),
@@ -327,7 +348,7 @@ def _card(
         style_data=f"{len(job.styles)} pictures of {_short(order.styles)}"
         if streamed is not None
         else ", ".join(style.name for style in job.styles),
-        content_data=f"{len(contents.pictures)} pictures of {_short(order.contents)}",
+        content_data=f"{len(contents.records)} pictures of {_short(order.contents)}",
         steps=loop.done,
         size=recipe.size,
         style_size=recipe.style_size,

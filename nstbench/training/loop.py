@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.optim import Optimizer
 
 from nstbench.core.errors import NstbenchError, UsageError
 from nstbench.pictures.picture import resize, to_pixels, write_png
 from nstbench.plan.listener import Listener
 from nstbench.store.atomic_files import write_bytes
-from nstbench.training.crops import Source
-from nstbench.training.trainable import Batch, Training
+from nstbench.training.steps.buffers import Steps
+from nstbench.training.steps.crops import Source
+from nstbench.training.trainable import Training
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -57,6 +57,7 @@ class Loop:
     Attributes:
         fabric: Lightning Fabric, launched.
         training: networks and their training step; the networks are on the device.
+        steps: runs the steps of the training.
         source: makes the batches.
         schedule: number of steps, and intervals of log and states.
         folder: folder of state, log and samples.
@@ -69,6 +70,7 @@ class Loop:
 
     fabric: Fabric
     training: Training
+    steps: Steps
     source: Source
     schedule: Schedule
     folder: Path
@@ -78,42 +80,58 @@ class Loop:
     done: int = 0
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
-    _sums: dict[str, torch.Tensor] = field(default_factory=dict)
-    _count: int = 0
 
     # -- the loop -----------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Train to the last step, from the saved state if there is one.
+    def set_total(self, steps: int) -> None:
+        """Change the number of steps of the training, also while it runs.
+
+        Learning rates and phases that depend on the share of the training that is done follow.
+        """
+        self.schedule = replace(self.schedule, steps=steps)
+        self.training.set_total(steps)
+
+    def resume(self) -> None:
+        """Continue from the saved state, if there is one.
+
+        Raises:
+            UsageError: if the folder contains another training, or its state is damaged.
+        """
+        self._resume()
+
+    def advance(self, steps: int = 1) -> int:
+        """Launch the next steps, and return their number: fewer than ``steps`` at the end.
+
+        On a GPU, this does not wait for the device, except where the log or the state of the
+        training is due.
 
         Raises:
             TrainingError: if a loss or weight is no longer finite; the last state is kept.
-            UsageError: if the folder contains another training, or its state is damaged.
             StoreError: if the folder cannot be written.
         """
-        self._resume()
-        self.listener.stage("train", self.schedule.steps)
-        for _ in range(self.done):
-            self.listener.advanced()
         before, started = self.seconds, time.perf_counter()
-        for batch in self.source.between(self.done, self.schedule.steps):
-            self._step(self._placed(batch))
+        begin, stop = self.done, min(self.done + steps, self.schedule.steps)
+        for index in range(begin, stop):
+            self.steps.run(index)
+            self.done = index + 1
             self.seconds = before + time.perf_counter() - started
             self._record_progress()
+        return stop - begin
 
-    def _step(self, batch: Batch) -> None:
-        for network in self.training.networks.values():
-            network.train()
-        # Dropout and noise use the global generator; a resumed training must repeat them.
-        torch.manual_seed(_mixed(self.source.seed, batch.index, self.source.rank))
-        losses = self.training.step(batch, self._descend)
-        for scheduler in self.training.schedulers.values():
-            scheduler.step()
-        for name, value in losses.items():
-            value = value.detach().double()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
-        self.done = batch.index + 1
+    def synchronize(self) -> None:
+        """Wait until the device has done all steps that were launched; log what is not logged."""
+        self.steps.synchronize()
+        if self.steps.count:
+            self._log()
+
+    def save(self, sheet: bool = True) -> None:
+        """Write the state and the log, and with ``sheet`` a sample sheet.
+
+        Raises:
+            TrainingError: if a loss or weight is no longer finite; the last state is kept.
+            StoreError: if the folder cannot be written.
+        """
+        self._save(sheet)
 
     def _record_progress(self) -> None:
         last = self.done == self.schedule.steps
@@ -123,36 +141,23 @@ class Loop:
         if self.done % self.schedule.save_every == 0 or last:
             self._save()
 
-    def _descend(self, name: str, loss: torch.Tensor) -> None:
-        optimiser = self.training.optimisers[name]
-        optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        if self.fabric.world_size > 1:
-            for parameter in _parameters(optimiser):
-                if parameter.grad is not None:
-                    mean = self.fabric.all_reduce(parameter.grad, reduce_op="mean")
-                    assert isinstance(mean, torch.Tensor)
-                    parameter.grad = mean
-        optimiser.step()
-
-    def _placed(self, batch: Batch) -> Batch:
-        device = self.fabric.device
-        styles = None if batch.styles is None else batch.styles.to(device, non_blocking=True)
-        return replace(batch, contents=batch.contents.to(device, non_blocking=True), styles=styles)
-
     # -- log ----------------------------------------------------------------------------------
 
     def _log(self) -> None:
-        means = {name: float(total) / self._count for name, total in self._sums.items()}
+        with self.steps.on_stream():
+            # one transfer for all losses
+            sums = torch.stack(list(self.steps.sums.values())).tolist()
+            count = self.steps.count
+            self.steps.forget_losses()
+        means = {name: total / count for name, total in zip(self.steps.sums, sums, strict=True)}
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
             raise TrainingError(
                 f"the loss '{bad[0]}' is not a finite number between steps "
-                f"{self.done - self._count} and {self.done}. The last saved state is in "
+                f"{self.done - count} and {self.done}. The last saved state is in "
                 f"{self.folder}; delete it and train with a lower --learning-rate"
             )
         self.rows.append({"step": self.done, "seconds": self.seconds, **means})
-        self._sums, self._count = {}, 0
         self.listener.began(" ".join(f"{name} {value:.4g}" for name, value in means.items()))
 
     def curve(self) -> tuple[dict[str, float], ...]:
@@ -164,7 +169,13 @@ class Loop:
 
     # -- states -------------------------------------------------------------------------------
 
-    def _save(self) -> None:
+    def _save(self, sheet: bool = True) -> None:
+        with self.steps.on_stream():
+            self._write_state()
+            if sheet and self.fabric.is_global_zero:
+                self._write_sheet()
+
+    def _write_state(self) -> None:
         if not self.fabric.is_global_zero:
             return
         for name, network in self.training.networks.items():
@@ -179,8 +190,9 @@ class Loop:
             "done": self.done,
             "seconds": self.seconds,
             "rows": self.rows,
-            "sums": self._sums,
-            "count": self._count,
+            "sums": self.steps.sums,
+            "count": self.steps.count,
+            "phase": self.steps.phase,
             "training": self.training.state(),
             **{
                 kind: {name: part.state_dict() for name, part in parts.items()}
@@ -191,7 +203,6 @@ class Loop:
         torch.save(state, stream)
         write_bytes(self.folder / "state.pt", stream.getvalue())
         write_bytes(self.folder / "log.csv", _csv(self.rows).encode())
-        self._write_sheet()
 
     def _resume(self) -> None:
         path = self.folder / "state.pt"
@@ -218,7 +229,10 @@ class Loop:
                 part.load_state_dict(state[kind][name])
         self.training.load_state(state["training"])
         self.done, self.seconds = state["done"], state["seconds"]
-        self.rows, self._sums, self._count = state["rows"], state["sums"], state["count"]
+        self.rows = state["rows"]
+        self.steps.sums, self.steps.count = state["sums"], state["count"]
+        self.steps.phase = state["phase"]
+        self.steps.prepare_optimisers()
 
     def _parts(self) -> dict[str, Mapping[str, Any]]:
         return {
@@ -233,7 +247,7 @@ class Loop:
     def _write_sheet(self) -> None:
         """Write the sample sheet: one row per content, one column per tensor of ``sample``."""
         with _evaluating(self.training):
-            columns = self.training.sample(self._placed(self.source.at(-1)))
+            columns = self.training.sample(self.steps.sample_batch())
         size = self.source.size
         height = width = size + _GUTTER
         sheet = np.full((height * len(columns[0]), width * len(columns), 3), 255, dtype=np.uint8)
@@ -245,22 +259,14 @@ class Loop:
 
 @contextmanager
 def _evaluating(training: Training) -> Iterator[None]:
-    """Switch networks to evaluation mode, and restore torch's generator at the end."""
-    before = torch.get_rng_state()
+    """Switch networks to evaluation mode, and back at the end."""
     for network in training.networks.values():
         network.eval()
     try:
         yield
     finally:
-        torch.set_rng_state(before)
-
-
-def _parameters(optimiser: Optimizer) -> Iterable[torch.nn.Parameter]:
-    return (parameter for group in optimiser.param_groups for parameter in group["params"])
-
-
-def _mixed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        for network in training.networks.values():
+            network.train()
 
 
 def _csv(rows: list[dict[str, float]]) -> str:

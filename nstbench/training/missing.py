@@ -9,8 +9,8 @@ from nstbench.core.records import Flexibility, ImageRecord, Role
 from nstbench.plan.config import MethodSpec, RunConfig
 from nstbench.plan.listener import Listener
 from nstbench.plan.variants import Variant, open_dataset
-from nstbench.training.job import train
 from nstbench.training.order import Order
+from nstbench.training.together import train
 from nstbench.training.trainable import StyleUse, TrainableMethod
 
 
@@ -34,7 +34,7 @@ def train_missing(config: RunConfig, variants: Iterable[Variant], listener: List
     for variant in variants:
         for order in _orders(config, variant, styles):
             listener.note(f"training {variant.card.method} for {', '.join(order.style)}")
-            train(order, listener)
+            train(order, listener=listener)
 
 
 def _orders(

@@ -37,6 +37,7 @@ class Order(BaseModel):
     seed: int = Field(0, ge=0, description="seed of weights, crops and order")
     device: str = Field("auto", description="device: auto, cpu, cuda or cuda:N")
     devices: int = Field(1, ge=1, description="number of GPUs, or of processes on the CPU")
+    at_once: int = Field(16, ge=1, description="trainings at the same time on one GPU")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores if unset")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="number format of convolutions; auto: bfloat16 where it is native"
@@ -53,30 +54,45 @@ class Order(BaseModel):
     )
 
 
-def build_order(method: str, options: Mapping[str, Any]) -> Order:
-    """Return an order from the arguments of a command line.
+def build_orders(methods: str, options: Mapping[str, Any]) -> tuple[Order, ...]:
+    """Return one order per method from the arguments of a command line.
 
     Args:
-        method: ``"name"`` or ``"name:param=value,other=value"``.
+        methods: ``"name"`` or ``"name:param=value,other=value"``, several with commas between.
         options: fields of :class:`Order`; ``None`` means not given.
 
     Raises:
-        UsageError: if the text of the method or the value of an option is wrong.
+        UsageError: if the text of the methods or the value of an option is wrong.
 
     Example:
-        >>> build_order("johnson_2016:width=0.5", {"steps": 100, "batch": None}).steps
-        100
+        >>> orders = build_orders("johnson_2016:width=0.5,adain_2017", {"steps": 100, "size": None})
+        >>> [(order.method.name, order.steps) for order in orders]
+        [('johnson_2016', 100), ('adain_2017', 100)]
     """
     try:
-        specs = parse_methods(method)
+        specs = parse_methods(methods)
     except ValueError as error:
-        raise UsageError(f"{method}: {error}.") from None
-    if specs == "all" or len(specs) != 1:
-        raise UsageError(f"{method}: give one method; each training is for one.")
+        raise UsageError(f"{methods}: {error}.") from None
+    if isinstance(specs, str):
+        raise UsageError(f"{methods}: name the methods to train, separated by commas.")
     given = {name: value for name, value in options.items() if value is not None}
+    if len(specs) > 1 and given.get("name"):
+        raise UsageError(f"--name: give it with one method only, not with {len(specs)}.")
     try:
-        return Order(method=specs[0], **given)
+        return tuple(Order(method=spec, **given) for spec in specs)
     except ValidationError as error:
         problem = error.errors()[0]
         option = str(problem["loc"][0]).replace("_", "-")
         raise UsageError(f"--{option}: {problem['msg']} (got {problem['input']!r}).") from None
+
+
+def build_order(method: str, options: Mapping[str, Any]) -> Order:
+    """Return the order of one method; see :func:`build_orders`.
+
+    Raises:
+        UsageError: if the text names several methods, or an option is wrong.
+    """
+    orders = build_orders(method, options)
+    if len(orders) > 1:
+        raise UsageError(f"{method}: give one method.")
+    return orders[0]

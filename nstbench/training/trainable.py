@@ -8,10 +8,18 @@ sheets, checkpoints, resuming, and stopping at a NaN. ``nstbench train`` writes 
 The order of the calls:
 
 1. ``method.training(task)`` builds networks and optimisers. torch's global generator is
-   seeded before this call, and again before every step.
-2. ``training.step(batch, descend)`` is called for every batch, 0, 1, 2, ...
-3. ``training.weights()`` returns the tensors of the checkpoint, which stores them as float16.
-4. ``method.restore(tensors, params)`` rebuilds the networks for stylising.
+   seeded before this call.
+2. ``training.enter(phase, batch)`` is called before the first step of every phase; most trainings
+   have one phase.
+3. ``training.step(batch, descend)`` is called for every batch, 0, 1, 2, ...
+4. ``training.weights()`` returns the tensors of the checkpoint, which stores them as float16.
+5. ``method.restore(tensors, params)`` rebuilds the networks for stylising.
+
+On a GPU, the operations of a step are recorded in a CUDA graph and then replayed, so Python runs
+only the first steps of a phase. A step must therefore do the same operations on tensors of the same
+shapes every time. It must not read a value back (``float(tensor)``, ``.item()``), nor branch on
+one, nor move a tensor from the CPU, nor use a generator. Random numbers come from ``draws``. What a
+step keeps for the next one is a tensor that it changes in place.
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -112,19 +120,19 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The pictures of one step. They depend only on seed, step and process.
+    """The inputs of one step. They depend only on seed, step and process.
 
     Attributes:
-        index: number of the step, from 0.
         contents: float32 RGB (B, 3, S, S) in [0, 1]: random crops, flipped at random.
         styles: crops of the styles of the same shape for ``StyleUse.STREAM``; otherwise ``None``.
-        generator: CPU generator, seeded for this step, for further random numbers.
+        draws: the random inputs that ``Training.draws`` returned for this step, on the device.
+        phase: what ``Training.phase`` returned for this step.
     """
 
-    index: int
     contents: torch.Tensor
-    styles: torch.Tensor | None
-    generator: torch.Generator
+    styles: torch.Tensor | None = None
+    draws: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    phase: int = 0
 
     @property
     def streamed(self) -> torch.Tensor:
@@ -144,12 +152,38 @@ class Training(ABC):
     Attributes:
         networks: the modules that are trained, by name.
         optimisers: their optimisers, by name.
-        schedulers: learning-rate schedules by name; each advances once after every step.
+        schedulers: learning-rate schedules by name; each advances once after every step. They see
+            learning rates as numbers, also where a graph reads them from the device.
     """
 
     networks: Mapping[str, nn.Module]
     optimisers: Mapping[str, Optimizer]
     schedulers: Mapping[str, LRScheduler] = {}
+    phases: ClassVar[tuple[float, ...]] = (0.5,)
+    """Places in the training, as parts of its steps, whose losses add up to the held-out loss.
+    A training with one kind of step has one place."""
+
+    def draws(self, index: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
+        """Return the random inputs of step ``index`` by name, on the CPU.
+
+        Names, shapes and dtypes must be the same for every step. The sample sheet has those of
+        step 0, with another generator.
+
+        Args:
+            index: number of the step, from 0.
+            generator: CPU generator, seeded for this step.
+        """
+        return {}
+
+    def phase(self, index: int) -> int:
+        """Return the phase of step ``index``; the steps of a phase do the same operations."""
+        return 0
+
+    def enter(self, phase: int, batch: Batch) -> None:  # noqa: B027  most have nothing to do
+        """Prepare for a phase, given the batch of its first step.
+
+        It is not called again where a saved state is resumed within the phase.
+        """
 
     @abstractmethod
     def step(self, batch: Batch, descend: Descend) -> Mapping[str, torch.Tensor]:
@@ -157,7 +191,7 @@ class Training(ABC):
 
         Returns:
             Detached 0-d tensors by name, for the log. A value that is not finite stops the
-            training. Do not call ``.item()`` here: it waits for the device.
+            training. See the docstring of this module for what a step may do.
         """
 
     @abstractmethod
@@ -171,6 +205,9 @@ class Training(ABC):
     @abstractmethod
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the tensors that stylising needs, by name; they are stored as float16."""
+
+    def set_total(self, steps: int) -> None:  # noqa: B027  most do not depend on it
+        """Change the number of steps of the training, which ``Task.recipe`` gave at first."""
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed training needs besides networks, optimisers and schedulers.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -61,6 +62,38 @@ def seconds_of(function: Callable[[], Any], device: torch.device) -> float:
     end.record()
     torch.cuda.synchronize(device)
     return float(begin.elapsed_time(end)) / 1000
+
+
+def repeat(function: Callable[[], Any], count: int) -> None:
+    """Call a function several times."""
+    for _ in range(count):
+        function()
+
+
+def alternate(
+    own: Callable[[], Any], other: Callable[[], Any], *, rounds: int, device: torch.device
+) -> list[tuple[float, float]]:
+    """Return (ours, reference) seconds of rounds that follow an untimed one.
+
+    The reference comes first in each round, so that changes of the machine affect both.
+    """
+    pairs = []
+    for _ in range(rounds + 1):
+        reference = seconds_of(other, device)
+        pairs.append((seconds_of(own, device), reference))
+    return pairs[1:]
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """Compute float32 products of a GPU in float32; torch rounds inputs of convolutions to TF32."""
+    cudnn, cublas = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, cublas.allow_tf32
+    cudnn.allow_tf32 = cublas.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, cublas.allow_tf32 = before
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -161,23 +194,31 @@ def add_row(
     return row
 
 
+def side_on(device: torch.device) -> int:
+    """Return the side of matrices whose product is long enough to reach the peak of a device."""
+    return 8192 if device.type == "cuda" else 2048
+
+
 @cache
 def ceiling(device: torch.device, dtype: torch.dtype) -> float:
     """Return the floating-point operations per second of the best large kernel of a format.
 
-    The better of a product of 2048 x 2048 matrices and of a 3 x 3 convolution of 256
-    channels, channels last, at 64 x 64 positions; a multiply-add is two operations.
+    The better of a product of square matrices (see :func:`side_on`) and of a 3 x 3 convolution
+    of 256 channels, channels last, at 64 x 64 positions; a multiply-add is two operations.
     """
-    left, right = (torch.rand(2048, 2048, device=device).to(dtype) for _ in range(2))
+    side = side_on(device)
+    left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     maps = torch.rand(2, 256, 64, 64, device=device).to(dtype, memory_format=torch.channels_last)
     kernels = torch.rand(256, 256, 3, 3, device=device)
     kernels = kernels.to(dtype, memory_format=torch.channels_last)
     candidates: list[tuple[float, Callable[[], Any]]] = [
-        (2 * 2048**3, lambda: left @ right),
+        (2 * side**3, lambda: left @ right),
         (2 * 2 * 64 * 64 * 256 * 256 * 9, lambda: torch.conv2d(maps, kernels, padding=1)),
     ]
     best = 0.0
+    # the clock of an idle GPU takes some products to rise
+    repeats = 40 if device.type == "cuda" else 12
     with torch.inference_mode():
-        for (work, kernel), _ in itertools.product(candidates, range(12)):
+        for (work, kernel), _ in itertools.product(candidates, range(repeats)):
             best = max(best, work / seconds_of(kernel, device))
     return best

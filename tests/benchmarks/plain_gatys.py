@@ -25,7 +25,7 @@ def plain_step(step: nn.Module) -> nn.Module:
     if not isinstance(step, nn.Conv2d):
         return step
     sizes = (step.in_channels, step.out_channels, step.kernel_size, step.stride, step.padding)
-    plain = nn.Conv2d(*sizes, device="meta")
+    plain = nn.Conv2d(*sizes, device="meta", padding_mode=step.padding_mode)
     plain.load_state_dict(step.state_dict(), assign=True)
     return plain.requires_grad_(False)
 

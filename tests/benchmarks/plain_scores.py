@@ -29,6 +29,7 @@ STYLE_STEPS = (1, 6, 11, 18, 25)
 CONTENT_STEP = 20
 """relu4_2."""
 
+CPU = torch.device("cpu")
 Call = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], float]
 
 
@@ -51,7 +52,7 @@ def _fill(network: nn.Module, weight: Weight) -> None:
     network.load_state_dict(dict(zip(names, _tensors(weight), strict=False)))
 
 
-def _lpips(net: str, weight: Weight) -> Call:
+def _lpips(net: str, weight: Weight, device: torch.device) -> Call:
     import lpips
 
     with warnings.catch_warnings():
@@ -59,13 +60,14 @@ def _lpips(net: str, weight: Weight) -> Call:
         warnings.simplefilter("ignore", UserWarning)
         metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     _fill(metric.net, weight)
+    metric.to(device)
     return lambda x, c, s: float(metric(x, c, normalize=True))
 
 
-def _ssim() -> Call:
+def _ssim(device: torch.device) -> Call:
     from torchmetrics.image import StructuralSimilarityIndexMeasure
 
-    metric = StructuralSimilarityIndexMeasure(data_range=1.0)
+    metric = StructuralSimilarityIndexMeasure(data_range=1.0).to(device)
     return lambda x, c, s: float(metric(x, c))
 
 
@@ -75,13 +77,14 @@ def _gram(features: torch.Tensor) -> torch.Tensor:
     return torch.mm(flat, flat.t()) / (height * width)
 
 
-def _losses() -> Call:
+def _losses(device: torch.device) -> Call:
     from torchvision.models import vgg16
 
     network: Any = vgg16(weights=None).features[: STYLE_STEPS[-1] + 1].eval()
     _fill(network, VGG16)
-    mean = torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1)
-    std = torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1)
+    network.to(device)
+    mean = torch.tensor((0.485, 0.456, 0.406), device=device).view(1, 3, 1, 1)
+    std = torch.tensor((0.229, 0.224, 0.225), device=device).view(1, 3, 1, 1)
 
     def features(pixels: torch.Tensor) -> dict[int, torch.Tensor]:
         h, found = (pixels - mean) / std, {}
@@ -101,19 +104,20 @@ def _losses() -> Call:
 
 
 class PlainScores:
-    """The four programs, loaded and ready."""
+    """The four programs, loaded and ready on a device."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device = CPU) -> None:
         ensure_torchvision()
+        self._device = device
         self.calls: dict[str, Call] = {
-            "lpips_alex": _lpips("alex", ALEXNET),
-            "lpips_vgg": _lpips("vgg", VGG16),
-            "ssim": _ssim(),
-            "losses": _losses(),
+            "lpips_alex": _lpips("alex", ALEXNET, device),
+            "lpips_vgg": _lpips("vgg", VGG16, device),
+            "ssim": _ssim(device),
+            "losses": _losses(device),
         }
 
     def __call__(self, output: Path, content: Path, style: Path) -> dict[str, float]:
         """Read the three pictures and return the value of each program."""
-        pictures = read(output), read(content), read(style)
+        pictures = [read(path).to(self._device) for path in (output, content, style)]
         with torch.no_grad():
             return {name: call(*pictures) for name, call in self.calls.items()}

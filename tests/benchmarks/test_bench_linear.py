@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from gatys_pair import descend
 from measure import add_row, seconds_of
-from test_bench_gatys import descend
 
 from nstbench.core.glibc_malloc import with_large_pages
 from nstbench.generate.conformance.method_checks import example

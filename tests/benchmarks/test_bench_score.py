@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import statistics
 from functools import partial
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from measure import add_row, ceiling, seconds_of
-from PIL import Image
+from picture_folder import PATTERN, write_folder
 from plain_scores import PlainScores
-from reference import independent
 
 from nstbench.contracts import Picture
 from nstbench.core.board import Board
@@ -40,44 +37,13 @@ NETWORKS = ("vgg16", "alexnet")
 PLAIN_OUTPUTS = 6
 
 
-def write_folder(root: Path) -> list[tuple[Path, Path, Path]]:
-    """Write contents, styles and one output per pair; return their files."""
-    rng = np.random.default_rng(0)
-    scene, texture = independent.scene(SIDE, SIDE), independent.texture(SIDE, SIDE)
-    folders = {}
-    for role, pixels, count in (("contents", scene, CONTENTS), ("styles", texture, STYLES)):
-        pictures = [np.roll(pixels, 17 * i, axis=(0, 1)) * (0.6 + 0.04 * i) for i in range(count)]
-        folders[role] = [p + rng.integers(0, 20, p.shape) for p in pictures]
-        save(root / role, {str(i): p for i, p in enumerate(folders[role])})
-    outputs = {
-        f"{c}__{s}": 0.5 * content + 0.5 * style[:, ::-1]
-        for c, content in enumerate(folders["contents"])
-        for s, style in enumerate(folders["styles"])
-    }
-    save(root / "outputs", outputs)
-    return [
-        (
-            root / f"outputs/{name}.png",
-            root / f"contents/{name[0]}.png",
-            root / f"styles/{name[-1]}.png",
-        )
-        for name in outputs
-    ]
-
-
-def save(folder: Path, pictures: dict[str, np.ndarray]) -> None:
-    folder.mkdir()
-    for name, pixels in pictures.items():
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{name}.png")
-
-
 @pytest.mark.bench
 @pytest.mark.timeout(1800)
 @pytest.mark.benchmark(group="scoring 100 outputs, 256 px")
 def test_every_metric_takes_at_most_a_third_of_four_usual_calls(
     benchmark, tmp_path, network_weights
 ):
-    files = write_folder(tmp_path)
+    files = write_folder(tmp_path, SIDE, CONTENTS, STYLES)
     some = files[:: len(files) // PLAIN_OUTPUTS][:PLAIN_OUTPUTS]
     usual = PlainScores()
     expected = [usual(*some[0])]
@@ -89,8 +55,8 @@ def test_every_metric_takes_at_most_a_third_of_four_usual_calls(
 
     def own() -> None:
         request = Request(
-            patterns=(str(tmp_path / "outputs/{content}__{style}.png"),),
-            names=("mine",),
+            patterns=(str(tmp_path / PATTERN),),
+            names=(),
             contents=str(tmp_path / "contents"),
             styles=str(tmp_path / "styles"),
             out=tmp_path / f"run{len(boards)}",

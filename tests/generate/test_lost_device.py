@@ -220,18 +220,33 @@ def test_a_cause_several_levels_deep_counts():
     assert not lost_device(None)
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("pairs", [1, 4])
-def test_a_kernel_that_asserts_costs_its_own_units(add, pairs):
-    body = """
+ASSERTS = {
+    "index": """
         table = torch.nn.Embedding(4, 3, device=content.pixels.device)
         table(torch.tensor([7], device=content.pixels.device))
         return content.pixels.clone()
-    """
-    good = "return content.pixels.clone()"
-    planned = [*add(good, 2), *add(body, 2), *add(good, 2)]
+    """,
+    "assertion": """
+        torch._assert_async(torch.zeros((), dtype=torch.bool, device=content.pixels.device))
+        return content.pixels.clone()
+    """,
+}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ASSERTS)
+@pytest.mark.parametrize("pairs", [1, 4])
+def test_a_kernel_that_asserts_costs_its_own_units(add, pairs, kind):
+    # it computes, so it fails in a process whose GPU is lost
+    good = "return (content.pixels * 0.5).exp().clamp(0, 1)"
+    planned = [*add(good, 2), *add(ASSERTS[kind], 2), *add(good, 2)]
     batched = {unit.method for unit in planned}
     records = results(executor(add.store, "cuda", pairs), planned, batched)
     done, failed = [Status.DONE] * 2, [Status.FAILED] * 2
     assert [record.status for record in records] == done + failed + done
     assert all("device-side assert" in record.message for record in records[2:4])
+    stored = [add.store.record(unit.plugin, unit.key).status for unit in planned]
+    assert stored == done + failed + done
+    first, second = (record.process for record in records[2:4])
+    assert first != second, "a worker was used after an error"
+    assert records[4].process not in {first, second}

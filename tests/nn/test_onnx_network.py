@@ -124,12 +124,12 @@ def test_a_batch_gives_the_pictures_of_its_pairs(shape):
     contents = pictures(3, *shape).permute(0, 3, 1, 2)
     styles = pictures(3, 60, 90, seed=3).permute(0, 3, 1, 2)
     embeddings = networks.embed(styles)
-    together = networks.stylize(contents, embeddings)
+    together = networks(contents, embeddings)
     assert together.shape == contents.shape
     for place in range(3):
         one = contents[place, None]
         embedding = networks.embed(styles[place, None])
-        assert (together[place, None] - networks.stylize(one, embedding)).abs().max() < CLOSE
+        assert (together[place, None] - networks(one, embedding)).abs().max() < CLOSE
 
 
 @pytest.mark.gpu
@@ -139,7 +139,7 @@ def test_the_gpu_gives_the_picture_of_the_cpu():
     made = []
     for device in ("cpu", "cuda"):
         networks = MagentaNetworks(lambda network, device=device: network.to(device).eval())
-        made.append(networks.stylize(content.to(device), networks.embed(style.to(device))).cpu())
+        made.append(networks(content.to(device), networks.embed(style.to(device))).cpu())
     # cuDNN multiplies in TF32
     assert (made[0] - made[1]).abs().mean() < 2e-3
 

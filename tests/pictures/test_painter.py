@@ -256,3 +256,20 @@ class TestDiversityScript:
         assert script.main([str(paintings)]) == 0
         ratio = float(capsys.readouterr().out.rsplit("ratio:", 1)[1])
         assert ratio >= 0.8
+
+
+def test_pictures_painted_in_several_processes_are_the_same(tmp_path):
+    from nstbench.pictures.decode import read_image
+    from nstbench.pictures.painter.paint_files import Wanted, paint_files
+
+    wanted = [
+        Wanted(style, 32, seed, str(tmp_path / f"{style}-{seed}.png"))
+        for style in ("ink_wash", "mosaic")
+        for seed in (1, 2)
+    ]
+    Path(wanted[0].path).write_bytes(b"kept")
+    paint_files(wanted, processes=2)
+    assert Path(wanted[0].path).read_bytes() == b"kept"
+    for one in wanted[1:]:
+        pixels = read_image(Path(one.path))
+        assert np.array_equal(pixels, paint(one.style, 32, one.seed))

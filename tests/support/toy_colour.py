@@ -71,12 +71,17 @@ class ToyTraining(Training):
         self.schedulers = {"decay": torch.optim.lr_scheduler.StepLR(optimiser, 5, 0.9)}
         self.task = task
         self.content_weight = params.content_weight
-        self.last = 0.0
+        self.last = torch.zeros((), device=task.device)
         (style,) = task.styles
         self.target = style.pixels.mean(dim=(-2, -1), keepdim=True)
 
+    def draws(self, index, generator):
+        recipe = self.task.recipe
+        shape = (recipe.batch, 3, recipe.size, recipe.size)
+        return {"noise": torch.randn(shape, generator=generator)}
+
     def step(self, batch, descend):
-        noisy = batch.contents + 0.01 * torch.randn_like(batch.contents)
+        noisy = batch.contents + 0.01 * batch.draws["noise"]
         with self.task.autocast():
             made = self.network(noisy)
         made = made.float()
@@ -84,7 +89,7 @@ class ToyTraining(Training):
         content = (made - batch.contents).square().mean()
         loss = style + self.content_weight * content + 1e-3 * self.last
         descend("adam", loss)
-        self.last = float(loss.detach())
+        self.last.copy_(loss.detach())
         return {"style": style.detach(), "content": content.detach(), "total": loss.detach()}
 
     def sample(self, batch):
@@ -97,4 +102,4 @@ class ToyTraining(Training):
         return {"last": self.last}
 
     def load_state(self, state):
-        self.last = state["last"]
+        self.last.copy_(state["last"])

@@ -1,14 +1,14 @@
-"""Two steps of every trainable method at several widths and batch sizes."""
+"""Some steps of every trainable method at several widths and batch sizes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import torch
+from random_training import built, run
 
-from nstbench.generate.conformance.method_checks import example
 from nstbench.nn.generators import transformation_network
 from nstbench.nn.generators.decoder import build_decoder
 from nstbench.nn.generators.patchgan import PatchGan
@@ -16,11 +16,9 @@ from nstbench.nn.generators.residual_generator import ResidualGenerator
 from nstbench.nn.generators.transformation_network import Design, TransformationNetwork
 from nstbench.nn.layers import aligned_convolution
 from nstbench.nn.layers.aligned_convolution import padded_convolution
-from nstbench.plan.config import MethodSpec
 from nstbench.plugins import registry
-from nstbench.training.fabric import make_fabric
-from nstbench.training.order import Order
-from nstbench.training.trainable import Batch, StyleUse, Task, TrainableMethod
+from nstbench.training.steps.buffers import WARM_UP, Steps
+from nstbench.training.trainable import TrainableMethod
 
 SIZE = 64
 WIDTHS, BATCHES = (0.25, 0.5, 1.0), (1, 4, 8)
@@ -45,38 +43,11 @@ def cases() -> Iterator[tuple[str, dict]]:
 CASES = list(cases())
 
 
-def two_steps(name: str, params: dict, size: int, batch: int, device: str) -> list[dict]:
-    cls = registry.load("methods", name)
-    method = cls(cls.Params(**params))
-    recipe = replace(cls.recipe, size=size, batch=batch, style_size=size, steps=2)
-    fabric = make_fabric(Order(method=MethodSpec(name=name), device=device), torch.device(device))
-    torch.manual_seed(0)
-    picture = example(size, size, kind=1)
-    picture = replace(picture, pixels=picture.pixels.to(device))
-    fixed = {StyleUse.ONE: 1, StyleUse.SET: 3}.get(recipe.styles, 0)
-    task = Task(recipe, torch.device(device), (picture,) * fixed, fabric.autocast)
-    training = method.training(task)
-    for network in training.networks.values():
-        network.to(memory_format=torch.channels_last)
-
-    def descend(optimiser: str, loss: torch.Tensor) -> None:
-        training.optimisers[optimiser].zero_grad()
-        loss.backward()
-        training.optimisers[optimiser].step()
-
-    history = []
-    for index in range(2):
-        draw = torch.Generator().manual_seed(index)
-        pixels = torch.rand(2, batch, 3, size, size, generator=draw).to(device)
-        contents, styles = (
-            part.contiguous(memory_format=torch.channels_last) for part in pixels.unbind()
-        )
-        streamed = styles if recipe.styles == StyleUse.STREAM else None
-        losses = training.step(Batch(index, contents, streamed, draw), descend)
-        history.append({key: float(value) for key, value in losses.items()})
-    weights = training.weights()
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
-    return history
+def finite(steps: Steps, history: list[dict[str, float]]) -> bool:
+    weights = steps.training.weights().values()
+    return all(math.isfinite(value) for losses in history for value in losses.values()) and all(
+        bool(tensor.isfinite().all()) for tensor in weights
+    )
 
 
 def test_every_trainable_method_is_a_case():
@@ -92,20 +63,43 @@ def test_every_trainable_method_is_a_case():
     ("name", "params"), [case for case in CASES if case[1].get("width", 0.25) in (0.25, 16)]
 )
 def test_two_steps_on_the_cpu(name, params, batch):
-    for losses in two_steps(name, params, SIZE, batch, "cpu"):
-        assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
+    steps = built(name, params, SIZE, batch, "cpu", capture=False)
+    assert finite(steps, run(steps, 2))
 
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("network_weights")
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize(("name", "params"), CASES)
-def test_two_steps_on_the_gpu(name, params, batch):
+def test_steps_on_the_gpu_are_captured(name, params, batch, caplog):
     """192 px is the size at which a training of ``dumoulin_2017:width=0.5`` ended with an error."""
     for size in (SIZE, 192):
-        for losses in two_steps(name, params, size, batch, "cuda"):
-            assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
+        steps = built(name, params, size, batch, "cuda", capture=True)
+        history = run(steps, WARM_UP + 2)
+        assert not caplog.messages
+        assert steps.captured
+        assert finite(steps, history)
+        assert history[-1] != history[-2], "a replay must take the numbers of the next step"
     torch.cuda.synchronize()
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("network_weights")
+@pytest.mark.parametrize(
+    ("name", "params"), [case for case in CASES if case[1].get("width", 0.25) in (0.25, 16)]
+)
+def test_captured_steps_equal_steps_without_a_graph(name, params):
+    """GPUs add in any order, so the losses of a step differ a little, and more with every step."""
+    histories = [
+        run(built(name, params, SIZE, 4, "cuda", capture), WARM_UP + 4) for capture in (False, True)
+    ]
+    for eager, replayed in zip(*histories, strict=True):
+        for loss, value in eager.items():
+            assert replayed[loss] == pytest.approx(value, rel=0.05, abs=1e-6), loss
+    # the first replay has the weights of the warm-up, and so nearly the same losses
+    first = WARM_UP
+    for loss, value in histories[0][first].items():
+        assert histories[1][first][loss] == pytest.approx(value, rel=0.02, abs=1e-6), loss
 
 
 # --- what GPUs compute in another form ----------------------------------------------------------

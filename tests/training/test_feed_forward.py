@@ -226,7 +226,8 @@ class TestMethods:
         method = cls(cls.Params(arch="texture_net"))
         net = method.build(method.params)
         x = example().pixels
-        made = [method.apply(net, x, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+        drawn = [method.inputs(net, x, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+        made = [net(*inputs) for inputs in drawn]
         assert torch.equal(made[0], made[1])
         assert not torch.equal(made[0], made[2])
 
@@ -277,8 +278,8 @@ class TestDumoulin:
             method(mix={"example1": 0.7, "example2": 0.7})
 
     def test_a_new_style_changes_only_its_values(self, method, tmp_path, picture_folders):
-        from nstbench.training.job import train
         from nstbench.training.order import build_order
+        from nstbench.training.together import train
 
         contents, styles = map(str, picture_folders)
         common = {
@@ -302,8 +303,8 @@ class TestDumoulin:
         from nstbench.nn.backbones.load import load_backbone
         from nstbench.nn.losses.gram import gram_matrix
         from nstbench.pictures.picture import load_picture
-        from nstbench.training.job import train
         from nstbench.training.order import build_order
+        from nstbench.training.together import train
 
         contents, folder = picture_folders
         given = {

@@ -21,10 +21,9 @@ from nstbench.pictures.picture import load_picture
 from nstbench.plan.listener import Listener
 from nstbench.plugins import registry
 from nstbench.training.checkpoints import installed, look_of, read_checkpoint
-from nstbench.training.crops import Source, random_crop, read_collection
-from nstbench.training.job import train
 from nstbench.training.loop import TrainingError
 from nstbench.training.order import build_order
+from nstbench.training.together import train
 
 TOY = Path(__file__).parents[1] / "support" / "toy_colour.py"
 
@@ -75,7 +74,7 @@ class TestResume:
         whole, parts = tmp_path / "whole", tmp_path / "parts"
         (one,) = train(order(out=whole))
         with pytest.raises(Killed):
-            train(order(out=parts), KillAfter(killed_after))
+            train(order(out=parts), listener=KillAfter(killed_after))
         (two,) = train(order(out=parts))
         state = [
             torch.load(path.with_suffix(".training") / "state.pt", weights_only=True)
@@ -106,7 +105,7 @@ class TestResume:
 
     def test_finished_training_takes_no_further_step(self, order, tmp_path):
         (one,) = train(order(out=tmp_path))
-        (again,) = train(order(out=tmp_path), KillAfter(13))
+        (again,) = train(order(out=tmp_path), listener=KillAfter(13))
         assert again.card.sha256 == one.card.sha256
         assert again.card.seconds == one.card.seconds
 
@@ -203,7 +202,8 @@ class TestNames:
         ("method", "message"),
         [
             ("content_copy", "cannot be trained"),
-            ("toy_colour,content_copy", "give one method"),
+            ("toy_colour,toy_colour:bias=false", "give one method"),
+            ("all", "name the methods to train"),
             ("toy_colr", "Did you mean 'toy_colour'"),
             ("toy_colour:stepz=3", "has no parameter 'stepz'"),
         ],
@@ -236,59 +236,6 @@ class TestNames:
         for style in ("s0", "s1"):
             (line,) = (line for line in lines if f"toy_colour--{style}" in line)
             assert {style, "12", "32"} <= set(line.replace("│", " ").split())
-
-
-class TestBatches:
-    @pytest.fixture
-    def collection(self, picture_folders):
-        folder = picture_folders[0]
-        records = [ImageRecord(p.stem, p) for p in sorted(folder.iterdir())]
-        return lambda seed=0: read_collection(records, 32, seed, "--contents")
-
-    def test_a_batch_depends_on_seed_step_and_process_only(self, collection):
-        source = Source(collection(), None, 32, 2, seed=5)
-        direct = source.at(7)
-        (after,) = [b for b in source.between(3, 8) if b.index == 7]
-        assert torch.equal(direct.contents, after.contents)
-        assert direct.generator.initial_seed() == after.generator.initial_seed()
-        other = Source(collection(), None, 32, 2, seed=6).at(7)
-        process = Source(collection(), None, 32, 2, seed=5, rank=1, world=2).at(7)
-        assert not torch.equal(direct.contents, other.contents)
-        assert not torch.equal(direct.contents, process.contents)
-
-    def test_every_picture_comes_once_per_pass(self, collection):
-        pictures = collection()
-        means = {round(float(p.mean()), 3) for p in pictures.pictures}
-        assert len(means) == 2
-        for passes in range(3):
-            orders = np.random.default_rng([0, passes]).permutation(2)
-            assert sorted(orders) == [0, 1]
-        crops = [pictures.crop(i, 32, np.random.default_rng(i)) for i in range(4)]
-        assert all(crop.shape == (32, 32, 3) for crop in crops)
-
-    def test_batches_are_pictures(self, collection):
-        batch = Source(collection(), collection(1), 32, 3, seed=0).at(0)
-        for pixels in (batch.contents, batch.styles):
-            assert pixels.shape == (3, 3, 32, 32)
-            assert pixels.dtype == torch.float32
-            assert 0 <= float(pixels.min()) < float(pixels.max()) <= 1
-
-    def test_crops_keep_the_aspect(self):
-        """The scale is the same along both sides, so a disc remains round."""
-        rows, columns = np.mgrid[0:200, 0:400]
-        disc = ((rows - 100) ** 2 + (columns - 200) ** 2 < 60**2).astype(np.uint8) * 255
-        pixels = np.repeat(disc[..., None], 3, axis=2)
-        for seed in range(20):
-            crop = random_crop(pixels, 200, np.random.default_rng(seed))[..., 0] > 127
-            if not crop.any() or crop[0].any() or crop[-1].any() or crop[:, 0].any():
-                continue
-            if crop[:, -1].any():
-                continue
-            height, width = crop.any(axis=1).sum(), crop.any(axis=0).sum()
-            assert abs(int(height) - int(width)) <= 2
-            break
-        else:
-            pytest.fail("no crop contains the whole disc")
 
 
 class TestLook:

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nstbench.core.text import readable_seconds
-from nstbench.training.checkpoints import Checkpoint, Library, installed, shipped_dir
+from nstbench.training.checkpoints import Card, Checkpoint, Library, installed, shipped_dir
 
 _STYLES_SHOWN = 3
 
@@ -16,7 +16,7 @@ def checkpoint_table(library: Library) -> Table:
     table = Table(title="checkpoints", title_justify="left")
     for column in ("method", "checkpoint", "styles", "from"):
         table.add_column(column)
-    for column in ("steps", "px", "batch", "training"):
+    for column in ("steps", "px", "batch", "training", "held-out loss"):
         table.add_column(column, justify="right")
     table.add_column("device")
     table.add_column("licence")
@@ -25,7 +25,7 @@ def checkpoint_table(library: Library) -> Table:
         table.add_row(
             *map(escape, (card.method, checkpoint.name, _styles(checkpoint), _origin(checkpoint))),
             f"{card.steps:,}", str(card.size), str(card.batch),
-            readable_seconds(card.total_seconds),
+            readable_seconds(card.total_seconds), _losses(card),
             escape(str(card.environment.get("device_name", ""))), escape(card.licence),
         )  # fmt: skip
     return table
@@ -47,6 +47,12 @@ def _styles(checkpoint: Checkpoint) -> str:
         return checkpoint.card.style_data or "any"
     more = len(names) - _STYLES_SHOWN
     return ", ".join(names[:_STYLES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _losses(card: Card) -> str:
+    """Return the held-out losses before and after the training, as far as they are known."""
+    losses = (card.held_out_loss_of_start, card.held_out_loss)
+    return " → ".join(f"{loss:.4g}" for loss in losses if loss is not None)
 
 
 def _origin(checkpoint: Checkpoint) -> str:

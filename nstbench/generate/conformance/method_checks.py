@@ -30,7 +30,8 @@ from nstbench.generate.traces import ignore
 from nstbench.plugins import registry
 from nstbench.plugins.params import check_params
 from nstbench.training.checkpoints import Card, Checkpoint, Library, StyleCard, look_of
-from nstbench.training.trainable import Batch, StyleUse, Task, TrainableMethod
+from nstbench.training.steps.plain import plain_step
+from nstbench.training.trainable import StyleUse, Task, TrainableMethod
 
 CPU = torch.device("cpu")
 # Half a grey level: batch kernels round differently, and line searches amplify the difference.
@@ -106,20 +107,15 @@ def _trained(method: TrainableMethod, styles: tuple[Picture, ...]) -> Checkpoint
     fixed = styles if recipe.styles in (StyleUse.ONE, StyleUse.SET) else ()
     training = method.training(Task(recipe, CPU, fixed, contextlib.nullcontext))
 
-    def descend(name: str, loss: torch.Tensor) -> None:
-        training.optimisers[name].zero_grad()
-        loss.backward()
-        training.optimisers[name].step()
-
     for index in range(recipe.steps):
         streamed = torch.cat([style.pixels for style in styles[-2:]])
-        batch = Batch(
-            index=index,
+        losses = plain_step(
+            training,
+            index,
             contents=example().pixels.expand(2, -1, -1, -1).clone(),
             styles=streamed if recipe.styles == StyleUse.STREAM else None,
-            generator=torch.Generator().manual_seed(index),
         )
-        for name, loss in training.step(batch, descend).items():
+        for name, loss in losses.items():
             demand(loss.dim() == 0 and not loss.requires_grad, f"loss {name} is not a detached 0-d")
             demand(bool(loss.isfinite()), f"loss {name} is not finite after {index} steps")
     card = Card(

@@ -79,34 +79,61 @@ class PicturePool:
     After that each picture is returned itself, or exchanged for a random one of the pool, with
     a probability of one half.
 
+    The pool is one tensor. What is exchanged is drawn before the step (:func:`draw_exchange`).
+
     Args:
-        size: number of pictures kept; 0 for no pool.
+        pictures: place for the pictures of the pool, (N, C, H, W).
 
     Attributes:
-        pictures: detached tensors (1, C, H, W), in no particular order.
+        pictures: the detached pictures of the pool, in no particular order.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.pictures: list[torch.Tensor] = []
+    def __init__(self, pictures: torch.Tensor) -> None:
+        self.pictures = pictures
 
-    def exchange(self, pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Return pictures (B, C, H, W), some of them from the pool.
+    @torch.no_grad()
+    def exchange(self, made: torch.Tensor, taken: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """Return pictures (B, C, H, W), some of them from the pool, and renew the pool in place.
 
         Args:
-            pictures: newly generated pictures (B, C, H, W).
-            generator: CPU generator for the random choices.
+            made: newly generated pictures (B, C, H, W).
+            taken: int64 (B,): indices of the pictures to return, in the pool followed by ``made``.
+            kept: int64 (N,): indices of the pictures of the new pool.
         """
-        return torch.cat([self._one(one.detach(), generator) for one in pictures.split(1)])
+        both = torch.cat([self.pictures, made.to(self.pictures.dtype)])
+        returned = both.index_select(0, taken)
+        self.pictures.copy_(both.index_select(0, kept))
+        return returned
 
-    def _one(self, picture: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        if self.size == 0:
-            return picture
-        if len(self.pictures) < self.size:
-            self.pictures.append(picture)
-            return picture
-        if float(torch.rand((), generator=generator)) < _KEEP:
-            return picture
-        place = int(torch.randint(self.size, (), generator=generator))
-        earlier, self.pictures[place] = self.pictures[place], picture
-        return earlier
+
+def draw_exchange(
+    size: int, filled: int, batch: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ``taken`` and ``kept`` of :meth:`PicturePool.exchange`, on the CPU.
+
+    The pictures of a batch are exchanged one after the other.
+
+    Args:
+        size: number of pictures of the pool.
+        filled: number of pictures that are in the pool already, at most ``size``.
+        batch: number of new pictures.
+        generator: CPU generator for the random choices.
+
+    Example:
+        >>> taken, kept = draw_exchange(3, 0, 2, torch.Generator())
+        >>> taken.tolist(), kept.tolist()
+        ([3, 4], [3, 4, 2])
+    """
+    kept, taken = list(range(size)), []
+    for new in range(size, size + batch):
+        if filled < size:
+            taken.append(new)
+            kept[filled] = new
+            filled += 1
+        elif float(torch.rand((), generator=generator)) < _KEEP:
+            taken.append(new)
+        else:
+            place = int(torch.randint(size, (), generator=generator))
+            taken.append(kept[place])
+            kept[place] = new
+    return torch.tensor(taken), torch.tensor(kept)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from nstbench.contracts import Weight
 from nstbench.nn.generators.transformation_network import mirrored
@@ -58,7 +59,7 @@ TRANSFORM = _member(
 )
 
 
-class MagentaNetworks:
+class MagentaNetworks(nn.Module):
     """Both networks as torch modules.
 
     Args:
@@ -70,6 +71,7 @@ class MagentaNetworks:
     """
 
     def __init__(self, prepare: Callable[[OnnxNetwork], OnnxNetwork]) -> None:
+        super().__init__()
         self._predictor = prepare(OnnxNetwork(read_graph(cache.path(PREDICT))))
         self._transformer = prepare(OnnxNetwork(read_graph(cache.path(TRANSFORM))))
 
@@ -83,7 +85,7 @@ class MagentaNetworks:
         embedding: torch.Tensor = self._predictor(resized.permute(0, 2, 3, 1))
         return embedding.flatten(1)
 
-    def stylize(self, pixels: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixels: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """Return stylised pictures, float32 RGB (B, 3, H, W) in [0, 1].
 
         Args:
@@ -93,7 +95,7 @@ class MagentaNetworks:
         height, width = pixels.shape[-2:]
         scale = _CONTENT_SIDE / max(height, width)
         inner = (max(1, round(height * scale)), max(1, round(width * scale)))
-        rows, columns = (_centred(side).to(pixels.device) for side in inner)
+        rows, columns = (_centred(side, pixels.device) for side in inner)
         square = resize(pixels, inner)[:, :, rows][:, :, :, columns]
         condition = embedding[:, None, None]
         stylised = self._transformer(square.permute(0, 2, 3, 1), condition).permute(0, 3, 1, 2)
@@ -102,7 +104,7 @@ class MagentaNetworks:
         return resize(cut.contiguous(), (height, width)).clamp(0.0, 1.0)
 
 
-def _centred(length: int) -> torch.Tensor:
+def _centred(length: int, device: torch.device) -> torch.Tensor:
     """Return indices that extend ``length`` places to the square by reflection at both ends."""
     start = -((_CONTENT_SIDE - length) // 2)
-    return mirrored(length, start, start + _CONTENT_SIDE)
+    return mirrored(length, start, start + _CONTENT_SIDE, device)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nstbench.nn.generators.transformation_network import normalised_at_once
+from nstbench.nn.generators.transformation_network import instance_norm
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
 
 # junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py, init_weights.
@@ -30,7 +30,7 @@ class PlainInstanceNorm(nn.Module):
         # normalisation, this keeps the channels-last order.
         if x.is_cuda:
             ones = torch.ones(x.shape[:2], device=x.device)
-            return normalised_at_once(x, ones, torch.zeros_like(ones))
+            return instance_norm(x, ones, torch.zeros_like(ones))
         parts = [F.batch_norm(one, None, None, training=True) for one in x.split(1)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 

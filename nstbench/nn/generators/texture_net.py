@@ -45,12 +45,12 @@ class TextureNetwork(nn.Module):
         self.joined = nn.ModuleList(InstanceNorm(_STEP) for _ in range(scales - 1))
         self.output = AlignedConv2d(_STEP * scales, 3, 1)
 
-    def forward(self, pixels: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, pixels: torch.Tensor, *noise: torch.Tensor) -> torch.Tensor:
         """Return stylised pictures, float RGB (B, 3, H, W) in [0, 1].
 
         Args:
             pixels: float RGB (B, 3, H, W) in [0, 1], any size.
-            noise: ``noise_like(pixels, generator)``.
+            noise: ``noise_for(pixels.shape, generator)``, on the device of ``pixels``.
         """
         height, width = pixels.shape[-2:]
         full = (_next(height, 2 ** (self.scales - 1)), _next(width, 2 ** (self.scales - 1)))
@@ -72,18 +72,23 @@ class TextureNetwork(nn.Module):
             return made
         return F.interpolate(made, (height, width), mode="bilinear")
 
-    def noise_like(
-        self, pixels: torch.Tensor, generator: torch.Generator
+    def noise_for(
+        self, shape: Sequence[int], generator: torch.Generator
     ) -> tuple[torch.Tensor, ...]:
-        """Return uniform noise for every scale, drawn on the CPU, on the device of ``pixels``."""
-        batch, _, height, width = pixels.shape
+        """Return uniform noise for every scale, the coarsest first, on the CPU.
+
+        Args:
+            shape: shape of the pixels, (B, 3, H, W).
+            generator: CPU generator.
+        """
+        batch, _, height, width = shape
         largest = 2 ** (self.scales - 1)
         sides = (_next(height, largest), _next(width, largest))
         drawn = []
         for index in range(self.scales):
             factor = 2 ** (self.scales - 1 - index)
-            shape = (batch, _NOISE, sides[0] // factor, sides[1] // factor)
-            drawn.append(torch.rand(shape, generator=generator).to(pixels.device))
+            reduced = (batch, _NOISE, sides[0] // factor, sides[1] // factor)
+            drawn.append(torch.rand(reduced, generator=generator))
         return tuple(drawn)
 
     def _reduced(self, pixels: torch.Tensor, index: int) -> torch.Tensor:

@@ -24,12 +24,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nstbench.nn.inference.affine import scale_and_shift, transformed
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
 
 Normalisation = Literal["batch", "instance", "conditional"]
@@ -65,6 +66,18 @@ class Design:
     conditioned: Literal["all", "expanding"] = "all"
 
 
+class Fused(Protocol):
+    """Another form of a network's layers."""
+
+    def suits(self, pixels: torch.Tensor) -> bool:
+        """Return True if it can be used for pictures (B, 3, H, W)."""
+        ...
+
+    def __call__(self, bordered: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        """Return the output before its last non-linearity."""
+        ...
+
+
 class TransformationNetwork(nn.Module):
     """Johnson's network and its later variants; see :class:`Design`.
 
@@ -72,7 +85,11 @@ class TransformationNetwork(nn.Module):
         conditioned_values: number of scales and shifts that ``forward`` needs per picture; 0
             unless the normalisation is conditional. They are ordered by normalisation in the
             order of computation, scales before shifts.
+        fused: computes all layers up to the last non-linearity in another form, for stylisation
+            on a GPU; see :mod:`nstbench.nn.inference.fused_transformation`.
     """
+
+    fused: Fused | None = None
 
     def __init__(self, design: Design) -> None:
         super().__init__()
@@ -110,9 +127,12 @@ class TransformationNetwork(nn.Module):
         """
         height, width = pixels.shape[-2:]
         h = self._bordered(_centred(pixels))
-        for step in (*self.contract, *self.residual, *self.expand):
-            h = step(h, condition)
-        h = self.output(h, condition).float()
+        if self.fused is not None and self.fused.suits(pixels):
+            h = self.fused(h, condition)
+        else:
+            for step in (*self.contract, *self.residual, *self.expand):
+                h = step(h, condition)
+            h = self.output(h, condition).float()
         h = torch.sigmoid(h) if self.design.normalisation == "conditional" else _unit_tanh(h)
         return h[:, :, :height, :width]
 
@@ -129,10 +149,11 @@ class TransformationNetwork(nn.Module):
         """Reflect the picture at its borders, to sides that are multiples of the stride."""
         border = _BORDER if self.design.padding == "reflect_start" else 0
         height, width = pixels.shape[-2:]
-        rows = mirrored(height, -border, height + -height % _STRIDE + border)
-        columns = mirrored(width, -border, width + -width % _STRIDE + border)
-        if len(rows) == height and len(columns) == width:
-            return pixels
+        down, right = height + -height % _STRIDE + border, width + -width % _STRIDE + border
+        if (down, right) == (height, width):
+            return pixels.contiguous(memory_format=torch.channels_last)
+        rows = mirrored(height, -border, down, pixels.device)
+        columns = mirrored(width, -border, right, pixels.device)
         bordered = pixels[:, :, rows][:, :, :, columns]
         return bordered.contiguous(memory_format=torch.channels_last)
 
@@ -287,8 +308,11 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     if x.shape[-2:] == (1, 1):
         # A single position equals its mean; torch raises an error for its statistics.
         return (beta[..., None, None] + 0 * x).to(x.dtype)
-    if x.is_cuda:
+    if x.is_cuda and (torch.is_grad_enabled() or wide == torch.float64):
         return normalised_at_once(x, gamma, beta)
+    if x.is_cuda:
+        laid_out = x.contiguous(memory_format=torch.channels_last)
+        return transformed(laid_out, *scale_and_shift(laid_out, gamma, beta))
     # For one sample, batch statistics equal instance statistics. On CPUs this takes a quarter of
     # the time of torch's instance normalisation, which does not keep channels-last order.
     parts = [
@@ -316,7 +340,9 @@ def normalised_at_once(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor)
     return torch.addcmul(shift, wide, scale).to(x.dtype)
 
 
-def mirrored(length: int, start: int, stop: int) -> torch.Tensor:
+def mirrored(
+    length: int, start: int, stop: int, device: torch.device | None = None
+) -> torch.Tensor:
     """Return indices into ``length`` places for positions ``start`` to ``stop`` - 1.
 
     Positions outside are reflected at the ends as often as needed, without repeating the
@@ -327,7 +353,7 @@ def mirrored(length: int, start: int, stop: int) -> torch.Tensor:
         [2, 1, 0, 1, 2, 1, 0]
     """
     period = max(1, 2 * (length - 1))
-    positions = torch.arange(start, stop).remainder(period)
+    positions = torch.arange(start, stop, device=device).remainder(period)
     return torch.minimum(positions, period - positions)
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from nstbench.nn.layers.frozen_convolution import FrozenConvolution
+from nstbench.nn.layers.gpu_kernels import gradient_of_rectified
 
 Steps = Sequence[tuple[str, nn.Module]]
 
@@ -26,8 +27,8 @@ _STRIPES = (16, 8, 4, 2)
 
 def is_chain(x: torch.Tensor, steps: Steps) -> bool:
     """Return True if :func:`run_chain` supports these steps for a picture; never under autocast."""
-    return not torch.is_autocast_enabled("cpu") and all(
-        (isinstance(step, FrozenConvolution) and step.packs(x) and _is_simple(step))
+    return not torch.is_autocast_enabled(x.device.type) and all(
+        (isinstance(step, FrozenConvolution) and step.chains(x) and _is_simple(step))
         or isinstance(step, nn.ReLU | nn.MaxPool2d | nn.AvgPool2d)
         for _, step in steps
     )
@@ -93,7 +94,10 @@ class _Chain(torch.autograd.Function):
         ):
             kept = [saved.pop() for _ in range(count)][::-1]
             of_output = of_outputs.pop(name, None)
-            if g is None:
+            if g is not None and of_output is not None and rectified and g.is_cuda:
+                g = gradient_of_rectified(g, of_output, kept[-1])
+                of_output, rectified = None, False
+            elif g is None:
                 g = of_output
             elif of_output is not None:
                 # The in-place operation takes twice as long for large maps; so does rectifying.
@@ -175,6 +179,8 @@ def _stripes(x: torch.Tensor, pool: nn.MaxPool2d | nn.AvgPool2d) -> torch.Tensor
         and _pair(getattr(pool, "dilation", 1)) == [1, 1]
         and x.is_contiguous(memory_format=torch.channels_last)
     )
+    if x.is_cuda:
+        return x
     window = _pair(pool.kernel_size)[0]
     count = next((n for n in _STRIPES if plain and height % (n * window) == 0), 1)
     return _cut(x, len(x) * count)

@@ -71,7 +71,10 @@ class LayeredNetwork(nn.Module):
         for block in self._blocks(layers):
             if self.checkpointing and h.requires_grad:
                 # Step by step, because each step frees its memory before the next one.
-                h, of_block = checkpoint(_run_apart, h, block, layers, use_reentrant=False)
+                # The layers draw no random numbers, whose state a CUDA graph could not save.
+                h, of_block = checkpoint(
+                    _run_apart, h, block, layers, use_reentrant=False, preserve_rng_state=False
+                )
             else:
                 h, of_block = _run(h, block, layers)
             activations |= of_block

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nstbench.nn.layers.frozen_convolution import FrozenConvolution, same_memory
+from nstbench.nn.layers.frozen_convolution import FrozenConvolution, same_bytes
 
 TILE = 4
 """Height and width of a tile of the result; tiles of the input are larger by two."""
@@ -75,7 +75,7 @@ class WinogradConvolution(FrozenConvolution):
     def convolve_packed(self, x: torch.Tensor, rectify: bool) -> torch.Tensor:
         """Return the convolution; arguments and result as in ``FrozenConvolution``."""
         pays = self.in_channels >= LEAST_CHANNELS and x[0, 0].numel() >= LEAST_POSITIONS
-        if not pays or x.dtype != torch.float32:
+        if not pays or x.dtype != torch.float32 or x.device.type != "cpu":
             return super().convolve_packed(x, rectify)
         height, width = x.shape[2:]
         down, across = -(-height // TILE), -(-width // TILE)
@@ -139,7 +139,7 @@ class WinogradConvolution(FrozenConvolution):
                 _NONE, _ONE, _ONE, _GROUPS, [1, _GROUPS * self.in_channels, down, across],
             )  # fmt: skip
             known = self._tiled.values()
-            self._tiled[key] = next((other for other in known if same_memory(other, made)), made)
+            self._tiled[key] = next((other for other in known if same_bytes(other, made)), made)
         return self._tiled[key]
 
     def _apply(self, *args: Any, **kwargs: Any) -> Self:

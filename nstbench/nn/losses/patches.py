@@ -8,18 +8,22 @@ Champandard (arXiv 1603.01768) adds the channels of a semantic map to the compar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from nstbench.core.errors import ImageError
+from nstbench.nn.losses import gpu_terms
 from nstbench.nn.losses.nearest import nearest
 
 # Similarities in memory at a time: 64 MiB of float32.
 _CHUNK = 1 << 24
 _EPS = 1e-8
+
+EnergyOf = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
+"""Maps layers' activations to an energy, 0-d float32."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -127,6 +131,9 @@ def target_of(indices: torch.Tensor, style: StylePatches, shape: tuple[int, int]
     rows, columns = height - k + 1, width - k + 1
     channels = style.features.shape[1]
     wanted = style.features.new_zeros((1, channels, height, width), dtype=torch.float32)
+    if wanted.is_cuda:
+        # the order of the activations
+        wanted = wanted.contiguous(memory_format=torch.channels_last)
     count = wanted.new_zeros((1, 1, height, width))
     squares = wanted.new_zeros(())
     top, left = indices // style.columns, indices % style.columns
@@ -145,6 +152,9 @@ def target_of(indices: torch.Tensor, style: StylePatches, shape: tuple[int, int]
 
 def patch_energy(features: torch.Tensor, target: PatchTarget) -> torch.Tensor:
     """Return the mean squared difference between patches and their matches, 0-d float32."""
+    if features.is_cuda:
+        distance = gpu_terms.squared_distance(features, target.mean, target.count)
+        return (distance + target.spread) / target.elements
     distance = (target.count * (features.float() - target.mean).square()).sum()
     return (distance + target.spread) / target.elements
 
@@ -170,17 +180,21 @@ class PatchLoss:
     def __call__(self, features: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the sum over layers of :func:`patch_energy`, 0-d float32."""
         if self._calls % self._every == 0:
-            for name, patches in self._style.items():
-                self._renew(name, self._match(features[name].detach(), patches))
+            self.renew(features)
         self._calls += 1
+        return self.held(features)
+
+    def held(self, features: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the same sum with the present matches."""
         energies = [patch_energy(features[name], t) for name, t in self._targets.items()]
         return torch.stack(energies).sum()
 
-    def at(self, index: int) -> None:
-        """Make the next evaluation number ``index``."""
-        self._calls = index
+    def renew(self, features: Mapping[str, torch.Tensor]) -> None:
+        """Match the patches of activations again."""
+        for name, patches in self._style.items():
+            self._store(name, self._match(features[name].detach(), patches))
 
-    def _renew(self, name: str, target: PatchTarget) -> None:
+    def _store(self, name: str, target: PatchTarget) -> None:
         """Store a target where the last one was, because graphs read it from there."""
         old = self._targets.setdefault(name, target)
         if old is not target:

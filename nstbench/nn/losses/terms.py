@@ -1,7 +1,8 @@
 """Losses of image-optimisation methods, with gradients that are cheap to compute.
 
 Sums are computed in float32 at least, for activations of any precision; gradients have the
-precision of the activations. No function waits for the device.
+precision of the activations. No function waits for the device, and GPUs use the functions of
+:mod:`nstbench.nn.losses.gpu_terms`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
+
+from nstbench.nn.losses import gpu_terms
 
 # One unit of torchvision's normalised input, on the 0-255 scale of the Caffe networks: 255 times
 # the mean of torchvision's three standard deviations. VGG is positively homogeneous up to its
@@ -36,6 +39,8 @@ def gram_energy(
         0-d float32 tensor, summed over the batch.
     """
     count = float(features.shape[-2] * features.shape[-1]) if positions is None else positions
+    if features.is_cuda:
+        return gpu_terms.gram_distance(features, target, shift, count)
     energy: torch.Tensor = _GramEnergy.apply(features, target, shift, count)
     return energy
 
@@ -82,10 +87,37 @@ def cross_gram(shallow: torch.Tensor, deep: torch.Tensor, shift: float = 0.0) ->
         deep: activations of a layer that is not larger, (B, D, H', W').
         shift: s.
     """
-    if shallow.shape[-2:] != deep.shape[-2:]:
-        shallow = F.adaptive_avg_pool2d(shallow, (deep.shape[-2], deep.shape[-1]))
+    shallow = _averaged_to(shallow, deep)
     left, right = _wide(shallow.flatten(2)) + shift, _wide(deep.flatten(2)) + shift
     return torch.bmm(left, right.transpose(1, 2)) / left.shape[-1]
+
+
+def cross_energy(
+    shallow: torch.Tensor, deep: torch.Tensor, target: torch.Tensor, shift: float = 0.0
+) -> torch.Tensor:
+    """Return sum((G - A)^2) with G from :func:`cross_gram`, 0-d float32; differentiable.
+
+    Args:
+        shallow: activations F, (B, C, H, W).
+        deep: activations of a layer that is not larger, (B, D, H', W').
+        target: Gram matrix A, float32 (B or 1, C, D).
+        shift: s.
+    """
+    if shallow.is_cuda:
+        return gpu_terms.cross_distance(_averaged_to(shallow, deep), deep, target, shift)
+    return (cross_gram(shallow, deep, shift) - target).square().sum()
+
+
+def _averaged_to(shallow: torch.Tensor, deep: torch.Tensor) -> torch.Tensor:
+    """Return activations averaged down to the height and width of others."""
+    height, width = deep.shape[-2:]
+    if shallow.shape[-2:] == (height, width):
+        return shallow
+    down, across = shallow.shape[-2] / height, shallow.shape[-1] / width
+    if shallow.is_cuda and down.is_integer() and across.is_integer():
+        # the gradient of adaptive pooling is added up in any order, which differs between runs
+        return F.avg_pool2d(shallow, (int(down), int(across)))
+    return F.adaptive_avg_pool2d(shallow, (height, width))
 
 
 def content_energy(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -95,6 +127,8 @@ def content_energy(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor
         >>> content_energy(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
         tensor(4.)
     """
+    if features.is_cuda:
+        return gpu_terms.squared_distance(features, target)
     return (_wide(features) - _wide(target)).square().sum()
 
 
@@ -104,6 +138,8 @@ def total_variation(pixels: torch.Tensor, exponent: float = 2.0) -> torch.Tensor
     Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them"
     (arXiv 1412.0035), eq. 6, with e = ``exponent``.
     """
+    if pixels.is_cuda:
+        return gpu_terms.variation(pixels, exponent)
     down = (pixels[..., 1:, :-1] - pixels[..., :-1, :-1]).square()
     right = (pixels[..., :-1, 1:] - pixels[..., :-1, :-1]).square()
     squared = down + right

@@ -22,6 +22,7 @@ from nstbench.nn.backbones.loss_network import Precision, load_loss_network
 from nstbench.nn.backbones.vgg import VGG16, VGG19, Pooling
 from nstbench.nn.layers.layered import IMAGENET_MEAN, LayeredNetwork
 from nstbench.nn.losses.terms import total_variation
+from nstbench.nn.optimise.in_buffers import minimise_in_buffers
 from nstbench.nn.optimise.minimise import (
     Descent,
     Evaluate,
@@ -32,7 +33,6 @@ from nstbench.nn.optimise.minimise import (
     minimise,
 )
 from nstbench.nn.optimise.shared_pass import SharedPass
-from nstbench.nn.optimise.static_descent import minimise_in_buffers
 from nstbench.pictures.picture import resize
 
 LOSS_NETWORKS: tuple[Weight, ...] = (VGG16, VGG19)
@@ -278,9 +278,8 @@ class ImageOptimisation(Method):
         return {**parts, "total": total}
 
     def _in_buffers(self, pixels: torch.Tensor) -> bool:
-        """Return True if steps may be replays of a graph: one pair on a GPU, without L-BFGS."""
-        alone = self._evaluate is evaluate_alone
-        return pixels.is_cuda and alone and self.params.optimizer != "lbfgs"
+        """Return True if steps may be replays of a graph: one pair on a GPU."""
+        return pixels.is_cuda and self._evaluate is evaluate_alone
 
     def _scales(self) -> tuple[float, ...]:
         return (*self.params.coarse_scales, 1.0)

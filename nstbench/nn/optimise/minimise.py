@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -23,14 +24,16 @@ class Renewing:
     """An objective that finds new targets at intervals, from the picture at that time.
 
     Attributes:
-        losses: the loss; it renews its targets by itself.
+        losses: the loss; it renews its targets by itself, in the pass that it needs anyway.
         every: evaluations between two renewals, the first of which is evaluation 0.
-        at: sets the index of the next evaluation, after some that were replayed.
+        renew: finds new targets for a picture, and stores them where the last ones were.
+        held: the loss with the present targets, whose evaluation can be replayed.
     """
 
     losses: Callable[[torch.Tensor], Losses]
     every: int
-    at: Callable[[int], None]
+    renew: Callable[[torch.Tensor], None]
+    held: Callable[[torch.Tensor], Losses]
 
     def __call__(self, pixels: torch.Tensor) -> Losses:
         """Return the losses of the next evaluation."""
@@ -48,7 +51,7 @@ Report = Callable[[int, Losses], None]
 LEARNING_RATES = {"lbfgs": 1.0, "adam": 0.02, "sgd": 0.02}
 _MOMENTUM = 0.9
 # More history has no measurable effect in the first few hundred steps and takes time.
-_HISTORY = 20
+HISTORY = 20
 _FIRST_STEP = 0.01
 CHECK_EVERY = 10
 EXPLODED = 1e4
@@ -134,14 +137,11 @@ def minimise(
     """
     if descent.iterations == 0:
         return start.detach().clone()
-    # The length of torch's first step is 1 / sum |gradient|. That is far below a grey level, so
-    # rounding noise would determine the curvature of L-BFGS. Larger units prevent that.
-    unit = _FIRST_STEP * start.numel() if descent.optimizer == "lbfgs" else 1.0
+    unit = lbfgs_unit(start) if descent.optimizer == "lbfgs" else 1.0
     search = _Search(start, lambda *given: evaluate(objective, *given), report, unit)
-    rate = _rate(descent)
     with torch.enable_grad():
         if descent.optimizer == "lbfgs":
-            _run_lbfgs(search, rate, descent.iterations)
+            run_with_restarts(search, rate_of(descent), descent.iterations)
         else:
             optimizer = make_optimiser(search.leaf, descent)
             for _ in range(descent.iterations):
@@ -153,7 +153,7 @@ def minimise(
 
 def make_optimiser(leaf: torch.Tensor, descent: Descent) -> torch.optim.Optimizer:
     """Return Adam or SGD for one tensor."""
-    rate = _rate(descent)
+    rate = rate_of(descent)
     if descent.optimizer == "adam":
         return torch.optim.Adam([leaf], lr=rate, fused=True)
     return torch.optim.SGD([leaf], lr=rate, momentum=_MOMENTUM)
@@ -165,15 +165,25 @@ def first_scale(gradient: torch.Tensor) -> torch.Tensor:
     return torch.where(size > _NO_GRADIENT, 1 / size, 1.0)
 
 
-def _rate(descent: Descent) -> float:
+def rate_of(descent: Descent) -> float:
+    """Return the learning rate, that of the optimiser if none is given."""
     return descent.learning_rate or LEARNING_RATES[descent.optimizer]
 
 
-class _BudgetUsed(Exception):  # noqa: N818  not an error: the budget can end in a line search
+def lbfgs_unit(start: torch.Tensor) -> float:
+    """Return the unit of pixels for L-BFGS.
+
+    The length of its first step is 1 / sum |gradient|. That is far below a grey level, so rounding
+    noise would determine the curvature. Larger units prevent that.
+    """
+    return _FIRST_STEP * start.numel()
+
+
+class BudgetUsed(Exception):  # noqa: N818  not an error: the budget can end in a line search
     """All evaluations are used."""
 
 
-def _run_lbfgs(search: _Search, rate: float, evaluations: int) -> None:
+def run_with_restarts(search: Search, rate: float, evaluations: int) -> None:
     """Run L-BFGS; restart it from the best picture with half the step if it diverges.
 
     The line search prevents most divergence. After it the history is useless, but the best
@@ -183,9 +193,9 @@ def _run_lbfgs(search: _Search, rate: float, evaluations: int) -> None:
     search.budget = evaluations
     while True:
         try:
-            _lbfgs(search.leaf, rate, evaluations - search.count).step(search.evaluate)
+            search.descend(rate, evaluations - search.count)
             search.check()
-        except _BudgetUsed:
+        except BudgetUsed:
             search.go_back()
             return
         except Diverged as failure:
@@ -205,7 +215,7 @@ def _lbfgs(leaf: torch.Tensor, rate: float, evaluations: int) -> torch.optim.LBF
         lr=rate,
         max_iter=evaluations,
         max_eval=evaluations,
-        history_size=_HISTORY,
+        history_size=HISTORY,
         # Other tolerances would stop too early: they are not made for pictures.
         tolerance_grad=0.0,
         tolerance_change=0.0,
@@ -214,62 +224,44 @@ def _lbfgs(leaf: torch.Tensor, rate: float, evaluations: int) -> torch.optim.LBF
     )
 
 
-class _Search:
-    """The picture during optimisation, with a check of its losses.
+class Search(ABC):
+    """A minimisation with a budget and a check of its losses.
 
-    ``leaf`` is the tensor that the optimiser changes: pixels divided by ``unit``.
+    Attributes:
+        count: evaluations so far.
+        budget: evaluations in all; None means that another part counts them.
+        progressed: ten evaluations have passed the check since the last restart.
     """
 
-    def __init__(
-        self,
-        start: torch.Tensor,
-        evaluate: Callable[[torch.Tensor, torch.Tensor], tuple[Losses, torch.Tensor]],
-        report: Report,
-        unit: float,
-    ) -> None:
-        pixels = start.detach().clone(memory_format=torch.contiguous_format)
-        self.leaf = (pixels / unit).requires_grad_()
-        self._unit = unit
-        self._evaluate = evaluate
-        self._report = report
+    def __init__(self, start: torch.Tensor) -> None:
         self.count = 0
         self.budget: int | None = None
         self.progressed = False
-        self._best = (math.inf, self.leaf.detach().clone())
         self._unchecked: list[torch.Tensor] = []
         self._last_finite = start.detach().clamp(0.0, 1.0)
         self._limit: torch.Tensor | None = None
-        self._scale = torch.ones(())
 
-    def evaluate(self) -> torch.Tensor:
-        """Put the gradient into ``leaf.grad`` and return the loss, both rescaled."""
-        if self.budget is not None and self.count >= self.budget:
-            raise _BudgetUsed
-        self.leaf.grad = None
-        losses, gradient = self._evaluate(self._pixels(), self._scale)
-        total = losses["total"]
-        self.leaf.grad = gradient if self._unit == 1.0 else gradient * self._unit
-        if self.count == 0:
-            self._scale = first_scale(self.leaf.grad)
-            self.leaf.grad.mul_(self._scale)
-        self._unchecked.append(total)
-        self._report(self.count, losses)
-        self.count += 1
-        # Only L-BFGS has a budget. It reads every loss anyway, so this wait costs nothing.
-        if self.budget is not None and (value := float(total)) < self._best[0]:
-            self._best = (value, self.leaf.detach().clone())
-        if self.count % CHECK_EVERY == 0:
-            self.check()
-            self._last_finite = self._pixels().clamp(0.0, 1.0)
-            self.progressed = True
-        return total * self._scale
+    @abstractmethod
+    def descend(self, rate: float, evaluations: int) -> None:
+        """Run L-BFGS from the present picture for at most this number of evaluations."""
+
+    @abstractmethod
+    def pixels(self) -> torch.Tensor:
+        """Return the picture at the last evaluation, detached."""
 
     def go_back(self) -> None:
         """Return to the best picture so far, and reset the record of progress."""
-        with torch.no_grad():
-            self.leaf.copy_(self._best[1])
         self._unchecked.clear()
         self.progressed = False
+
+    def note(self, total: torch.Tensor) -> None:
+        """Count an evaluation with this total, 0-d; check every tenth time."""
+        self._unchecked.append(total)
+        self.count += 1
+        if self.count % CHECK_EVERY == 0:
+            self.check()
+            self._last_finite = self.pixels().clamp(0.0, 1.0)
+            self.progressed = True
 
     def check(self) -> None:
         """Wait for the device and raise ``Diverged`` if a loss since the last check is bad."""
@@ -286,10 +278,62 @@ class _Search:
 
     def finite_image(self) -> torch.Tensor:
         """Return the picture if it is finite; no loss was computed after the last step."""
-        image = self._pixels()
+        image = self.pixels()
         if not bool(torch.isfinite(image).all()):
             raise Diverged(self.count, self._last_finite)
         return image
 
-    def _pixels(self) -> torch.Tensor:
+
+class _Search(Search):
+    """The picture during an optimisation by an optimiser of torch.
+
+    ``leaf`` is the tensor that the optimiser changes: pixels divided by ``unit``.
+    """
+
+    def __init__(
+        self,
+        start: torch.Tensor,
+        evaluate: Callable[[torch.Tensor, torch.Tensor], tuple[Losses, torch.Tensor]],
+        report: Report,
+        unit: float,
+    ) -> None:
+        super().__init__(start)
+        pixels = start.detach().clone(memory_format=torch.contiguous_format)
+        self.leaf = (pixels / unit).requires_grad_()
+        self._unit = unit
+        self._evaluate = evaluate
+        self._report = report
+        self._best = (math.inf, self.leaf.detach().clone())
+        self._scale = torch.ones(())
+
+    def descend(self, rate: float, evaluations: int) -> None:
+        """Run torch's L-BFGS."""
+        _lbfgs(self.leaf, rate, evaluations).step(self.evaluate)
+
+    def evaluate(self) -> torch.Tensor:
+        """Put the gradient into ``leaf.grad`` and return the loss, both rescaled."""
+        if self.budget is not None and self.count >= self.budget:
+            raise BudgetUsed
+        self.leaf.grad = None
+        losses, gradient = self._evaluate(self.pixels(), self._scale)
+        total = losses["total"]
+        self.leaf.grad = gradient if self._unit == 1.0 else gradient * self._unit
+        if self.count == 0:
+            self._scale = first_scale(self.leaf.grad)
+            self.leaf.grad.mul_(self._scale)
+        self._report(self.count, losses)
+        # Only L-BFGS has a budget. It reads every loss anyway, so this wait costs nothing.
+        if self.budget is not None and (value := float(total)) < self._best[0]:
+            self._best = (value, self.leaf.detach().clone())
+        self.note(total)
+        return total * self._scale
+
+    def go_back(self) -> None:
+        """Return to the best picture so far, and reset the record of progress."""
+        super().go_back()
+        with torch.no_grad():
+            self.leaf.copy_(self._best[1])
+
+    def pixels(self) -> torch.Tensor:
+        """Return the picture, detached."""
         return self.leaf.detach() * self._unit

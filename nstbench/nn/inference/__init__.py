@@ -1,0 +1,1 @@
+"""Fast passes through trained networks on a GPU: replayed graphs, fused normalisations."""

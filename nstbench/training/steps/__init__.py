@@ -1,0 +1,1 @@
+"""One step of a training after the other: devices, crops, buffers and CUDA graphs."""
