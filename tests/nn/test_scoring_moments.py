@@ -25,7 +25,7 @@ def test_moments_equal_those_of_float64(
     expected = wide @ wide.mT / wide.shape[2]
     gram, mean = scoring_gram_matrix(features), scoring_mean(features)
     assert gram.dtype == mean.dtype == torch.float64
-    assert (gram - expected).norm() <= 2e-7 * expected.norm()
+    assert (gram - expected).norm() <= 5e-7 * expected.norm()
     torch.testing.assert_close(gram, gram.mT, rtol=1e-5, atol=1e-12)
     torch.testing.assert_close(mean, wide.mean(dim=2), rtol=2e-7, atol=1e-12)
 
