@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 # One process per core with one thread each: idle threads of one process would slow down the others.
 PARALLEL := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTEST) -n auto --maxprocesses 8 --dist worksteal --benchmark-disable
 
-.PHONY: help setup leaderboard test check static format lint imports spelling types fast screenshots bench gpu-report regression baseline soak clean
+.PHONY: help setup leaderboard test check static format lint imports spelling types fast screenshots bench checkpoints gpu-report regression baseline soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,18 @@ DEVICE ?= cpu
 bench: setup ## compare speed with reference implementations, as one table (DEVICE=cuda for a GPU)
 	# large pages, which worker processes request themselves
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 NSTBENCH_BENCH_DEVICE=$(DEVICE) $(PYTEST) tests/benchmarks --benchmark-quiet
+
+MINUTES ?= 600
+CONTENTS ?=
+PAINTINGS ?=
+LIST ?=
+START_FROM ?=
+OUT ?= runs/checkpoints
+checkpoints: setup ## train what nstbench ships in MINUTES from CONTENTS and PAINTINGS (DEVICE=cuda for a GPU)
+	@test -n "$(CONTENTS)" || { echo "Give a folder of photographs: make checkpoints CONTENTS=FOLDER"; exit 2; }
+	$(BIN)/nstbench checkpoints train --minutes $(MINUTES) --device $(DEVICE) --contents "$(CONTENTS)" \
+	  $(if $(PAINTINGS),--paintings "$(PAINTINGS)") $(if $(LIST),--list "$(LIST)") \
+	  $(foreach folder,$(START_FROM),--start-from "$(folder)") --out "$(OUT)"
 
 BUDGET ?= 480
 gpu-report: setup ## measure what is promised for GPUs in BUDGET seconds (DEVICE=cpu: small cases)

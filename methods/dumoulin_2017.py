@@ -113,7 +113,9 @@ class Dumoulin2017(OnePass, TrainableMethod):
         return on_network(self.params.network, self.info.trained_on)
 
     def training(self, task: Task) -> Training:
-        """Return a training of the whole network, or with ``task.start`` of the styles only.
+        """Return a training of the whole network, or of new styles for that of ``task.start``.
+
+        A start with the same styles is trained as a whole.
 
         Raises:
             WeightsError: if the weights of the loss network cannot be loaded.
@@ -125,9 +127,12 @@ class Dumoulin2017(OnePass, TrainableMethod):
         if task.start is not None:
             tensors = task.start.tensors()
             network.load_state_dict(_without_styles(tensors))
-            network.requires_grad_(False)
+            values = tensors[_STYLES]
+            places = [task.start.place_of(style) for style in task.styles]
+            same = places == list(range(len(values)))
+            network.requires_grad_(same)
             with torch.no_grad():
-                styles.values.copy_(tensors[_STYLES].mean(dim=0, keepdim=True))
+                styles.values.copy_(values if same else values.mean(dim=0, keepdim=True))
         return _Training(self.params, network, styles, task)
 
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
@@ -208,8 +213,9 @@ class _Training(Training):
         self.networks = {"network": network, "styles": styles}
         rate = task.recipe.learning_rate
         groups = [{"params": list(styles.parameters()), "lr": rate * params.value_rate}]
-        if task.start is None:
-            groups.append({"params": list(network.parameters()), "lr": rate})
+        shared = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        if shared:
+            groups.append({"params": shared, "lr": rate})
         self.optimisers = {"adam": torch.optim.Adam(groups)}
         self.loss = perceptual_loss(params, task, "n")
         of_styles = [self.loss.style_targets(style.pixels) for style in task.styles]

@@ -40,7 +40,13 @@ from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
 from nstbench.nn.losses import colour
 from nstbench.nn.losses.gram import GRAM_LAYERS, gram_matrix
 from nstbench.nn.losses.semantic import one_hot, read_labels
-from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy, gram_energy
+from nstbench.nn.losses.terms import (
+    CAFFE_SCALE,
+    WeightedSum,
+    added_up,
+    content_energy,
+    gram_energies,
+)
 from nstbench.nn.optimise.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
@@ -206,23 +212,19 @@ class Gatys2015(ImageOptimisation):
         with torch.no_grad():
             wanted = self.features(content.pixels, p.content_layers)
         layers = tuple(dict.fromkeys((*p.content_layers, *p.style_layers)))
-        factors = {name: self._style_factor(name, gram) for name, gram in targets.items()}
+        add_up = WeightedSum(self._style_factor(name, gram) for name, gram in targets.items())
         masks = self._masks(content)
 
         def losses(pixels: torch.Tensor) -> Losses:
             features = self.features(pixels, layers)
-            of_content = torch.stack(
+            of_content = added_up(
                 [
                     self._content_loss(features[name], target, scale)
                     for name, target in wanted.items()
                 ]
-            ).sum()
-            of_style = torch.stack(
-                [
-                    factors[name] * gram_energy(_guided(features[name], masks), target)
-                    for name, target in targets.items()
-                ]
-            ).sum()
+            )
+            guided = {name: _guided(features[name], masks) for name in targets}
+            of_style = add_up.of_layers(gram_energies(guided, targets))
             return self.add_up(of_content, of_style, pixels)
 
         return losses

@@ -20,6 +20,7 @@ in units of torchvision's activations, whose mean is between 0.5 and 2.
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -30,6 +31,8 @@ from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, convolution_na
 from nstbench.nn.losses.gram import gram_matrix
 from nstbench.nn.losses.terms import (
     CAFFE_SCALE,
+    Energy,
+    WeightedSum,
     content_energy,
     cross_energy,
     cross_gram,
@@ -115,18 +118,19 @@ class NovakNikulin2016(ImageOptimisation):
         with torch.no_grad():
             wanted = self.features(content.pixels, (p.content_layer,))[p.content_layer]
         layers = tuple(dict.fromkeys((*self._layers(), p.content_layer)))
-        factors = {
-            pair: weight * CAFFE_SCALE**4 / (4.0 * targets[pair][0].numel())
-            for pair, weight in self._weights().items()
-        }
+        weights = self._weights()
+        add_up = WeightedSum(
+            weights[pair] * CAFFE_SCALE**4 / (4.0 * target[0].numel())
+            for pair, target in targets.items()
+        )
 
         def losses(pixels: torch.Tensor) -> Losses:
             features = self.features(pixels, layers)
             energy = content_energy(features[p.content_layer], wanted)
             of_content = energy * (CAFFE_SCALE**2 / 2.0 / scale**2)
-            of_style = torch.stack(
-                [factors[pair] * self._energy(features, pair, a) for pair, a in targets.items()]
-            ).sum()
+            of_style = add_up.of_layers(
+                [self._energy(features, pair, target) for pair, target in targets.items()]
+            )
             return self.add_up(of_content, of_style, pixels)
 
         return losses
@@ -161,8 +165,10 @@ class NovakNikulin2016(ImageOptimisation):
 
     def _energy(
         self, features: dict[str, torch.Tensor], pair: Pair, target: torch.Tensor
-    ) -> torch.Tensor:
+    ) -> Energy:
         shallow, deep = pair
+        shift = self.params.shift
         if shallow == deep:
-            return gram_energy(features[deep], target, self.params.shift)
-        return cross_energy(features[shallow], features[deep], target, self.params.shift)
+            return partial(gram_energy, target=target, shift=shift), features[deep]
+        energy = partial(cross_energy, target=target, shift=shift)
+        return energy, features[shallow], features[deep]

@@ -13,8 +13,9 @@ weights            1 and 1; README: style 10 for       1 and 10 for ``arch: john
                    Johnson's generator                 default; give 1 for ``texture_net``
 losses             means over C H W, and over the C^2  the same
                    entries of F F^T / (C H W)
-training           Adam 1e-3, x 0.8 every 2,000 of     the same; README: batch 4 and 1e-2
-                   50,000 steps, batch 1, 256 px       for Johnson's generator
+training           Adam 1e-3, x 0.8 every 2,000 of     the same, and x 0.8 every 25th part of
+                   50,000 steps, batch 1, 256 px       fewer steps; README: batch 4 and 1e-2
+                                                       for Johnson's generator
 =================  ==================================  ===================================
 
 Activations are on the scale of Caffe's networks. Instance normalisation uses the statistics of
@@ -23,13 +24,13 @@ the picture itself, in training and in stylisation (section 2 of the paper).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler, StepLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from nstbench.contracts import Flexibility, MethodInfo
 from nstbench.nn.generators.texture_net import TextureNetwork
@@ -37,7 +38,7 @@ from nstbench.nn.generators.transformation_network import Design, Transformation
 from nstbench.training.feed_forward import FeedForward, FeedForwardParams
 from nstbench.training.trainable import Recipe, StyleUse
 
-_DECAY_EVERY, _DECAY = 2_000, 0.8
+_STEPS, _DECAY_EVERY, _DECAY = 50_000, 2_000, 0.8
 
 
 class Ulyanov2016(FeedForward):
@@ -66,7 +67,7 @@ class Ulyanov2016(FeedForward):
         ),
     )
     recipe: ClassVar[Recipe] = Recipe(
-        steps=50_000, size=256, batch=1, learning_rate=1e-3, styles=StyleUse.ONE
+        steps=_STEPS, size=256, batch=1, learning_rate=1e-3, styles=StyleUse.ONE
     )
 
     class Params(FeedForwardParams):
@@ -108,6 +109,7 @@ class Ulyanov2016(FeedForward):
         """Return True for the texture network, whose input contains noise."""
         return isinstance(self.network, TextureNetwork)
 
-    def schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler:
-        """Return the decay by 0.8 every 2,000 steps."""
-        return StepLR(optimiser, _DECAY_EVERY, _DECAY)
+    def schedule(self, optimiser: torch.optim.Optimizer, total: Callable[[], int]) -> LRScheduler:
+        """Return the decay by 0.8 every 2,000 of 50,000 steps, or every 25th part of ``total``."""
+        parts = _STEPS // _DECAY_EVERY
+        return LambdaLR(optimiser, lambda step: _DECAY ** (step * parts // max(1, total())))

@@ -12,12 +12,14 @@ Training loss of a level: mean squared difference of the pixels, in [0, 1], plus
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
+from torch import nn
 
 from nstbench.contracts import Flexibility, MethodInfo, OnStep, Picture, Step
 from nstbench.nn.backbones.vgg import VGG16, VGG19
@@ -31,7 +33,8 @@ from nstbench.nn.generators.decoder import (
     parameters_up_to,
     tensors_of,
 )
-from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, inference
+from nstbench.nn.generators.runtime import RUNTIME_PARAMS, InferenceParams, inference, pass_of
+from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.feature_transforms import Colouring, colouring, whiten_and_colour
 from nstbench.training.encoder_decoder import DecoderTraining, EncoderDecoder
 from nstbench.training.trainable import Batch, Descend, Recipe, StyleUse, Task, Training
@@ -39,6 +42,8 @@ from nstbench.training.trainable import Batch, Descend, Recipe, StyleUse, Task, 
 _LEVELS = (1, 2, 3, 4, 5)
 # Share of all steps after which the training of a level ends. Steps of shallow levels are cheap.
 _ENDS = {1: 0.2, 2: 0.35, 3: 0.5, 4: 0.75, 5: 1.0}
+# Successive multiples of the golden ratio, without their whole part, fill the unit interval evenly.
+_TURN = (math.sqrt(5) - 1) / 2
 # Factor of the learning rate, in inverse proportion to the number of channels. At the rate that is
 # right for 64 channels, the rectified layers with 512 channels become zero for every input.
 _FASTER = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 1.0}
@@ -62,9 +67,9 @@ class Wct2017(EncoderDecoder):
             "network=vgg19 restores both.",
             "Activations are torchvision's, not those of a VGG rescaled to a mean of one.",
             "The five decoders are trained one after the other by one command, from relu1_1 (20 % "
-            "of the steps) to relu5_1 (25 %). The paper gives no numbers of steps, so the recipe "
-            "is that of AdaIN, a method of the same kind; narrow decoders learn faster, in inverse "
-            "proportion to their width.",
+            "of the steps) to relu5_1 (25 %), or in turns if a checkpoint is trained further. The "
+            "paper gives no numbers of steps, so the recipe is that of AdaIN, a method of the same "
+            "kind; narrow decoders learn faster, in inverse proportion to their width.",
             "A decoder starts from the previous decoder where their layers are the same, and "
             "otherwise from the transposed weights of the encoder; the paper does not state it.",
             "Where the hardware multiplies bfloat16 natively, convolutions run in it.",
@@ -101,6 +106,7 @@ class Wct2017(EncoderDecoder):
             return self
 
     params: Params
+    _encoders: dict[int, _EncoderTo]
     _decoders: dict[int, MirroredDecoder]
     _styles: dict[int, Colouring]
 
@@ -111,6 +117,7 @@ class Wct2017(EncoderDecoder):
     def restore(self, tensors: Mapping[str, torch.Tensor], params: Any) -> None:
         """Build the encoder and the decoders of the levels in use."""
         self.restore_encoder(params)
+        self._encoders = {level: _EncoderTo(self.encoder, _layer(level)) for level in params.levels}
         self._decoders = {
             level: self.restore_decoder(_layer(level), tensors_of(tensors, _layer(level)), params)
             for level in params.levels
@@ -129,15 +136,18 @@ class Wct2017(EncoderDecoder):
     def stylize(
         self, content: Picture, *, generator: torch.Generator, on_step: OnStep
     ) -> torch.Tensor:
-        """Transform and decode level by level; a step is a level."""
+        """Transform and decode level by level; a step is a level.
+
+        On a GPU, encoders and decoders are replayed; the decompositions between them cannot be.
+        """
         deepest = self._decoders[self.params.levels[0]]
         pixels = padded_to(content.pixels, deepest.stride)
         with inference(self.params, self.device):
             for index, level in enumerate(self.params.levels):
-                features = encode(self.encoder, pixels, (_layer(level),))[_layer(level)]
+                features = pass_of(self._encoders[level], self.params, pixels)
                 wanted = whiten_and_colour(features, self._styles[level]).to(features.dtype)
                 mixed = torch.lerp(features, wanted, self.params.alpha)
-                pixels = self._decoders[level](mixed).float()
+                pixels = pass_of(self._decoders[level], self.params, mixed).float()
                 on_step(Step(index + 1, len(self.params.levels)))
             return pixels[..., : content.height, : content.width].clamp(0.0, 1.0).contiguous()
 
@@ -152,8 +162,24 @@ class Wct2017(EncoderDecoder):
         return encoder + sum(p.numel() for decoder in decoders for p in decoder.parameters())
 
 
+class _EncoderTo(nn.Module):
+    """An encoder up to one layer."""
+
+    def __init__(self, encoder: LayeredNetwork, layer: str) -> None:
+        super().__init__()
+        self.encoder, self._layer = encoder, layer
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the activations of the layer."""
+        return encode(self.encoder, pixels, (self._layer,))[self._layer]
+
+
 class _DecodersTraining(DecoderTraining):
-    """Trains the decoders one after the other to invert the encoder, the shallowest first."""
+    """Trains the decoders to invert the encoder.
+
+    They are trained one after the other, the shallowest first, because each begins with the weights
+    of the one before. Decoders of a checkpoint are trained in turns.
+    """
 
     def __init__(self, params: Wct2017.Params, task: Task) -> None:
         super().__init__(params, task)
@@ -174,7 +200,10 @@ class _DecodersTraining(DecoderTraining):
 
     def phase(self, index: int) -> int:
         """Return the level that step ``index`` trains."""
-        return level_at(index, self._steps)
+        if self.fresh:
+            return level_at(index, self._steps)
+        # the levels have the same parts of any number of steps
+        return level_at(index * _TURN % 1.0, 1.0)
 
     def enter(self, phase: int, batch: Batch) -> None:
         """Begin with the weights of the encoder, and a level with those of the level before."""
@@ -222,8 +251,8 @@ class _DecodersTraining(DecoderTraining):
         }
 
 
-def level_at(index: int, steps: int) -> int:
-    """Return the level that step ``index`` of ``steps`` trains."""
+def level_at(index: float, steps: float) -> int:
+    """Return the level that step ``index`` of ``steps`` trains, one level after the other."""
     return next((level for level in _LEVELS if index < _ENDS[level] * steps), _LEVELS[-1])
 
 

@@ -31,6 +31,7 @@ from gpu_cases.rows import Recorder, Row, as_json, complete, read_rows, table  #
 LEAST_SECONDS = 5.0
 """A part is not started with less time than this."""
 _END_AFTER = 5.0
+_FOLDERS_OF_USERS = ("NSTBENCH_CACHE", "NSTBENCH_WEIGHTS", "NSTBENCH_CHECKPOINTS")
 _PACKAGES = ("torch", "torchvision", "torchmetrics", "lpips", "pytest", "numpy")
 
 
@@ -77,9 +78,8 @@ def measured(part: str, options: argparse.Namespace, seconds: float) -> tuple[li
     file = folder / "rows.jsonl"
     command = [
         sys.executable, str(Path(__file__).resolve()), "--part", part, "--device", options.device,
-        "--budget", str(seconds), "--out", str(folder),
+        "--budget", str(seconds), "--rounds", str(options.rounds), "--out", str(folder),
     ]  # fmt: skip
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     log = options.out / "gpu_report.log"
     try:
         with log.open("a", encoding="utf-8") as stream:
@@ -90,7 +90,7 @@ def measured(part: str, options: argparse.Namespace, seconds: float) -> tuple[li
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+                env=_environment(),
                 start_new_session=True,
             )
             try:
@@ -117,7 +117,7 @@ def run_part(options: argparse.Namespace) -> int:
     module = importlib.import_module(f"gpu_cases.{options.part}")
     file = options.out / "rows.jsonl"
     device = torch.device(options.device)
-    module.run(Recorder(options.part, device, file, options.out, options.budget))
+    module.run(Recorder(options.part, device, file, options.out, options.budget, options.rounds))
     return 0
 
 
@@ -141,6 +141,17 @@ def machine(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _environment() -> dict[str, str]:
+    """Return the variables of a part, which works in another folder: with absolute paths."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    folders = [str(ROOT), *(str(Path(name).absolute()) for name in given if name)]
+    found = os.environ | {"PYTHONPATH": os.pathsep.join(folders), "PYTHONUNBUFFERED": "1"}
+    for name in _FOLDERS_OF_USERS:
+        if found.get(name):
+            found[name] = str(Path(found[name]).expanduser().absolute())
+    return found
+
+
 def _gpu() -> str:
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
@@ -154,6 +165,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure what nstbench promises for GPUs.")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
     parser.add_argument("--budget", type=float, default=480.0, help="seconds for all parts")
+    parser.add_argument("--rounds", type=int, default=7, help="most rounds of a case")
     parser.add_argument("--out", type=Path, default=Path("runs/gpu_report"), help="folder")
     parser.add_argument("--only", help=f"parts, separated by commas: {','.join(PARTS)}")
     parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
@@ -164,6 +176,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error(f"--only: {unknown[0]} is not a part; choose from {','.join(PARTS)}")
     if options.budget <= 0:
         parser.error("--budget: give a positive number of seconds")
+    if options.rounds < 1:
+        parser.error("--rounds: give a number of at least 1")
     if not options.device.startswith("cuda") and options.device != "cpu":
         parser.error(f"--device: {options.device} is not a device; choose cuda, cuda:N or cpu")
     if options.device.startswith("cuda") and not options.part and not _has_gpu():

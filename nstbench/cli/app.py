@@ -14,7 +14,6 @@ import typer
 from nstbench import __version__
 from nstbench.cli import run as run_commands
 from nstbench.cli.check import baseline_app, check, history_app
-from nstbench.cli.checkpoints import checkpoints_app
 from nstbench.cli.extend import conformance, new_app
 from nstbench.cli.options import (
     Device,
@@ -28,7 +27,7 @@ from nstbench.cli.report import report, serve
 from nstbench.cli.score import score
 from nstbench.cli.show.help import Overview
 from nstbench.cli.status import status
-from nstbench.cli.train import add_train, match
+from nstbench.cli.train import add_train, checkpoints_app, match
 from nstbench.cli.validate import validate
 from nstbench.core.errors import NstbenchError, UsageError, fix_for
 from nstbench.core.text import counted, printable

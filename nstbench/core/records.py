@@ -172,6 +172,7 @@ class UnitRecord:
         batch: number of pairs in the ``stylize_batch`` call.
         seconds: wall-clock seconds of ``stylize``; of a batch, an equal share.
         waits: seconds in which another program had the processor.
+        on_device: seconds by the clock of the GPU; empty on other devices.
         load_seconds: seconds of ``load``, which later units of the variant share.
         prepare_seconds: seconds of ``prepare``, which later units of the style share.
         calibration: seconds of the calibration kernel next to a slow method.
@@ -209,6 +210,7 @@ class UnitRecord:
     batch: int = 1
     seconds: float | None = None
     waits: tuple[float, ...] = ()
+    on_device: tuple[float, ...] = ()
     load_seconds: float | None = None
     prepare_seconds: float | None = None
     calibration: tuple[float, ...] = ()
@@ -246,19 +248,26 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Wall-clock seconds of timed calls, and the seconds each waited for a processor.
+    """Wall-clock seconds of timed calls, and what else was measured of each call.
 
-    ``waits`` is as long as ``seconds``, or empty where the system does not report waits.
+    ``waits`` and ``on_device`` are as long as ``seconds``, or empty where they are not measured.
+
+    Attributes:
+        seconds: wall-clock seconds.
+        waits: seconds in which another program had the processor.
+        on_device: seconds from the first to the last work of a GPU, by its own clock.
     """
 
     seconds: tuple[float, ...] = ()
     waits: tuple[float, ...] = ()
+    on_device: tuple[float, ...] = ()
 
     def __add__(self, other: Samples) -> Samples:
-        """Return the samples of both; drop the waits unless both have them."""
-        waits = self.waits + other.waits
+        """Return the samples of both; drop what only one of them has."""
         seconds = self.seconds + other.seconds
-        return Samples(seconds, waits if len(waits) == len(seconds) else ())
+        further = (self.waits + other.waits, self.on_device + other.on_device)
+        waits, on_device = (part if len(part) == len(seconds) else () for part in further)
+        return Samples(seconds, waits, on_device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +302,10 @@ class Timing:
         calibration_waits: the same for each calibration.
         batch: pictures in each timed batch.
         batch_seconds: seconds of every timed batch; empty if no batch was timed.
+        latency_on_device: seconds of each latency by the clock of the GPU, between events before
+            and after the call; empty on other devices.
+        left_out: what the limit of the timing stage left out: ``"preparations"``, ``"samples"``
+            (there are fewer than wanted), ``"operations"``, ``"batches"``.
     """
 
     method: str
@@ -314,3 +327,5 @@ class Timing:
     calibration_waits: tuple[float, ...] = ()
     batch: int = 1
     batch_seconds: tuple[float, ...] = ()
+    latency_on_device: tuple[float, ...] = ()
+    left_out: tuple[str, ...] = ()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,8 +55,31 @@ def timed(function: Callable[[], T], device: torch.device) -> tuple[T, float]:
     return result, time.perf_counter() - start
 
 
+def timed_by_both(
+    function: Callable[[], T], device: torch.device
+) -> tuple[T, float, tuple[float, ...]]:
+    """Return what :func:`timed` does, and the seconds by the clock of the GPU.
+
+    Events before and after the call measure them: the call's launches are not counted, unless the
+    GPU waits for them. Other devices have no such clock, and the tuple is empty.
+    """
+    if device.type != "cuda":
+        return *timed(function, device), ()
+    with torch.cuda.device(device):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+        def between() -> T:
+            begin.record()
+            result = function()
+            end.record()
+            return result
+
+        result, seconds = timed(between, device)
+        return result, seconds, (begin.elapsed_time(end) / 1000,)
+
+
 def sample(
-    function: Callable[[], Any], device: torch.device, repeats: int, done: int = 0
+    function: Callable[[], Any], device: torch.device, repeats: int, most_seconds: float = math.inf
 ) -> tuple[float, ...]:
     """Time a function repeatedly; of a function slower than 10 s, take three samples at most.
 
@@ -63,17 +87,23 @@ def sample(
         function: the function to time; its result is dropped.
         device: device to synchronise.
         repeats: wanted number of samples.
-        done: number of existing samples that count towards ``repeats``.
+        most_seconds: no sample begins that would end later than this, except the first.
 
     Returns:
-        The seconds of each new sample.
+        The seconds of each sample.
     """
     samples: list[float] = []
-    while len(samples) + done < repeats:
+    while len(samples) < repeats:
         samples.append(timed(function, device)[1])
-        if min(samples) > _SLOW_SECONDS:
-            repeats = min(repeats, _SLOW_REPEATS)
+        if sum(samples) + min(samples) > most_seconds:
+            break
+        repeats = wanted_samples(repeats, samples)
     return tuple(samples)
+
+
+def wanted_samples(repeats: int, seconds: Sequence[float]) -> int:
+    """Return how many samples to take of a function with these samples; three if it is slow."""
+    return min(repeats, _SLOW_REPEATS) if min(seconds, default=0) > _SLOW_SECONDS else repeats
 
 
 def _no_clock() -> float | None:
@@ -106,14 +136,14 @@ def one_sample(
     as well. The waiting is therefore limited to the time in which this thread did not run.
     """
     before, processor = waited(), time.thread_time()
-    result, seconds = timed(function, device)
+    result, seconds, on_device = timed_by_both(function, device)
     idle = max(0.0, seconds - (time.thread_time() - processor))
     after = waited()
     measured_itself = own_seconds()
     if measured_itself is not None:
         return result, Samples((measured_itself,), (0.0,))
     waits = () if before is None or after is None else (min(after - before, idle),)
-    return result, Samples((seconds,), waits)
+    return result, Samples((seconds,), waits, on_device)
 
 
 def sample_with_kernel(
@@ -121,6 +151,7 @@ def sample_with_kernel(
     device: torch.device,
     repeats: int,
     own_seconds: OwnSeconds = _no_clock,
+    most_seconds: float = math.inf,
 ) -> tuple[Samples, Samples]:
     """Time a function and the calibration kernel in turns, on a machine in the same state.
 
@@ -132,6 +163,7 @@ def sample_with_kernel(
         device: device to synchronise.
         repeats: wanted number of samples; see :func:`sample` for slow functions.
         own_seconds: returns the seconds that the function measured itself, or None.
+        most_seconds: no sample begins that would end later than this, except the first.
 
     Returns:
         The samples of the function, and those of the kernel from before the first sample to
@@ -139,6 +171,7 @@ def sample_with_kernel(
     """
     kernel = kernel_of(device)
     samples, calls = Samples(), 1
+    begin = time.perf_counter()
     found = [kernel.latest()]
     trial = one_sample(function, device, own_seconds)[1]
     if _running_seconds(trial) < _BLOCK_SECONDS and own_seconds() is None:
@@ -147,10 +180,12 @@ def sample_with_kernel(
         samples = trial
         found.append(kernel.latest())
     while len(samples.seconds) < repeats:
+        next_seconds = calls * min(samples.seconds, default=0.0)
+        if samples.seconds and time.perf_counter() - begin + next_seconds > most_seconds:
+            break
         samples += _block(function, device, calls, own_seconds)
         found.append(kernel.latest())
-        if min(samples.seconds) > _SLOW_SECONDS:
-            repeats = min(repeats, _SLOW_REPEATS)
+        repeats = wanted_samples(repeats, samples.seconds)
     # one run of the kernel is one object
     return samples, sum({id(run): run for run in found}.values(), Samples())
 
@@ -173,12 +208,18 @@ def _block(
     if calls == 1:
         return one_sample(function, device, own_seconds)[1]
 
+    on_device: list[float] = []
+
     def block() -> None:
         for _ in range(calls):
-            timed(function, device)
+            on_device.extend(timed_by_both(function, device)[2])
 
     whole = one_sample(block, device)[1]
-    return Samples((whole.seconds[0] / calls,), tuple(wait / calls for wait in whole.waits))
+    return Samples(
+        (whole.seconds[0] / calls,),
+        tuple(wait / calls for wait in whole.waits),
+        (sum(on_device) / calls,) if on_device else (),
+    )
 
 
 @cache

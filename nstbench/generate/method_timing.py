@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,11 +16,25 @@ from nstbench.core.environment import describe_environment
 from nstbench.core.isolation import isolated
 from nstbench.core.records import ImageRecord, Samples, Timing
 from nstbench.generate.batch_timing import time_batch
-from nstbench.generate.clock import PeakMemory, kernel_of, sample, sample_with_kernel, timed
+from nstbench.generate.clock import (
+    PeakMemory,
+    kernel_of,
+    sample,
+    sample_with_kernel,
+    timed,
+    wanted_samples,
+)
 from nstbench.generate.flops import count_flops
 from nstbench.generate.traces import ignore
 from nstbench.generate.unit_inputs import make_method, read_input
 from nstbench.store.store import Store
+
+_PREPARATIONS = 3
+_QUICK = 0.5
+"""Seconds of a call that is made twice before the samples on a GPU: the second call of a network
+records a graph."""
+_FOR_PREPARING, _FOR_SAMPLES = 0.25, 0.6
+"""Shares of what is left of a limited time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,8 @@ class TimingRequest:
         own: latencies of the run's own units; None to repeat calls.
         observed: memory and operations of one of its units; None to measure a call.
         pairs_per_batch: pairs in a timed batch; 1 to time no batches.
+        seconds: what the measurements may take together, loading included; None for no limit. One
+            sample of each kind is taken even if it takes longer.
     """
 
     key: str
@@ -73,6 +91,7 @@ class TimingRequest:
     own: OwnSamples | None = None
     observed: Observed | None = None
     pairs_per_batch: int | Literal["auto"] = 1
+    seconds: float | None = None
 
 
 def time_method(request: TimingRequest, store: Store, device: torch.device, threads: int) -> Timing:
@@ -114,7 +133,8 @@ def _measured(
     method: Method, content: Picture, style: Picture, request: TimingRequest, device: torch.device
 ) -> dict[str, Any]:
     """Return the measured fields of :class:`Timing`: seconds, memory and operations."""
-    own, observed = request.own, request.observed
+    own, observed, left_out = request.own, request.observed, []
+    allowance = Allowance(request.seconds)
     # the first run of the kernel makes its network, which is not part of the method's memory
     kernel_of(device).latest()
     _, load = timed(lambda: method.load(device), device)
@@ -122,22 +142,41 @@ def _measured(
     stylize = _call(method, content)
     called = own is None or observed is None
     with memory.measure():
-        prepare = sample(lambda: method.prepare(style), device, repeats=3)
+        prepare = sample(
+            lambda: method.prepare(style), device, _PREPARATIONS, _FOR_PREPARING * allowance.left
+        )
         first = timed(stylize, device)[1] if called else 0.0
+    if len(prepare) < _PREPARATIONS:
+        left_out.append("preparations")
+    counts = observed is None and method.in_torch()
+    # counting slows a call down
+    reserved = 2 * first if counts else 0.0
     # After the memory measurement, which must not include the calibration kernel.
     if own is None:
         first = method.own_seconds() or first
+        if device.type == "cuda" and first < _QUICK:
+            stylize()
         latency, calibration = sample_with_kernel(
-            stylize, device, request.repeats, method.own_seconds
-        )
+            stylize, device, request.repeats, method.own_seconds,
+            _FOR_SAMPLES * (allowance.left - reserved),
+        )  # fmt: skip
+        if len(latency.seconds) < wanted_samples(request.repeats, latency.seconds):
+            left_out.append("samples")
     else:
         first, latency = own.first_call, own.latency
         calibration = own.calibration if own.calibration.seconds else kernel_of(device).latest()
+    if counts and allowance.left < reserved:
+        left_out.append("operations")
+        counts = False
     least = min(latency.seconds or (0.0,))
-    batch, batch_seconds = time_batch(method, content, device, request.pairs_per_batch, least)
+    batch, batch_seconds, limited = time_batch(
+        method, content, device, request.pairs_per_batch, least,
+        allowance.left - (reserved if counts else 0.0),
+    )  # fmt: skip
+    if limited:
+        left_out.append("batches")
     if observed is None:
-        flops = count_flops(stylize) if method.in_torch() else None
-        observed = Observed(memory.peak, flops)
+        observed = Observed(memory.peak, count_flops(stylize) if counts else None)
     return {
         "latency": latency.seconds,
         "latency_waits": latency.waits,
@@ -150,7 +189,25 @@ def _measured(
         "batch": batch,
         "batch_seconds": batch_seconds,
         "flops": observed.flops,
+        "latency_on_device": latency.on_device,
+        "left_out": tuple(left_out),
     }
+
+
+class Allowance:
+    """The seconds that a timing may take, from now on.
+
+    Args:
+        seconds: all of them; None for no limit.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._until = math.inf if seconds is None else time.perf_counter() + seconds
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left; 0 once they are used."""
+        return max(0.0, self._until - time.perf_counter())
 
 
 def _call(method: Method, content: Picture) -> Callable[[], torch.Tensor]:

@@ -42,6 +42,10 @@ Facts = dict[str, Any]
 """Some attributes of a unit's record."""
 
 
+class OutOfMemory(str):
+    """The reason of a batch that failed because memory did not suffice."""
+
+
 @dataclass(eq=False)
 class _Loaded:
     """A loaded method and the style that it is prepared for; empty if it is prepared for none."""
@@ -122,7 +126,7 @@ class Runner:
 
         Returns:
             The records of the units. If the batch failed as a whole, the reason as text; nothing
-            is written then, and the units have to be run one by one.
+            is written then, and the units have to be run in smaller batches or one by one.
 
         Raises:
             StoreError: if the run folder cannot be written.
@@ -137,7 +141,8 @@ class Runner:
                 raise
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 refuse_full_disk(units[0].method, error)
-                outcomes = message_of(error)
+                text = message_of(error)
+                outcomes = OutOfMemory(text) if ran_out_of_memory(error) else text
                 self.notice(error)
             if isinstance(outcomes, str) or any(o["status"] != Status.DONE for o in outcomes):
                 self.close()
@@ -366,6 +371,7 @@ def _times(loaded: _Loaded, prepare_seconds: float, clock: Samples, pairs: int) 
     return {
         "seconds": clock.seconds[0] / pairs,
         "waits": tuple(wait / pairs for wait in clock.waits),
+        "on_device": tuple(seconds / pairs for seconds in clock.on_device),
         "load_seconds": loaded.load_seconds,
         "prepare_seconds": prepare_seconds,
         "calibration": loaded.calibration.seconds,

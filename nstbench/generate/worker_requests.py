@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from nstbench.core.glibc_malloc import keep_freed_memory
 from nstbench.core.records import Step, Timing, Unit
 from nstbench.generate.method_timing import TimingRequest
-from nstbench.generate.runner import Runner
+from nstbench.generate.runner import OutOfMemory, Runner
 from nstbench.plugins import registry
 from nstbench.plugins.programs.entry import Program
 from nstbench.store.store import Store
@@ -78,7 +78,8 @@ class RequestHandlers:
         units = [_UNIT.validate_python(unit) for unit in request["units"]]
         outcome = self._runner.run_batch(units, self._send_step, alone=request["alone"])
         if isinstance(outcome, str):
-            return {"event": "result", "message": outcome}
+            memory = isinstance(outcome, OutOfMemory)
+            return {"event": "result", "message": str(outcome), "memory": memory}
         return {"event": "result", "records": [plain_record(record) for record in outcome]}
 
     def _time(self, request: Mapping[str, Any]) -> Message:

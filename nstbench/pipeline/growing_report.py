@@ -28,11 +28,16 @@ SCORING_SECONDS = 20.0
 """Seconds of scoring for one page; the next page has the scores of further outputs."""
 
 
+AHEAD_EVERY, AHEAD_SECONDS = 4.0, 3.0
+"""Where units go on meanwhile, outputs are scored so often and for so long, in seconds."""
+
+
 class GrowingReport:
     """Scores finished units and writes the page every 30 s while units run.
 
     The scores have the keys and values of those at the end, where they are found in the run
-    folder. On a processor no unit begins meanwhile, because scoring takes the same cores.
+    folder. On a processor no unit begins meanwhile, because scoring takes the same cores. Where
+    units go on, on a GPU, they are scored as they come.
 
     Args:
         config: a resolved configuration.
@@ -57,6 +62,7 @@ class GrowingReport:
         self._stage: ScoreStage | None = None
         self._named = False
         self._due = time.monotonic() + EVERY_SECONDS
+        self._ahead_due = time.monotonic() + AHEAD_EVERY
 
     @property
     def page(self) -> Path:
@@ -70,17 +76,27 @@ class GrowingReport:
                 self._write_page()
 
     def unit_done(self) -> None:
-        """Score the finished units and write the page, if 30 s have passed since the last one."""
-        if time.monotonic() < self._due:
+        """Score the finished units and write the page, if 30 s have passed since the last one.
+
+        Where units go on, also score without writing the page.
+        """
+        writes = time.monotonic() >= self._due
+        if not writes and not (self._executor.goes_on() and time.monotonic() >= self._ahead_due):
             return
         with self._executor.paused():
-            self._due = time.monotonic() + EVERY_SECONDS
+            if writes:
+                self._due = time.monotonic() + EVERY_SECONDS
             # another process that shares the run folder writes the same page
             if self._leases.take(BOARD):
                 try:
-                    self._write()
+                    if writes:
+                        self._write()
+                    else:
+                        with self._spent.on("score"):
+                            self.scores(Listener(), AHEAD_SECONDS)
                 finally:
                     self._leases.release(BOARD)
+        self._ahead_due = time.monotonic() + AHEAD_EVERY
 
     def scores(self, listener: Listener, seconds: float = math.inf) -> pd.DataFrame:
         """Score the units that have no score yet, and return all tidy scores.

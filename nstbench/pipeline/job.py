@@ -34,7 +34,7 @@ from nstbench.pipeline.time_spent import (
     Spent,
     kernel_seconds_per_pixel,
 )
-from nstbench.pipeline.timing_stage import time_methods
+from nstbench.pipeline.timing_stage import time_methods, timing_limit
 from nstbench.plan.config import RunConfig
 from nstbench.plan.inputs import write_inputs
 from nstbench.plan.listener import Listener, NoteKeeper
@@ -148,7 +148,10 @@ def execute(
             # one process at a time; other processes then use its timings and scores
             with leases.hold(BOARD):
                 with spent.on("time"):
-                    timings = time_methods(config, plan, store, executor, listener, interrupt)
+                    seconds = timing_limit(config, spent.seconds_of("generate"))
+                    timings = time_methods(
+                        config, plan, store, executor, listener, interrupt, seconds
+                    )
                 executor.close()
                 board = _score(config, plan, store, info, listener, timings, spent, growing)
     finally:

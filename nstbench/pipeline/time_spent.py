@@ -47,6 +47,10 @@ class Spent:
             self._count()
             self._open.pop()
 
+    def seconds_of(self, stage: str) -> float:
+        """Return the wall-clock seconds of a stage that has ended."""
+        return self._stages.get(stage, 0.0)
+
     def _count(self) -> None:
         """Add the seconds since the last call to the innermost open stage."""
         now = time.perf_counter()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,9 @@ from nstbench.store.store import Store
 _TIMINGS = TypeAdapter(Timing)
 _FEWEST = 5
 
+_LEAST_LIMIT, _SHARE_OF_GENERATION = 60.0, 0.25
+_TIMING_LEFT_OUT = "whole timings"
+
 NOT_REPEATED_SECONDS = 4.0
 """A method that takes this long is not repeated even if it has only one unit."""
 
@@ -51,10 +57,26 @@ def time_methods(
     executor: Executor,
     listener: Listener,
     interrupt: Interrupt,
+    seconds: float = math.inf,
 ) -> list[Timing]:
-    """Time every available variant at every size; existing timings are used."""
+    """Time every available variant at every size; existing timings are used.
+
+    The variants with the quickest units come first. Each may take an equal share of what is left of
+    the time, so what one does not need goes to slower ones. A variant whose least measurement does
+    not fit any more is left out. A note names it, and the others that lack something.
+
+    Args:
+        config: a resolved configuration.
+        plan: the plan, whose units have run.
+        store: the run folder.
+        executor: runs the timings.
+        listener: receives progress and the note.
+        interrupt: ends the stage.
+        seconds: most seconds of the stage; see :func:`timing_limit`.
+    """
     if config.timing_repeats == 0:
         return []
+    until = time.perf_counter() + seconds
     requests = [
         request
         for variant in plan.variants
@@ -71,11 +93,25 @@ def time_methods(
         else:
             timings.append(known)
             listener.advanced()
-    for request in missing:
+    left_out: dict[str, list[str]] = {}
+    expected = {id(request): _least_seconds(config, plan, store, request) for request in missing}
+    missing.sort(key=lambda request: expected[id(request)])
+    for place, request in enumerate(missing):
         if interrupt.asked:
             break
+        left = until - time.perf_counter()
+        name = request.method if not config.timing_sizes else f"{request.method} ({request.size})"
+        if expected[id(request)] > left:
+            left_out.setdefault(_TIMING_LEFT_OUT, []).append(name)
+            listener.advanced()
+            continue
         listener.began(request.method)
+        if math.isfinite(left):
+            request = replace(request, seconds=left / (len(missing) - place))
         answer = executor.time(request)
+        if not isinstance(answer, str):
+            for part in answer.left_out:
+                left_out.setdefault(part, []).append(name)
         if isinstance(answer, str):
             listener.note(f"{request.method} at {request.size} px has no timing: {answer}")
         else:
@@ -83,7 +119,57 @@ def time_methods(
             write_json(path, _TIMINGS.dump_python(answer, mode="json"))
             timings.append(answer)
         listener.advanced()
+    if left_out:
+        listener.note(_what_was_left_out(left_out, seconds))
     return timings
+
+
+def timing_limit(config: RunConfig, generation: float) -> float:
+    """Return the most seconds of the timing stage.
+
+    Args:
+        config: the configuration; ``timing_seconds`` counts if it is set.
+        generation: seconds of generation.
+
+    Example:
+        >>> timing_limit(RunConfig(), 100.0), timing_limit(RunConfig(), 1000.0)
+        (60.0, 250.0)
+    """
+    return config.timing_seconds or max(_LEAST_LIMIT, _SHARE_OF_GENERATION * generation)
+
+
+def _least_seconds(config: RunConfig, plan: Plan, store: Store, request: TimingRequest) -> float:
+    """Return what the shortest timing of a variant takes, judged by its units.
+
+    It loads and prepares the method and calls it twice, unless units are the samples. Pictures of
+    another size take time in proportion to their pixels.
+    """
+    records = [
+        record
+        for unit in plan.units
+        if unit.method == request.method
+        and (record := store.record(unit.plugin, unit.key))
+        and record.status is Status.DONE
+    ]
+    calls = 0 if request.own is not None and request.observed is not None else 2
+
+    def median(values: Iterable[float | None]) -> float:
+        return statistics.median([value for value in values if value is not None] or [0.0])
+
+    once = median(record.seconds for record in records)
+    loading = median(record.load_seconds for record in records)
+    preparing = median(record.prepare_seconds for record in records)
+    return loading + preparing + calls * once * (request.size / config.size) ** 2
+
+
+def _what_was_left_out(left_out: Mapping[str, Sequence[str]], seconds: float) -> str:
+    """Return the note about what the limit of the stage left out, by kind."""
+    kinds = [_TIMING_LEFT_OUT, *sorted(left_out.keys() - {_TIMING_LEFT_OUT})]
+    parts = [f"{kind} ({', '.join(left_out[kind])})" for kind in kinds if kind in left_out]
+    return (
+        f"timing was limited to {seconds:.0f} s, and left out {'; '.join(parts)}. The same command "
+        "measures timings that are missing; --timing-seconds sets another limit."
+    )
 
 
 def _known_timing(path: Path) -> Timing | None:

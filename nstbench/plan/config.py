@@ -156,6 +156,12 @@ class RunConfig(BaseModel):
     timing_repeats: int = Field(
         10, ge=0, description="timed calls per method and size; 0: no timing"
     )
+    timing_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="most seconds of the timing stage, which says what it leaves out; a quarter of "
+        "the time of generation, and at least 60, if unset",
+    )
     timeout: float = Field(3600, gt=0, description="time limit of a unit in seconds")
     out: Path | None = Field(
         None,

@@ -23,6 +23,9 @@ A temporary error, such as a lack of memory or missing weights, has ``"again": T
 does not depend on the pictures, so it is not stored, and the next run tries again.
 """
 
+Values = dict[str, torch.Tensor]
+"""The values of a metric by part, each a tensor of one element."""
+
 NOT_FINITE = "not a finite number"
 """The end of the reason of a value that is NaN or infinite."""
 
@@ -81,12 +84,18 @@ class Scorer:
             wanted &= set(only)
         used: dict[str, Metric] = {**self._pairs, **self._sets}
         needs = [need for name in wanted for need in used[name].info.features]
-        records: dict[str, Record] = {}
+        computed: dict[str, Values | Exception] = {}
         with torch.inference_mode():
             pair = self.bank.pair(output, content, style, needs)
             for name, metric in self._pairs.items():
-                if name in wanted:
-                    records[name] = self._record(name, partial(_values, metric, pair))
+                if name in wanted and name not in self._broken:
+                    computed[name] = _computed(metric, pair)
+            numbers = _numbers(computed)
+            records = {
+                name: self._record(name, partial(_found, name, computed, numbers))
+                for name in self._pairs
+                if name in wanted
+            }
             for name, collector in self._sets.items():
                 if name in wanted and name not in self._broken:
                     self._attempt(name, partial(collector.update, pair))
@@ -132,8 +141,49 @@ class Scorer:
         return {"values": values}
 
 
-def _values(metric: PairMetric, pair: ScoredPair) -> dict[str, float]:
-    return {part: float(value.item()) for part, value in metric.compute(pair).items()}
+def _computed(metric: PairMetric, pair: ScoredPair) -> Values | Exception:
+    """Return the values of a metric as tensors, or the exception that it raised."""
+    try:
+        return dict(metric.compute(pair))
+    except Exception as error:
+        return error
+
+
+def _numbers(computed: Mapping[str, Values | Exception]) -> dict[tuple[str, str], float]:
+    """Return the values of all metrics: (metric, part) -> number.
+
+    They are read together, because each reading waits for a GPU. None are returned if that fails;
+    the metrics whose values cannot be read then fail alone.
+    """
+    tensors = {
+        (name, part): value
+        for name, values in computed.items()
+        if not isinstance(values, Exception)
+        for part, value in values.items()
+        if isinstance(value, torch.Tensor) and value.numel() == 1
+    }
+    if not tensors:
+        return {}
+    try:
+        read = torch.stack([value.detach().reshape(()).double() for value in tensors.values()])
+        return dict(zip(tensors, read.tolist(), strict=True))
+    except (RuntimeError, TypeError):
+        return {}
+
+
+def _found(
+    name: str,
+    computed: Mapping[str, Values | Exception],
+    numbers: Mapping[tuple[str, str], float],
+) -> dict[str, float]:
+    """Return the numbers of a metric, or raise what it raised."""
+    values = computed[name]
+    if isinstance(values, Exception):
+        raise values
+    return {
+        part: numbers[name, part] if (name, part) in numbers else float(value.item())
+        for part, value in values.items()
+    }
 
 
 def _failed(name: str, error: Exception) -> Record:

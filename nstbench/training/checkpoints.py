@@ -201,10 +201,20 @@ class Checkpoint:
 
     def place_of(self, style: Picture | ImageRecord) -> int | None:
         """Return the index of a style in ``card.styles``, or ``None`` if it is not one of them."""
-        look = look_of(style)
-        distances = [_distance(look, trained.look) for trained in self.card.styles]
+        distances = self._distances(style)
         nearest = min(range(len(distances)), key=distances.__getitem__, default=None)
         return nearest if nearest is not None and distances[nearest] <= _SAME_LOOK else None
+
+    def distance_to(self, style: Picture | ImageRecord) -> float:
+        """Return how different a style and the most similar one of ``card.styles`` look.
+
+        Mean absolute difference of thumbnails in grey levels; infinite without styles.
+        """
+        return min(self._distances(style), default=float("inf"))
+
+    def _distances(self, style: Picture | ImageRecord) -> list[float]:
+        look = look_of(style)
+        return [_distance(look, trained.look) for trained in self.card.styles]
 
     def has_collection(self, collection: str) -> bool:
         """Return True if the checkpoint was trained on styles of this collection."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -105,8 +105,15 @@ class FeedForward(OnePass, TrainableMethod):
         """Return the tags of the statistics that training minimises in the chosen network."""
         return on_network(self.params.network, self.info.trained_on)
 
-    def schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler | None:
-        """Return the schedule of the learning rate, or ``None`` if the rate is constant."""
+    def schedule(
+        self, optimiser: torch.optim.Optimizer, total: Callable[[], int]
+    ) -> LRScheduler | None:
+        """Return the schedule of the learning rate, or ``None`` if the rate is constant.
+
+        Args:
+            optimiser: the optimiser.
+            total: returns the number of steps of the training, which may change while it runs.
+        """
         return None
 
     def training(self, task: Task) -> Training:
@@ -149,11 +156,16 @@ class FeedForwardTraining(Training):
         self.networks = {"network": network}
         optimiser = torch.optim.Adam(network.parameters(), task.recipe.learning_rate)
         self.optimisers = {"adam": optimiser}
-        schedule = method.schedule(optimiser)
+        self.steps = task.recipe.steps
+        schedule = method.schedule(optimiser, lambda: self.steps)
         self.schedulers = {} if schedule is None else {"schedule": schedule}
         self.loss = perceptual_loss(method.params, task, "chw")
         (style,) = task.styles
         self.targets = self.loss.style_targets(style.pixels)
+
+    def set_total(self, steps: int) -> None:
+        """Let the learning rate fall over this number of steps."""
+        self.steps = steps
 
     def draws(self, index: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
         """Return the random inputs of the network."""

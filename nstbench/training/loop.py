@@ -31,7 +31,7 @@ _GUTTER = 4
 
 
 class TrainingError(NstbenchError):
-    """A loss or a weight is no longer a finite number."""
+    """A training cannot go on: a loss or weight is not finite, or there is too little memory."""
 
 
 @dataclass(frozen=True, slots=True)

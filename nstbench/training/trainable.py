@@ -159,9 +159,6 @@ class Training(ABC):
     networks: Mapping[str, nn.Module]
     optimisers: Mapping[str, Optimizer]
     schedulers: Mapping[str, LRScheduler] = {}
-    phases: ClassVar[tuple[float, ...]] = (0.5,)
-    """Places in the training, as parts of its steps, whose losses add up to the held-out loss.
-    A training with one kind of step has one place."""
 
     def draws(self, index: int, generator: torch.Generator) -> Mapping[str, torch.Tensor]:
         """Return the random inputs of step ``index`` by name, on the CPU.
@@ -176,7 +173,7 @@ class Training(ABC):
         return {}
 
     def phase(self, index: int) -> int:
-        """Return the phase of step ``index``; the steps of a phase do the same operations."""
+        """Return the phase of step ``index``; all steps of a phase do the same operations."""
         return 0
 
     def enter(self, phase: int, batch: Batch) -> None:  # noqa: B027  most have nothing to do

@@ -23,6 +23,9 @@ def run(record: Recorder) -> None:
     peak = ceiling(record.device, dtype)
     name = str(dtype).removeprefix("torch.")
     record.value("ceiling", f"Ceiling in {name}", peak / 1e12, " TFLOP/s")
+    if record.full:
+        lower = ceiling(record.device, dtype, side=2048) / 1e12
+        record.value("ceiling-2048", f"Ceiling in {name}, matrices of 2048²", lower, " TFLOP/s")
     small, large = record.choose(512, 64), record.choose(1024, 96)
     with record.attempt("gatys-adam-512"):
         adam(record, "gatys-adam-512", small, record.choose(500, 6), peak)
@@ -53,7 +56,7 @@ def adam(record: Recorder, key: str, size: int, count: int, peak: float) -> None
         with without_tf32():
             default()
 
-    pairs = per_step(exact, ROUNDS)
+    pairs = per_step(exact, min(ROUNDS, record.rounds))
     half, _, _ = stylizer(size, device, "adam", count // 2)
     half()
     rest = (seconds_of(own, device) - seconds_of(half, device)) / (count - count // 2)
@@ -78,7 +81,7 @@ def lbfgs(record: Recorder, size: int, count: int) -> None:
     own, other = (
         stylizer(size, record.device, name, count)[0] for name in ("lbfgs", "adam")
     )  # fmt: skip
-    pairs = alternate(own, other, rounds=ROUNDS, device=record.device)
+    pairs = alternate(own, other, rounds=min(ROUNDS, record.rounds), device=record.device)
     record.pairs(
         "gatys-lbfgs",
         f"Gatys, evaluation of L-BFGS, {size} px",

@@ -68,12 +68,19 @@ class Recorder:
         file: JSON lines; one row each.
         folder: folder for runs and pictures, which the caller removes.
         seconds: time that the part may take from now on.
+        rounds: most rounds of a case.
     """
 
     def __init__(
-        self, part: str, device: torch.device, file: Path, folder: Path, seconds: float
+        self,
+        part: str,
+        device: torch.device,
+        file: Path,
+        folder: Path,
+        seconds: float,
+        rounds: int,
     ) -> None:
-        self.part, self.device, self.folder = part, device, folder
+        self.part, self.device, self.folder, self.rounds = part, device, folder, rounds
         self._file, self._known = file, set[str]()
         self._end = time.monotonic() + seconds
 

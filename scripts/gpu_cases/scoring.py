@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from nstbench.pipeline.score_outputs import Request, score_outputs
 PLAIN = "lpips (2), torchmetrics' SSIM, torchvision's VGG-16"
 SAME = "lpips_alex,lpips_vgg,ssim,content_loss,style_loss"
 """Metrics that are closest to those of the four programs."""
-SHARE = 0.5
-"""Share of the time left for the measurement that counts."""
+RESERVE = 15.0
+"""Seconds for writing the pictures."""
 Trio = tuple[Path, Path, Path]
 
 
@@ -38,39 +39,71 @@ def measure(record: Recorder) -> None:
     """
     side = record.choose(512, 48)
     few = write_folder(record.folder / "few", side, 2, record.choose(5, 2))
-    usual = PlainScores(record.device)
+    usual, why = plain_scores(record)
+    each = seconds_of_plain(record, usual, few) if usual else None
+    board = score(record, "few", "all")
+    if usual:
+        _check(board, usual, few[0])
+    pairs = record.choose(10, 2)
+    some = timed(record, "some", pairs, record.choose(2, 1))
+    many = None
+    # bars are computed once, so more methods take less than in proportion
+    if record.full and 4 * some[0] < record.left() - RESERVE:
+        shutil.rmtree(cache_dir() / "pairs", ignore_errors=True)
+        many = timed(record, "many", pairs, 10)
+    seconds, count, used = many or some
+    case = f"Scoring of {count:,} outputs, {side} px"
+    note = f"{used} metrics, bars of {pairs**2} pairs included"
+    if each is None:
+        record.value("scoring", case, seconds, "s", f"{note}; no reference: {why}")
+        return
 
-    def plain(trios: Sequence[Trio]) -> None:
-        with without_tf32():
-            for trio in trios:
-                usual(*trio)
+    def compared(key: str, words: str, seconds: float, count: int, note: str = "") -> None:
+        record.pairs(
+            key, f"Scoring of {count:,} outputs, {side} px{words}", [(seconds, each * count)],
+            compared_with=PLAIN, note=note,
+        )  # fmt: skip
 
-    plain(few[:2])
-    each = seconds_of(lambda: plain(few), record.device) / len(few)
-    _check(record, score(record, "few", "all"), usual, few[0])
-    # a second time, in other pairs, as a sample of the speed
-    sample = write_folder(record.folder / "sample", side, 3, record.choose(5, 2))
-    rate = seconds_of(lambda: score(record, "sample", "all"), record.device) / len(sample)
-    pairs = 10 if record.full else 2
-    most = SHARE * record.left() / (rate * pairs**2)
-    methods = max(1, min(10, int(most))) if record.full else 1
-    files = write_folder(record.folder / "many", side, pairs, pairs, methods)
+    compared("scoring", "", seconds, count, f"{note}; reference from {len(few)} outputs")
+    if many:
+        compared("scoring-some", "", some[0], some[1])
+    for key, words, metrics in (
+        ("again", ", bars known", "all"),
+        ("same", ", similar metrics", SAME),
+    ):
+        if record.full and record.left() > 2 * seconds:
+            name = "many" if many else "some"
+            again = seconds_of(lambda n=name, m=metrics: score(record, n, m), record.device)
+            compared(f"scoring-{key}", words, again, count)
+
+
+def timed(record: Recorder, name: str, pairs: int, methods: int) -> tuple[float, int, int]:
+    """Write a folder and score it; return the seconds, and the numbers of outputs and metrics."""
+    side = record.choose(512, 48)
+    files = write_folder(record.folder / name, side, pairs, pairs, methods)
     boards: list[Board] = []
-    case = f"Scoring of {len(files):,} outputs, {side} px"
-    whole = each * len(files)
-    note = f"reference from {len(few)} outputs"
-    ours = seconds_of(lambda: boards.append(score(record, "many", "all")), record.device)
-    used = boards[-1].scores["metric"].nunique()
-    record.pairs(
-        "scoring", case, [(ours, whole)], compared_with=PLAIN,
-        note=f"{note}; {used} metrics, bars of {pairs**2} pairs included",
-    )  # fmt: skip
-    for key, title, metrics in (("again", "bars known", "all"), ("same", "similar metrics", SAME)):
-        if record.left() > 2 * ours:
-            again = seconds_of(lambda m=metrics: score(record, "many", m), record.device)
-            record.pairs(
-                f"scoring-{key}", f"{case}, {title}", [(again, whole)], compared_with=PLAIN
-            )
+    seconds = seconds_of(lambda: boards.append(score(record, name, "all")), record.device)
+    return seconds, len(files), boards[0].scores["metric"].nunique()
+
+
+def plain_scores(record: Recorder) -> tuple[PlainScores | None, str]:
+    """Return the reference, or ``None`` and the reason if one of its packages is missing."""
+    try:
+        return PlainScores(record.device), ""
+    except ImportError as error:
+        return None, str(error)
+
+
+def seconds_of_plain(record: Recorder, usual: PlainScores, trios: Sequence[Trio]) -> float:
+    """Return the seconds of the reference per output, after a first one."""
+
+    def score_all() -> None:
+        for trio in trios:
+            usual(*trio)
+
+    with without_tf32():
+        usual(*trios[0])
+        return seconds_of(score_all, record.device) / len(trios)
 
 
 def score(record: Recorder, name: str, metrics: str) -> Board:
@@ -91,7 +124,7 @@ def score(record: Recorder, name: str, metrics: str) -> Board:
     return score_outputs(request)
 
 
-def _check(record: Recorder, board: Board, usual: PlainScores, trio: Trio) -> None:
+def _check(board: Board, usual: PlainScores, trio: Trio) -> None:
     scores = board.scores
     first = scores[(scores["content"] == "0") & (scores["style"] == "0") & (scores["part"] == "")]
     ours = first.set_index("metric")["value"]

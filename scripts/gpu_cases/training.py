@@ -48,7 +48,7 @@ def measure(record: Recorder, key: str, count: int, words: str, work: float | No
         advance(loops, steps, record.device)
         seconds = advance(loops, steps, record.device)
         steps = max(1, int(steps * record.choose(3, 1) / seconds)) if record.full else 2
-        for _ in range(ROUNDS):
+        for _ in range(min(ROUNDS, record.rounds)):
             rates.append(steps * count / advance(loops, steps, record.device))
     rate = median(rates)
     peak = ceiling(record.device, fast_precision(record.device))

@@ -13,8 +13,8 @@ from nstbench.nn.backbones.loss_network import fast_precision, lower_precision
 from nstbench.nn.backbones.vgg import VGG19_BLOCKS, Vgg
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.terms import CAFFE_SCALE
+from nstbench.nn.optimise.in_buffers import minimise_in_buffers
 from nstbench.nn.optimise.minimise import LEARNING_RATES, Descent, Objective, minimise
-from nstbench.nn.optimise.static_descent import minimise_in_buffers
 from nstbench.plugins import registry
 
 RATE = LEARNING_RATES["adam"]

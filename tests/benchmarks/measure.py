@@ -200,13 +200,18 @@ def side_on(device: torch.device) -> int:
 
 
 @cache
-def ceiling(device: torch.device, dtype: torch.dtype) -> float:
+def ceiling(device: torch.device, dtype: torch.dtype, side: int | None = None) -> float:
     """Return the floating-point operations per second of the best large kernel of a format.
 
-    The better of a product of square matrices (see :func:`side_on`) and of a 3 x 3 convolution
-    of 256 channels, channels last, at 64 x 64 positions; a multiply-add is two operations.
+    The better of a product of square matrices and of a 3 x 3 convolution of 256 channels,
+    channels last, at 64 x 64 positions; a multiply-add is two operations.
+
+    Args:
+        device: device to measure.
+        dtype: number format.
+        side: of the matrices; that of :func:`side_on` if it is not given.
     """
-    side = side_on(device)
+    side = side or side_on(device)
     left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     maps = torch.rand(2, 256, 64, 64, device=device).to(dtype, memory_format=torch.channels_last)
     kernels = torch.rand(256, 256, 3, 3, device=device)

@@ -328,6 +328,8 @@ class BatchWorker(FakeWorker):
             raise problem
         if problem == "error":
             return {"event": "error", "message": "StoreError: full"}
+        if isinstance(problem, dict):
+            return {"event": "result", "message": "out of memory", **problem}
         if problem is not None:
             return {"event": "result", "message": problem}
         records = [worker_answer(one, Status.DONE, batch=len(names)) for one in request["units"]]
@@ -389,8 +391,7 @@ def test_batches_grow_while_they_fit(tmp_path):
 @pytest.mark.parametrize(
     "problem",
     [
-        "out of memory",
-        WorkerMemoryError("8 GiB"),
+        "a reason",
         WorkerDiedError("killed"),
         WorkerTimeoutError("late"),
     ],
@@ -403,6 +404,30 @@ def test_units_of_a_batch_that_fails_are_done_one_by_one(tmp_path, problem):
     assert pool.asked == [[0, 1, 2, 3], [4, 5], [6, 7]], "later ones are half as large"
     assert pool.attempts == {0: 1, 1: 1, 2: 1, 3: 1, 8: 1}
     assert pool.started == (1 if isinstance(problem, str) else 2)
+
+
+@pytest.mark.parametrize("problem", [{"memory": True}, WorkerMemoryError("8 GiB")])
+@pytest.mark.parametrize(("fits", "asked"), [(2, [4, 2, 2, 2, 2]), (1, [4, 2, 2])])
+def test_a_batch_that_needs_too_much_memory_is_halved(tmp_path, caplog, problem, fits, asked):
+    pool = BatchPool(tmp_path, 1, 4, lambda names: problem if len(names) > fits else None)
+    found = results(pool, units(a=9))
+    assert sorted(name for name, _ in found) == list(range(9))
+    assert {record.status for _, record in found} == {Status.DONE}
+    assert [len(names) for names in pool.asked] == asked
+    assert len(pool.attempts) == (1 if fits == 2 else 9)
+    assert "a batch of 4 pairs failed" in caplog.text
+    assert "in halves" in caplog.text
+
+
+def test_a_worker_says_that_memory_did_not_suffice_for_a_batch(add):
+    planned = add(
+        "if len(pairs) > 2: raise torch.OutOfMemoryError('x')\n" + GOOD + "return outputs"
+    )
+    local = LocalExecutor(WorkerSettings(add.store.root, "cpu", 1, 60.0, pairs_per_batch=4))
+    found = local.run([*planned, *planned[:1]], lambda *_: None, batched={planned[0].method})
+    batches = sorted(record.batch for _, record in found)
+    local.close()
+    assert batches == [2, 2, 2, 2]
 
 
 def test_a_store_that_a_batch_cannot_write_ends_the_run(tmp_path):
@@ -543,7 +568,7 @@ def test_batches_of_slow_methods_are_not_timed():
         def stylize_batch(self, pairs):
             raise AssertionError("it is called")
 
-    assert time_batch(Slow(), None, torch.device("cpu"), 16, latency=6.0) == (1, ())
+    assert time_batch(Slow(), None, torch.device("cpu"), 16, latency=6.0) == (1, (), False)
 
 
 # --- configuration and complete runs -----------------------------------------------------

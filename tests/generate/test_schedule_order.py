@@ -69,8 +69,8 @@ def test_one_unit_of_each_slow_method_is_observed():
     assert observed == ["slow0", "other0"]
 
 
-@pytest.mark.parametrize("slots", [1, 2])
-def test_a_pause_waits_for_the_unit_of_a_single_slot(tmp_path, slots):
+@pytest.mark.parametrize(("slots", "shares"), [(1, True), (1, False), (2, False)])
+def test_a_pause_waits_for_the_unit_of_a_single_slot(tmp_path, slots, shares):
     running, both = threading.Semaphore(0), threading.Event()
 
     def work(name, attempt):
@@ -79,6 +79,8 @@ def test_a_pause_waits_for_the_unit_of_a_single_slot(tmp_path, slots):
         return Status.DONE
 
     pool = FakePool(tmp_path, slots, work)
+    pool._shares_cores = lambda: shares
+    pool.goes_on = lambda: not shares
     records = pool.run(units(a=4), lambda *_: None)
     consumer = threading.Thread(target=lambda: list(records), daemon=True)
     consumer.start()
@@ -87,9 +89,13 @@ def test_a_pause_waits_for_the_unit_of_a_single_slot(tmp_path, slots):
     if slots == 1:
         threading.Timer(0.2, both.set).start()
     with pool.paused():
-        assert pool.busy == (0 if slots == 1 else 2)
-        if slots == 1:
+        if shares:
+            assert pool.busy == 0
             assert not running.acquire(timeout=0.2), "no unit begins during the pause"
+        elif slots == 1:
+            assert running.acquire(timeout=20), "units go on"
+        else:
+            assert pool.busy == 2
     both.set()
     consumer.join(timeout=20)
     assert sum(pool.attempts.values()) == 4

@@ -102,3 +102,22 @@ def test_calibration_has_the_wanted_number_of_samples():
     samples = calibrate(CPU, 2)
     assert len(samples.seconds) == 2
     assert min(samples.seconds) > 0
+
+
+@pytest.mark.gpu
+def test_a_gpu_measures_by_its_own_clock_as_well():
+    device = torch.device("cuda")
+    x = torch.rand(2048, 2048, device=device)
+    _, found = one_sample(lambda: [x @ x for _ in range(20)], device)
+    assert 0 < found.on_device[0] <= found.seconds[0] * 1.05
+    many, kernel = sample_with_kernel(lambda: x @ x, device, 3)
+    assert len(many.on_device) == len(many.seconds) == 3
+    assert len(kernel.on_device) == len(kernel.seconds)
+
+
+def test_a_cpu_has_no_other_clock():
+    _, found = one_sample(lambda: None, CPU)
+    assert found.on_device == ()
+    both = Samples((1.0,), (0.0,), (0.5,))
+    assert (both + both).on_device == (0.5, 0.5)
+    assert (both + found).on_device == ()

@@ -206,6 +206,16 @@ def test_wct_trains_all_levels_one_after_the_other():
     assert turns == [{f"relu{level}_1"} for level in order]
 
 
+def test_wct_trains_the_levels_of_a_checkpoint_in_turns():
+    """Any part of the training has the levels in the same shares, whatever its length."""
+    training = _training("wct_2017", steps=10)
+    training.fresh = False
+    for first in (0, 500, 123_456):
+        levels = [training.phase(index) for index in range(first, first + 200)]
+        shares = [levels.count(level) / 200 for level in (1, 2, 3, 4, 5)]
+        assert shares == pytest.approx([0.2, 0.15, 0.15, 0.25, 0.25], abs=0.02)
+
+
 @pytest.mark.parametrize("layer", ["relu1_1", "relu2_1", "relu3_1"])
 def test_mirrored_weights_begin_with_the_pictures_colours_and_contrast(layer):
     encoder = reflect_borders(load_backbone("vgg16"))

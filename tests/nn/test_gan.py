@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from nstbench.nn.generators.gan import OBJECTIVES, PicturePool
+from nstbench.nn.generators.gan import OBJECTIVES, PicturePool, draw_exchange
 from nstbench.nn.generators.patchgan import PatchGan
 from nstbench.nn.generators.residual_generator import (
     PlainInstanceNorm,
@@ -83,30 +83,47 @@ def test_initial_weights_are_drawn_with_the_papers_deviation() -> None:
 # --- the pool --------------------------------------------------------------------------------
 
 
-def test_pool_fills_up_with_what_it_passes_on() -> None:
-    pool, generator = PicturePool(3), torch.Generator().manual_seed(0)
-    pictures = torch.arange(3.0).view(3, 1, 1, 1)
-    assert torch.equal(pool.exchange(pictures, generator), pictures)
-    assert len(pool.pictures) == 3
+def test_the_pool_is_that_of_the_authors() -> None:
+    """The same exchanges as with a list of pictures, one picture after the other."""
+    size, batch = 5, 3
+    pool = PicturePool(torch.zeros(size, 1, 1, 1))
+    pictures: list[float] = []
+    returned = 0
+    for step in range(40):
+        made = torch.arange(batch, dtype=torch.float32).view(-1, 1, 1, 1) + 1 + step * batch
+        taken, kept = draw_exchange(
+            size, min(size, step * batch), batch, torch.Generator().manual_seed(step)
+        )
+        found = pool.exchange(made, taken, kept).flatten().tolist()
+        generator = torch.Generator().manual_seed(step)
+        wanted = []
+        for picture in made.flatten().tolist():
+            if len(pictures) < size:
+                pictures.append(picture)
+                wanted.append(picture)
+            elif float(torch.rand((), generator=generator)) < 0.5:
+                wanted.append(picture)
+            else:
+                place = int(torch.randint(size, (), generator=generator))
+                wanted.append(pictures[place])
+                pictures[place] = picture
+                returned += 1
+        assert found == wanted
+        assert pool.pictures.flatten().tolist()[: len(pictures)] == pictures
+    assert 30 < returned < 85
 
 
 def test_full_pool_exchanges_half_of_the_pictures_and_keeps_its_size() -> None:
-    pool, generator = PicturePool(50), torch.Generator().manual_seed(0)
-    pool.exchange(torch.zeros(50, 1, 1, 1), generator)
+    pool, generator = PicturePool(torch.zeros(50, 1, 1, 1)), torch.Generator().manual_seed(0)
     passed = []
     for number in range(1, 2001):
         given = torch.full((1, 1, 1, 1), float(number))
-        passed.append(float(pool.exchange(given, generator)) == number)
+        passed.append(float(pool.exchange(given, *draw_exchange(50, 50, 1, generator))) == number)
     assert np.mean(passed) == pytest.approx(0.5, abs=0.05)
     kept = [float(picture) for picture in pool.pictures]
     # A picture stays for 100 steps on average, so among 50 the oldest is some 400 old.
     assert len(kept) == 50
     assert 1200 < min(kept) < max(kept) <= 2000
-
-
-def test_pool_of_size_zero_passes_everything() -> None:
-    pictures = torch.rand(2, 3, 4, 4)
-    assert torch.equal(PicturePool(0).exchange(pictures, torch.Generator()), pictures)
 
 
 # --- objectives ----------------------------------------------------------------------------

@@ -68,12 +68,15 @@ def test_positions_are_cut_into_parts(monkeypatch):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 6e-3)])
 @pytest.mark.parametrize("shift", [0.0, -1.0])
 @pytest.mark.parametrize("batch", [1, 2])
-def test_gram_distances(device, dtype, tolerance, shift, batch):
-    features = activations(batch, 16, 24, 20, dtype=dtype, device=device)
+@pytest.mark.parametrize("size", [(24, 20), (37, 41)])
+def test_gram_distances(device, dtype, tolerance, shift, batch, size):
+    features = activations(batch, 16, *size, dtype=dtype, device=device)
     target = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(2))
+    target = target + target.mT
+    count = float(features[0, 0].numel())
     close(
         both(
-            lambda f: gpu_terms.gram_distance(f, target.to(device), shift, 480.0),
+            lambda f: gpu_terms.gram_distance(f, target.to(device), shift, count),
             lambda f: terms.gram_energy(f, target.double(), shift),
             features,
         ),
@@ -149,6 +152,23 @@ def test_variations(device, exponent):
             pixels,
         ),
         1e-5,
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_weighted_sums(device):
+    weights = torch.tensor([2.0, -3.0, 0.5])
+    values = [torch.tensor(value, device=device) for value in (1.0, 4.0, -7.0)]
+    usual = terms.WeightedSum(weights.tolist())
+    given = weights.to(device)
+    close(both(lambda *v: gpu_terms.weighted_sum(v, given), lambda *v: usual(v), *values), 1e-6)
+    close(
+        both(
+            lambda *v: usual(v),
+            lambda *v: sum(a * b for a, b in zip(v, weights, strict=True)),
+            *values,
+        ),
+        1e-6,
     )
 
 

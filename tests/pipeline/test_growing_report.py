@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import time
@@ -9,7 +10,9 @@ import time
 import pandas as pd
 import pytest
 
+from nstbench.generate.executors.local import LocalExecutor
 from nstbench.pipeline import growing_report
+from nstbench.pipeline.growing_report import GrowingReport
 from nstbench.pipeline.job import execute
 from nstbench.plan.config_file import build_config
 from nstbench.plan.listener import Listener
@@ -99,6 +102,29 @@ def test_scores_of_a_growing_run_are_those_of_the_end(
     both = partial.merge(grown.scores, on=columns, suffixes=("_then", "_end"))
     assert len(both) == len(partial)
     assert (both["value_then"] == both["value_end"]).all()
+
+
+def test_outputs_are_scored_as_they_come_where_units_go_on(settings, monkeypatch, tmp_path):
+    plain = execute(build_config(settings | {"out": tmp_path / "plain"}))
+    monkeypatch.setattr(LocalExecutor, "_shares_cores", lambda self: False)
+    monkeypatch.setattr(growing_report, "AHEAD_EVERY", 0.0)
+    watcher, before = Watcher(settings["out"]), []
+    board_of_end = GrowingReport.scores
+
+    def scores(self, listener, *seconds):
+        if not seconds:
+            before.append(len(list((settings["out"] / "scores").rglob("*.json"))))
+        return board_of_end(self, listener, *seconds)
+
+    monkeypatch.setattr(GrowingReport, "scores", scores)
+    board = execute(build_config(settings), listener=watcher)
+    assert before[0] >= len(board.scores) / 2, "most scores exist before the stage begins"
+    assert set(watcher.pages) == {""}, "without a page"
+    columns = ["method", "content", "style", "metric", "part"]
+    ordered = [each.scores.sort_values(columns).reset_index(drop=True) for each in (plain, board)]
+    pd.testing.assert_frame_equal(*ordered)
+    records = [json.loads(p.read_text()) for p in (settings["out"] / "outputs").rglob("*.json")]
+    assert {record["alone"] for record in records} == {True, False}
 
 
 def test_a_quick_run_writes_one_page(settings):

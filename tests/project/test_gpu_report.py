@@ -23,7 +23,7 @@ def recorder(tmp_path):
     """Return a function that makes a recorder; the rows are in ``rows.jsonl``."""
 
     def make(device: str = "cuda", part: str = "optimisation") -> Recorder:
-        return Recorder(part, torch.device(device), tmp_path / "rows.jsonl", tmp_path, 60.0)
+        return Recorder(part, torch.device(device), tmp_path / "rows.jsonl", tmp_path, 60.0, 7)
 
     return make
 
@@ -157,7 +157,13 @@ def test_a_part_that_takes_too_long_is_ended(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--only", "x"], ["--budget", "0"], ["--device", "tpu"], ["--device", "cuda"]],
+    [
+        ["--only", "x"],
+        ["--budget", "0"],
+        ["--rounds", "0"],
+        ["--device", "tpu"],
+        ["--device", "cuda"],
+    ],
 )
 def test_a_wrong_option_is_refused(arguments, capsys) -> None:
     if arguments[-1] == "cuda" and torch.cuda.is_available():

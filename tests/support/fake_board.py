@@ -117,6 +117,7 @@ def training(profile: Profile, index: int) -> TrainingCard:
         start_seconds=profile.training * index, device="Fake GPU", threads=2,
         finished="2026-11-20T10:00:00+00:00", loss_curve=curve,
         deviations=(f"Trained with {steps} steps instead of 40,000.",),
+        held_out_loss=21.5 + index, held_out_loss_of_start=30.25 if index else None,
     )  # fmt: skip
 
 

@@ -46,10 +46,10 @@ def built(
     return Steps(fabric, training, source, capture=capture)
 
 
-def run(steps: Steps, count: int) -> list[dict[str, float]]:
-    """Run steps, and return the losses of each."""
+def run(steps: Steps, count: int, start: int = 0) -> list[dict[str, float]]:
+    """Run steps from number ``start`` on, and return the losses of each."""
     history = []
-    for index in range(count):
+    for index in range(start, start + count):
         steps.run(index)
         with steps.on_stream():
             history.append({name: float(total) for name, total in steps.sums.items()})

@@ -37,7 +37,7 @@ class TimedColour(_TOY.ToyColour):
     class Params(_TOY.ToyColour.Params):
         """Parameters."""
 
-        step_seconds: float = Field(0.02, ge=0, description="duration of a step")
+        step_seconds: float = Field(0.04, ge=0, description="duration of a step")
         fails_at: int = Field(10**9, ge=0, description="first step with a loss of NaN")
 
     def training(self, task):
@@ -55,10 +55,13 @@ class TimedTraining(_TOY.ToyTraining):
     def set_total(self, steps):
         self.totals.append(steps)
 
+    def phase(self, index):
+        return int(index >= self.params.fails_at)
+
     def step(self, batch, descend):
         losses = super().step(batch, descend)
         if torch.is_grad_enabled():
             time.sleep(self.params.step_seconds)
-        if batch.index >= self.params.fails_at:
+        if batch.phase:
             return {name: loss * float("nan") for name, loss in losses.items()}
         return losses

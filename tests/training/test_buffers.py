@@ -10,7 +10,6 @@ from random_training import built, run
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nstbench.nn.generators.gan import PicturePool, draw_exchange
 from nstbench.training.steps.buffers import WARM_UP, Steps
 from nstbench.training.trainable import Batch
 
@@ -127,36 +126,3 @@ def test_operations_of_a_step_can_be_replayed(name, monkeypatch):
     assert found[-1] != found[-2]
     for key, tensor in eager.training.weights().items():
         assert torch.equal(tensor, replayed.training.weights()[key]), key
-
-
-# --- CycleGAN's pool -----------------------------------------------------------------------------
-
-
-def test_the_pool_is_that_of_the_authors():
-    """The same exchanges as with a list of pictures, one picture after the other."""
-    size, batch = 5, 3
-    pool = PicturePool(torch.zeros(size, 1, 1, 1))
-    pictures: list[float] = []
-    returned = 0
-    for step in range(40):
-        made = torch.arange(batch, dtype=torch.float32).view(-1, 1, 1, 1) + 1 + step * batch
-        taken, kept = draw_exchange(
-            size, min(size, step * batch), batch, torch.Generator().manual_seed(step)
-        )
-        found = pool.exchange(made, taken, kept).flatten().tolist()
-        generator = torch.Generator().manual_seed(step)
-        wanted = []
-        for picture in made.flatten().tolist():
-            if len(pictures) < size:
-                pictures.append(picture)
-                wanted.append(picture)
-            elif float(torch.rand((), generator=generator)) < 0.5:
-                wanted.append(picture)
-            else:
-                place = int(torch.randint(size, (), generator=generator))
-                wanted.append(pictures[place])
-                pictures[place] = picture
-                returned += 1
-        assert found == wanted
-        assert pool.pictures.flatten().tolist()[: len(pictures)] == pictures
-    assert 30 < returned < 85

@@ -149,6 +149,18 @@ class TestCut:
         assert whole > 5
 
 
+@pytest.mark.gpu
+def test_crops_of_a_gpu_equal_those_of_the_cpu(tmp_path):
+    records = made(tmp_path, a=(100, 140), b=(64, 90), c=(40, 300))
+    batches = [
+        Source(Collection(read_pictures(records, 32, device, "--contents"), 0), None, 32, 8, 0)
+        .at(3)
+        .contents.cpu()
+        for device in (CPU, torch.device("cuda"))
+    ]
+    torch.testing.assert_close(*batches, atol=1e-4, rtol=0)
+
+
 class TestPictures:
     def test_trainings_of_the_same_pictures_share_them(self, records):
         one = read_pictures(records, 32, CPU, "--contents")

@@ -231,14 +231,16 @@ class TestMethods:
         assert torch.equal(made[0], made[1])
         assert not torch.equal(made[0], made[2])
 
-    def test_ulyanov_learning_rate_falls_as_in_the_code(self):
+    @pytest.mark.parametrize(("total", "steps", "parts"), [(50_000, 4_000, 2), (50, 49, 24)])
+    def test_ulyanov_learning_rate_falls_as_in_the_code(self, total, steps, parts):
+        """By 0.8 every 2,000 of 50,000 steps, and in proportion for fewer steps."""
         cls = registry.load("methods", "ulyanov_2016")
         optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], 1e-3)
-        schedule = cls(cls.Params()).schedule(optimiser)
-        for _ in range(4_000):
+        schedule = cls(cls.Params()).schedule(optimiser, lambda: total)
+        for _ in range(steps):
             optimiser.step()
             schedule.step()
-        assert schedule.get_last_lr()[0] == pytest.approx(1e-3 * 0.8**2)
+        assert schedule.get_last_lr()[0] == pytest.approx(1e-3 * 0.8**parts)
 
 
 @pytest.mark.usefixtures("network_weights")
@@ -295,6 +297,25 @@ class TestDumoulin:
         for name, tensor in before.items():
             assert torch.equal(tensor, after[name]) == (name != "styles.values"), name
         assert second.card.params["width"] == 0.125
+
+    def test_a_start_with_the_same_styles_is_trained_as_a_whole(self, tmp_path, picture_folders):
+        from nstbench.training.order import build_order
+        from nstbench.training.together import train
+
+        contents, styles = map(str, picture_folders)
+        common = {
+            "contents": contents, "styles": styles, "size": 32, "batch": 2, "device": "cpu",
+            "out": tmp_path, "threads": 1, "steps": 2,
+        }  # fmt: skip
+        (first,) = train(build_order("dumoulin_2017:width=0.125", {**common, "name": "a"}))
+        more = {"name": "b", "start": str(first.path), "learning_rate": 1e-6}
+        (second,) = train(build_order("dumoulin_2017", {**common, **more}))
+        before, after = first.tensors(), second.tensors()
+        for name, tensor in before.items():
+            # rounded to float16, but not begun again
+            assert torch.allclose(tensor, after[name], atol=1e-3), name
+        assert any(not torch.equal(before[n], after[n]) for n in before if n != "styles.values")
+        assert [style.name for style in second.card.styles] == ["s0", "s1"]
 
     @pytest.mark.slow
     def test_interpolation_moves_the_style_monotonically(self, tmp_path, picture_folders):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from nstbench.plugins import registry
 from nstbench.training.job import Job, finish, jobs, prepare
 from nstbench.training.loop import TrainingError
 from nstbench.training.order import build_order
+from nstbench.training.steps.buffers import Steps
 from nstbench.training.together import run_in_turns, train
 
 TOY = Path(__file__).parents[1] / "support" / "toy_colour.py"
@@ -52,36 +54,29 @@ class Counter(Listener):
 
 @pytest.mark.usefixtures("network_weights")
 def test_trainings_in_turns_equal_each_alone(job):
-    """Their weights are equal bit for bit, also if one of them begins later."""
+    """Their weights are equal bit for bit; the last one begins when another one has ended."""
     kinds = [
         {},
         {"style": ("s1",), "steps": 7, "seed": 3},
         {"method": "cyclegan_2017:width=4,blocks=6", "size": 32, "batch": 2, "steps": 5},
         {"method": "dumoulin_2017:width=0.125", "size": 32, "batch": 2, "steps": 4},
     ]
-    alone = []
-    for kind in kinds:
-        with isolated(1):
-            one = job("alone", **kind)
-            loop = prepare(one, Listener())
-            assert run_in_turns([loop]) == {}
-            alone.append(finish(one, loop))
-    listener = Counter()
+    alone, listener = [], Counter()
     with isolated(1):
-        several = [job("together", **kind) for kind in kinds]
-        loops = [prepare(one, listener) for one in several[:2]]
-        for _ in range(3):
-            for loop in loops:
-                loop.advance()
-        loops += [prepare(one, listener) for one in several[2:]]
-        assert run_in_turns(loops) == {}
-        together = [finish(one, loop) for one, loop in zip(several, loops, strict=True)]
+        for kind in kinds:
+            made, failed = run_in_turns([job("alone", **kind)], 1, Listener())
+            assert not failed
+            alone.append(made[0])
+        together, failed = run_in_turns([job("together", **kind) for kind in kinds], 3, listener)
+    assert not failed
     assert listener.steps == 12 + 7 + 5 + 4
+    assert sorted(together) == [0, 1, 2, 3]
+    together = [together[index] for index in range(4)]
     for one, other in zip(alone, together, strict=True):
         assert one.card.sha256 == other.card.sha256
         assert one.card.steps == other.card.steps
-    with_losses = [each.card.loss_curve[-1] for each in (alone[3], together[3])]
-    assert {**with_losses[0], "seconds": 0} == {**with_losses[1], "seconds": 0}
+    ends = [each.card.loss_curve[-1] for each in (alone[3], together[3])]
+    assert {**ends[0], "seconds": 0} == {**ends[1], "seconds": 0}
 
 
 def test_trainings_share_pictures(job):
@@ -121,16 +116,29 @@ def test_the_number_of_steps_may_change_while_a_training_runs(job):
         assert rates == [pytest.approx(2e-4)]
 
 
-def test_a_training_that_fails_does_not_stop_the_others(job, tmp_path):
+def test_a_training_that_fails_does_not_stop_the_others(job):
+    several = [job("good"), job("bad", learning_rate=1e30, precision="float32"), job("next")]
     with isolated(1):
-        loops = [
-            prepare(job("good"), Listener()),
-            prepare(job("bad", learning_rate=1e30, precision="float32"), Listener()),
-        ]
-        failed = run_in_turns(loops)
+        made, failed = run_in_turns(several, 2, Listener())
+    assert {index: checkpoint.card.steps for index, checkpoint in made.items()} == {0: 12, 2: 12}
     assert list(failed) == [1]
     assert isinstance(failed[1], TrainingError)
-    assert loops[0].done == 12
+    assert "finite" in str(failed[1])
+
+
+def test_too_little_memory_for_one_training_is_explained(job, monkeypatch):
+    run = Steps.run
+
+    def fails(self, index):
+        if index == 3 and self.source.seed == 7:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        run(self, index)
+
+    monkeypatch.setattr(Steps, "run", fails)
+    with isolated(1):
+        made, failed = run_in_turns([job("one"), job("other", seed=7)], 2, Listener())
+    assert list(made) == [0]
+    assert re.search(r"toy_colour--s0: out of memory at step 3.*--at-once", str(failed[1]))
 
 
 def test_steps_use_no_global_generator(job):
@@ -167,7 +175,7 @@ def test_trainings_at_once_on_a_gpu_are_those_alone(picture_folders, tmp_path):
     for at_once in (1, 4):
         given = {
             "contents": contents, "styles": styles, "steps": 12, "size": 64, "batch": 2,
-            "device": "cuda", "out": tmp_path / str(at_once), "at_once": at_once,
+            "save_every": 12, "device": "cuda", "out": tmp_path / str(at_once), "at_once": at_once,
         }  # fmt: skip
         orders = [
             build_order(name, given)
@@ -176,4 +184,4 @@ def test_trainings_at_once_on_a_gpu_are_those_alone(picture_folders, tmp_path):
         made = train(*orders)
         assert [each.card.steps for each in made] == [12] * 3
         losses.append([each.card.loss_curve[-1]["total"] for each in made])
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from nstbench.core.errors import UsageError
 from nstbench.core.records import Role
@@ -20,6 +21,14 @@ TOY = Path(__file__).parents[1] / "support" / "toy_colour.py"
 STYLES = ("nocturne", "stained_glass", "woodblock", "pointillism", "etching", "mosaic",
           "colour_field", "cubism", "abstraction", "action_painting", "fauvism", "ink_wash",
           "art_nouveau", "water_lilies")  # fmt: skip
+SHIPPED = (
+    "johnson_2016--mosaic",
+    "ulyanov_2016--woodblock",
+    "wct_2017--vgg16",
+    "adain_2017--vgg16",
+    "ghiasi_2017--own",
+    "dumoulin_2017--starter",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +84,7 @@ class TestShippedList:
         ]
         starts = {one.name: one.job.start for one in plan(*entries)}
         assert all(start is not None for start in starts.values())
-        for name in ("johnson_2016--mosaic", "ulyanov_2016--woodblock", "wct_2017--vgg16",
-                     "adain_2017--vgg16", "ghiasi_2017--own", "dumoulin_2017--starter"):  # fmt: skip
+        for name in SHIPPED:
             assert starts[name].name == name
         # a style without a checkpoint begins with that of another style
         assert starts["johnson_2016--nocturne"].card.method == "johnson_2016"
@@ -97,7 +105,7 @@ class TestPlan:
             "toy_colour--cubism"
         ]
         assert len(plan(entry, only=("toy_colour",))) == 2
-        with pytest.raises(UsageError, match="--only toy_colour--cubist: .*toy_colour--cubism"):
+        with pytest.raises(UsageError, match=r"--only toy_colour--cubist: .*toy_colour--cubism"):
             plan(entry, only=("toy_colour--cubist",))
 
     def test_folders_of_starts_come_before_the_shipped_one(self, plan, tmp_path, picture_folders):
@@ -161,5 +169,23 @@ def test_a_file_that_is_not_a_list(plan, text, message):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(UsageError, match="--list .*absent.yaml: there is no such file"):
+    with pytest.raises(UsageError, match=r"--list .*absent.yaml: there is no such file"):
         read_list(tmp_path / "absent.yaml")
+
+
+def test_a_style_without_a_checkpoint_begins_with_that_of_a_similar_style(
+    plan, tmp_path, picture_folders
+):
+    contents, styles = picture_folders
+    for name, grey in (("dark", 30), ("bright", 230), ("wanted", 210)):
+        Image.new("RGB", (40, 40), (grey, grey, grey)).save(styles / f"{name}.png")
+    for name in ("dark", "bright"):
+        train(build_order("toy_colour", {
+            "contents": str(contents), "styles": str(styles), "style": (name,), "steps": 2,
+            "device": "cpu", "threads": 1, "out": tmp_path / "made", "name": name,
+        }))  # fmt: skip
+    (one,) = plan(
+        {"method": "toy_colour", "styles": str(styles), "style": "wanted"},
+        start_from=(tmp_path / "made",),
+    )
+    assert one.job.start.name == "toy_colour--bright"

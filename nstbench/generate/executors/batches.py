@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -70,10 +70,23 @@ def plain_unit(unit: Unit) -> dict[str, Any]:
     return plain
 
 
+@dataclass(frozen=True, slots=True)
+class BatchFailure:
+    """Why a batch failed as a whole.
+
+    Attributes:
+        reason: as text.
+        memory: True if memory did not suffice for so many units.
+    """
+
+    reason: str
+    memory: bool = False
+
+
 def ask_for_batch(
     ask: Ask, units: Sequence[Unit], alone: bool, on_step: OnStep
-) -> Sequence[UnitRecord] | str:
-    """Return the records of units that a worker runs together; the reason if the batch failed.
+) -> Sequence[UnitRecord] | BatchFailure:
+    """Return the records of units that a worker runs together, or why the batch failed.
 
     Args:
         ask: sends a request to the worker; see :meth:`Worker.ask`.
@@ -99,5 +112,5 @@ def ask_for_batch(
         raise StoreError(str(answer["message"]))
     records = answer.get("records")
     if records is None:
-        return str(answer["message"])
+        return BatchFailure(str(answer["message"]), bool(answer.get("memory")))
     return [sound_record(record) for record in records]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nstbench.core.environment import available_cores, resolve_device
@@ -169,9 +169,8 @@ def make_executor(config: RunConfig, store: Store, leases: Leases, threads: int)
         )
         for index in range(config.workers or 1)
     ]
-    timing = WorkerSettings(
-        store.root, config.devices[0], config.threads or 1, config.timeout, config.memory_limit
-    )
+    # equal settings let the worker of a single slot go on, instead of starting another
+    timing = replace(slots[0], device=config.devices[0], threads=config.threads or 1)
     if config.executor == "ray":
         return RayExecutor(*slots, timing=timing, leases=leases, address=config.ray_address)
     return LocalExecutor(*slots, timing=timing, leases=leases)

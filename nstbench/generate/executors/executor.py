@@ -105,7 +105,14 @@ class Executor(Protocol):
         ...
 
     def paused(self) -> AbstractContextManager[None]:
-        """Return a block during which no unit is a sample of speed: none runs, or several do."""
+        """Return a block during which no unit is a sample of speed.
+
+        None runs, or several do, or they are recorded as not alone.
+        """
+        ...
+
+    def goes_on(self) -> bool:
+        """Return True if units run during :meth:`paused`."""
         ...
 
     def finish(self) -> None:

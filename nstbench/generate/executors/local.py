@@ -209,6 +209,10 @@ class LocalExecutor(PoolExecutor):
     def _start(self, settings: WorkerSettings, cancelled: Callable[[], bool]) -> LocalWorker:
         return LocalWorker(settings)
 
+    def goes_on(self) -> bool:
+        """Return True if units run during :meth:`paused`: they have a GPU of their own."""
+        return not self._shares_cores()
+
     def _shares_cores(self) -> bool:
         return all(settings.device == "cpu" for settings in self.workers.settings.values())
 

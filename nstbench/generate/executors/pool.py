@@ -65,6 +65,7 @@ class PoolExecutor(ABC):
         self._threads: list[threading.Thread] = []
         self._schedule: Schedule | None = None
         self._finishing = False
+        self._company = threading.Event()
 
     @abstractmethod
     def _start(self, settings: WorkerSettings, cancelled: Callable[[], bool]) -> Worker:
@@ -95,6 +96,7 @@ class PoolExecutor(ABC):
             UsageError: if the memory limit is below what a worker needs to start.
             NstbenchError: if no worker can be started.
         """
+        self._company.clear()
         slots = min(self._slots, len(units))
         self._schedule = Schedule(units, slots, costs)
         if self._finishing:
@@ -108,6 +110,7 @@ class PoolExecutor(ABC):
             outdated=outdated or {},
             events=queue.SimpleQueue(),
             single_slot=self._slots == 1,
+            company=self._company,
         )
         self._threads = [
             threading.Thread(target=SlotDriver(slot, shared).run, daemon=True)
@@ -141,20 +144,30 @@ class PoolExecutor(ABC):
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Begin no unit during the block; a single slot has finished its unit before.
+        """Let no unit of the block be a sample of speed; see :class:`Executor`.
 
-        The caller works on the machine that runs the units. A unit of a single slot may be a
-        sample of speed, so it must not share the machine. Units of several slots are not. Slots
-        whose machine is not that of the caller go on.
+        Units do not begin during the block if they take the cores that the caller computes on. A
+        unit of a single slot may be a sample, so it is finished before the block begins. Units
+        with a device of their own go on: from the first block on they are recorded as not alone,
+        and later blocks need not wait.
         """
-        if self._schedule is None or (self._slots > 1 and not self._shares_cores()):
+        beside = self.goes_on() and (self._slots > 1 or self._company.is_set())
+        if self._schedule is None or beside:
             yield
             return
         with self._schedule.held():
             # Ctrl-C is noticed between two waits
             while self._slots == 1 and not self._schedule.idle(_POLL_SECONDS):
                 pass
-            yield
+            if not self.goes_on():
+                yield
+                return
+            self._company.set()
+        yield
+
+    def goes_on(self) -> bool:
+        """Return True if units run during :meth:`paused`."""
+        return self._slots > 1 and not self._shares_cores()
 
     def _shares_cores(self) -> bool:
         """Return True if the slots compute on the processor of this process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +13,12 @@ from functools import partial
 from nstbench.core.environment import utc_now
 from nstbench.core.errors import StoreError
 from nstbench.core.records import Status, Unit, UnitRecord
-from nstbench.generate.executors.batches import BatchSizes, ask_for_batch, plain_unit
+from nstbench.generate.executors.batches import (
+    BatchFailure,
+    BatchSizes,
+    ask_for_batch,
+    plain_unit,
+)
 from nstbench.generate.executors.executor import (
     WorkerDiedError,
     WorkerError,
@@ -71,6 +77,7 @@ class SharedState:
         outdated: key -> ``finished`` of records that exist and do not count.
         events: receives progress, results and the ends of slots.
         single_slot: True if the executor has one slot only.
+        company: set once this process works on the machine of the slot, too.
     """
 
     store: Store
@@ -81,6 +88,7 @@ class SharedState:
     outdated: Mapping[str, str]
     events: queue.SimpleQueue[SlotEvent]
     single_slot: bool
+    company: threading.Event
 
 
 class SlotDriver:
@@ -89,7 +97,7 @@ class SlotDriver:
     A unit whose worker dies is tried again three times, by other slots if there are some. A
     unit that runs out of memory is tried once more, alone. A unit that exceeds its time limit
     or raises an error is not tried again. Units of a batch that fails as a whole are run again
-    one by one; the batch does not count as a try.
+    one by one, or in halves while memory is the reason; the batch does not count as a try.
 
     Args:
         slot: number of the slot.
@@ -106,6 +114,7 @@ class SlotDriver:
         self._outdated = shared.outdated
         self._emit: Callable[[SlotEvent], None] = shared.events.put
         self._single_slot = shared.single_slot
+        self._company = shared.company
 
     def run(self) -> None:
         """Run tasks until none is left; the last event is :class:`SlotEnded`."""
@@ -247,7 +256,10 @@ class SlotDriver:
         return record
 
     def _attempt_batch(self, units: Sequence[Unit]) -> Sequence[UnitRecord | None]:
-        """Return the records of units that were run together; None for all if that failed."""
+        """Return the records of units that were run together; None for all if that failed.
+
+        If memory did not suffice, the two halves are run one after the other.
+        """
         try:
             self._workers.get(self._slot)
             records = ask_for_batch(
@@ -258,21 +270,27 @@ class SlotDriver:
             )
         except WorkerError as error:
             self._workers.end(self._slot)
-            records = str(error)
-        if isinstance(records, str):
+            records = BatchFailure(str(error), isinstance(error, WorkerMemoryError))
+        if isinstance(records, BatchFailure):
             most = self._batch_sizes.failed(units[0], len(units))
+            halves = records.memory and most > 1 and not self._workers.closing
             _log.warning(
-                "%s at %d px: a batch of %d pairs failed (%s). They are done one by one; later "
-                "batches have at most %d.",
-                units[0].method, units[0].size, len(units), records, most,
+                "%s at %d px: a batch of %d pairs failed (%s). They are done %s; later batches "
+                "have at most %d.",
+                units[0].method, units[0].size, len(units), records.reason,
+                "in halves" if halves else "one by one", most,
             )  # fmt: skip
-            return [None] * len(units)
+            if not halves:
+                return [None] * len(units)
+            middle = (len(units) + 1) // 2
+            return [*self._attempt_batch(units[:middle]), *self._attempt_batch(units[middle:])]
         self._batch_sizes.fitted(units[0], len(units))
         return records
 
     def _is_alone(self) -> bool:
-        """Return True if no other worker runs at the same time, of this process or another."""
-        return self._single_slot and not (self._leases and self._leases.company)
+        """Return True if nothing else runs at the same time, as far as this process knows."""
+        others = self._company.is_set() or (self._leases is not None and self._leases.company)
+        return self._single_slot and not others
 
     def _write_failure(self, unit: Unit, status: Status, message: str, started: str) -> UnitRecord:
         """Write and return the record of a unit whose worker ended before it could do so."""

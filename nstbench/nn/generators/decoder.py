@@ -11,13 +11,16 @@ section 7.1).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, WIDTHS
+from nstbench.nn.inference.fused_chain import FusedChain
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d
 from nstbench.nn.layers.layered import LayeredNetwork
 
@@ -36,10 +39,13 @@ class MirroredDecoder(nn.Sequential):
 
     Attributes:
         stride: pixels per position of the layer, along each side.
+        fused: another form for stylisation on a GPU, see :mod:`nstbench.nn.inference.fused_chain`.
 
     Raises:
         ValueError: if that VGG has no such layer.
     """
+
+    fused: FusedChain | None = None
 
     def __init__(self, blocks: tuple[int, ...], layer: str) -> None:
         block, index = _place(blocks, layer)
@@ -52,6 +58,8 @@ class MirroredDecoder(nn.Sequential):
         Args:
             features: activations of the layer, (B, C, H, W).
         """
+        if self.fused is not None and self.fused.suits(features):
+            return self.fused(features)
         return super().forward(features)
 
 
@@ -160,9 +168,33 @@ def encode(
     encoder: LayeredNetwork, pixels: torch.Tensor, layers: Collection[str]
 ) -> dict[str, torch.Tensor]:
     """Return an encoder's activations of pictures; see :class:`LayeredNetwork`."""
+    fused = _FUSED.get(encoder)
+    if fused is not None and len(layers) == 1 and fused.suits(pixels):
+        (layer,) = layers
+        encoder.check(pixels, layers)
+        return {layer: fused((pixels - encoder.mean) / encoder.std, layer)}
     laid_out = pixels.contiguous(memory_format=torch.channels_last)
     activations: dict[str, torch.Tensor] = encoder(laid_out, layers)
     return activations
+
+
+def fuse(network: nn.Module, dtype: torch.dtype) -> None:
+    """Let the encoders and decoders in a frozen network work in their fused form from now on.
+
+    Args:
+        network: a network on a GPU; its weights must not change afterwards.
+        dtype: a number format of 16 bits, in which they multiply.
+    """
+    for module in network.modules():
+        if isinstance(module, MirroredDecoder):
+            module.fused = FusedChain(module.named_children(), dtype)
+        elif isinstance(module, LayeredNetwork):
+            # encode() finds it here; the forward pass for gradients stays as it is
+            with contextlib.suppress(ValueError):
+                _FUSED[module] = FusedChain(module.named_children(), dtype)
+
+
+_FUSED: WeakKeyDictionary[LayeredNetwork, FusedChain] = WeakKeyDictionary()
 
 
 def parameters_up_to(encoder: LayeredNetwork, layer: str) -> int:

@@ -16,6 +16,7 @@ from torch import nn
 
 from nstbench.nn.generators.transformation_network import instance_norm
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
+from nstbench.nn.layers.instance_normalisation import normalised_at_once
 
 # junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py, init_weights.
 _INITIAL_STD = 0.02
@@ -28,6 +29,8 @@ class PlainInstanceNorm(nn.Module):
         """Return (B, C, H, W) with mean 0 and variance 1 per sample and channel."""
         # For one sample, batch statistics equal instance statistics. Unlike torch's instance
         # normalisation, this keeps the channels-last order.
+        if x.is_cuda and torch.is_grad_enabled():
+            return normalised_at_once(x)
         if x.is_cuda:
             ones = torch.ones(x.shape[:2], device=x.device)
             return instance_norm(x, ones, torch.zeros_like(ones))

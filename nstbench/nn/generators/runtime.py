@@ -17,6 +17,7 @@ from torch import nn
 
 from nstbench.contracts import Parameters
 from nstbench.nn.backbones.loss_network import Precision, number_format
+from nstbench.nn.generators.decoder import fuse
 from nstbench.nn.generators.transformation_network import TransformationNetwork
 from nstbench.nn.inference.fused_transformation import FusedTransformation
 from nstbench.nn.inference.replay import replayed
@@ -68,8 +69,16 @@ def picture_of(network: nn.Module, params: InferenceParams, *inputs: torch.Tenso
         inputs: the network's arguments, all on its device.
     """
     with inference(params, inputs[0].device):
-        made = network(*inputs) if params.compiled else replayed(network, *inputs)
-        return made.float().contiguous()
+        return pass_of(network, params, *inputs).float().contiguous()
+
+
+def pass_of(network: nn.Module, params: InferenceParams, *inputs: torch.Tensor) -> torch.Tensor:
+    """Return what a network computes, in the context of :func:`inference`.
+
+    See :func:`picture_of` for the arguments.
+    """
+    made: torch.Tensor = network(*inputs) if params.compiled else replayed(network, *inputs)
+    return made
 
 
 def for_inference(network: _Network, params: InferenceParams, device: torch.device) -> _Network:
@@ -91,9 +100,11 @@ def suit_gpu(network: nn.Module, dtype: torch.dtype) -> None:
 
     Casting weights at every call would launch a kernel for each. Normalisations keep float32.
     """
-    for module in network.modules():
-        if isinstance(module, TransformationNetwork) and dtype != torch.float32:
-            module.fused = FusedTransformation(module, dtype)
+    if dtype != torch.float32:
+        fuse(network, dtype)
+        for module in network.modules():
+            if isinstance(module, TransformationNetwork):
+                module.fused = FusedTransformation(module, dtype)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             module.to(dtype)

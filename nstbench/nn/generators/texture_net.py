@@ -16,6 +16,7 @@ from torch import nn
 
 from nstbench.nn.generators.transformation_network import InstanceNorm
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d
+from nstbench.nn.layers.reflection import with_reflected_border
 
 _STEP = 8
 _NOISE = 3
@@ -101,7 +102,8 @@ class _Reflected(AlignedConv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         reflects = min(x.shape[-2:]) >= _SIDE_BEFORE_REFLECTION
-        return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect" if reflects else "constant"))
+        bordered = with_reflected_border(x, 1, 1) if reflects else F.pad(x, (1, 1, 1, 1))
+        return super().forward(bordered)
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

@@ -22,7 +22,7 @@ Gross and Wilber). Details from published code are named where they are used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -32,16 +32,18 @@ from torch import nn
 
 from nstbench.nn.inference.affine import scale_and_shift, transformed
 from nstbench.nn.layers.aligned_convolution import AlignedConv2d, AlignedConvTranspose2d
+from nstbench.nn.layers.instance_normalisation import EPSILON, normalised_at_once
+from nstbench.nn.layers.reflection import with_reflected_border
 
 Normalisation = Literal["batch", "instance", "conditional"]
 Padding = Literal["reflect_start", "mirror", "zero"]
 Upsampling = Literal["transposed", "nearest"]
+Parts = Mapping[int, tuple[torch.Tensor, torch.Tensor]]
 
 _STRIDE = 4
 _BLOCKS = 5
 # Ten unpadded convolutions at a quarter of the resolution remove this border.
 _BORDER = 2 * _BLOCKS * _STRIDE
-_EPSILON = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +132,10 @@ class TransformationNetwork(nn.Module):
         if self.fused is not None and self.fused.suits(pixels):
             h = self.fused(h, condition)
         else:
+            parts = self._parts(condition)
             for step in (*self.contract, *self.residual, *self.expand):
-                h = step(h, condition)
-            h = self.output(h, condition).float()
+                h = step(h, parts)
+            h = self.output(h, parts).float()
         h = torch.sigmoid(h) if self.design.normalisation == "conditional" else _unit_tanh(h)
         return h[:, :, :height, :width]
 
@@ -144,6 +147,25 @@ class TransformationNetwork(nn.Module):
             if isinstance(step, ConvolutionStep) and isinstance(step.norm, ConditionalInstanceNorm):
                 channels = step.convolution.out_channels
                 values[:, step.place : step.place + channels] = 1.0
+
+    def _parts(self, condition: torch.Tensor | None) -> Parts:
+        """Return scales and shifts of each conditional step, by its place in the condition.
+
+        Cut in one operation, they have one gradient, not one of the whole condition each.
+        """
+        if condition is None:
+            return {}
+        places = [
+            (step.place, step.convolution.out_channels)
+            for step in self.modules()
+            if isinstance(step, ConvolutionStep) and isinstance(step.norm, ConditionalInstanceNorm)
+        ]
+        sizes = [channels for _, channels in places for _ in range(2)]
+        halves = condition.split(sizes, dim=1)
+        return {
+            place: (gamma, beta)
+            for (place, _), gamma, beta in zip(places, halves[::2], halves[1::2], strict=True)
+        }
 
     def _bordered(self, pixels: torch.Tensor) -> torch.Tensor:
         """Reflect the picture at its borders, to sides that are multiples of the stride."""
@@ -221,12 +243,12 @@ class ConvolutionStep(nn.Module):
         self.rectified = rectified
         self.place = place
 
-    def forward(self, x: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, condition: Parts) -> torch.Tensor:
         """Return activations (B, outputs, H', W').
 
         Args:
             x: activations (B, inputs, H, W).
-            condition: scales and shifts of all steps (B or 1, values), for conditional networks.
+            condition: scales and shifts (B or 1, outputs) of all conditional steps, by place.
 
         Raises:
             ValueError: if a conditional network gets no condition.
@@ -237,9 +259,9 @@ class ConvolutionStep(nn.Module):
             x = self._padded(x)
         x = self.convolution(x)
         if isinstance(self.norm, ConditionalInstanceNorm):
-            if condition is None:
+            if self.place not in condition:
                 raise ValueError("a conditional network needs scales and shifts")
-            x = self.norm(x, condition[:, self.place : self.place + 2 * x.shape[1]])
+            x = self.norm(x, *condition[self.place])
         elif self.norm is not None:
             x = self.norm(x)
         return F.relu_(x) if self.rectified else x
@@ -247,7 +269,7 @@ class ConvolutionStep(nn.Module):
     def _padded(self, x: torch.Tensor) -> torch.Tensor:
         amount = self.convolution.kernel_size[0] // 2
         if self.padding == "mirror" and min(x.shape[-2:]) > amount:
-            return F.pad(x, (amount,) * 4, mode="reflect")
+            return with_reflected_border(x, amount, amount)
         # Reflection needs more pixels than it adds; the last maps of small pictures have fewer.
         return F.pad(x, (amount,) * 4) if self.padding else x
 
@@ -260,7 +282,7 @@ class ResidualBlock(nn.Module):
         self.first = first
         self.second = second
 
-    def forward(self, x: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, condition: Parts) -> torch.Tensor:
         """Return the sum, not rectified."""
         shortcut = x if self.first.padding else x[:, :, 2:-2, 2:-2]
         added: torch.Tensor = shortcut + self.second(self.first(x, condition), condition)
@@ -289,9 +311,8 @@ class ConditionalInstanceNorm(nn.Module):
     Dumoulin et al., "A Learned Representation for Artistic Style" (arXiv 1610.07629), eq. 5.
     """
 
-    def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Return the normalised (B, C, H, W); ``condition`` (B or 1, 2 C) is gamma, then beta."""
-        gamma, beta = condition.chunk(2, dim=1)
+    def forward(self, x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
+        """Return the normalised (B, C, H, W); ``gamma`` and ``beta`` are (B or 1, C)."""
         return instance_norm(x, gamma, beta)
 
 
@@ -308,7 +329,9 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     if x.shape[-2:] == (1, 1):
         # A single position equals its mean; torch raises an error for its statistics.
         return (beta[..., None, None] + 0 * x).to(x.dtype)
-    if x.is_cuda and (torch.is_grad_enabled() or wide == torch.float64):
+    if x.is_cuda and (torch.is_grad_enabled() or x.dtype != torch.bfloat16):
+        # A call per sample would launch more kernels, and would hand them slices of a condition,
+        # whose addresses are multiples of 4 bytes only.
         return normalised_at_once(x, gamma, beta)
     if x.is_cuda:
         laid_out = x.contiguous(memory_format=torch.channels_last)
@@ -316,28 +339,10 @@ def instance_norm(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> t
     # For one sample, batch statistics equal instance statistics. On CPUs this takes a quarter of
     # the time of torch's instance normalisation, which does not keep channels-last order.
     parts = [
-        F.batch_norm(one, None, None, gamma[i], beta[i], training=True, eps=_EPSILON)
+        F.batch_norm(one, None, None, gamma[i], beta[i], training=True, eps=EPSILON)
         for i, one in enumerate(x.split(1))
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def normalised_at_once(x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
-    """Return the same as :func:`instance_norm` for all samples in a few kernels.
-
-    GPUs get this form: a call per sample would launch more kernels, and would hand them slices of
-    a condition, whose addresses are multiples of 4 bytes only.
-
-    Args:
-        x: (B, C, H, W) of any floating-point dtype; the result has the same.
-        gamma: scales (B, C), float32 at least.
-        beta: shifts (B, C), of the same dtype.
-    """
-    wide = x.to(gamma.dtype)
-    variance, mean = torch.var_mean(wide, dim=(2, 3), keepdim=True, correction=0)
-    scale = gamma[..., None, None] * torch.rsqrt(variance + _EPSILON)
-    shift = beta[..., None, None] - mean * scale
-    return torch.addcmul(shift, wide, scale).to(x.dtype)
 
 
 def mirrored(
@@ -385,4 +390,5 @@ def _centred(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _unit_tanh(x: torch.Tensor) -> torch.Tensor:
-    return (torch.tanh(x) + 1) / 2
+    # equal to (tanh(x) + 1) / 2, in fewer passes
+    return torch.sigmoid(2 * x)

@@ -16,6 +16,8 @@ from types import ModuleType
 import torch
 import torch.nn.functional as F
 
+from nstbench.core.errors import lost_device, ran_out_of_memory
+
 _log = logging.getLogger(__name__)
 
 EPSILON = 1e-5
@@ -114,9 +116,10 @@ def _module() -> ModuleType | None:
 
 
 def _without_kernels(error: Exception) -> None:
-    """Use torch from now on, after a kernel could not be built."""
+    """Use torch from now on, after a kernel could not be built; other errors are raised again."""
     global _working
-    if torch.cuda.is_current_stream_capturing():
+    others = ran_out_of_memory(error) or lost_device(error)
+    if others or torch.cuda.is_current_stream_capturing():
         raise error
     _working = False
     _log.warning("Triton's kernels do not work here, torch is used: %s", error)

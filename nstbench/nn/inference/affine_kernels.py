@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-_TILE = 8192
+_TILE, _MAP_TILE = 8192, 4096
 _TILE_ROWS = 128
 _TILE_COLUMNS = 32
 
@@ -132,7 +132,7 @@ def scale_and_shift(
     sums, squares = x.new_empty((2, batch, tiles, width), dtype=torch.float32)
     scale, shift = x.new_empty((2, batch, channels), dtype=torch.float32)
     _tile_moments[(tiles, batch)](
-        x, sums, squares, pixels, width, tiles, block=block, padded=padded
+        x, sums, squares, pixels, width, tiles, block=block, padded=padded, num_warps=8
     )
     _scale_and_shift[(batch, triton.cdiv(channels, _TILE_COLUMNS))](
         sums, squares, gamma, beta, scale, shift, pixels, channels, tiles, block,
@@ -163,7 +163,7 @@ def transformed(
         memory_format=torch.channels_last,
     )  # fmt: skip
     padded = triton.next_power_of_2(channels)
-    block = max(16, _TILE // padded)
+    block = max(16, _MAP_TILE // padded)
     more = x if added is None else added
     _transform[(triton.cdiv(outer[0] * outer[1], block), batch)](
         x, scale, shift, more, out, *inner, *outer, border, channels,

@@ -8,11 +8,12 @@ pixel several times by numbers that could be added before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 
-_MULTIPLE = 32
+_BLOCK = 32
 
 Layer = Callable[[torch.Tensor], torch.Tensor]
 
@@ -28,6 +29,7 @@ def from_few_channels(weight: torch.Tensor, dtype: torch.dtype) -> Layer:
     """Return a convolution without padding, for example of the three channels of a picture.
 
     The columns under a row of the kernel become channels, which leaves a convolution by a column.
+    Neighbouring outputs of a row share these channels as long as they fit into a block of 32.
 
     Args:
         weight: float32 (outputs, inputs, k, k).
@@ -37,22 +39,32 @@ def from_few_channels(weight: torch.Tensor, dtype: torch.dtype) -> Layer:
         A function of maps (B, inputs, H, W) of any format to (B, outputs, H - k + 1, W - k + 1),
         channels last.
     """
-    outputs, inputs, rows, columns = weight.shape
-    wanted = columns * inputs
-    kernel = weight.permute(0, 3, 1, 2).reshape(outputs, wanted, rows, 1)
-    kernel = F.pad(kernel, (0, 0, 0, 0, 0, -wanted % _MULTIPLE)).to(dtype)
-    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    outputs, inputs, _, columns = weight.shape
+
+    @cache
+    def kernel(group: int) -> torch.Tensor:
+        # output p of a group sees the columns p to p + k - 1 of the group's window
+        shifted = [F.pad(weight, (p, group - 1 - p)) for p in range(group)]
+        flat = torch.stack(shifted).permute(0, 1, 4, 2, 3).flatten(2, 3).flatten(0, 1)
+        return _laid_out(F.pad(flat[..., None], (0, 0, 0, 0, 0, -flat.shape[1] % _BLOCK)), dtype)
 
     def convolved(x: torch.Tensor) -> torch.Tensor:
         batch, _, height, width = x.shape
+        made = width - columns + 1
+        most = _BLOCK // inputs - columns + 1
+        group = next((g for g in range(most, 1, -1) if made % g == 0), 1)
+        wanted = (group + columns - 1) * inputs
         flat = x.permute(0, 2, 3, 1).contiguous()
         row = width * inputs
         # the same memory, in windows that overlap
         windows = flat.as_strided(
-            (batch, height, width - columns + 1, wanted), (height * row, row, inputs, 1)
+            (batch, height, made // group, wanted), (height * row, row, group * inputs, 1)
         )
-        wide = F.pad(windows.to(dtype), (0, -wanted % _MULTIPLE))
-        return F.conv2d(wide.permute(0, 3, 1, 2), kernel)
+        wide = F.pad(windows.to(dtype), (0, -wanted % _BLOCK))
+        groups = F.conv2d(wide.permute(0, 3, 1, 2), kernel(group))
+        # in memory, the outputs of a group follow each other like those of a row
+        together = groups.permute(0, 2, 3, 1).contiguous()
+        return together.view(batch, -1, made, outputs).permute(0, 3, 1, 2)
 
     return convolved
 
@@ -61,7 +73,8 @@ def to_few_channels(weight: torch.Tensor, dtype: torch.dtype, padding: int) -> L
     """Return a convolution with a border of zeros, for example to the channels of a picture.
 
     A convolution by a column computes what each column of the kernel adds, and its columns are
-    added up in float32.
+    added up in float32. Neighbouring pixels of a row are taken together as long as their sums fit
+    into a block of 32.
 
     Args:
         weight: float32 (outputs, inputs, k, k).
@@ -71,23 +84,46 @@ def to_few_channels(weight: torch.Tensor, dtype: torch.dtype, padding: int) -> L
     Returns:
         A function of maps (B, inputs, H, W) to float32 (B, outputs, H', W').
     """
-    outputs, inputs, rows, columns = weight.shape
-    wanted = columns * outputs
-    made = wanted + -wanted % _MULTIPLE
-    kernel = weight.permute(3, 0, 1, 2).reshape(wanted, inputs, rows, 1)
-    kernel = F.pad(kernel, (0, 0, 0, 0, 0, 0, 0, made - wanted)).to(dtype)
-    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    outputs, inputs, _, columns = weight.shape
+
+    def blocks(group: int) -> int:
+        """Return how many groups of pixels a group of outputs sees."""
+        return (columns - 1) // group + 1 if group == 1 else (columns + group - 2) // group + 1
+
+    @cache
+    def kernel(group: int) -> torch.Tensor:
+        # pixel q of block d is under column group * d + q - p of the kernel of output p
+        count = blocks(group)
+        around = F.pad(weight, (group - 1, group * count - columns))
+        shifted = [around[..., group - 1 - p :][..., : group * count] for p in range(group)]
+        parts = torch.stack(shifted).unflatten(-1, (count, group))
+        # (p, output, input, row, d, q) to (d, p, output), (q, input), row
+        flat = parts.permute(4, 0, 1, 5, 2, 3).flatten(3, 4).flatten(0, 2)
+        surplus = -len(flat) % _BLOCK
+        return _laid_out(F.pad(flat[..., None], (0, 0, 0, 0, 0, 0, 0, surplus)), dtype)
+
+    def suits(group: int, width: int) -> bool:
+        fits = blocks(group) * group * outputs <= _BLOCK
+        return fits and not (width % group or padding % group or (columns - 1) % group)
 
     def convolved(x: torch.Tensor) -> torch.Tensor:
-        parts = F.conv2d(x, kernel, padding=(padding, padding)).permute(0, 2, 3, 1).contiguous()
-        batch, height, width, _ = parts.shape
-        row = width * made
-        # column c of the kernel contributes c places to the left of where it was computed
+        batch, _, _, width = x.shape
+        group = next((g for g in (4, 2) if suits(g, width)), 1)
+        flat = x.permute(0, 2, 3, 1).contiguous()
+        grouped = flat.view(batch, -1, width // group, group * inputs).permute(0, 3, 1, 2)
+        weights = kernel(group)
+        parts = F.conv2d(grouped, weights, padding=(padding, padding // group))
+        parts = parts.permute(0, 2, 3, 1).contiguous()
+        made, sums, count = len(weights), group * outputs, blocks(group)
+        _, height, across, _ = parts.shape
+        row = across * made
+        # block d contributes d places to the left of where it was computed
         shifted = parts.as_strided(
-            (batch, height, width - columns + 1, outputs, columns),
-            (height * row, row, made, 1, made + outputs),
+            (batch, height, across - count + 1, sums, count),
+            (height * row, row, made, 1, made + sums),
         )
-        return shifted.sum(dim=-1, dtype=torch.float32).permute(0, 3, 1, 2)
+        together = shifted.sum(dim=-1, dtype=torch.float32)
+        return together.view(batch, height, -1, outputs).permute(0, 3, 1, 2)
 
     return convolved
 
@@ -108,3 +144,7 @@ def of_enlarged(weight: torch.Tensor) -> torch.Tensor:
     seen = weight.new_tensor(_SEEN)
     phases = torch.einsum("aur,bvs,oirs->aboiuv", seen, seen, weight)
     return phases.flatten(0, 2)
+
+
+def _laid_out(kernel: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return kernel.to(dtype).contiguous(memory_format=torch.channels_last)

@@ -46,6 +46,7 @@ class FusedTransformation:
         self._steps = [_Step.of(step, dtype, first=not i) for i, step in enumerate(steps[:-1])]
         for step, following in zip(self._steps, steps[1:], strict=True):
             step.border, step.repeated = _border_before(following)
+        self._dtype = dtype
         self._contracting = len(network.contract)
         self._residual_end = self._contracting + 2 * len(network.residual)
         self._mirrored = network.design.padding == "mirror"
@@ -72,7 +73,8 @@ class FusedTransformation:
             bordered: centred pixels with the network's outer border, (B, 3, H, W).
             condition: see :class:`TransformationNetwork`.
         """
-        h = F.pad(bordered, (self._padding,) * 4, mode="reflect" if self._mirrored else "constant")
+        h = bordered.to(self._dtype)
+        h = F.pad(h, (self._padding,) * 4, mode="reflect" if self._mirrored else "constant")
         shortcut = h
         for index, step in enumerate(self._steps):
             place = index - self._contracting

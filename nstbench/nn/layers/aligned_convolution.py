@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nstbench.nn.layers.reflection import with_reflected_border
+
 _MULTIPLE = 8
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -51,7 +53,10 @@ def padded_convolution(convolution: Convolution, x: torch.Tensor) -> torch.Tenso
     assert not isinstance(padding, str)
     if convolution.padding_mode != "zeros":
         rows, columns = padding
-        x = F.pad(x, (columns, columns, rows, rows), mode=convolution.padding_mode)
+        if convolution.padding_mode == "reflect":
+            x = with_reflected_border(x, rows, columns)
+        else:
+            x = F.pad(x, (columns, columns, rows, rows), mode=convolution.padding_mode)
         padding = (0, 0)
     transposed = isinstance(convolution, nn.ConvTranspose2d)
     first, second = (inputs, outputs) if transposed else (outputs, inputs)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from nstbench.nn.losses.wide_products import wide_product
+
 # The code of AdaIN adds this to variances (AdaptiveInstanceNormalization.lua).
 VARIANCE_FLOOR = 1e-5
 # The code of WCT drops directions with less variance (feature_wct in utils.lua).
@@ -120,7 +122,8 @@ def moments_at_once(features: torch.Tensor, exponent: float) -> tuple[torch.Tens
     means = flat.mean(dim=2, keepdim=True)
     divisor = max(1, flat.shape[2] - 1)
     centred = flat - means
-    covariances = centred @ centred.mT / divisor
+    # few channels and many positions: one product would leave most of a GPU idle
+    covariances = wide_product(centred, centred) / divisor
     try:
         values, vectors = torch.linalg.eigh(covariances)
         doubtful = ~_reliable(values, vectors)
@@ -132,7 +135,7 @@ def moments_at_once(features: torch.Tensor, exponent: float) -> tuple[torch.Tens
     if bool(doubtful.any()):
         wide = features[doubtful].double().flatten(2)
         wide = wide - wide.mean(dim=2, keepdim=True)
-        values[doubtful], vectors[doubtful] = torch.linalg.eigh(wide @ wide.mT / divisor)
+        values[doubtful], vectors[doubtful] = torch.linalg.eigh(wide_product(wide, wide) / divisor)
     factors = torch.where(values > LEAST_EIGENVALUE, values, 1.0).pow(exponent)
     factors = torch.where(values > LEAST_EIGENVALUE, factors, 0.0)
     return means, ((vectors * factors[:, None]) @ vectors.mT).float()

@@ -7,12 +7,14 @@ differs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from nstbench.nn.losses.wide_products import wide_product
+from nstbench.nn.losses.wide_products import partial_products, wide_product
 
 
 def gram_distance(
@@ -65,15 +67,29 @@ def variation(pixels: torch.Tensor, exponent: float) -> torch.Tensor:
     return energy
 
 
+def weighted_sum(values: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+    """Return the sum of 0-d values with weights (n,); differentiable once in the values."""
+    total: torch.Tensor = _WeightedSum.apply(weights, *values)
+    return total
+
+
 class _GramDistance(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, features: torch.Tensor, target: torch.Tensor, shift: float, count: float
     ) -> torch.Tensor:
         flat = features.flatten(2)
-        product = _shifted(wide_product(flat, flat), flat, flat, shift)
-        # A - G, so that a single operation scales and subtracts
-        difference = torch.sub(target, product, alpha=1 / count)
+        if len(features) == len(target) == 1 and not shift:
+            parts = partial_products(flat, flat).flatten(1)
+            # one product adds up the parts of F F^T and subtracts them from the target
+            ones = _ones(len(parts), parts.device, parts.dtype)
+            with torch.autocast(features.device.type, enabled=False):
+                difference = torch.addmv(target.flatten(), parts.T, ones, alpha=-1 / count)
+            difference = difference.view_as(target)
+        else:
+            product = _shifted(wide_product(flat, flat), flat, flat, shift)
+            # A - G, so that a single operation scales and subtracts
+            difference = torch.sub(target, product, alpha=1 / count)
         ctx.save_for_backward(features, difference)
         ctx.shift, ctx.count = shift, count
         return _square(difference)
@@ -82,8 +98,7 @@ class _GramDistance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, difference = ctx.saved_tensors
-        weight = difference * (grad * (-4 / ctx.count))
-        return _weighted(features, weight, ctx.shift), None, None, None
+        return _weighted(features, difference, grad * (-4 / ctx.count), ctx.shift), None, None, None
 
 
 class _CrossDistance(torch.autograd.Function):
@@ -102,12 +117,12 @@ class _CrossDistance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         shallow, deep, difference = ctx.saved_tensors
-        weight = difference * (grad * (-2 / deep[0, 0].numel()))
+        factor = grad * (-2 / deep[0, 0].numel())
         of_shallow = of_deep = None
         if ctx.needs_input_grad[0]:
-            of_shallow = _weighted(deep, weight.transpose(1, 2), ctx.shift)
+            of_shallow = _weighted(deep, difference.transpose(1, 2), factor, ctx.shift)
         if ctx.needs_input_grad[1]:
-            of_deep = _weighted(shallow, weight, ctx.shift)
+            of_deep = _weighted(shallow, difference, factor, ctx.shift)
         return of_shallow, of_deep, None, None
 
 
@@ -151,16 +166,28 @@ class _Variation(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         down, right, squared = ctx.saved_tensors
-        if ctx.plain:
-            slope = 2 * grad
-        else:
-            slope = squared.pow(ctx.exponent / 2 - 1) * (ctx.exponent * grad)
+        slope = ctx.exponent * grad
+        if not ctx.plain:
+            slope = squared.pow(ctx.exponent / 2 - 1) * slope
         down, right = down * slope, right * slope
         gradient = down.new_zeros(ctx.shape)
         gradient[..., 1:, :-1] = down
         gradient[..., :-1, 1:] += right
         gradient[..., :-1, :-1] -= down.add_(right)
         return gradient, None
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(weights)
+        return torch.dot(torch.stack(values), weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (weights,) = ctx.saved_tensors
+        return None, *(weights * grad).unbind()
 
 
 def _shifted(
@@ -178,30 +205,40 @@ def _shifted(
     return product.add_(sums, alpha=shift)
 
 
-def _weighted(features: torch.Tensor, weight: torch.Tensor, shift: float) -> torch.Tensor:
+def _weighted(
+    features: torch.Tensor, matrix: torch.Tensor, factor: torch.Tensor, shift: float
+) -> torch.Tensor:
     """Return (F + s) at each position times a matrix, channels last.
 
     Args:
         features: F, (B, C, H, W).
-        weight: float32 (B, C, D).
+        matrix: float32 (B, C, D).
+        factor: of the matrix, 0-d.
         shift: s.
 
     Returns:
         (B, D, H, W) of the dtype of ``features``.
     """
     flat = features.flatten(2).transpose(1, 2)
-    low = weight.to(features.dtype)
+    low = torch.empty_like(matrix, dtype=features.dtype)
+    torch.mul(matrix, factor, out=low)
     with torch.autocast(features.device.type, enabled=False):
         if not shift:
             product = torch.bmm(flat, low)
         else:
-            offset = (weight.sum(dim=1, keepdim=True) * shift).to(features.dtype)
+            offset = (matrix.sum(dim=1, keepdim=True) * (factor * shift)).to(features.dtype)
             if len(flat) == 1:
                 # of a vector, the addition is part of the product
                 product = torch.addmm(offset[0, 0], flat[0], low[0])[None]
             else:
                 product = torch.baddbmm(offset, flat, low)
     return product.transpose(1, 2).unflatten(2, features.shape[2:])
+
+
+@cache
+def _ones(count: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return ones, made once: a CUDA graph needs no kernel for them."""
+    return torch.ones(count, device=device, dtype=dtype)
 
 
 def _square(values: torch.Tensor) -> torch.Tensor:

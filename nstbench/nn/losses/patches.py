@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from nstbench.core.errors import ImageError
 from nstbench.nn.losses import gpu_terms
-from nstbench.nn.losses.nearest import nearest
+from nstbench.nn.losses.nearest import nearest, similarities_at_once
 
 # Similarities in memory at a time: 64 MiB of float32.
 _CHUNK = 1 << 24
@@ -109,7 +109,8 @@ def match(
     labels = _at(labels, features)
     height, width = features.shape[-2:]
     rows, columns = height - style.size + 1, width - style.size + 1
-    step = max(1, _CHUNK // (len(style.keys) * columns))
+    at_once = _CHUNK if features.device.type == "cpu" else similarities_at_once(features.device)
+    step = max(1, at_once // (len(style.keys) * columns))
     indices = []
     for top in range(0, rows, step):
         strip = slice(top, min(top + step, rows) + style.size - 1)

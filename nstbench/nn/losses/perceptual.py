@@ -20,6 +20,7 @@ import torch
 from nstbench.nn.layers.layered import LayeredNetwork
 from nstbench.nn.losses.gram import Divisor, divisor, gram_matrix
 from nstbench.nn.losses.terms import CAFFE_SCALE, content_energy, gram_energy, total_variation
+from nstbench.nn.losses.wide_products import wide_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class PerceptualLoss:
             pixels: float32 RGB (B, 3, H, W) in [0, 1].
         """
         features = self.network(pixels.contiguous(memory_format=torch.channels_last), self.style)
-        return {name: gram_matrix(f.float(), self.divide_by) for name, f in features.items()}
+        return {name: self._gram(f) for name, f in features.items()}
 
     def __call__(
         self,
@@ -82,6 +83,12 @@ class PerceptualLoss:
         if self.tv:
             losses["tv"] = self.tv * total_variation(pixels * 255)
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
+
+    def _gram(self, features: torch.Tensor) -> torch.Tensor:
+        if features.is_cuda:
+            flat = features.flatten(2)
+            return wide_product(flat, flat) / divisor(features, self.divide_by)
+        return gram_matrix(features.float(), self.divide_by)
 
     def _gram_distance(self, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         batch, channels = features.shape[:2]

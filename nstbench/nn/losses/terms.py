@@ -7,12 +7,15 @@ precision of the activations. No function waits for the device, and GPUs use the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from nstbench.nn.layers.beside import beside, join
 from nstbench.nn.losses import gpu_terms
 
 # One unit of torchvision's normalised input, on the 0-255 scale of the Caffe networks: 255 times
@@ -118,6 +121,70 @@ def _averaged_to(shallow: torch.Tensor, deep: torch.Tensor) -> torch.Tensor:
         # the gradient of adaptive pooling is added up in any order, which differs between runs
         return F.avg_pool2d(shallow, (int(down), int(across)))
     return F.adaptive_avg_pool2d(shallow, (height, width))
+
+
+Energy = tuple[Callable[..., torch.Tensor], *tuple[torch.Tensor, ...]]
+"""A function that returns a 0-d value, and the activations that it is called with."""
+
+
+class WeightedSum:
+    """A sum of 0-d values with fixed weights, in two kernels on a GPU.
+
+    Args:
+        weights: one per value.
+
+    Example:
+        >>> WeightedSum([2.0, 3.0])([torch.tensor(1.0), torch.tensor(10.0)])
+        tensor(32.)
+    """
+
+    def __init__(self, weights: Iterable[float]) -> None:
+        self._weights = tuple(weights)
+        self._on_gpu: torch.Tensor | None = None
+
+    def __call__(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the sum, 0-d; differentiable once.
+
+        The first call moves the weights to the GPU, so a CUDA graph must not record it.
+        """
+        if not values[0].is_cuda:
+            weighted = [w * value for w, value in zip(self._weights, values, strict=True)]
+            return torch.stack(weighted).sum()
+        if self._on_gpu is None:
+            self._on_gpu = torch.tensor(self._weights, device=values[0].device)
+        return gpu_terms.weighted_sum(values, self._on_gpu)
+
+    def of_layers(self, energies: Sequence[Energy]) -> torch.Tensor:
+        """Return the sum of energies, which a GPU may compute while the network goes on.
+
+        Args:
+            energies: function and the layers that it is called with.
+        """
+        values = []
+        for function, *layers in energies:
+            with beside(*layers):
+                values.append(function(*layers))
+        join()
+        return self(values)
+
+
+def gram_energies(
+    features: Mapping[str, torch.Tensor], targets: Mapping[str, torch.Tensor]
+) -> list[Energy]:
+    """Return :func:`gram_energy` of each layer of ``targets``, for :meth:`WeightedSum.of_layers`.
+
+    Args:
+        features: layer -> activations (B, C, H, W).
+        targets: layer -> Gram matrix, float32 (B or 1, C, C), divided by its own N.
+    """
+    return [
+        (partial(gram_energy, target=target), features[name]) for name, target in targets.items()
+    ]
+
+
+def added_up(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the sum of 0-d values."""
+    return values[0] if len(values) == 1 else torch.stack(list(values)).sum()
 
 
 def content_energy(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

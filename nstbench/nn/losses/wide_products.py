@@ -33,17 +33,32 @@ def wide_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """
     batch, positions = len(left), left.shape[2]
     parts = _parts(batch, left.shape[1], right.shape[1], positions)
-    length = positions // parts
-    whole = parts * length
-    factors = (
-        side[:, :, :whole].unflatten(2, (parts, length)).transpose(1, 2).flatten(0, 1)
-        for side in (left, right)
-    )
-    a, b = factors
-    total = _multiplied(a, b.transpose(1, 2)).unflatten(0, (batch, parts)).sum(dim=1)
+    whole = positions - positions % parts
+    total = _of_parts(left, right, parts).unflatten(0, (batch, parts)).sum(dim=1)
     if whole < positions:
         total += _multiplied(left[:, :, whole:], right[:, :, whole:].transpose(1, 2))
     return total
+
+
+def partial_products(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return (parts, C, D), the sum of which is left right^T, for (1, C, N) and (1, D, N)."""
+    positions = left.shape[2]
+    parts = _parts(1, left.shape[1], right.shape[1], positions)
+    product = _of_parts(left, right, parts)
+    whole = positions - positions % parts
+    if whole < positions:
+        product[-1:] += _multiplied(left[:, :, whole:], right[:, :, whole:].transpose(1, 2))
+    return product
+
+
+def _of_parts(left: torch.Tensor, right: torch.Tensor, parts: int) -> torch.Tensor:
+    """Return products (B parts, C, D) over equal parts of the positions, without the rest."""
+    length = left.shape[2] // parts
+    a, b = (
+        side[:, :, : parts * length].unflatten(2, (parts, length)).transpose(1, 2).flatten(0, 1)
+        for side in (left, right)
+    )
+    return _multiplied(a, b.transpose(1, 2))
 
 
 def _parts(batch: int, rows: int, columns: int, positions: int) -> int:

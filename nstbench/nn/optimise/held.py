@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from nstbench.nn.optimise.minimise import Losses, Objective, Renewing
+from nstbench.nn.layers.beside import two_streams
+from nstbench.nn.optimise import replay
+from nstbench.nn.optimise.minimise import Losses, Objective, Renewing, evaluate
 
 
 class Held:
@@ -26,8 +28,5 @@ class Held:
 
     def evaluate(self, pixels: torch.Tensor, scale: torch.Tensor) -> tuple[Losses, torch.Tensor]:
         """Return detached losses, and the gradient of ``scale`` (0-d) times their total."""
-        leaf = pixels.detach().requires_grad_()
-        with torch.enable_grad():
-            losses = self.losses(leaf)
-            (gradient,) = torch.autograd.grad(losses["total"] * scale, leaf)
-        return {name: value.detach() for name, value in losses.items()}, gradient
+        with two_streams(pixels.device, replay.branches()):
+            return evaluate(self.losses, pixels, scale)

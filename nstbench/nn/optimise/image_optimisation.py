@@ -7,7 +7,7 @@ A method of this family defines the targets of the style (:meth:`style_targets`)
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from nstbench.contracts import Method, OnStep, Parameters, Picture, PreparedPair, Weight
+from nstbench.contracts import Method, OnStep, Parameters, Picture, Weight
 from nstbench.core.records import Step
 from nstbench.nn.backbones.load import backbone_weight, on_network
 from nstbench.nn.backbones.loss_network import Precision, load_loss_network
@@ -25,14 +25,11 @@ from nstbench.nn.losses.terms import total_variation
 from nstbench.nn.optimise.in_buffers import minimise_in_buffers
 from nstbench.nn.optimise.minimise import (
     Descent,
-    Evaluate,
     Losses,
     Objective,
     Optimizer,
-    evaluate_alone,
     minimise,
 )
-from nstbench.nn.optimise.shared_pass import SharedPass
 from nstbench.pictures.picture import resize
 
 LOSS_NETWORKS: tuple[Weight, ...] = (VGG16, VGG19)
@@ -112,8 +109,6 @@ class ImageOptimisation(Method):
     network: LayeredNetwork
     _style: Picture
     _targets: dict[float, Any]
-    _evaluate: Evaluate = staticmethod(evaluate_alone)
-    _shared_pass: SharedPass | None = None
 
     # -- defined by each method -------------------------------------------------------------
 
@@ -218,44 +213,15 @@ class ImageOptimisation(Method):
             if self._in_buffers(start):
                 pixels = minimise_in_buffers(start, objective, descent, report)
             else:
-                pixels = minimise(start, objective, descent, report, self._evaluate)
+                pixels = minimise(start, objective, descent, report)
             done += count
         assert pixels is not None
         return self.finish(pixels.clamp(0.0, 1.0), content)
 
-    def does_batches(self) -> bool:
-        """Return True: pairs can share the passes through the network."""
-        return True
-
-    def stylize_batch(self, pairs: Sequence[PreparedPair]) -> list[torch.Tensor | BaseException]:
-        """Optimise several pairs at once; see :mod:`nstbench.nn.optimise.shared_pass`."""
-        shared_pass = SharedPass(self.network)
-
-        def work_on(pair: PreparedPair) -> Callable[[Evaluate], torch.Tensor]:
-            method = pair.method
-            assert isinstance(method, ImageOptimisation)
-
-            def work(evaluate: Evaluate) -> torch.Tensor:
-                method._shared_pass, method._evaluate = shared_pass, evaluate
-                return method.stylize(pair.content, generator=pair.generator, on_step=pair.on_step)
-
-            return work
-
-        return shared_pass.run([work_on(pair) for pair in pairs])
-
     # -- helpers ----------------------------------------------------------------------------
 
     def features(self, pixels: torch.Tensor, layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        """Return activations of the loss network, in its precision, channels last.
-
-        For the unchanged tensor that an objective is called with, they may come from a pass that
-        several pairs share.
-        """
-        shared = (
-            self._shared_pass.features(pixels, layers) if self._shared_pass is not None else None
-        )
-        if shared is not None:
-            return shared
+        """Return activations of the loss network, in its precision, channels last."""
         laid_out = pixels.contiguous(memory_format=torch.channels_last)
         activations: dict[str, torch.Tensor] = self.network(laid_out, layers)
         return activations
@@ -269,17 +235,17 @@ class ImageOptimisation(Method):
             pixels: the picture, (B, 3, H, W).
         """
         weights = self.loss_weights()
-        total = weights["content"] * content + weights["style"] * style
+        total = _times(weights["content"], content) + _times(weights["style"], style)
         parts = {"content": content, "style": style}
         if self.params.tv_weight:
             variation = total_variation(pixels * 255, self.tv_exponent)
             parts["tv"] = variation / pixels[:, :, 1:, 1:].numel()
-            total = total + self.params.tv_weight * parts["tv"]
+            total = total + _times(self.params.tv_weight, parts["tv"])
         return {**parts, "total": total}
 
     def _in_buffers(self, pixels: torch.Tensor) -> bool:
-        """Return True if steps may be replays of a graph: one pair on a GPU."""
-        return pixels.is_cuda and self._evaluate is evaluate_alone
+        """Return True where steps are replays of a graph."""
+        return pixels.is_cuda
 
     def _scales(self) -> tuple[float, ...]:
         return (*self.params.coarse_scales, 1.0)
@@ -295,6 +261,11 @@ class ImageOptimisation(Method):
             return resize(style.pixels, (level.height, level.width)).expand_as(level.pixels)
         noise = torch.randn(level.pixels.shape, generator=generator) * _NOISE
         return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).to(level.pixels.device)
+
+
+def _times(weight: float, loss: torch.Tensor) -> torch.Tensor:
+    """Return the product, without a kernel if the weight is 1."""
+    return loss if weight == 1.0 else weight * loss
 
 
 def scaled(picture: Picture, scale: float) -> Picture:

@@ -82,7 +82,7 @@ def _zoomed(
     low = 0 if ends[0].loss <= ends[1].loss else 1
     close = False
     for _ in range(limit):
-        step = interpolated(*ends)
+        step = interpolated(ends[0], ends[1])
         least, most = sorted(end.step for end in ends)
         margin = _MARGIN * (most - least)
         if min(most - step, step - least) < margin:
@@ -107,9 +107,7 @@ def _zoomed(
     return ends[low]
 
 
-def interpolated(
-    one: Point, other: Point, bounds: tuple[float, float] | None = None
-) -> float:
+def interpolated(one: Point, other: Point, bounds: tuple[float, float] | None = None) -> float:
     """Return the step at the minimum of the cubic polynomial through two points.
 
     Args:

@@ -40,9 +40,6 @@ class Renewing:
         return self.losses(pixels)
 
 
-Evaluate = Callable[[Objective, torch.Tensor, torch.Tensor], tuple[Losses, torch.Tensor]]
-"""Takes an objective, pixels and a 0-d factor; see :func:`evaluate_alone`."""
-
 Report = Callable[[int, Losses], None]
 """Receives the index of an evaluation and its detached losses."""
 
@@ -76,7 +73,7 @@ class Descent:
     learning_rate: float | None = None
 
 
-def evaluate_alone(
+def evaluate(
     objective: Objective, pixels: torch.Tensor, factor: torch.Tensor
 ) -> tuple[Losses, torch.Tensor]:
     """Return the detached losses at ``pixels`` and the gradient of ``factor`` times their total.
@@ -87,26 +84,18 @@ def evaluate_alone(
         factor: 0-d; applied before the backward pass, whose gradients may have half precision.
 
     Returns:
-        The losses, and the gradient, float32 (B, 3, H, W), contiguous.
+        The losses, and the gradient, float32 (B, 3, H, W).
     """
     leaf = pixels.detach().requires_grad_()
     with torch.enable_grad():
         losses = objective(leaf)
-        (gradient,) = torch.autograd.grad(losses["total"] * factor, leaf)
-    return detached(losses), gradient.contiguous()
-
-
-def detached(losses: Losses) -> Losses:
-    """Return losses without their autograd graph."""
-    return {name: value.detach() for name, value in losses.items()}
+        total = losses["total"]
+        (gradient,) = torch.autograd.grad(total, leaf, grad_outputs=factor.to(total))
+    return {name: value.detach() for name, value in losses.items()}, gradient
 
 
 def minimise(
-    start: torch.Tensor,
-    objective: Objective,
-    descent: Descent,
-    report: Report,
-    evaluate: Evaluate = evaluate_alone,
+    start: torch.Tensor, objective: Objective, descent: Descent, report: Report
 ) -> torch.Tensor:
     """Return the picture that ``descent`` reaches from ``start``.
 
@@ -118,7 +107,6 @@ def minimise(
         objective: the loss.
         descent: optimiser and number of evaluations.
         report: called after every evaluation.
-        evaluate: computes losses and gradients.
 
     Returns:
         float32 (B, 3, H, W), contiguous, detached.
@@ -138,7 +126,7 @@ def minimise(
     if descent.iterations == 0:
         return start.detach().clone()
     unit = lbfgs_unit(start) if descent.optimizer == "lbfgs" else 1.0
-    search = _Search(start, lambda *given: evaluate(objective, *given), report, unit)
+    search = _Search(start, objective, report, unit)
     with torch.enable_grad():
         if descent.optimizer == "lbfgs":
             run_with_restarts(search, rate_of(descent), descent.iterations)
@@ -293,7 +281,7 @@ class _Search(Search):
     def __init__(
         self,
         start: torch.Tensor,
-        evaluate: Callable[[torch.Tensor, torch.Tensor], tuple[Losses, torch.Tensor]],
+        objective: Objective,
         report: Report,
         unit: float,
     ) -> None:
@@ -301,10 +289,10 @@ class _Search(Search):
         pixels = start.detach().clone(memory_format=torch.contiguous_format)
         self.leaf = (pixels / unit).requires_grad_()
         self._unit = unit
-        self._evaluate = evaluate
+        self._objective = objective
         self._report = report
         self._best = (math.inf, self.leaf.detach().clone())
-        self._scale = torch.ones(())
+        self._scale = torch.ones((), device=start.device)
 
     def descend(self, rate: float, evaluations: int) -> None:
         """Run torch's L-BFGS."""
@@ -315,7 +303,8 @@ class _Search(Search):
         if self.budget is not None and self.count >= self.budget:
             raise BudgetUsed
         self.leaf.grad = None
-        losses, gradient = self._evaluate(self.pixels(), self._scale)
+        losses, gradient = evaluate(self._objective, self.pixels(), self._scale)
+        gradient = gradient.contiguous()
         total = losses["total"]
         self.leaf.grad = gradient if self._unit == 1.0 else gradient * self._unit
         if self.count == 0:

@@ -158,7 +158,7 @@ class _BufferSearch(Search):
             self._evaluate(first=True)
         else:
             self._evaluated()
-        figures = self._figures.cpu()
+        figures = self._figures.to("cpu", copy=True)
         losses = dict(zip(self._names, figures[4:], strict=True))
         self._report(self.count, losses)
         self.note(losses["total"])

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +21,9 @@ import nstbench
 from nstbench.pictures.painter.styles import paint
 from nstbench.pictures.picture import write_png
 
+_log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.5
 _FEW = 8
 """Pictures that one process paints in the time that another takes to start."""
 
@@ -65,8 +70,10 @@ def paint_files(wanted: Sequence[Wanted], processes: int | None = None) -> None:
     if processes > 1:
         _in_processes(missing, processes)
     # this process paints what the others could not, and raises the reason
-    for one in missing:
-        one.paint()
+    for number, one in enumerate(missing, 1):
+        if not Path(one.path).is_file():
+            one.paint()
+            _log.info("painted %d of %d pictures", number, len(missing))
 
 
 def _in_processes(missing: Sequence[Wanted], processes: int) -> None:
@@ -89,8 +96,10 @@ def _in_processes(missing: Sequence[Wanted], processes: int) -> None:
             assert process.stdin is not None
             with contextlib.suppress(OSError), process.stdin as channel:
                 channel.write(lines)
-        for process in started:
-            process.wait()
+        while any(process.poll() is None for process in started):
+            time.sleep(_POLL_SECONDS)
+            done = sum(Path(one.path).is_file() for one in missing)
+            _log.info("painted %d of %d pictures", done, len(missing))
     finally:
         for process in started:
             process.kill()
@@ -98,8 +107,11 @@ def _in_processes(missing: Sequence[Wanted], processes: int) -> None:
 
 
 def main() -> None:
-    """Paint the pictures that standard input names."""
+    """Paint the pictures that standard input names, while the process that wants them runs."""
+    parent = os.getppid()
     for line in sys.stdin:
+        if os.getppid() != parent:
+            return
         Wanted(**json.loads(line)).paint()
 
 

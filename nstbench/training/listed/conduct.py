@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,19 +22,25 @@ from nstbench.plan.variants import open_dataset
 from nstbench.store.atomic_files import write_json
 from nstbench.training.checkpoints import Checkpoint, shipped_dir
 from nstbench.training.job import finish, prepare
-from nstbench.training.listed.group import ERRORS, Group, Runner, names_of
+from nstbench.training.listed.group import Group, Runner, names_of
 from nstbench.training.listed.held_out import HeldOut
-from nstbench.training.listed.planned import Options, Planned, plan_trainings
+from nstbench.training.listed.planned import Options, Planned, plan_trainings, with_styles
 from nstbench.training.listed.results import FAILED, WAITING, Result, Results, read_results
 from nstbench.training.listed.shares import Deadline, Pace, groups, owed
 from nstbench.training.listed.sheet import ROWS, styles_shown, write_sheet
 from nstbench.training.listed.training_list import read_list
+from nstbench.training.steps.crops import Pictures
+from nstbench.training.steps.fabric import make_fabric
 
 _log = logging.getLogger(__name__)
 
-_SAVES, _LONGEST_UNSAVED = 20, 120.0
+_SAVES, _LONGEST_UNSAVED = 10, 120.0
 # Writing a checkpoint takes this time and that of a few steps, until it has been measured.
 _FINISH, _FINISH_STEPS = 0.3, 10
+_MOST_RESERVED = 0.4
+"""Most of the time left that is kept for preparing and writing."""
+_EXAMINING = 0.15
+"""Most of the time that held-out losses and sample sheets take."""
 _TOGETHER = 14
 """Trainings at the same time on a GPU. One of half width needs about a gigabyte."""
 
@@ -44,6 +51,7 @@ def train_list(
     deadline: Deadline,
     together: int | None = None,
     listener: Listener | None = None,
+    results: Results | None = None,
 ) -> Results:
     """Train the checkpoints of a list in a fixed time, and write each with its card and sheet.
 
@@ -55,6 +63,8 @@ def train_list(
         deadline: the time.
         together: trainings at the same time; 14 on a GPU and 1 on a CPU if ``None``.
         listener: receives progress.
+        results: results of earlier calls, which are kept up to date; those of the folder if
+            ``None``.
 
     Returns:
         The results of all trainings of the folder.
@@ -71,6 +81,7 @@ def train_list(
         )
     listed = read_list(file)
     device = torch.device(resolve_device(options.device))
+    listener.began("reading photographs")
     contents = open_dataset(options.contents, "--contents").load(Role.CONTENT).images
     if len(contents) <= options.held_out:
         raise UsageError(
@@ -79,8 +90,9 @@ def train_list(
             "--held-out."
         )
     trained = contents[: len(contents) - options.held_out]
+    listener.began("reading the list")
     plan = plan_trainings(listed, file, options, trained)
-    results = read_results(options.out)
+    results = read_results(options.out) if results is None else results
     results.source = file.name
     starter = open_dataset("starter", "starter")
     call = {
@@ -155,6 +167,8 @@ class Conductor:
     _waiting: list[str] = field(default_factory=list)
     _preparing: list[float] = field(default_factory=list)
     _finishing: dict[str, list[float]] = field(default_factory=dict)
+    _examining: float = 0.0
+    _pictures: set[Pictures] = field(default_factory=set)
 
     def run(self) -> None:
         """Train every group in turn; finish each before the next begins.
@@ -162,18 +176,23 @@ class Conductor:
         Raises:
             StoreError: if a folder cannot be written.
         """
-        by_name = {one.name: one for one in self.plan}
         for one in self.plan:
             self._begin(one)
-        kinds = {one.name: one.kind for one in self.plan}
-        self._waiting = list(by_name)
-        self.listener.stage("train", len(self.plan))
+        self._waiting = [one.name for one in self.plan]
+        self.results.sort(self._waiting)
         try:
+            found = {one.name: self._with_styles(one) for one in self.plan}
+            if self.plan:
+                # loads modules and starts the device, which no training should pay for
+                self.listener.began("starting the device")
+                make_fabric(self.plan[0].job.order, self.held_out.device)
+                torch.zeros(1, device=self.held_out.device)
+            kinds = {one.name: one.kind for one in self.plan}
             for names in groups(self._waiting, kinds, self.together):
-                self._group([by_name[name] for name in names])
+                self._group([ready for name in names if (ready := found[name]) is not None])
+                self._free_memory()
                 for name in names:
                     self._waiting.remove(name)
-                    self.listener.advanced()
         finally:
             self.results.judge([one.name for one in self.plan])
 
@@ -181,18 +200,20 @@ class Conductor:
         """Add the result of a training that no earlier call has begun."""
         result = self.results.trainings.get(one.name)
         if result is None:
-            start = one.job.start
-            result = Result(
-                name=one.name,
-                kind=one.kind,
-                share=one.share,
-                start="" if start is None else start.name,
-                start_sha256="" if start is None else start.card.sha256,
-            )
+            result = Result(name=one.name, kind=one.kind, share=one.share)
             self.results.trainings[one.name] = result
         result.share = one.share
         if result.status == FAILED:
             result.status, result.reason = WAITING, ""
+
+    def _with_styles(self, one: Planned) -> Planned | None:
+        """Return a training with its styles, or ``None`` if they cannot be used."""
+        self.listener.began(f"{one.name}: styles")
+        try:
+            return with_styles(one, self.options)
+        except Exception as error:  # a dataset may raise anything
+            self._failed(self.results.trainings[one.name], error)
+            return None
 
     def _group(self, group: Sequence[Planned]) -> None:
         due = self._due([one.name for one in group])
@@ -201,18 +222,18 @@ class Conductor:
             for one in group
             if due[one.name] > 0 and (runner := self._prepared(one)) is not None
         ]
-        try:
-            if runners:
-                self._train(runners)
-            for runner in runners:
-                self._write(runner)
-            for runner in runners:
-                self._examine(runner)
-        finally:
-            runners.clear()
-            gc.collect()
-            if self.held_out.device.type == "cuda":
-                torch.cuda.empty_cache()
+        if runners:
+            self._train(runners)
+        for runner in runners:
+            self._write(runner)
+        for runner in runners:
+            self._examine(runner)
+
+    def _free_memory(self) -> None:
+        """Free the networks and graphs of the trainings that ended."""
+        gc.collect()
+        if self.held_out.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _prepared(self, one: Planned) -> Runner | None:
         """Return a training that is ready to run, or ``None`` if it fails or there is no time."""
@@ -220,15 +241,22 @@ class Conductor:
             return None
         result = self.results.trainings[one.name]
         began = time.perf_counter()
-        self.listener.began(f"{one.name}: preparing")
+        place = list(self.results.trainings).index(one.name) + 1
+        self.listener.began(f"{one.name}: preparing, {place} of {len(self.plan)}")
         try:
             loop = prepare(one.job, _Notes(self.listener))
+            # trainings share decoded pictures while one of them uses these
+            used = (loop.source.contents, loop.source.styles)
+            self._pictures |= {each.pictures for each in used if each is not None}
             # an adversarial training begins with networks that its start does not have
             whole = one.job.method.info.flexibility != Flexibility.DOMAIN
+            if loop.done == 0 and one.job.start is not None:
+                result.start = one.job.start.name
+                result.start_sha256 = one.job.start.card.sha256
             if loop.done == 0 and one.job.start is not None and whole:
                 loss = self.held_out.loss(loop, one.job.styles)
                 result.held_out_loss_of_start = loss
-        except ERRORS as error:
+        except Exception as error:  # a plug-in may raise anything
             self._failed(result, error)
             return None
         self._preparing.append(time.perf_counter() - began)
@@ -240,15 +268,23 @@ class Conductor:
         seconds = sum(due.values())
         if seconds <= 0:
             return
-        self.listener.began(f"{', '.join(names_of(runners))}: {seconds:.0f} s")
+        for name, part in due.items():
+            self.listener.began(f"{name}: {part:.0f} s of training")
         group = Group(
             runners=runners,
             pace=Pace({name: part / seconds for name, part in due.items()}),
             failed=lambda runner, error: self._failed(runner.result, error),
-            saved=lambda: self.results.write(self.options.out),
+            saved=lambda: self._saved(runners),
             on_gpu=self.held_out.device.type == "cuda",
         )
         group.train(seconds, min(_LONGEST_UNSAVED, self.deadline.seconds / _SAVES))
+
+    def _saved(self, runners: Sequence[Runner]) -> None:
+        self.results.write(self.options.out)
+        for runner in runners:
+            loss = runner.result.last_loss
+            shown = "" if loss is None else f", loss {loss:.4g}"
+            self.listener.began(f"{runner.name}: {runner.loop.done:,} steps{shown}")
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -257,7 +293,6 @@ class Conductor:
         if runner.loop.done == 0:
             return
         began = time.perf_counter()
-        self.listener.began(f"{runner.name}: writing")
         try:
             runner.save()
             runner.checkpoint = finish(runner.planned.job, runner.loop)
@@ -266,7 +301,7 @@ class Conductor:
             # losses of an earlier call are not those of this checkpoint
             runner.result.held_out_loss = None
             self._complete_card(runner)
-        except ERRORS as error:
+        except Exception as error:  # a plug-in may raise anything
             self._failed(runner.result, error)
         finally:
             took = time.perf_counter() - began
@@ -279,13 +314,16 @@ class Conductor:
             return
         result, job = runner.result, runner.planned.job
         times = self._finishing[runner.planned.kind]
-        if self.deadline.last() < self._finish_time(runner.name):
+        most = _EXAMINING * self.deadline.seconds
+        if self.deadline.last() < self._finish_time(runner.name) or self._examining > most:
             result.reason = "there was no time for the held-out loss and the sample sheet"
             return
         began = time.perf_counter()
         self.listener.began(f"{runner.name}: held-out loss and sample sheet")
         try:
             result.held_out_loss = self.held_out.loss(runner.loop, job.styles)
+            if result.held_out_loss > (result.held_out_loss_of_start or math.inf):
+                result.reason = "its held-out loss is above that of its start"
             self._complete_card(runner)
             sheet = Path("sheets") / f"{runner.name}.png"
             contents, known = self.starter
@@ -295,12 +333,14 @@ class Conductor:
                 runner.checkpoint, job.method, contents, shown, self.held_out.device,
             )  # fmt: skip
             result.sheet = sheet.as_posix()
-        except ERRORS as error:
+        except Exception as error:  # a plug-in may raise anything
             # the checkpoint is there, so the training did not fail
             result.reason = f"not examined: {message_of(error)}"
             _log.warning("%s was not examined: %s", runner.name, message_of(error))
         finally:
-            times[-1] += time.perf_counter() - began
+            took = time.perf_counter() - began
+            self._examining += took
+            times[-1] += took
         self.results.write(self.options.out)
 
     def _complete_card(self, runner: Runner) -> None:
@@ -320,6 +360,7 @@ class Conductor:
 
     def _failed(self, result: Result, error: BaseException) -> None:
         result.status, result.reason = FAILED, message_of(error)
+        _log.debug("%s failed", result.name, exc_info=error)
         self.listener.note(f"{result.name} failed: {result.reason}")
 
     # -- time ---------------------------------------------------------------------------------
@@ -336,7 +377,9 @@ class Conductor:
         first, *others = self._preparing or [0.0]
         one = median(others) if others else first / 4
         reserve = one * later + sum(self._finish_time(name) for name in waiting)
-        available = max(0.0, self.deadline.left() - reserve)
+        left = max(0.0, self.deadline.left())
+        # training comes first, also where all other work would take the whole time
+        available = left - min(reserve, _MOST_RESERVED * left)
         shares = {name: trainings[name].share for name in waiting}
         due = owed(shares, self.results.spent(), available)
         return {name: due.get(name, 0.0) for name in names}
@@ -344,6 +387,8 @@ class Conductor:
     def _finish_time(self, name: str) -> float:
         """Return the expected seconds of writing a checkpoint, its held-out loss and its sheet."""
         result = self.results.trainings[name]
-        guess = _FINISH + _FINISH_STEPS * (result.step_seconds or 0.0)
-        others = [max(times) for times in self._finishing.values()]
-        return max(self._finishing.get(result.kind, [guess, *others]))
+        if result.kind in self._finishing:
+            return median(self._finishing[result.kind])
+        if self._finishing:
+            return median(median(times) for times in self._finishing.values())
+        return _FINISH + _FINISH_STEPS * (result.step_seconds or 0.0)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
-from nstbench.core.errors import NstbenchError
 from nstbench.training.checkpoints import Checkpoint
+from nstbench.training.listed.held_out import phases
 from nstbench.training.listed.planned import Planned
 from nstbench.training.listed.results import Result, total_of
 from nstbench.training.listed.shares import Pace
 from nstbench.training.loop import Loop
-
-ERRORS = (NstbenchError, RuntimeError, OSError)
-"""Errors that end one training and not the others; those of CUDA are runtime errors."""
+from nstbench.training.steps.buffers import WARM_UP
 
 _CHUNKS, _SHORTEST, _LONGEST = 50, 0.05, 2.0
 _PROBE_SECONDS, _MOST_PROBES, _LEAST_PROBES = 0.2, 20, 3
@@ -59,6 +57,8 @@ class Runner:
     def note(self, pace: Pace) -> None:
         """Store seconds, rate and losses in the result."""
         self.result.seconds = self.before + pace.used.get(self.name, 0.0)
+        # the loop only knows how long it took to launch its steps
+        self.loop.seconds = self.result.seconds
         self.result.step_seconds = pace.costs.get(self.name, self.result.step_seconds)
         if rows := self.loop.rows:
             self.result.first_loss, self.result.last_loss = total_of(rows[0]), total_of(rows[-1])
@@ -81,7 +81,6 @@ class Group:
     failed: Callable[[Runner, BaseException], None]
     saved: Callable[[], None]
     on_gpu: bool = False
-    _probed: set[str] = field(default_factory=set)
 
     def train(self, seconds: float, interval: float) -> None:
         """Train for a time, and save the states at an interval.
@@ -123,20 +122,27 @@ class Group:
             runner.note(self.pace)
 
     def _probe(self, runner: Runner) -> None:
-        """Measure the cost of a training's step; its first step also prepares the device."""
+        """Measure the cost of a training's step.
+
+        On a GPU, the first steps of every phase run without a graph, so they are not measured.
+        """
+        loop = runner.loop
+        first = 1
+        if self.on_gpu:
+            first = (WARM_UP + 1) * len(phases(loop.training, loop.schedule.steps))
         began = time.perf_counter()
-        _steps(runner.loop, 1)
-        first = time.perf_counter() - began
-        count = min(_MOST_PROBES, int(_PROBE_SECONDS / first))
+        _steps(loop, first)
+        took = time.perf_counter() - began
+        count = min(_MOST_PROBES, int(_PROBE_SECONDS * first / took))
         if self.on_gpu:
             count = max(count, _LEAST_PROBES)
         if count < _LEAST_PROBES:
-            self.pace.probed(runner.name, 1, first)
+            self.pace.probed(runner.name, first, took)
         else:
             began = time.perf_counter()
-            _steps(runner.loop, count)
+            _steps(loop, count)
             self.pace.probed(runner.name, count, time.perf_counter() - began)
-            self.pace.used[runner.name] += first
+            self.pace.used[runner.name] += took
         runner.note(self.pace)
 
     def _advance(self, seconds: float) -> None:
@@ -162,7 +168,7 @@ class Group:
         """Do something with one training; if it fails, the others go on without it."""
         try:
             action()
-        except ERRORS as error:
+        except Exception as error:  # a plug-in may raise anything
             self.failed(runner, error)
             self._leave_out(runner)
 

@@ -15,6 +15,7 @@ from nstbench.training.loop import Loop
 from nstbench.training.trainable import Batch, Training
 
 TOTAL = "total"
+_PLACES = 1000
 
 
 @dataclass(eq=False)
@@ -37,35 +38,40 @@ class HeldOut:
         """Return the mean total loss of the present networks on the photographs.
 
         The networks are in evaluation mode, as when they stylise. Nothing is trained, and the
-        state of the training is the same afterwards. For streamed styles, the photographs meet
-        as many pictures of ``styles``, at even distances.
+        state of the training is the same afterwards. The losses of several phases are added.
+        Batches are as large as in training; the last one repeats photographs if it lacks some.
+        For streamed styles, the photographs meet as many pictures of ``styles``, at even
+        distances.
 
         Args:
             loop: the training.
             styles: its style pictures.
         """
         training, source = loop.training, loop.source
-        count, size = len(self.records), source.size
-        contents = self._crops(self.records, size)
+        batches = -(-len(self.records) // source.batch)
+        count = batches * source.batch
+        contents = self._crops(
+            [self.records[i % len(self.records)] for i in range(count)], source.size
+        )
         streamed = None
         if source.styles is not None:
             places = [i * len(styles) // count for i in range(count)]
-            streamed = self._crops([styles[place] for place in places], size)
-        total = 0.0
-        with _unchanged(training, self.device):
-            for phase in training.phases:
-                index = max(1, int(phase * loop.schedule.steps))
-                for first in range(0, count, source.batch):
-                    part = slice(first, first + source.batch)
+            streamed = self._crops([styles[place] for place in places], source.size)
+        losses = []
+        with loop.steps.on_stream(), _unchanged(training):
+            for phase in phases(training, loop.schedule.steps):
+                for number in range(batches):
+                    part = slice(number * source.batch, (number + 1) * source.batch)
+                    drawn = training.draws(number, torch.Generator().manual_seed(number))
                     batch = Batch(
-                        index,
                         contents[part],
                         None if streamed is None else streamed[part],
-                        torch.Generator().manual_seed(first),
+                        {name: tensor.to(self.device) for name, tensor in drawn.items()},
+                        phase,
                     )
-                    losses = training.step(batch, _no_descent)
-                    total += _total(losses) * len(batch.contents) / count
-        return total
+                    losses.append(_total(training.step(batch, _no_descent)))
+            total = torch.stack(losses).sum() / batches
+            return float(total)
 
     def _crops(self, records: Sequence[ImageRecord], size: int) -> torch.Tensor:
         for record in records:
@@ -81,24 +87,28 @@ def _no_descent(name: str, loss: torch.Tensor) -> None:
     """Take no step."""
 
 
-def _total(losses: Mapping[str, torch.Tensor]) -> float:
+def _total(losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Return the total of a step's losses; their sum if the method does not name a total."""
     if TOTAL in losses:
-        return float(losses[TOTAL])
-    return sum(float(loss) for loss in losses.values())
+        return losses[TOTAL].double()
+    return torch.stack([loss.double() for loss in losses.values()]).sum()
+
+
+def phases(training: Training, steps: int) -> list[int]:
+    """Return the phases of a training of this length."""
+    places = range(min(steps, _PLACES))
+    return sorted({training.phase(place * steps // _PLACES) for place in places} or {0})
 
 
 @contextmanager
-def _unchanged(training: Training, device: torch.device) -> Iterator[None]:
-    """Evaluate networks without gradients, and restore modes, state and random generators."""
+def _unchanged(training: Training) -> Iterator[None]:
+    """Evaluate networks without gradients, and restore their modes and the training's state."""
     modes = {name: network.training for name, network in training.networks.items()}
     state = copy.deepcopy(training.state())
-    gpus = [device] if device.type == "cuda" else []
     for network in training.networks.values():
         network.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=gpus):
-            torch.manual_seed(0)
+        with torch.no_grad():
             yield
     finally:
         training.load_state(state)

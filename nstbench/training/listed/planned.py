@@ -22,7 +22,7 @@ from nstbench.training.listed.training_list import (
     named,
 )
 from nstbench.training.order import build_order
-from nstbench.training.trainable import StyleUse, TrainableMethod
+from nstbench.training.trainable import StyleUse
 
 _NEVER = 10**9
 
@@ -63,12 +63,14 @@ class Planned:
         share: its share of the time, relative to those of the other trainings.
         kind: name of the method; trainings of one kind run together.
         cause: file and entry, for messages.
+        entry: the entry.
     """
 
     job: Job
     share: float
     kind: str
     cause: str
+    entry: Entry
 
     @property
     def name(self) -> str:
@@ -80,6 +82,8 @@ def plan_trainings(
     listed: TrainingList, file: Path, options: Options, contents: Sequence[ImageRecord]
 ) -> list[Planned]:
     """Return the trainings of a list, in its order.
+
+    Streamed styles, which may have to be painted, are left out: see :func:`with_styles`.
 
     Args:
         listed: the list.
@@ -96,7 +100,8 @@ def plan_trainings(
         with named(file, number, entry):
             for job in _jobs(entry, options, tuple(contents)):
                 kind = job.method.checkpoint_name()
-                found.append(Planned(job, entry.share, kind, f"{file}, entry {number}"))
+                cause = f"{file}, entry {number}"
+                found.append(Planned(job, entry.share, kind, cause, entry))
     twice = [name for name, count in Counter(one.name for one in found).items() if count > 1]
     if twice:
         causes = [one.cause for one in found if one.name == twice[0]]
@@ -132,29 +137,42 @@ def _jobs(entry: Entry, options: Options, contents: tuple[ImageRecord, ...]) -> 
         # the states are saved by time
         "save_every": _NEVER,
     }
-    styles = _styles(entry, options)
     first = jobs(build_order(entry.method, {**given, "styles": "starter"}))[0]
     per_style = first.recipe.styles == StyleUse.ONE
-    sets = [(style,) for style in styles] if per_style else [styles]
+    if first.recipe.styles == StyleUse.STREAM:
+        _datasets(entry, options)  # a wrong name is an error before anything is painted
+        sets: list[tuple[ImageRecord, ...]] = [()]
+    else:
+        styles = _styles(entry, options)
+        sets = [(style,) for style in styles] if per_style else [styles]
     text = " and ".join(_shown(name, options) for name in entry.styles)
     found = []
     for chosen in sets:
         label = entry.name.replace("{style}", chosen[0].name if chosen else "")
-        start = _start(first.method, entry.start, chosen, options)
         order = first.order.model_copy(
             update={
                 "styles": text,
                 "style": tuple(style.name for style in chosen) if per_style else (),
                 "contents": options.contents,
                 "name": label,
-                "start": "" if start is None else start.name,
             }
         )
-        job = replace(
-            first, order=order, styles=chosen, label=label, contents=contents, start=start
-        )
-        found.append(job)
+        job = replace(first, order=order, styles=chosen, label=label, contents=contents)
+        found.append(replace(job, start=_start(job, entry.start, options)))
     return found
+
+
+def with_styles(planned: Planned, options: Options) -> Planned:
+    """Return a training with its style pictures; pictures of the painter are painted first.
+
+    Raises:
+        UsageError: if a name is unknown, or a dataset has no usable picture.
+    """
+    job = planned.job
+    if job.recipe.styles != StyleUse.STREAM or job.styles:
+        return planned
+    job = replace(job, styles=_styles(planned.entry, options))
+    return replace(planned, job=replace(job, start=_start(job, planned.entry.start, options)))
 
 
 # --- styles ------------------------------------------------------------------------------
@@ -166,15 +184,10 @@ def _styles(entry: Entry, options: Options) -> tuple[ImageRecord, ...]:
     Raises:
         UsageError: if a name is unknown, or no picture is left.
     """
-    names = [name for name in entry.styles if name != PAINTINGS or options.paintings]
-    if not names:
-        raise UsageError("its only styles are the paintings. Give their folder with --paintings.")
     records = [
         record
-        for name in names
-        for record in open_dataset(options.paintings if name == PAINTINGS else name, "styles")
-        .load(Role.STYLE)
-        .images
+        for dataset in _datasets(entry, options)
+        for record in dataset.load(Role.STYLE).images
     ]
     if not entry.style:
         return tuple(records)
@@ -182,10 +195,23 @@ def _styles(entry: Entry, options: Options) -> tuple[ImageRecord, ...]:
     for name in entry.style:
         if name not in by_name:
             raise UsageError(
-                f"style: there is no picture '{name}' in {', '.join(names)}."
+                f"style: there is no picture '{name}' in {', '.join(entry.styles)}."
                 f"{did_you_mean(name, by_name)}"
             )
     return tuple(by_name[name] for name in entry.style)
+
+
+def _datasets(entry: Entry, options: Options) -> list[Any]:
+    """Return the datasets of an entry's styles; the paintings are left out if there are none.
+
+    Raises:
+        UsageError: if a name is unknown, or no dataset is left.
+    """
+    names = [name for name in entry.styles if name != PAINTINGS or options.paintings]
+    if not names:
+        raise UsageError("its only styles are the paintings. Give their folder with --paintings.")
+    texts = [options.paintings if name == PAINTINGS else name for name in names]
+    return [open_dataset(text, "styles") for text in texts]
 
 
 def _shown(name: str, options: Options) -> str:
@@ -197,9 +223,7 @@ def _shown(name: str, options: Options) -> str:
 # --- starts ------------------------------------------------------------------------------
 
 
-def _start(
-    method: TrainableMethod, wanted: str, styles: Sequence[ImageRecord], options: Options
-) -> Checkpoint | None:
+def _start(job: Job, wanted: str, options: Options) -> Checkpoint | None:
     """Return the checkpoint that a training begins with.
 
     Raises:
@@ -207,6 +231,7 @@ def _start(
     """
     if wanted == NEW:
         return None
+    method, styles = job.method, job.styles
     library = Library((*options.start_from, shipped_dir()))
     allowed = {method.checkpoint_name(), *method.starts_from}
     if wanted != NEAREST:
@@ -225,6 +250,8 @@ def _start(
     covering = [one for one in same if styles and method.covers(one, styles[0])]
     if method.info.flexibility == Flexibility.DOMAIN:
         return next(iter(covering), None)
+    if styles and not covering:
+        same.sort(key=lambda one: one.distance_to(styles[0]))
     return next(iter((*covering, *same)), None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ FILE = Path("trainings") / "results.json"
 """The file, below the folder of the checkpoints: a card is any JSON file in that folder itself."""
 
 DONE, SHORT, WAITING, FAILED = "done", "short", "waiting", "failed"
-ENOUGH = 0.9
+ENOUGH = 0.8
 """Part of its share of the time with which a training counts as done."""
 
 
@@ -83,6 +83,11 @@ class Results(BaseModel):
     def spent(self) -> dict[str, float]:
         """Return the seconds of every training."""
         return {name: result.seconds for name, result in self.trainings.items()}
+
+    def sort(self, names: Sequence[str]) -> None:
+        """Put trainings in the order of a list; those that are not in it come last."""
+        others = [name for name in self.trainings if name not in names]
+        self.trainings = {name: self.trainings[name] for name in (*names, *others)}
 
     def judge(self, names: Iterable[str]) -> None:
         """Set the status of trainings by their shares of the time that all of them had.

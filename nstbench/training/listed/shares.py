@@ -76,8 +76,9 @@ class Pace:
     """The costs of trainings that share a device, and the time that each had.
 
     A training's cost is the seconds that one of its steps takes of the device's time while all
-    of them run. Every training must be probed before the first call of :meth:`counts`. Probes of one training at a time give the first costs, which are too high if a
-    device does several steps at once. :meth:`book` corrects them by the time of all together.
+    of them run. Every training must be probed before the first call of :meth:`counts`. Probes of
+    one training at a time give costs that are too high if a device does several steps at once.
+    :meth:`book` corrects them by the time of all together.
 
     Attributes:
         weights: share of the time by name, adding up to 1.

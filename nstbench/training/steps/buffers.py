@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
+from nstbench.core.errors import message_of
 from nstbench.training.steps.crops import Source
 from nstbench.training.trainable import Batch, Training
 
@@ -60,8 +62,10 @@ class Steps:
         self._fabric, self.training, self.source = fabric, training, source
         self._ahead: dict[str, torch.Tensor] = {}
         self._next, self._end = -1, -1
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._runs = 0
+        # by phase: a training may go to and fro between its phases
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._runs: dict[int, int] = {}
+        self._failed: torch.cuda.CUDAGraph | None = None
         self._rates: dict[str, list[torch.Tensor]] = {}
         self._shown: dict[str, list[float]] = {}
         device = fabric.device
@@ -76,8 +80,8 @@ class Steps:
 
     @property
     def captured(self) -> bool:
-        """True while steps are replays of a graph."""
-        return self._graph is not None
+        """True while the steps of the last phase are replays of a graph."""
+        return self.phase in self._graphs
 
     @contextlib.contextmanager
     def on_stream(self) -> Iterator[None]:
@@ -98,15 +102,15 @@ class Steps:
         """Launch step number ``index`` without waiting for the device."""
         with self.on_stream():
             self._look_ahead(index)
-            self._begin_phase(self.training.phase(index))
+            phase = self.training.phase(index)
+            runs = self._begin_phase(phase)
             self._show_rates()
-            if self._graph is None and self._captures and self._runs >= WARM_UP:
-                self._capture()
-            if self._graph is not None:
-                self._graph.replay()
-            else:
+            if not self._replayed(phase):
                 self._step()
-            self._runs += 1
+            if runs < WARM_UP:
+                # Trainings share frozen weights, which the first step arranges for the device.
+                self.synchronize()
+            self._runs[phase] = runs + 1
             self._next = index + 1
             self.count += 1
             for scheduler in self.training.schedulers.values():
@@ -129,7 +133,7 @@ class Steps:
             can = all("capturable" in group for group in optimiser.param_groups)
             if self._captures and not can:
                 self._leave_out(f"the optimiser {name} cannot be captured")
-            on_gpu = self.stream is not None and can
+            on_gpu = self.stream is not None and self._fabric.world_size == 1 and can
             for group in optimiser.param_groups if can else ():
                 group["capturable"] = on_gpu
                 if "fused" in group:
@@ -189,11 +193,13 @@ class Steps:
             {name: rows.index_select(0, self._row)[0] for name, rows in self._ahead.items()}
         )
 
-    def _begin_phase(self, phase: int) -> None:
-        if phase == self.phase:
-            return
-        self.phase, self._graph, self._runs = phase, None, 0
-        self.training.enter(phase, self._present_batch())
+    def _begin_phase(self, phase: int) -> int:
+        """Return the number of steps of the phase so far; enter it if it is new."""
+        entered = phase == self.phase or phase in self._runs
+        self.phase = phase
+        if not entered:
+            self.training.enter(phase, self._present_batch())
+        return self._runs.get(phase, 0)
 
     def _show_rates(self) -> None:
         """Copy learning rates that have changed to the device."""
@@ -248,7 +254,18 @@ class Steps:
 
     # -- the graph ----------------------------------------------------------------------------
 
-    def _capture(self) -> None:
+    def _replayed(self, phase: int) -> bool:
+        """Replay a step; return False if there is no graph, or if operations are counted."""
+        if is_in_torch_dispatch_mode():
+            return False
+        if self._captures and phase not in self._graphs and self._runs.get(phase, 0) >= WARM_UP:
+            self._capture(phase)
+        if phase not in self._graphs:
+            return False
+        self._graphs[phase].replay()
+        return True
+
+    def _capture(self, phase: int) -> None:
         """Record a step without running it; if that fails, all steps run without a graph."""
         graph = torch.cuda.CUDAGraph()
         try:
@@ -257,9 +274,12 @@ class Steps:
         except (RuntimeError, AssertionError) as error:
             # a device that is lost, and not only unable to capture, raises here again
             torch.cuda.synchronize(self._fabric.device)
-            self._leave_out(str(error))
+            # torch's allocator keeps a reference to a graph whose capture has failed
+            self._failed = graph
+            # the end of a capture that was broken off raises an error of its own
+            self._leave_out(message_of(error.__context__ or error))
             return
-        self._graph = graph
+        self._graphs[phase] = graph
 
     def _leave_out(self, reason: str) -> None:
         self._captures = False

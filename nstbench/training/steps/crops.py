@@ -201,11 +201,12 @@ def cut(pixels: torch.Tensor, places: torch.Tensor, lines: torch.Tensor, size: i
     indices = (first + rows * width)[:, :, None] + columns[:, None, :]
     window = pixels.index_select(0, indices.flatten()).view(count, reach, reach, 3)
     along = torch.arange(samples, device=pixels.device)
-    x = lines[:, 0:1] + lines[:, 1:2] * along
-    y = lines[:, 2:3] + lines[:, 3:4] * along
     # in the units of grid_sample, the outermost pixel centres are at -1 and 1
+    x, y = (
+        (start + step * along) * (2 / (reach - 1)) - 1
+        for start, step in (lines[:, :2].split(1, 1), lines[:, 2:].split(1, 1))
+    )
     grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=3)
-    grid = grid * (2 / (reach - 1)) - 1
     wide = window.permute(0, 3, 1, 2).float()
     fine = F.grid_sample(wide, grid, padding_mode="border", align_corners=True)
     crops = F.avg_pool2d(fine, _FINER) / 255.0

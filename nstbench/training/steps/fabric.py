@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ def make_fabric(order: Order, device: torch.device) -> Fabric:
     """
     from lightning_fabric import Fabric  # two seconds, which only a training should take
 
+    if device.type == "cuda":
+        # Unless this is set before its first use, a GPU serves 8 streams at the same time.
+        os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
     one_gpu = [device.index or 0] if device.type == "cuda" else 1
     with _silenced():
         return Fabric(
