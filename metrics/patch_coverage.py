@@ -78,12 +78,21 @@ def _used(output: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
     """
     alike = (output.flatten(1).T @ style.flatten(1)).unflatten(1, style.shape[1:])
     alike = alike.unflatten(0, output.shape[1:])
-    rows, columns, height, width = (side - SIDE + 1 for side in alike.shape)
-    # The product of two patches is the sum of the products of their places.
-    total = alike.new_zeros(rows, columns, height, width)
-    for dy in range(SIDE):
-        for dx in range(SIDE):
-            total += alike[dy : dy + rows, dx : dx + columns, dy : dy + height, dx : dx + width]
+    # The product of two patches is the sum of the products of their places: first along both
+    # horizontal axes, then along both vertical ones.
+    total = _shifted_sum(_shifted_sum(alike, 1), 0)
     length = avg_pool2d(style.square().sum(dim=0)[None], SIDE, stride=1)[0].sqrt()
     nearest = (total / length.clamp_min(1e-12)).flatten(2).argmax(dim=2)
     return torch.tensor(nearest.unique().numel(), dtype=torch.float64, device=output.device)
+
+
+def _shifted_sum(products: torch.Tensor, axis: int) -> torch.Tensor:
+    """Sum ``SIDE`` places of the axes ``axis`` and ``axis + 2`` that move together."""
+    lengths = [products.shape[a] - SIDE + 1 for a in (axis, axis + 2)]
+    first, *rest = (
+        products.narrow(axis, k, lengths[0]).narrow(axis + 2, k, lengths[1]) for k in range(SIDE)
+    )
+    total = first.clone()
+    for part in rest:
+        total += part
+    return total

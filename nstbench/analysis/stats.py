@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -261,6 +260,9 @@ def interval(means: Floats, *, seed: int, resamples: int) -> tuple[Floats, Float
 
 def _interval(means: Floats, seed: int, resamples: int) -> tuple[Floats, Floats]:
     """Return the interval of complete rows (R, n), n >= 2."""
+    # it takes a tenth of a second to import, and a board of one style does not need it
+    from scipy import special
+
     n = means.shape[1]
     quantile = float(special.stdtrit(n - 1, (1 + LEVEL) / 2))
     if n < FEWEST_STYLES_TO_RESAMPLE:
@@ -294,6 +296,8 @@ def paired_t(differences: Floats, scale: Floats) -> Floats:
         p-values (R,); NaN for rows with fewer than two styles, 1 where all differences
         are negligible.
     """
+    from scipy import special
+
     n = np.isfinite(differences).sum(axis=1)
     negligible = np.abs(differences) <= NEGLIGIBLE * scale[:, None]
     kept = np.where(negligible, 0.0, differences)

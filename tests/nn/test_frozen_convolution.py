@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -107,7 +111,6 @@ def test_weights_without_a_version_counter_are_not_packed():
     with torch.inference_mode():
         layer, x = frozen(), picture(1, 8, 9, 9)
         assert not layer.packs(x)
-        layer.pack()
         before = layer(x)
         layer.weight.mul_(2)
         layer.bias.mul_(2)
@@ -128,18 +131,74 @@ def test_nothing_is_packed_without_onednn(monkeypatch):
 )
 def test_packed_layers_can_be_copied(copy):
     layer, x = frozen(), picture(1, 8, 9, 9)
-    layer.pack()
+    layer(x)
     twin = copy(layer)
+    assert not twin._packed
     assert torch.equal(twin(x), layer(x))
 
 
 @packs_here
 def test_packed_weights_are_dropped_for_another_dtype():
-    layer = frozen()
-    layer.pack()
-    assert len(layer._packed) == 2
+    layer, x = frozen(), picture(1, 8, 9, 9)
+    layer(x)
+    assert len(layer._packed) == 1
     layer.double()
     assert not layer._packed
+
+
+@packs_here
+def test_weights_are_packed_for_each_size_and_equal_copies_are_kept_once():
+    layer = frozen()
+    sizes = [(8, 8), (9, 9), (24, 40), (64, 64), (100, 20)]
+    for height, width in sizes:
+        x = picture(1, 8, height, width)
+        torch.testing.assert_close(layer(x), plain(layer, x))
+    copies = list(layer._packed.values())
+    assert len(copies) == len(sizes)
+    different = {id(packed): packed for packed in copies}.values()
+    pairs = itertools.combinations(different, 2)
+    assert not any(frozen_convolution.same_bytes(*pair) for pair in pairs)
+    layer.weight.mul_(2)
+    layer(x)
+    assert len(layer._packed) == 1
+
+
+REORDERS = """
+import torch
+from nstbench.nn.layers.frozen_convolution import FrozenConvolution
+from nstbench.nn.layers.winograd import use_winograd
+
+torch.set_num_threads(2)
+steps = [FrozenConvolution(i, o, k, padding=k // 2) for i, o, k in
+         ((64, 192, 5), (192, 384, 3), (384, 256, 3), (512, 512, 3))]
+network = torch.nn.ModuleList(steps).requires_grad_(False)
+network.to(memory_format=torch.channels_last)
+use_winograd(network)
+pictures = [torch.rand(1, step.in_channels, side, side).to(memory_format=torch.channels_last)
+            for step in network for side in (5, 15, 16, 33)]
+with torch.inference_mode():
+    for round in range(2):
+        print(f"round {round}", flush=True)
+        for x in pictures:
+            step = next(step for step in network if step.in_channels == x.shape[1])
+            assert step.packs(x)
+            step(x)
+"""
+
+
+@packs_here
+@pytest.mark.parametrize("instructions", ["DEFAULT", "AVX2"])
+def test_onednn_does_not_reorder_packed_weights_at_each_call(instructions):
+    """Sizes for which another order is best are taken in turns; oneDNN reports what it executes."""
+    environment = {"ONEDNN_VERBOSE": "1", "ONEDNN_MAX_CPU_ISA": instructions}
+    made = subprocess.run(
+        [sys.executable, "-c", REORDERS], env=os.environ | environment, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    first, second = made.stdout.split("round 1")
+    assert ",convolution," in second
+    assert ",reorder," in first
+    assert ",reorder," not in second
 
 
 @packs_here

@@ -16,6 +16,7 @@ from nstbench.pictures.picture import to_tensor
 from nstbench.plan.variants import metric_card
 from nstbench.plugins import registry
 from nstbench.score.feature_bank import FeatureBank
+from nstbench.score.maths import feature_similarity
 from nstbench.score.scorer import Scorer
 
 CPU = torch.device("cpu")
@@ -104,6 +105,29 @@ def test_equals_the_formula_on_the_same_features(name: str, case: str) -> None:
 def test_cfsd_states_the_mean_over_places_too() -> None:
     values = score("cfsd", independent.triple("same_size"))
     assert values["mean"] == pytest.approx(values[""] / 16**2, rel=1e-12)
+
+
+def test_cfsd_is_the_same_if_the_blocks_of_a_content_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trio = independent.triple("other_size")
+    kept = score("cfsd", trio)[""]
+    monkeypatch.setattr(feature_similarity, "MOST_KEPT", 0)
+    monkeypatch.setattr(feature_similarity, "_BLOCK", 40)
+    assert score("cfsd", trio)[""] == pytest.approx(kept, rel=1e-6)
+
+
+def test_cfsd_of_a_second_output_uses_what_was_kept_of_its_content() -> None:
+    bank = FeatureBank(CPU, load=lambda name, device: Small())
+    used = Scorer({"cfsd": registry.load("metrics", "cfsd")()}, CPU, bank)
+    trio = independent.triple("same_size")
+    content, style = (Picture(to_tensor(pixels), "p") for pixels in trio[1:])
+    for name, pixels in (("style", trio[2]), ("output", trio[0])):
+        picture = Picture(to_tensor(pixels), name)
+        value = used.score_pair(picture, content, style)["cfsd"]["values"][""]
+        assert value == pytest.approx(cfsd(pixels, *trio[1:]), rel=1e-4)
+    copy = Picture(content.pixels.clone(), "copy")
+    assert used.score_pair(copy, content, style)["cfsd"]["values"][""] == 0
 
 
 @pytest.mark.parametrize("name", FORMULAS)

@@ -8,7 +8,6 @@ import torch
 
 from nstbench.nn.backbones.load import load_backbone
 from nstbench.nn.backbones.vgg import Pooling
-from nstbench.nn.layers.frozen_convolution import FrozenConvolution
 from nstbench.nn.layers.layered import LayeredNetwork
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -59,9 +58,6 @@ def load_loss_network(
     dtype = number_format(precision, device)
     if dtype != torch.float32:
         lower_precision(network, dtype)
-    for module in network.modules():
-        if isinstance(module, FrozenConvolution):
-            module.pack()
     return network
 
 

@@ -3,7 +3,10 @@
 oneDNN computes torch's convolutions on CPUs. It needs weights in an order of its own and
 reorders them at every call, forward and backward. That takes as long for 64 px as for 1024 px,
 and most of the time of VGG's deep layers at 128 px. Weights that never change can be reordered
-once (here: *packed*). The operators for it are part of torch, written for its compiler. For GPUs,
+once (here: *packed*). The operators for it are part of torch, written for its compiler. The best
+order depends on the size of the activations and on the number of threads; from another order
+oneDNN reorders the weights at every call, by code that takes up to a hundred times as long as the
+convolution. So weights are packed for each size, and equal copies are kept once. For GPUs,
 packed weights have multiples of eight channels (:mod:`nstbench.nn.layers.gpu_kernels`); they are
 used where a gradient is computed. Where neither applies (other devices and processors, trained
 weights, channels before positions, groups), torch's ordinary convolution is used.
@@ -11,10 +14,13 @@ weights, channels before positions, groups), torch's ordinary convolution is use
 
 from __future__ import annotations
 
+import ctypes
 import platform
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -34,7 +40,9 @@ class FrozenConvolution(nn.Conv2d):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._packed: dict[tuple[torch.dtype, bool], tuple[tuple[int, int], torch.Tensor]] = {}
+        # by dtype, direction, number of threads, and shape of the activations
+        self._packed: dict[tuple[torch.dtype, bool, int, tuple[int, ...]], torch.Tensor] = {}
+        self._packed_of: tuple[int, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the packed weights, which can neither be copied nor saved."""
@@ -52,12 +60,6 @@ class FrozenConvolution(nn.Conv2d):
             y = self._mirrored(x) if self._mirrors(x) else super().forward(x)
             return y.relu_() if rectify else y
         return self.convolve_packed(x.to(self._dtype()), rectify)
-
-    def pack(self) -> None:
-        """Pack the weights for both directions now, so that the first step is not slower."""
-        if self.weight.device.type == "cpu" and self._is_frozen() and _works(self.weight.dtype):
-            for turned in (False, True):
-                self._weight(self.weight.dtype, turned)
 
     def packs(self, x: torch.Tensor) -> bool:
         """Return True if a CPU can convolve activations with packed weights."""
@@ -84,14 +86,14 @@ class FrozenConvolution(nn.Conv2d):
         """
         padding = self.borders()
         if not self._is_on_cpu():
-            weight = self._weight(x.dtype, turned=False)
+            weight = self._weight(x, padding, self.stride)
             y = gpu_kernels.convolved(x, weight, self.out_channels, self.stride, padding)
             return gpu_kernels.with_bias(y, self.bias, rectify)
         if self.padding_mode != "zeros":
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = [0, 0]
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        weight = self._weight(x.dtype, turned=False)
+        weight = self._weight(x, padding, self.stride)
         made: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, weight, bias, padding, self.stride, _ONE, 1,
             "relu" if rectify else "none", [], "",
@@ -109,8 +111,8 @@ class FrozenConvolution(nn.Conv2d):
         Returns:
             (B, inputs, H, W) of the dtype of ``gradient``, channels last.
         """
-        weight = self._weight(gradient.dtype, turned=True)
         around = [k - 1 - p for k, p in zip(self.kernel_size, self.borders(), strict=True)]
+        weight = self._weight(gradient, around, _ONE, turned=True)
         if not self._is_on_cpu():
             return gpu_kernels.convolved(gradient, weight, self.in_channels, _ONE, around)
         of_input: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
@@ -159,22 +161,48 @@ class FrozenConvolution(nn.Conv2d):
             return torch.get_autocast_dtype("cpu")
         return self.weight.dtype
 
-    def _weight(self, dtype: torch.dtype, turned: bool) -> torch.Tensor:
-        """Return the weights as the device's kernels want them, arranged at the first call."""
+    def _weight(
+        self, x: torch.Tensor, padding: list[int], stride: Sequence[int], turned: bool = False
+    ) -> torch.Tensor:
+        """Return the weights as the device's kernels want them, arranged at the first call.
+
+        Args:
+            x: the activations, or the gradient.
+            padding: rows and columns of zeros on each side.
+            stride: of the convolution.
+            turned: return those of :meth:`gradient_packed`.
+        """
         state = (self.weight.data_ptr(), self.weight._version)
-        entry = self._packed.get((dtype, turned))
-        if entry is None or entry[0] != state:
-            weight = self.weight.detach().to(dtype)
+        if self._packed_of != state:
+            self._packed.clear()
+            self._packed_of = state
+        size = (torch.get_num_threads(), tuple(x.shape)) if self._is_on_cpu() else (0, ())
+        key = (x.dtype, turned, *size)
+        if key not in self._packed:
+            weight = self.weight.detach().to(x.dtype)
             if turned:
                 weight = weight.flip(2, 3).transpose(0, 1)
             if self._is_on_cpu():
-                weight = weight.contiguous(memory_format=torch.channels_last)
-                packed = torch.ops.mkldnn._reorder_convolution_weight(weight)
+                packed = torch.ops.mkldnn._reorder_convolution_weight(
+                    weight.contiguous(memory_format=_LAST), padding, stride, _ONE, 1, list(x.shape)
+                )
+                alike = [other for known, other in self._packed.items() if known[:2] == key[:2]]
+                packed = next((other for other in alike if same_bytes(other, packed)), packed)
             else:
                 packed = gpu_kernels.aligned(weight)
-            entry = (state, packed)
-            self._packed[dtype, turned] = entry
-        return entry[1]
+            self._packed[key] = packed
+        return self._packed[key]
+
+
+def same_bytes(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Return True if two packed copies of the same weights have the same order."""
+    return np.array_equal(_bytes(first), _bytes(second))
+
+
+def _bytes(packed: torch.Tensor) -> np.ndarray:
+    """Return the memory of a packed tensor, uint8; it lives as long as the tensor."""
+    buffer = ctypes.c_uint8 * torch.ops.mkldnn._nbytes(packed)
+    return np.ctypeslib.as_array(buffer.from_address(torch.ops.mkldnn.data_ptr(packed)))
 
 
 @cache
@@ -186,8 +214,11 @@ def _works(dtype: torch.dtype) -> bool:
         return False
     try:
         layer = nn.Conv2d(4, 4, 3).to(dtype).requires_grad_(False)
-        weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight)
         x = torch.ones(1, 4, 3, 3, dtype=dtype)
+        weight = torch.ops.mkldnn._reorder_convolution_weight(
+            layer.weight, [0, 0], _ONE, _ONE, 1, list(x.shape)
+        )
+        _bytes(weight)
         torch.ops.mkldnn._convolution_pointwise(
             x, weight, layer.bias, [0, 0], _ONE, _ONE, 1, "relu", [], ""
         )

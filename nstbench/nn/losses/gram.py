@@ -108,7 +108,7 @@ def _chunks(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def self_products(chunks: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return the sum of X^T X over chunks X, which is exactly symmetric.
+    """Return the sum of X^T X over chunks X, symmetric but for rounding.
 
     The products of columns are computed for the upper triangle, in four strips of rows, and
     mirrored: 10 of 16 parts of the work.
