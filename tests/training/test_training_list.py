@@ -142,7 +142,7 @@ class TestPlan:
         ({"method": "toy_colour", "styles": "nowhere/x"}, r"entry 2 .*styles nowhere/x"),
         ({"method": "toy_colour", "styles": "paintings"}, r"entry 2 .*--paintings"),
         ({"method": "toy_colour", "start": "no--such"}, r"entry 2 .*no--such of toy_colour"),
-        ({"method": "toy_colour", "siez": 32}, r"mine.yaml: entry 2, .*'siez'.*'size'"),
+        ({"method": "toy_colour", "sizee": 32}, r"mine.yaml: entry 2, .*'sizee'.*'size'"),
         ({"method": "toy_colour", "size": 8}, r"mine.yaml: entry 2, size: .*32.*'8'"),
         ({"method": "toy_colour", "share": 0}, r"mine.yaml: entry 2, share: "),
         ({"size": 64}, r"mine.yaml: entry 2, the setting 'method' is missing"),
