@@ -37,7 +37,7 @@ from nstbench.nn.backbones.load import on_network
 from nstbench.nn.losses.gram import GRAM_LAYERS, gram_matrix
 from nstbench.nn.losses.patches import EnergyOf, PatchLoss, StylePatches
 from nstbench.nn.losses.semantic import one_hot, read_labels, tonal_map
-from nstbench.nn.losses.terms import CAFFE_SCALE, WeightedSum, content_energy, gram_energies
+from nstbench.nn.losses.terms import CAFFE_SCALE, GramLoss, content_energy
 from nstbench.nn.optimise.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
@@ -218,22 +218,24 @@ def _on_caffe_scale(energy: EnergyOf) -> EnergyOf:
 def _gram_loss(
     labels: torch.Tensor, targets: dict[str, tuple[torch.Tensor, torch.Tensor]]
 ) -> EnergyOf:
-    add_up = WeightedSum(
+    factors = [
         CAFFE_SCALE**4 / (4.0 * gram.shape[-1] ** 2 * len(targets)) for gram, _ in targets.values()
-    )
+    ]
     maps: dict[str, torch.Tensor] = {}
-    grams: dict[str, torch.Tensor] = {}
+    losses: list[GramLoss] = []
 
     def loss(features: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        if not grams:
+        if not losses:
+            grams = {}
             for name, (gram, map_scale) in targets.items():
                 below = _below(features[name], labels * map_scale)
                 # GPUs multiply rows of eight channels; channels of zeros change no sum
                 missing = -gram.shape[-1] % 8 if below.is_cuda else 0
                 maps[name] = F.pad(below, (0, 0, 0, 0, 0, missing))
                 grams[name] = F.pad(gram, (0, missing, 0, missing))
+            losses.append(GramLoss(grams, factors))
         joint = {name: torch.cat([features[name], maps[name]], dim=1) for name in targets}
-        return add_up.of_layers(gram_energies(joint, grams))
+        return losses[0](joint)
 
     return loss
 

@@ -40,13 +40,7 @@ from nstbench.nn.generators.style_mix import check_mix, extra_pixels, shares
 from nstbench.nn.losses import colour
 from nstbench.nn.losses.gram import GRAM_LAYERS, gram_matrix
 from nstbench.nn.losses.semantic import one_hot, read_labels
-from nstbench.nn.losses.terms import (
-    CAFFE_SCALE,
-    WeightedSum,
-    added_up,
-    content_energy,
-    gram_energies,
-)
+from nstbench.nn.losses.terms import CAFFE_SCALE, GramLoss, added_up, content_energy
 from nstbench.nn.optimise.image_optimisation import (
     LOSS_NETWORKS,
     ImageOptimisation,
@@ -212,7 +206,9 @@ class Gatys2015(ImageOptimisation):
         with torch.no_grad():
             wanted = self.features(content.pixels, p.content_layers)
         layers = tuple(dict.fromkeys((*p.content_layers, *p.style_layers)))
-        add_up = WeightedSum(self._style_factor(name, gram) for name, gram in targets.items())
+        style_loss = GramLoss(
+            targets, (self._style_factor(name, gram) for name, gram in targets.items())
+        )
         masks = self._masks(content)
 
         def losses(pixels: torch.Tensor) -> Losses:
@@ -223,8 +219,7 @@ class Gatys2015(ImageOptimisation):
                     for name, target in wanted.items()
                 ]
             )
-            guided = {name: _guided(features[name], masks) for name in targets}
-            of_style = add_up.of_layers(gram_energies(guided, targets))
+            of_style = style_loss({name: _guided(features[name], masks) for name in targets})
             return self.add_up(of_content, of_style, pixels)
 
         return losses

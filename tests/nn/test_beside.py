@@ -69,7 +69,7 @@ def test_a_network_without_work_beside_it_does_not_wait(waits):
 
 def test_cpus_have_one_stream():
     with beside.two_streams(torch.device("cpu"), wanted=True):
-        assert not beside._active
+        assert not beside.is_active()
         beside.note_known(torch.ones(2))
         with beside.beside(torch.ones(2)):
             pass

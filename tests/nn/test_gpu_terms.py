@@ -68,15 +68,12 @@ def test_positions_are_cut_into_parts(monkeypatch):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 6e-3)])
 @pytest.mark.parametrize("shift", [0.0, -1.0])
 @pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("size", [(24, 20), (37, 41)])
-def test_gram_distances(device, dtype, tolerance, shift, batch, size):
-    features = activations(batch, 16, *size, dtype=dtype, device=device)
+def test_gram_distances(device, dtype, tolerance, shift, batch):
+    features = activations(batch, 16, 24, 20, dtype=dtype, device=device)
     target = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(2))
-    target = target + target.mT
-    count = float(features[0, 0].numel())
     close(
         both(
-            lambda f: gpu_terms.gram_distance(f, target.to(device), shift, count),
+            lambda f: gpu_terms.gram_distance(f, target.to(device), shift, 480.0),
             lambda f: terms.gram_energy(f, target.double(), shift),
             features,
         ),
@@ -152,6 +149,42 @@ def test_variations(device, exponent):
             pixels,
         ),
         1e-5,
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 6e-3)])
+@pytest.mark.parametrize("size", [(24, 20), (37, 41), (64, 64)])
+def test_gram_distances_of_several_layers(device, dtype, tolerance, size):
+    height, width = size
+    layers = [
+        activations(1, 16, height, width, dtype=dtype, device=device),
+        activations(1, 24, height // 2, width // 2, seed=1, dtype=dtype, device=device),
+    ]
+    draw = torch.Generator().manual_seed(2)
+    grams = [torch.rand(1, n, n, generator=draw) for n in (16, 24)]
+    grams = [gram + gram.mT for gram in grams]
+    weights = (0.7, 3.0)
+    joined = gpu_terms.joined_targets([gram.to(device) for gram in grams], weights)
+    close(
+        both(
+            lambda *f: gpu_terms.gram_distances(f, joined, weights),
+            lambda *f: sum(
+                w * terms.gram_energy(x, a.double())
+                for w, x, a in zip(weights, f, grams, strict=True)
+            ),
+            *layers,
+        ),
+        tolerance,
+    )
+    usual = terms.GramLoss({"one": grams[0].to(device), "two": grams[1].to(device)}, weights)
+    close(
+        both(
+            lambda one, two: usual({"one": one, "two": two}),
+            lambda *f: gpu_terms.gram_distances(f, joined.cpu().double(), weights),
+            *layers,
+        ),
+        tolerance,
     )
 
 

@@ -94,6 +94,11 @@ def beside(*layers: torch.Tensor) -> Iterator[None]:
         yield
 
 
+def is_active() -> bool:
+    """Return True inside of :func:`two_streams` on a GPU."""
+    return bool(_active)
+
+
 def join() -> None:
     """Make the stream of the network wait for all work beside it."""
     if _active:

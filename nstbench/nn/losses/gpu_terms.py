@@ -67,6 +67,28 @@ def variation(pixels: torch.Tensor, exponent: float) -> torch.Tensor:
     return energy
 
 
+def gram_distances(
+    features: Sequence[torch.Tensor], targets: torch.Tensor, weights: Sequence[float]
+) -> torch.Tensor:
+    """Return the weighted sum over layers of sum((G - A)^2), 0-d float32.
+
+    All layers together take one kernel per pass over small matrices.
+
+    Args:
+        features: layers F of one picture, (1, C, H, W) each; differentiable once.
+        targets: from :func:`joined_targets`, for the same weights.
+        weights: of the layers, at least 0.
+    """
+    energy: torch.Tensor = _GramDistances.apply(targets, tuple(weights), *features)
+    return energy
+
+
+def joined_targets(grams: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """Return Gram matrices (1, C, C), times the roots of their weights, in one row."""
+    scaled = [gram * weight**0.5 for gram, weight in zip(grams, weights, strict=True)]
+    return torch.cat([gram.flatten() for gram in scaled])
+
+
 def weighted_sum(values: Sequence[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
     """Return the sum of 0-d values with weights (n,); differentiable once in the values."""
     total: torch.Tensor = _WeightedSum.apply(weights, *values)
@@ -80,12 +102,8 @@ class _GramDistance(torch.autograd.Function):
     ) -> torch.Tensor:
         flat = features.flatten(2)
         if len(features) == len(target) == 1 and not shift:
-            parts = partial_products(flat, flat).flatten(1)
-            # one product adds up the parts of F F^T and subtracts them from the target
-            ones = _ones(len(parts), parts.device, parts.dtype)
-            with torch.autocast(features.device.type, enabled=False):
-                difference = torch.addmv(target.flatten(), parts.T, ones, alpha=-1 / count)
-            difference = difference.view_as(target)
+            difference = torch.empty_like(target)
+            _subtract_products(target.flatten(), flat, -1 / count, difference.view(-1))
         else:
             product = _shifted(wide_product(flat, flat), flat, flat, shift)
             # A - G, so that a single operation scales and subtracts
@@ -99,6 +117,46 @@ class _GramDistance(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, difference = ctx.saved_tensors
         return _weighted(features, difference, grad * (-4 / ctx.count), ctx.shift), None, None, None
+
+
+class _GramDistances(torch.autograd.Function):
+    """Differences of all layers are in one row, each times the root of its layer's weight."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, targets: torch.Tensor, weights: tuple[float, ...], *features: torch.Tensor
+    ) -> torch.Tensor:
+        differences = torch.empty_like(targets)
+        ctx.factors = []
+        layers = differences.split([layer.shape[1] ** 2 for layer in features])
+        wanted = targets.split([len(layer) for layer in layers])
+        for layer, target, weight, difference in zip(
+            features, wanted, weights, layers, strict=True
+        ):
+            flat, positions = layer.flatten(2), layer[0, 0].numel()
+            _subtract_products(target, flat, -(weight**0.5) / positions, difference)
+            ctx.factors.append(-4 * weight**0.5 / positions)
+        ctx.save_for_backward(differences, *features)
+        return torch.dot(differences, differences)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        differences, *features = ctx.saved_tensors
+        low = torch.empty_like(differences, dtype=features[0].dtype)
+        torch.mul(differences, grad, out=low)
+        gradients = []
+        matrices = low.split([layer.shape[1] ** 2 for layer in features])
+        for layer, matrix, factor in zip(features, matrices, ctx.factors, strict=True):
+            channels = layer.shape[1]
+            flat = layer.flatten(2)[0].T
+            with torch.autocast(layer.device.type, enabled=False):
+                # what is added has the factor 0 and is not read
+                product = torch.addmm(
+                    low[:1], flat, matrix.view(channels, channels), beta=0, alpha=factor
+                )
+            gradients.append(product.T[None].unflatten(2, layer.shape[2:]))
+        return None, None, *gradients
 
 
 class _CrossDistance(torch.autograd.Function):
@@ -233,6 +291,16 @@ def _weighted(
             else:
                 product = torch.baddbmm(offset, flat, low)
     return product.transpose(1, 2).unflatten(2, features.shape[2:])
+
+
+def _subtract_products(
+    target: torch.Tensor, flat: torch.Tensor, factor: float, result: torch.Tensor
+) -> None:
+    """Write A + factor F F^T, all in one row, for F (1, C, N); ``factor`` is negative."""
+    parts = partial_products(flat, flat).flatten(1)
+    # one product adds up the parts of F F^T and subtracts them from the target
+    ones = _ones(len(parts), parts.device, parts.dtype)
+    torch.addmv(target, parts.T, ones, alpha=factor, out=result)
 
 
 @cache

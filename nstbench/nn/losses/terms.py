@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from nstbench.nn.layers.beside import beside, join
+from nstbench.nn.layers.beside import beside, is_active, join
 from nstbench.nn.losses import gpu_terms
 
 # One unit of torchvision's normalised input, on the 0-255 scale of the Caffe networks: 255 times
@@ -168,18 +168,38 @@ class WeightedSum:
         return self(values)
 
 
-def gram_energies(
-    features: Mapping[str, torch.Tensor], targets: Mapping[str, torch.Tensor]
-) -> list[Energy]:
-    """Return :func:`gram_energy` of each layer of ``targets``, for :meth:`WeightedSum.of_layers`.
+class GramLoss:
+    """The weighted sum over layers of :func:`gram_energy`.
 
     Args:
-        features: layer -> activations (B, C, H, W).
         targets: layer -> Gram matrix, float32 (B or 1, C, C), divided by its own N.
+        weights: of the layers, in the same order.
     """
-    return [
-        (partial(gram_energy, target=target), features[name]) for name, target in targets.items()
-    ]
+
+    def __init__(self, targets: Mapping[str, torch.Tensor], weights: Iterable[float]) -> None:
+        self._targets, self._weights = dict(targets), tuple(weights)
+        self._add_up = WeightedSum(self._weights)
+        self._joined: torch.Tensor | None = None
+
+    def __call__(self, features: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the loss of layer -> activations (B, C, H, W), 0-d; differentiable once.
+
+        The first call prepares the targets, so a CUDA graph must not record it.
+        """
+        layers = [features[name] for name in self._targets]
+        single = all(
+            layer.is_cuda and len(layer) == len(target) == 1
+            for layer, target in zip(layers, self._targets.values(), strict=True)
+        )
+        if not single or min(self._weights) < 0 or is_active():
+            energies = [
+                (partial(gram_energy, target=target), layer)
+                for layer, target in zip(layers, self._targets.values(), strict=True)
+            ]
+            return self._add_up.of_layers(energies)
+        if self._joined is None:
+            self._joined = gpu_terms.joined_targets(list(self._targets.values()), self._weights)
+        return gpu_terms.gram_distances(layers, self._joined, self._weights)
 
 
 def added_up(values: Sequence[torch.Tensor]) -> torch.Tensor:
