@@ -16,7 +16,7 @@ from functools import cache
 import torch
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Streams:
     """The stream of the network, the stream beside it, and when layers were known.
 
@@ -25,22 +25,11 @@ class _Streams:
         beside: the other one.
         known: address of a layer's activations -> event in the stream of the network, and the
             activations, so that no other tensor gets this address.
-        held: what was read beside the network. Its memory must not be used again before the
-            streams have waited for each other.
     """
 
     network: torch.cuda.Stream
     beside: torch.cuda.Stream
     known: dict[int, tuple[torch.cuda.Event, torch.Tensor]] = field(default_factory=dict)
-    held: list[torch.Tensor] = field(default_factory=list)
-
-    def wait(self) -> None:
-        """Make the network wait for the work beside it, if there was any.
-
-        A stream that is being recorded must not wait for one that is not.
-        """
-        if self.held:
-            self.network.wait_stream(self.beside)
 
 
 _active: list[_Streams] = []
@@ -61,7 +50,7 @@ def two_streams(device: torch.device, wanted: bool) -> Iterator[None]:
         yield
     finally:
         _active.remove(streams)
-        streams.wait()
+        streams.network.wait_stream(streams.beside)
 
 
 def note_known(layer: torch.Tensor) -> None:
@@ -84,7 +73,6 @@ def beside(*layers: torch.Tensor) -> Iterator[None]:
         return
     streams = _active[-1]
     for layer in layers:
-        streams.held.append(layer.detach())
         known = streams.known.get(layer.data_ptr())
         if known is None:
             streams.beside.wait_stream(streams.network)
@@ -102,7 +90,7 @@ def is_active() -> bool:
 def join() -> None:
     """Make the stream of the network wait for all work beside it."""
     if _active:
-        _active[-1].wait()
+        _active[-1].network.wait_stream(_active[-1].beside)
 
 
 @cache
