@@ -20,7 +20,6 @@ in units of torchvision's activations, whose mean is between 0.5 and 2.
 from __future__ import annotations
 
 import itertools
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -31,7 +30,6 @@ from nstbench.nn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, convolution_na
 from nstbench.nn.losses.gram import gram_matrix
 from nstbench.nn.losses.terms import (
     CAFFE_SCALE,
-    Energy,
     WeightedSum,
     content_energy,
     cross_energy,
@@ -128,9 +126,7 @@ class NovakNikulin2016(ImageOptimisation):
             features = self.features(pixels, layers)
             energy = content_energy(features[p.content_layer], wanted)
             of_content = energy * (CAFFE_SCALE**2 / 2.0 / scale**2)
-            of_style = add_up.of_layers(
-                [self._energy(features, pair, target) for pair, target in targets.items()]
-            )
+            of_style = add_up([self._energy(features, pair, a) for pair, a in targets.items()])
             return self.add_up(of_content, of_style, pixels)
 
         return losses
@@ -165,10 +161,8 @@ class NovakNikulin2016(ImageOptimisation):
 
     def _energy(
         self, features: dict[str, torch.Tensor], pair: Pair, target: torch.Tensor
-    ) -> Energy:
+    ) -> torch.Tensor:
         shallow, deep = pair
-        shift = self.params.shift
         if shallow == deep:
-            return partial(gram_energy, target=target, shift=shift), features[deep]
-        energy = partial(cross_energy, target=target, shift=shift)
-        return energy, features[shallow], features[deep]
+            return gram_energy(features[deep], target, self.params.shift)
+        return cross_energy(features[shallow], features[deep], target, self.params.shift)

@@ -13,7 +13,6 @@ import torch
 from nstbench.contracts import Diverged
 from nstbench.generate.conformance.method_checks import example
 from nstbench.generate.flops import count_flops
-from nstbench.nn.layers import beside
 from nstbench.nn.losses.patches import PatchLoss, StylePatches
 from nstbench.nn.optimise import replay, static_descent, static_lbfgs
 from nstbench.nn.optimise.image_optimisation import ImageOptimisation
@@ -302,21 +301,6 @@ def test_two_replayed_runs_paint_the_same_picture_in_bfloat16(
     assert replays
     assert not caplog.messages
     assert torch.equal(one, two)
-
-
-@pytest.mark.gpu
-@pytest.mark.usefixtures("network_weights")
-@pytest.mark.parametrize("name", ["gatys_2015", "novak_nikulin_2016"])
-@pytest.mark.parametrize("sides", [(64, 64), (320, 256)])
-def test_branches_of_a_graph_do_not_change_the_picture(monkeypatch, caplog, replays, name, sides):
-    """Two streams that do not wait for each other would read numbers that are not there yet."""
-    params = {"precision": "bfloat16"}
-    made = [painted(monkeypatch, name, params, sides, "adam", "cuda", True)[0] for _ in range(3)]
-    assert not caplog.messages
-    monkeypatch.setattr(beside, "_stream", torch.cuda.current_stream)
-    one_stream, _ = painted(monkeypatch, name, params, sides, "adam", "cuda", True)
-    for picture in made:
-        assert torch.equal(picture, one_stream)
 
 
 @pytest.mark.gpu

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from nstbench.nn.layers.beside import note_known
 from nstbench.nn.layers.frozen_convolution import FrozenConvolution
 from nstbench.nn.layers.gpu_kernels import gradient_of_rectified, unpooled
 
@@ -44,7 +43,7 @@ def run_chain(x: torch.Tensor, steps: Steps, wanted: Collection[str]) -> dict[st
         wanted: names of layers to read.
     """
     names = [name for name, _ in steps if name in wanted or name == steps[-1][0]]
-    outputs: tuple[torch.Tensor, ...] = _Chain.apply(x, steps, names, wanted)
+    outputs: tuple[torch.Tensor, ...] = _Chain.apply(x, steps, names)
     return dict(zip(names, outputs, strict=True))
 
 
@@ -53,7 +52,7 @@ class _Chain(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, steps: Steps, names: Sequence[str], wanted: Collection[str]
+        ctx: Any, x: torch.Tensor, steps: Steps, names: Sequence[str]
     ) -> tuple[torch.Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.names = names
@@ -80,8 +79,6 @@ class _Chain(torch.autograd.Function):
             ctx.kept.append(len(kept))
             saved += kept
             outputs[name] = x
-            if name in wanted:
-                note_known(x)
         ctx.save_for_backward(*saved)
         return tuple(outputs[name] for name in names)
 
@@ -120,7 +117,7 @@ class _Chain(torch.autograd.Function):
                 g = _aten.threshold_backward(g, kept[-1], 0)
             if isinstance(step, FrozenConvolution):
                 g = step.gradient_packed(g)
-        return g, None, None, None
+        return g, None, None
 
 
 def fused(steps: Steps, wanted: Collection[str]) -> list[tuple[str, nn.Module, bool]]:

@@ -101,13 +101,9 @@ class _GramDistance(torch.autograd.Function):
         ctx: Any, features: torch.Tensor, target: torch.Tensor, shift: float, count: float
     ) -> torch.Tensor:
         flat = features.flatten(2)
-        if len(features) == len(target) == 1 and not shift:
-            difference = torch.empty_like(target)
-            _subtract_products(target.flatten(), flat, -1 / count, difference.view(-1))
-        else:
-            product = _shifted(wide_product(flat, flat), flat, flat, shift)
-            # A - G, so that a single operation scales and subtracts
-            difference = torch.sub(target, product, alpha=1 / count)
+        product = _shifted(wide_product(flat, flat), flat, flat, shift)
+        # A - G, so that a single operation scales and subtracts
+        difference = torch.sub(target, product, alpha=1 / count)
         ctx.save_for_backward(features, difference)
         ctx.shift, ctx.count = shift, count
         return _square(difference)
@@ -134,7 +130,10 @@ class _GramDistances(torch.autograd.Function):
             features, wanted, weights, layers, strict=True
         ):
             flat, positions = layer.flatten(2), layer[0, 0].numel()
-            _subtract_products(target, flat, -(weight**0.5) / positions, difference)
+            parts = partial_products(flat, flat).flatten(1)
+            # one product adds up the parts, and subtracts them from the target
+            ones = _ones(len(parts), parts.device, parts.dtype)
+            torch.addmv(target, parts.T, ones, alpha=-(weight**0.5) / positions, out=difference)
             ctx.factors.append(-4 * weight**0.5 / positions)
         ctx.save_for_backward(differences, *features)
         return torch.dot(differences, differences)
@@ -291,16 +290,6 @@ def _weighted(
             else:
                 product = torch.baddbmm(offset, flat, low)
     return product.transpose(1, 2).unflatten(2, features.shape[2:])
-
-
-def _subtract_products(
-    target: torch.Tensor, flat: torch.Tensor, factor: float, result: torch.Tensor
-) -> None:
-    """Write A + factor F F^T, all in one row, for F (1, C, N); ``factor`` is negative."""
-    parts = partial_products(flat, flat).flatten(1)
-    # one product adds up the parts of F F^T and subtracts them from the target
-    ones = _ones(len(parts), parts.device, parts.dtype)
-    torch.addmv(target, parts.T, ones, alpha=factor, out=result)
 
 
 @cache

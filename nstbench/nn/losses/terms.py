@@ -7,15 +7,13 @@ precision of the activations. No function waits for the device, and GPUs use the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from nstbench.nn.layers.beside import beside, is_active, join
 from nstbench.nn.losses import gpu_terms
 
 # One unit of torchvision's normalised input, on the 0-255 scale of the Caffe networks: 255 times
@@ -123,10 +121,6 @@ def _averaged_to(shallow: torch.Tensor, deep: torch.Tensor) -> torch.Tensor:
     return F.adaptive_avg_pool2d(shallow, (height, width))
 
 
-Energy = tuple[Callable[..., torch.Tensor], *tuple[torch.Tensor, ...]]
-"""A function that returns a 0-d value, and the activations that it is called with."""
-
-
 class WeightedSum:
     """A sum of 0-d values with fixed weights, in two kernels on a GPU.
 
@@ -154,19 +148,6 @@ class WeightedSum:
             self._on_gpu = torch.tensor(self._weights, device=values[0].device)
         return gpu_terms.weighted_sum(values, self._on_gpu)
 
-    def of_layers(self, energies: Sequence[Energy]) -> torch.Tensor:
-        """Return the sum of energies, which a GPU may compute while the network goes on.
-
-        Args:
-            energies: function and the layers that it is called with.
-        """
-        values = []
-        for function, *layers in energies:
-            with beside(*layers):
-                values.append(function(*layers))
-        join()
-        return self(values)
-
 
 class GramLoss:
     """The weighted sum over layers of :func:`gram_energy`.
@@ -191,12 +172,9 @@ class GramLoss:
             layer.is_cuda and len(layer) == len(target) == 1
             for layer, target in zip(layers, self._targets.values(), strict=True)
         )
-        if not single or min(self._weights) < 0 or is_active():
-            energies = [
-                (partial(gram_energy, target=target), layer)
-                for layer, target in zip(layers, self._targets.values(), strict=True)
-            ]
-            return self._add_up.of_layers(energies)
+        if not single or min(self._weights) < 0:
+            targets = self._targets.values()
+            return self._add_up([gram_energy(f, a) for f, a in zip(layers, targets, strict=True)])
         if self._joined is None:
             self._joined = gpu_terms.joined_targets(list(self._targets.values()), self._weights)
         return gpu_terms.gram_distances(layers, self._joined, self._weights)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from nstbench.nn.layers.beside import two_streams
-from nstbench.nn.optimise import replay
 from nstbench.nn.optimise.minimise import Losses, Objective, Renewing, evaluate
 
 
@@ -28,5 +26,4 @@ class Held:
 
     def evaluate(self, pixels: torch.Tensor, scale: torch.Tensor) -> tuple[Losses, torch.Tensor]:
         """Return detached losses, and the gradient of ``scale`` (0-d) times their total."""
-        with two_streams(pixels.device, replay.branches()):
-            return evaluate(self.losses, pixels, scale)
+        return evaluate(self.losses, pixels, scale)

@@ -31,14 +31,6 @@ def may_capture(pixels: torch.Tensor) -> bool:
     return pixels.is_cuda and not is_in_torch_dispatch_mode()
 
 
-_without_branches: list[str] = []
-
-
-def branches() -> bool:
-    """Return True until a graph with branches could not be recorded in this process."""
-    return not _without_branches
-
-
 @contextlib.contextmanager
 def side_stream(device: torch.device) -> Iterator[None]:
     """Let a GPU compute in a stream of its own, as recording demands; CPUs have none.
@@ -90,7 +82,7 @@ class Replayed:
     def __call__(self) -> None:
         """Run or replay the function once."""
         if self._captures and self._graph is None and self._before <= 0:
-            self._captures = self._record()
+            self._captures = self._capture()
         if self._graph is not None:
             self._graph.replay()
         else:
@@ -105,25 +97,8 @@ class Replayed:
         """
         del self._work, self._graph, self._shared
 
-    def _record(self) -> bool:
-        """Record the function, if need be without branches; return whether that worked.
-
-        Branches are those of :mod:`nstbench.nn.layers.beside`.
-        """
-        error = self._capture()
-        if error is None:
-            return True
-        if branches():
-            _without_branches.append(str(error))
-            if self._capture() is None:
-                _log.warning("graphs have no branches, which is slower: %s", error)
-                return True
-            _without_branches.clear()
-        _log.warning("steps are not replayed as a CUDA graph, which is slower: %s", error)
-        return False
-
-    def _capture(self) -> Exception | None:
-        """Record the function without running it; return the error if that failed."""
+    def _capture(self) -> bool:
+        """Record the function without running it; return whether that worked."""
         graph = torch.cuda.CUDAGraph()
         before = self._shared._graph if self._shared is not None else None
         pool = before.pool() if before is not None else None
@@ -141,11 +116,12 @@ class Replayed:
         # CUDA, torch and plug-ins raise many classes here; what is wrong for good is raised again
         # by the next ordinary call
         except Exception as error:
+            _log.warning("steps are not replayed as a CUDA graph, which is slower: %s", error)
             # a device that is lost, and not only unable to record, raises here
             torch.cuda.synchronize()
-            return error
+            return False
         finally:
             if collects:
                 gc.enable()
         self._graph = graph
-        return None
+        return True
