@@ -6,7 +6,6 @@ import pytest
 import torch
 from test_frozen_convolution import LAST, LAYERS, Chain, gradient, picture
 from torch import nn
-from torch.nn import functional as F
 
 from nstbench.nn.backbones.loss_network import lower_precision
 from nstbench.nn.layers import frozen_chain, gpu_kernels, layered
@@ -60,53 +59,6 @@ def test_a_chain_of_aligned_convolutions_has_the_gradient_of_autograd(
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def by_torch(monkeypatch):
-    """Replace compiled kernels by functions that read the same packed numbers."""
-    calls = []
-
-    def unpooled(g, y):
-        calls.append(y.shape)
-        cells, repeated = (
-            each.contiguous().view(torch.bfloat16) for each in gpu_kernels.pooling_views(g, y)
-        )
-        made = torch.where(cells <= 0, 0.0, repeated.float() / 4).bfloat16()
-        return gpu_kernels.unpacked(gpu_kernels._joined(made.view(torch.int64)))
-
-    kernels = gpu_kernels.Kernels(
-        lambda y, b: (y + b).relu(),
-        lambda g, h, y: torch.where(y <= 0, 0.0, g + h),
-        unpooled,
-    )
-    monkeypatch.setattr(gpu_kernels, "_kernels_for", lambda _: kernels)
-    return calls
-
-
-@pytest.mark.parametrize(("layers", "masks"), [(("relu1", "relu3"), 1), (LAYERS, 0)])
-@pytest.mark.parametrize("height", [19, 32])
-def test_averages_and_rectifiers_are_differentiated_at_once(monkeypatch, layers, masks, height):
-    network, x = Chain(nn.AvgPool2d(2, 2)), picture(2, 3, height, 22)
-    lower_precision(network, torch.bfloat16)
-    monkeypatch.setattr(FrozenConvolution, "chains", lambda *_: True)
-    monkeypatch.setattr(FrozenConvolution, "_is_on_cpu", lambda _: False)
-    expected = gradient(network, x, layers)
-    calls = by_torch(monkeypatch)
-    found = gradient(network, x, layers)
-    assert torch.equal(found, expected)
-    assert len(calls) == (masks if height == 32 else 0)
-
-
-def test_channels_are_packed_without_a_copy():
-    x = picture(2, 8, 6, 4).bfloat16()
-    made = gpu_kernels.packed(x)
-    assert made.shape == (2, 6, 4, 2)
-    assert made.data_ptr() == x.data_ptr()
-    assert torch.equal(gpu_kernels.unpacked(made), x)
-    cells, repeated = gpu_kernels.pooling_views(x[:, :, :3, :2].contiguous(memory_format=LAST), x)
-    assert cells.shape == repeated.shape == (2, 3, 2, 2, 2, 2)
-    assert cells.data_ptr() == x.data_ptr()
-    assert torch.equal(gpu_kernels._joined(cells), made)
-
-
 # --- on a GPU ----------------------------------------------------------------------------------
 
 
@@ -118,28 +70,9 @@ def test_kernels_are_compiled_on_the_gpu(dtype):
     assert kernels is not None
     values = torch.tensor([torch.nan, -1.0, 2.0, torch.inf], device=device, dtype=dtype)
     values = values.view(1, 4, 1, 1)
-    made = kernels.rectified(values, torch.zeros_like(values)).flatten().float()
+    made = kernels[0](values, torch.zeros_like(values)).flatten().float()
     assert made.isnan().tolist() == [True, False, False, False]
     assert made[1:].tolist() == [0.0, 2.0, torch.inf]
-
-
-@pytest.mark.gpu
-def test_kernels_for_four_numbers_are_those_of_torch_for_all_numbers():
-    device = torch.device("cuda", torch.cuda.current_device())
-    kernels = gpu_kernels._compiled_for_four(device)
-    assert kernels is not None
-    every = torch.arange(-(2**15), 2**15, device=device).short().view(torch.bfloat16)
-    y = every.view(1, 256, 16, 16).contiguous(memory_format=LAST)
-    offset = torch.linspace(-3, 3, 256, device=device).bfloat16().view(1, 256, 1, 1)
-    made, wanted = kernels.rectified(y, offset), (y + offset).relu()
-    assert bool(((made == wanted) | (made.isnan() & wanted.isnan())).all())
-    rectified = y.nan_to_num(1.0)
-    gradients = F.avg_pool2d(rectified.flip(1), 2).nan_to_num(0.5, 0.25, -0.25)
-    spread = F.interpolate(gradients / 4, scale_factor=2, mode="nearest")
-    wanted = torch.where(rectified <= 0, torch.zeros_like(spread), spread)
-    made = kernels.unpooled(gradients.contiguous(memory_format=LAST), rectified)
-    assert torch.equal(made, wanted)
-    assert made.is_contiguous(memory_format=LAST)
 
 
 @pytest.mark.gpu

@@ -14,7 +14,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from nstbench.nn.layers.frozen_convolution import FrozenConvolution
-from nstbench.nn.layers.gpu_kernels import gradient_of_rectified, unpooled
+from nstbench.nn.layers.gpu_kernels import gradient_of_rectified
 
 Steps = Sequence[tuple[str, nn.Module]]
 
@@ -88,17 +88,15 @@ class _Chain(torch.autograd.Function):
         of_outputs = dict(zip(ctx.names, gradients, strict=True))
         saved = list(ctx.saved_tensors)
         g: torch.Tensor | None = None
-        masked = False
         # The gradient has a single name, so that each earlier one is freed immediately.
-        for place in reversed(range(len(ctx.steps))):
-            name, step, rectified = ctx.steps[place]
-            kept = [saved.pop() for _ in range(ctx.kept[place])][::-1]
+        for (name, step, rectified), count in zip(
+            reversed(ctx.steps), reversed(ctx.kept), strict=True
+        ):
+            kept = [saved.pop() for _ in range(count)][::-1]
             of_output = of_outputs.pop(name, None)
-            if masked:
-                masked = rectified = False
-            elif g is not None and of_output is not None and rectified and g.is_cuda:
+            if g is not None and of_output is not None and rectified and g.is_cuda:
                 g = gradient_of_rectified(g, of_output, kept[-1])
-                rectified = False
+                of_output, rectified = None, False
             elif g is None:
                 g = of_output
             elif of_output is not None:
@@ -107,12 +105,7 @@ class _Chain(torch.autograd.Function):
             if g is None:
                 continue
             if isinstance(step, nn.MaxPool2d | nn.AvgPool2d):
-                before = ctx.steps[place - 1] if place else None
-                at_once = None
-                if _halves(step) and before and before[2] and of_outputs.get(before[0]) is None:
-                    at_once = unpooled(g, *kept)
-                masked = at_once is not None
-                g = _pooling_gradient(step, g, *kept) if at_once is None else at_once
+                g = _pooling_gradient(step, g, *kept)
             elif rectified or isinstance(step, nn.ReLU):
                 g = _aten.threshold_backward(g, kept[-1], 0)
             if isinstance(step, FrozenConvolution):
@@ -160,11 +153,6 @@ def _pooling_gradient(
     else:
         result = _aten.avg_pool2d_backward(gradient, stripes, *_averaged(step))
     return _cut(result, len(before))
-
-
-def _halves(step: nn.Module) -> bool:
-    """Return True for averages over 2 x 2 that leave nothing out in even sizes."""
-    return isinstance(step, nn.AvgPool2d) and _averaged(step) == _averaged(nn.AvgPool2d(2))
 
 
 def _window(step: nn.MaxPool2d) -> tuple[Any, ...]:
