@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from nstbench.core.errors import ran_out_of_memory
+from nstbench.nn.cuda_graphs import record_graph
 
 _log = logging.getLogger(__name__)
 
@@ -86,10 +87,7 @@ def graph(device: torch.device, pool: Any) -> Callable[[Callable[[], None]], Cal
             for _ in range(_WARM_UPS):
                 call()
         current.wait_stream(stream)
-        recorded = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(recorded, pool=pool, capture_error_mode="thread_local"):
-            call()
-        return recorded.replay
+        return record_graph(call, pool=pool).replay
 
     return record
 
@@ -140,9 +138,6 @@ class Graphs:
             try:
                 recorded = Recorded(function, inputs, recorder())
             except RuntimeError as error:
-                if inputs[0].is_cuda:
-                    # a device that is lost, and not only unable to record, raises here again
-                    torch.cuda.synchronize(inputs[0].device)
                 self._give_up(shapes, error)
                 return function(*inputs)
         self._keep(shapes, recorded)

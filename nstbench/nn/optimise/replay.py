@@ -11,13 +11,14 @@ of a level is freed before the next level records its own, and its memory with i
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 from collections.abc import Callable, Iterator
 from functools import cache
 
 import torch
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+from nstbench.nn.cuda_graphs import record_graph
 
 _log = logging.getLogger(__name__)
 
@@ -99,29 +100,14 @@ class Replayed:
 
     def _capture(self) -> bool:
         """Record the function without running it; return whether that worked."""
-        graph = torch.cuda.CUDAGraph()
         before = self._shared._graph if self._shared is not None else None
         pool = before.pool() if before is not None else None
-        # objects that are freed at this time could call what a recording stream refuses
-        collects = gc.isenabled()
-        gc.disable()
         try:
-            with torch.cuda.graph(
-                graph,
-                pool=pool,
-                stream=torch.cuda.current_stream(),
-                capture_error_mode="thread_local",
-            ):
-                self._work()
+            graph = record_graph(self._work, torch.cuda.current_stream(), pool)
         # CUDA, torch and plug-ins raise many classes here; what is wrong for good is raised again
         # by the next ordinary call
         except Exception as error:
             _log.warning("steps are not replayed as a CUDA graph, which is slower: %s", error)
-            # a device that is lost, and not only unable to record, raises here
-            torch.cuda.synchronize()
             return False
-        finally:
-            if collects:
-                gc.enable()
         self._graph = graph
         return True

@@ -65,7 +65,6 @@ class Steps:
         # by phase: a training may go to and fro between its phases
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._runs: dict[int, int] = {}
-        self._failed: torch.cuda.CUDAGraph | None = None
         self._rates: dict[str, list[torch.Tensor]] = {}
         self._shown: dict[str, list[float]] = {}
         device = fabric.device
@@ -267,19 +266,10 @@ class Steps:
 
     def _capture(self, phase: int) -> None:
         """Record a step without running it; if that fails, all steps run without a graph."""
-        graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=self.stream):
-                self._step()
+            self._graphs[phase] = record_graph(self._step, self.stream)
         except (RuntimeError, AssertionError) as error:
-            # a device that is lost, and not only unable to capture, raises here again
-            torch.cuda.synchronize(self._fabric.device)
-            # torch's allocator keeps a reference to a graph whose capture has failed
-            self._failed = graph
-            # the end of a capture that was broken off raises an error of its own
-            self._leave_out(message_of(error.__context__ or error))
-            return
-        self._graphs[phase] = graph
+            self._leave_out(message_of(error))
 
     def _leave_out(self, reason: str) -> None:
         self._captures = False
