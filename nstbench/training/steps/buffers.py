@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from nstbench.core.errors import message_of
+from nstbench.nn.cuda_graphs import record_graph
 from nstbench.training.steps.crops import Source
 from nstbench.training.trainable import Batch, Training
 
