@@ -145,10 +145,10 @@ def test_no_run_is_written_among_pictures(settings):
 
 
 def test_styles_without_a_checkpoint_take_a_few_lines(tmp_path):
-    config = build_config({"methods": "johnson_2016", "out": tmp_path / "run"})
+    config = build_config({"methods": "johnson_2016:width=1.0", "out": tmp_path / "run"})
     first, second, rest = blocked(plan_run(config)[2])
     for line in (first, second):
-        assert "nstbench train johnson_2016 --style" in line
+        assert "nstbench train johnson_2016:width=1.0 --style" in line
         assert line.endswith("--contents FOLDER_OF_PHOTOGRAPHS")
     assert first != second
-    assert rest == "johnson_2016: ... and 9 more reasons (in the report)"
+    assert rest == "johnson_2016:width=1.0: ... and 12 more reasons (in the report)"
