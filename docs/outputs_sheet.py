@@ -66,7 +66,7 @@ def draw(rows: Mapping[str, Mapping[str, Path]]) -> Image.Image:
 
 def main() -> None:
     """Take the run folder and the file from the command line, and write the sheet."""
-    draw(rows_of(load_run(sys.argv[1]))).save(sys.argv[2], quality=85, method=6)
+    draw(rows_of(load_run(sys.argv[1]))).save(sys.argv[2], quality=78, method=6)
 
 
 if __name__ == "__main__":
