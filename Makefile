@@ -29,8 +29,8 @@ leaderboard: setup ## run all methods on the starter suite and write the report
 test: setup ## all tests that need no GPU
 	$(PARALLEL) -m "not gpu and not alone and not soak"
 	$(PYTEST) -m "alone and not gpu and not soak and not bench"
-	# the examples in docstrings
-	$(PYTEST) --doctest-modules nstbench
+	# the examples in docstrings; one file can be imported with Triton only
+	$(PYTEST) --doctest-modules nstbench --ignore nstbench/nn/inference/affine_kernels.py
 
 check: static fast ## static checks and the fast tests
 
